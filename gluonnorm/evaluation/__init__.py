@@ -1,0 +1,6 @@
+"""Scores: a network's detections against the truth, in the numbers of COCO and PASCAL VOC."""
+from gluonnorm.evaluation.coco import coco_results, evaluate_coco
+from gluonnorm.evaluation.predict import predict
+from gluonnorm.evaluation.voc import evaluate_voc
+
+__all__ = ["coco_results", "evaluate_coco", "evaluate_voc", "predict"]

@@ -1,0 +1,58 @@
+"""Non-maximum suppression with outputs of fixed size: kept rows first, best first, the rest -1."""
+from typing import Any, Tuple
+
+from gluonnorm.ops.select import FILL, gather, top_k
+from gluonnorm.types import Tensor
+
+
+def nms(F: Any, scores: Tensor, boxes: Tensor, iou_thresh: float) -> Tuple[Tensor, Tensor]:
+    """Class-agnostic suppression over the last row axis.
+
+    Parameters
+    ----------
+    scores : (..., N) probabilities; rows of ``FILL`` are no boxes
+    boxes : (..., N, 4)
+
+    Returns
+    -------
+    scores : (..., N), boxes : (..., N, 4)
+    """
+    rows = F.concat(F.expand_dims(scores, axis=-1), boxes, dim=-1)
+    rows = F.contrib.box_nms(rows, overlap_thresh=iou_thresh, valid_thresh=0.5 * FILL, topk=-1, coord_start=1,
+                             score_index=0, id_index=-1, force_suppress=True)
+    return F.slice_axis(rows, axis=-1, begin=0, end=1).squeeze(axis=-1), F.slice_axis(rows, axis=-1, begin=1, end=5)
+
+
+def per_class_nms(F: Any, scores: Tensor, boxes: Tensor, iou_thresh: float = 0.5, score_thresh: float = 0.05,
+                  max_detections: int = 100, max_candidates: int = 1000) -> Tuple[Tensor, Tensor, Tensor]:
+    """Suppression within each class, at a cost that does not grow with the classes.
+
+    The ``max_candidates`` best of all (RoI, class) pairs go through one suppression that only compares boxes of
+    one class. The result is that of a loop over the classes whenever no more pairs than that exceed
+    ``score_thresh``.
+
+    Parameters
+    ----------
+    scores : (B, R, C) probabilities of the foreground classes
+    boxes : (B, R, C, 4)
+    iou_thresh : a box is dropped if its IoU with a better one of its class is above this
+    score_thresh : pairs at or below are not considered
+    max_detections : D, rows returned
+    max_candidates : pairs that enter the suppression; at least D
+
+    Returns
+    -------
+    ids : (B, D, 1), scores : (B, D, 1), boxes : (B, D, 4); -1 where there is no detection
+    """
+    if max_candidates < max_detections:
+        raise ValueError(f"max_candidates is {max_candidates}, less than max_detections {max_detections}; raise it")
+    class_ids = F.broadcast_like(F.contrib.arange_like(scores, axis=2).reshape((1, 1, -1)), scores)
+    values, indices = top_k(F, F.reshape(scores, (0, -1)), max_candidates)
+    rows = F.concat(F.expand_dims(gather(F, F.reshape(class_ids, (0, -1)), indices), axis=-1),
+                    F.expand_dims(values, axis=-1),
+                    gather(F, F.reshape(boxes, (0, -3, 4)), indices), dim=-1)
+    rows = F.contrib.box_nms(rows, overlap_thresh=iou_thresh, valid_thresh=score_thresh, topk=-1, coord_start=2,
+                             score_index=1, id_index=0, force_suppress=False)
+    rows = F.slice_axis(rows, axis=1, begin=0, end=max_detections)
+    return (F.slice_axis(rows, axis=-1, begin=0, end=1), F.slice_axis(rows, axis=-1, begin=1, end=2),
+            F.slice_axis(rows, axis=-1, begin=2, end=6))

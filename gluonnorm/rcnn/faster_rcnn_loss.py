@@ -1,0 +1,137 @@
+"""Training a detector: forward, targets and losses as three graphs, of which the second is not differentiated."""
+from typing import Any, List, Sequence, Tuple
+
+from gluonnorm.ops.boxes import image_extent
+from gluonnorm.rcnn.anchors import pyramid_anchors
+from gluonnorm.rcnn.box_heads import BoxPredictor
+from gluonnorm.rcnn.config import DetectorConfig, ModelSpec
+from gluonnorm.rcnn.faster_rcnn import FasterRCNN
+from gluonnorm.rcnn.losses import LOSS_NAMES, binary_cross_entropy, cross_entropy, per_image, smooth_l1
+from gluonnorm.rcnn.roi_align import roi_align, roi_strides
+from gluonnorm.rcnn.rpn import RPNHead, propose
+from gluonnorm.rcnn.sampler import Sample, take_rows
+from gluonnorm.rcnn.targets import RoITargets, RPNTargets, max_positive_rois, roi_targets, rpn_targets
+from gluonnorm.types import Tensor
+
+import mxnet as mx
+
+
+class FasterRCNNLoss:
+    """The losses of a detector, sharing its weights.
+
+    ``loss(x, boxes, labels)`` takes images (B, 3, H, W), boxes (B, G, 4) and labels (B, G), both padded with -1, and
+    returns one loss (B,) for each of ``loss_names``. Call it within ``autograd.record``.
+
+    Targets are made by a graph of their own, outside the recording: MXNet would otherwise differentiate the
+    proposals and the matching, at a third of a step's cost, to multiply the result by zero.
+    """
+
+    loss_names = LOSS_NAMES
+
+    def __init__(self, net: FasterRCNN) -> None:
+        self.first = _FirstStage(net.backbone, net.rpn)
+        self.targets = _Targets(net.backbone.strides, net.config)
+        self._roi_strides = roi_strides(net.backbone.strides)
+        self.second = _SecondStage(net.box_head, net.predictor, self._roi_strides, net.spec)
+
+    def hybridize(self, **settings: Any) -> None:
+        """Trace each of the three graphs once; ``settings`` as for ``HybridBlock.hybridize``."""
+        for part in (self.first, self.targets, self.second):
+            part.hybridize(**settings)
+
+    def __call__(self, x: mx.nd.NDArray, boxes: mx.nd.NDArray, labels: mx.nd.NDArray) -> Tuple[mx.nd.NDArray, ...]:
+        maps = self.first(x)
+        with mx.autograd.pause():
+            targets = self.targets(x, boxes, labels, *maps)
+        features = maps[:len(self._roi_strides)]
+        return tuple(self.second(*targets, *features, *maps[len(maps) // 3:]))
+
+
+class _FirstStage(mx.gluon.HybridBlock):
+    """Images to feature maps, logits and deltas, in one flat list, since that is what a hybridized block returns."""
+
+    def __init__(self, backbone: mx.gluon.HybridBlock, rpn: RPNHead) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.rpn = rpn
+
+    def hybrid_forward(self, F: Any, x: Tensor) -> List[Tensor]:
+        features = self.backbone(x)
+        logits, deltas = self.rpn.over(features)
+        return [*features, *logits, *deltas]
+
+
+class _Targets(mx.gluon.HybridBlock):
+    """Truth and the first stage's output to what both stages should say; ``_pack`` has the order."""
+
+    def __init__(self, strides: Sequence[int], config: DetectorConfig) -> None:
+        super().__init__()
+        self._strides = strides
+        self._config = config
+
+    def hybrid_forward(self, F: Any, x: Tensor, boxes: Tensor, labels: Tensor, *maps: Tensor) -> List[Tensor]:
+        config = self._config
+        features, logits, deltas = _thirds(maps)
+        anchors = pyramid_anchors(F, features, self._strides, config.anchor_sizes, config.anchor_ratios)
+        rois, scores = propose(F, logits, deltas, anchors, image_extent(F, x), config, training=True)
+        return _pack(rpn_targets(F, F.concat(*anchors, dim=0), boxes, config),
+                     roi_targets(F, rois, scores, boxes, labels, config))
+
+
+class _SecondStage(mx.gluon.HybridBlock):
+    """Targets and the first stage's output to the losses."""
+
+    def __init__(self, box_head: mx.gluon.HybridBlock, predictor: BoxPredictor, strides: Sequence[int],
+                 spec: ModelSpec) -> None:
+        super().__init__()
+        self.box_head = box_head
+        self.predictor = predictor
+        self._strides = strides
+        self._config = spec.config
+        self._num_classes = len(spec.classes)
+
+    def hybrid_forward(self, F: Any, *inputs: Tensor) -> Tuple[Tensor, ...]:
+        rpn, roi, maps = _unpack(inputs)
+        levels = len(self._strides)  # the maps RoIs are read from; the RPN may have one more
+        features, (logits, deltas) = maps[:levels], _halves(maps[levels:])
+        return (*self._rpn_losses(F, logits, deltas, rpn), *self._rcnn_losses(F, features, roi))
+
+    def _rpn_losses(self, F: Any, logits: Sequence[Tensor], deltas: Sequence[Tensor],
+                    target: RPNTargets) -> Tuple[Tensor, Tensor]:
+        drawn = target.drawn
+        entropy = binary_cross_entropy(F, take_rows(F, F.concat(*logits, dim=1), drawn), drawn.positive)
+        error = smooth_l1(F, take_rows(F, F.concat(*deltas, dim=1), drawn) - target.deltas,
+                          self._config.rpn_smoothl1_beta)
+        return (per_image(F, entropy, drawn.weight, drawn.weight),
+                per_image(F, F.sum(error, axis=-1), drawn.positive, drawn.weight))
+
+    def _rcnn_losses(self, F: Any, features: Sequence[Tensor], target: RoITargets) -> Tuple[Tensor, Tensor]:
+        config, num_classes, weight = self._config, self._num_classes, target.weight
+        pooled = roi_align(F, features, target.rois, self._strides, config.roi_size, config.roi_sample_ratio)
+        logits, deltas = self.predictor(self.box_head(pooled))
+        entropy = cross_entropy(F, F.reshape(logits, (-1, config.num_sample, num_classes + 1)), target.labels)
+        deltas = F.reshape(deltas, (-1, config.num_sample, num_classes, 4))
+        # Positive rows come first, so the deltas of the right class need only be picked among those.
+        deltas, wanted, positive, label = (
+            F.slice_axis(rows, axis=1, begin=0, end=max_positive_rois(config))
+            for rows in (deltas, target.deltas, target.positive, target.labels))
+        label = F.broadcast_like(F.expand_dims(F.maximum(label - 1, 0), axis=-1), wanted)
+        error = smooth_l1(F, F.pick(deltas, label, axis=2) - wanted, config.rcnn_smoothl1_beta)
+        return per_image(F, entropy, weight, weight), per_image(F, F.sum(error, axis=-1), positive, weight)
+
+
+def _halves(maps: Sequence[Tensor]) -> Tuple[Sequence[Tensor], Sequence[Tensor]]:
+    return maps[:len(maps) // 2], maps[len(maps) // 2:]
+
+
+def _thirds(maps: Sequence[Tensor]) -> Tuple[List[Tensor], List[Tensor], List[Tensor]]:
+    levels = len(maps) // 3
+    return list(maps[:levels]), list(maps[levels:2 * levels]), list(maps[2 * levels:])
+
+
+def _pack(rpn: RPNTargets, roi: RoITargets) -> List[Tensor]:
+    return [*rpn.drawn, rpn.deltas, *roi]
+
+
+def _unpack(inputs: Sequence[Tensor]) -> Tuple[RPNTargets, RoITargets, Sequence[Tensor]]:
+    return RPNTargets(Sample(*inputs[:3]), inputs[3]), RoITargets(*inputs[4:9]), inputs[9:]

@@ -1,0 +1,85 @@
+"""The scripts' flags for a trained detector, and the detector they open."""
+import argparse
+from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
+
+import model_zoo
+from gluonnorm import deploy, training
+from gluonnorm.types import Preprocess
+
+import mxnet as mx
+
+
+class Detector(NamedTuple):
+    """A network, or an exported one, with what must be known to use it."""
+    net: mx.gluon.HybridBlock
+    classes: Tuple[str, ...]
+    preprocess: Preprocess
+    multiple: int  # the sides of its input should be multiples of this many pixels
+
+
+def add_model_arguments(parser: argparse.ArgumentParser, exported: bool) -> None:
+    """Add the flags that say which trained network to use; ``exported`` networks too, or only those with weights."""
+    group = parser.add_argument_group("model")
+    source = group.add_mutually_exclusive_group(required=True)
+    source.add_argument("--params", "--pretrained", metavar="FILE",
+                        help="a checkpoint's .json, which knows its network, or weights, which need --network")
+    if exported:
+        source.add_argument("--exported", metavar="PREFIX",
+                            help="exported files PREFIX-symbol.json, PREFIX-0000.params and PREFIX.json")
+    group.add_argument("--network", metavar="NAME",
+                       help="a name of model_zoo.list_models(), e.g. faster_rcnn_fpn_resnet50_v1b_coco")
+    group.add_argument("--norm", help="frozen_bn, global_bn, bn, sync_bn or gn (default: the model's own)")
+    group.add_argument("--head-norm", metavar="NORM", help="another norm for neck and heads")
+    group.add_argument("--rescale", choices=["normalize", "denormalize"], help="the rescale layer, if it has one")
+
+
+def open_detector(
+    args: argparse.Namespace, ctx: Sequence[mx.Context], classes: Optional[Sequence[str]] = None
+) -> Detector:
+    """The detector of the flags, hybridized, on ``ctx``; ``classes`` are for weights of a ``*_custom`` network.
+
+    Raises ValueError, CheckpointError or DeployError with what is wrong and the way out.
+    """
+    if getattr(args, "exported", None):
+        block, record = deploy.load(args.exported, ctx)
+        block.hybridize()
+        return Detector(block, tuple(record["classes"]), *_preprocess(record))
+    net = open_network(args, ctx, classes)
+    net.hybridize()
+    return Detector(net, net.classes, net.preprocess, net.stride)
+
+
+def open_network(
+    args: argparse.Namespace, ctx: Sequence[mx.Context], classes: Optional[Sequence[str]] = None
+) -> mx.gluon.HybridBlock:
+    """The network of the flags with its weights, from a checkpoint or from a file of weights."""
+    if args.params.endswith(".json"):
+        spec = training.read(args.params)["spec"]
+        try:
+            net = model_zoo.from_spec(spec, ctx)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"{args.params} describes no network of this version ({error}); use the version it was "
+                             "written with") from error
+        training.load(args.params, net, spec=_stated(args, classes))
+        return net
+    if args.network is None:
+        raise ValueError(f"{args.params} holds weights alone; name their network with --network, "
+                         "or give a checkpoint's .json")
+    if args.network not in model_zoo.list_models() or args.network.startswith("faster_rcnn"):
+        return model_zoo.get_model(args.network, norm=args.norm, head_norm=args.head_norm, rescale=args.rescale,
+                                   classes=classes, pretrained=args.params, ctx=ctx)
+    raise ValueError(f"--network {args.network} is a bare backbone; want a detector, such as "
+                     "faster_rcnn_fpn_resnet50_v1b_coco")
+
+
+def _stated(args: argparse.Namespace, classes: Optional[Sequence[str]]) -> Dict[str, Any]:
+    """What the flags say about a checkpoint's network, which must then be so."""
+    flags = {"model": args.network, "norm": args.norm, "head_norm": args.head_norm, "rescale": args.rescale,
+             "classes": classes}
+    return {name: value for name, value in flags.items() if value is not None}
+
+
+def _preprocess(record: Dict[str, Any]) -> Tuple[Preprocess, int]:
+    values = record["preprocess"]
+    return Preprocess(short=tuple(values["short"]), max_size=values["max_size"], normalize=values["normalize"],
+                      mean=tuple(values["mean"]), std=tuple(values["std"])), values["multiple"]

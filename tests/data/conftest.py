@@ -1,0 +1,18 @@
+"""A small drawn data set, once for all tests of the room."""
+from pathlib import Path
+
+from gluonnorm.data import COCODataset, draw_shapes
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shapes_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("shapes")
+    draw_shapes(root, train=7, val=2, size=(96, 128), seed=3)
+    return root
+
+
+@pytest.fixture(scope="session")
+def shapes(shapes_root: Path) -> COCODataset:
+    return COCODataset(shapes_root / "annotations" / "instances_train.json", shapes_root / "train")

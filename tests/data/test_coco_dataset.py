@@ -1,0 +1,176 @@
+import copy
+import json
+
+from gluonnorm.data import COCODataset, DataError
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+CONTENT = {
+    "images": [{"id": 30, "file_name": "b.png", "height": 20, "width": 30},
+               {"id": 10, "file_name": "a.png", "height": 20, "width": 30}],
+    "categories": [{"id": 7, "name": "cat"}, {"id": 3, "name": "Dog"}],
+    "annotations": [
+        {"id": 1, "image_id": 10, "category_id": 7, "bbox": [1, 2, 3.5, 4]},
+        {"id": 2, "image_id": 10, "category_id": 3, "bbox": [-5, 10, 10, 100], "iscrowd": 1, "area": 9},
+        {"id": 3, "image_id": 10, "category_id": 3, "bbox": [4, 4, 0, 5]},
+    ],
+}
+
+
+@pytest.fixture
+def content():
+    return copy.deepcopy(CONTENT)
+
+
+@pytest.fixture
+def open_dataset(tmp_path):
+    for name in "ab":
+        Image.new("RGB", (30, 20), (200, 0, 0)).save(tmp_path / f"{name}.png")
+
+    def write_and_open(content, **options):
+        path = tmp_path / "truth.json"
+        path.write_text(content if isinstance(content, str) else json.dumps(content))
+        return COCODataset(path, tmp_path, **options)
+    return write_and_open
+
+
+def test_records(open_dataset, content):
+    dataset = open_dataset(content)
+    assert dataset.classes == ("Dog", "cat") and dataset.category_ids == (3, 7)
+    assert len(dataset) == 2 and dataset.sizes().tolist() == [[20, 30], [20, 30]]
+    without, record = dataset[0], dataset[1]
+    assert without.boxes.shape == (0, 4) and without.labels.shape == without.crowd.shape == (0,)
+    assert (without.image_id, without.name) == (30, "b.png")
+    assert record.image.shape == (20, 30, 3) and record.image[0, 0].tolist() == [200, 0, 0]
+    # no "+1"; the crowd box cut to the image; the box without area gone
+    np.testing.assert_array_equal(record.boxes, np.float32([[1, 2, 4.5, 6], [0, 10, 5, 20]]))
+    assert record.labels.tolist() == [1, 0] and record.crowd.tolist() == [False, True]
+    assert (record.boxes.dtype, record.labels.dtype, record.crowd.dtype) == (np.float32, np.int32, bool)
+
+
+def test_chosen_classes_in_the_order_given(open_dataset, content):
+    dataset = open_dataset(content, classes=["cat"])
+    assert dataset.category_ids == (7,)
+    assert dataset[1].labels.tolist() == [0] and len(dataset) == 2
+    truth = dataset.coco_truth()
+    assert [entry["id"] for entry in truth["categories"]] == [7]
+    assert [entry["id"] for entry in truth["annotations"]] == [1]
+    assert open_dataset(content, classes=["cat", "Dog"])[1].labels.tolist() == [0, 1]
+
+
+def test_truth_is_the_file_with_gaps_filled(open_dataset, content):
+    truth = open_dataset(content).coco_truth()
+    filled = copy.deepcopy(CONTENT["annotations"])
+    filled[0].update(area=14, iscrowd=0)
+    filled[2].update(area=0, iscrowd=0)
+    assert truth == {**CONTENT, "annotations": filled}
+
+
+@pytest.mark.parametrize("ids", [(0, 1, 2), (5, 5, 6), (None, None, None)])
+def test_unfit_annotation_ids_are_renumbered(open_dataset, content, ids):
+    for entry, number in zip(content["annotations"], ids):
+        entry["id"] = number
+        if number is None:
+            del entry["id"]
+    truth = open_dataset(content).coco_truth()
+    assert [entry["id"] for entry in truth["annotations"]] == [1, 2, 3]
+
+
+def test_size_comes_from_the_image_where_the_file_has_none(open_dataset, content):
+    for entry in content["images"]:
+        del entry["height"], entry["width"]
+    assert open_dataset(content).sizes().tolist() == [[20, 30], [20, 30]]
+
+
+def change(*path, value):
+    def apply(content):
+        target = content
+        for key in path[:-1]:
+            target = target[key]
+        if value is None:
+            del target[path[-1]]
+        else:
+            target[path[-1]] = value
+    return apply
+
+
+@pytest.mark.parametrize("fault, message", [
+    (change("images", value=None), "has no list 'images'"),
+    (change("annotations", value={}), "has no list 'annotations'"),
+    (change("images", value=[]), "empty data set"),
+    (change("categories", value=[]), "no classes"),
+    (change("categories", 1, "name", value="cat"), "class 'cat' stands more than once"),
+    (change("categories", 1, "id", value=7), "category 1 has id 7, like another"),
+    (change("images", 0, "file_name", value=None), "image 0 has no 'file_name'"),
+    (change("images", 0, "id", value="x"), "image 0 has id 'x'; want an integer"),
+    (change("images", 0, "id", value=10), "two images have the same id"),
+    (change("annotations", 0, "category_id", value=99), "annotation 1 has category_id 99.*categories 3, 7"),
+    (change("annotations", 0, "image_id", value=99), "annotation 1 has image_id 99"),
+    (change("annotations", 0, "bbox", value=None), "annotation 1 has no 'bbox'"),
+    (change("annotations", 0, "bbox", value=[1, 2, 3]), "annotation 1 has bbox .*want four numbers"),
+    (change("annotations", 0, "bbox", value=[1, 2, "3", 4]), "annotation 1 has bbox .*want four numbers"),
+    (change("annotations", 0, "bbox", value=[1, 2, float("nan"), 4]), "annotation 1: box .* is not finite"),
+    (change("annotations", 0, "bbox", value=[5, 5, -2, 4]), "annotation 1: box .* wrong order"),
+    (change("annotations", 0, "bbox", value=[30, 5, 4, 4]), "a.png, annotation 1: box .* outside the image of 30 x 20"),
+    (change("annotations", 0, value="text"), "annotation number 0 has no 'category_id'"),
+])
+def test_faults(open_dataset, content, fault, message):
+    fault(content)
+    with pytest.raises(DataError, match=message) as caught:
+        open_dataset(content)
+    assert "truth.json" in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", '{"images": [', "[]", "3"])
+def test_broken_json(open_dataset, text):
+    with pytest.raises(DataError, match=r"truth.json: (is not valid JSON|has no list)"):
+        open_dataset(text)
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(DataError, match="absent.json: cannot be read: No such file"):
+        COCODataset(tmp_path / "absent.json", tmp_path)
+
+
+def test_unknown_class(open_dataset, content):
+    with pytest.raises(DataError, match="has no category 'dog'; it has Dog, cat"):
+        open_dataset(content, classes=["dog"])
+
+
+def test_missing_image_and_wrong_size(open_dataset, content, tmp_path):
+    content["images"][1]["width"] = 40
+    dataset = open_dataset(content)
+    (tmp_path / "b.png").unlink()
+    with pytest.raises(DataError, match="b.png: no such image file"):
+        dataset[0]
+    with pytest.raises(DataError, match="a.png: is 30 x 20 pixels, but .* says 40 x 20"):
+        dataset[1]
+
+
+def test_real_coco_truth_gives_the_official_numbers(shared):
+    folder = shared / "data" / "coco_eval_parity"
+    dataset = COCODataset(folder / "instances_val2014_100.json", folder)
+    assert len(dataset) == 100 and len(dataset.classes) == 80 and dataset.category_ids[-1] == 90
+    truth = COCO()
+    truth.dataset = dataset.coco_truth()
+    truth.createIndex()
+    result = truth.loadRes(str(folder / "instances_val2014_fakebbox100_results.json"))
+    evaluation = COCOeval(truth, result, "bbox")
+    evaluation.params.imgIds = sorted(truth.getImgIds())
+    evaluation.evaluate()
+    evaluation.accumulate()
+    evaluation.summarize()
+    np.testing.assert_allclose(evaluation.stats[:3], [0.5046, 0.6970, 0.5730], atol=5e-5)
+
+
+def test_real_micrographs(shared):
+    folder = shared / "data" / "nuclei"
+    dataset = COCODataset(folder / "annotations" / "instances_train.json", folder / "images")
+    record = dataset[0]
+    assert dataset.classes == ("nucleus",) and len(dataset) == 250
+    assert record.image.shape == (256, 256, 3)  # RGBA on disk
+    assert record.boxes[0].tolist() == [46, 180, 64, 200]

@@ -1,0 +1,119 @@
+import threading
+
+from gluonnorm.data import AspectGroupSampler, COCODataset, EvalTransform, Loader, TrainTransform
+from gluonnorm.types import Preprocess
+
+import numpy as np
+import pytest
+
+PREPROCESS = Preprocess(short=(40, 48, 56), max_size=100)
+
+
+class Counting:
+    """Passes a data set on and notes what is asked of it."""
+
+    def __init__(self, dataset, fail_at=None, error=None):
+        self._dataset = dataset
+        self._fail_at = fail_at
+        self._error = error
+        self.asked = []
+        self.sizes = dataset.sizes
+
+    def __len__(self):
+        return len(self._dataset)
+
+    def __getitem__(self, index):
+        self.asked.append(index)
+        if index == self._fail_at:
+            raise self._error
+        return self._dataset[index]
+
+
+def make_loader(dataset, batch_size=2, shuffle=True, workers=2):
+    sampler = AspectGroupSampler(dataset.sizes(), batch_size, shuffle, seed=0)
+    return Loader(dataset, TrainTransform(PREPROCESS), sampler, (0, 0, 0), 8, seed=0, train=True, workers=workers)
+
+
+def content(batches):
+    return [(batch.images.asnumpy(), batch.boxes.asnumpy(), batch.labels.asnumpy(),
+             [entry.name for entry in batch.samples]) for batch in batches]
+
+
+def assert_equal(first, second):
+    assert len(first) == len(second)
+    for one, other in zip(first, second):
+        for left, right in zip(one, other):
+            np.testing.assert_array_equal(left, right)
+
+
+def test_an_epoch(shapes):
+    loader = make_loader(shapes)
+    batches = list(loader)
+    assert len(batches) == len(loader) == 4
+    assert sorted(entry.image_id for batch in batches for entry in batch.samples) == [1, 2, 3, 4, 5, 6, 7]
+    for batch in batches:
+        count = (batch.labels.asnumpy() >= 0).sum(axis=1)
+        truth = {entry.image_id: len(entry.boxes) for entry in shapes}
+        assert count.tolist() == [truth[entry.image_id] for entry in batch.samples]
+
+
+def test_threads_change_nothing(shapes):
+    assert_equal(content(make_loader(shapes, workers=1)), content(make_loader(shapes, workers=4)))
+
+
+def test_epochs_differ_and_repeat(shapes):
+    loader = make_loader(shapes, batch_size=1, shuffle=False)
+    first = content(loader)
+    loader.set_epoch(1)
+    second = content(loader)
+    assert any(not np.array_equal(one[0], other[0]) for one, other in zip(first, second))
+    loader.set_epoch(0)
+    assert_equal(content(loader), first)
+
+
+def test_resuming_gives_the_same_batches_without_decoding_the_rest(shapes):
+    dataset = Counting(shapes)
+    loader = make_loader(dataset)
+    whole = content(loader)
+    dataset.asked.clear()
+    assert_equal(content(loader.iterate(start=2)), whole[2:])
+    assert len(dataset.asked) == sum(len(names) for *_, names in whole[2:])
+    assert list(loader.iterate(start=4)) == []
+
+
+def test_looks_ahead_but_not_far(shapes):
+    dataset = Counting(shapes)
+    batches = iter(make_loader(dataset, batch_size=1, workers=1))
+    next(batches)
+    batches.close()
+    assert len(dataset.asked) <= 3 and threading.active_count() < 20
+
+
+def test_eval_transform_gets_no_generator(shapes):
+    sampler = AspectGroupSampler(shapes.sizes(), 1, shuffle=False, seed=0)
+    loader = Loader(shapes, EvalTransform(PREPROCESS), sampler, (0, 0, 0), 1, 0, train=False)
+    assert [batch.images.shape for batch in loader] == [(1, 3, 56, 75)] * 7
+
+
+def test_a_faulty_file_is_named(shapes_root):
+    dataset = COCODataset(shapes_root / "annotations/instances_train.json", shapes_root / "val")  # 2 images of 7
+    with pytest.raises(ValueError, match=r"000002.jpg: no such image file"):
+        list(make_loader(dataset, batch_size=1, shuffle=False))
+
+
+def test_any_other_error_names_the_image(shapes):
+    dataset = Counting(shapes, fail_at=3, error=KeyError("x"))
+    with pytest.raises(RuntimeError, match="image 3 of the data set: KeyError: 'x'"):
+        list(make_loader(dataset))
+
+    def transform(record, rng):
+        raise ZeroDivisionError("division by zero")
+
+    sampler = AspectGroupSampler(shapes.sizes(), 1, shuffle=False, seed=0)
+    with pytest.raises(RuntimeError, match="000000.jpg: ZeroDivisionError: division by zero"):
+        list(Loader(shapes, transform, sampler, (0, 0, 0), 1, 0, train=True))
+
+
+def test_needs_a_thread(shapes):
+    with pytest.raises(ValueError, match="workers is 0"):
+        make_loader(shapes, workers=0)

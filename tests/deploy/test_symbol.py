@@ -1,0 +1,242 @@
+import json
+import resource
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import Tuple
+
+import gluonnorm
+from gluonnorm.deploy import DeployError, export, load
+from gluonnorm.types import Preprocess
+
+import mxnet as mx
+import numpy as np
+import pytest
+
+FILES = ("tiny-symbol.json", "tiny-0000.params", "tiny.json")
+
+
+@dataclass(frozen=True)
+class Config:
+    nms_thresh: float = 0.5
+    short: Tuple[int, ...] = (48, 64)
+
+
+@dataclass(frozen=True)
+class Spec:
+    model: str = "tiny"
+    norm: str = "bn"
+    head_norm: str = "gn"
+    rescale: str = None
+    classes: Tuple[str, ...] = ("cat", "dog")
+    config: Config = Config()
+
+
+class TinyDetector(mx.gluon.HybridBlock):
+    """A convolution, a norm and NMS: enough to have arguments, running statistics and rows of detections."""
+
+    stride = 4
+    spec = Spec()
+    preprocess = Preprocess(short=(48, 64), max_size=96)
+
+    def __init__(self, in_channels=3):
+        super().__init__()
+        with self.name_scope():
+            self.conv = mx.gluon.nn.Conv2D(6, 4, strides=4, in_channels=in_channels)
+            self.bn = mx.gluon.nn.BatchNorm(in_channels=6)
+
+    def hybrid_forward(self, F, x):
+        y = F.reshape(F.transpose(self.bn(self.conv(x)), (0, 2, 3, 1)), (0, -1, 6))
+        corner, side = F.slice_axis(y, axis=2, begin=2, end=4), F.slice_axis(y, axis=2, begin=4, end=6)
+        ids = F.slice_axis(y, axis=2, begin=0, end=1) > 0
+        scores = F.sigmoid(F.slice_axis(y, axis=2, begin=1, end=2))
+        rows = F.concat(ids, scores, 10 * corner, 10 * corner + 5 + 5 * F.abs(side), dim=2)
+        rows = F.slice_axis(F.contrib.box_nms(rows, overlap_thresh=0.5, id_index=0), axis=1, begin=0, end=4)
+        return tuple(F.slice_axis(rows, axis=2, begin=a, end=b) for a, b in ((0, 1), (1, 2), (2, 6)))
+
+
+@pytest.fixture
+def net():
+    net = TinyDetector()
+    net.initialize(mx.init.Xavier(magnitude=30))
+    net.bn.running_mean.set_data(mx.nd.array(np.random.randn(6)))
+    net.bn.running_var.set_data(mx.nd.array(np.random.rand(6) + 0.5))
+    return net
+
+
+def random_images(batch=2, height=24, width=32):
+    return mx.nd.array(np.random.randn(batch, 3, height, width))
+
+
+def assert_same(outputs, expected, atol=0.0):
+    assert len(outputs) == len(expected) == 3
+    assert expected[1].max().asscalar() > 0  # there is something to compare
+    for output, wanted in zip(outputs, expected):
+        np.testing.assert_allclose(output.asnumpy(), wanted.asnumpy(), rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("hybridized", [False, True])
+def test_the_block_read_back_equals_the_network_at_any_size(net, tmp_path, hybridized):
+    net.hybridize(hybridized)
+    export(net, str(tmp_path / "tiny"))
+    block, _ = load(str(tmp_path / "tiny"))
+    for shape in ((2, 24, 32), (1, 40, 20), (3, 8, 8)):
+        x = random_images(*shape)
+        assert_same(block(x), net(x))
+
+
+def test_module_runs_the_files_at_another_batch_and_image_size(net, tmp_path):
+    net(random_images())
+    export(net, str(tmp_path / "tiny"), image_size=(24, 32))
+    symbol, arguments, auxiliary = mx.model.load_checkpoint(str(tmp_path / "tiny"), 0)
+    for shape in ((2, 24, 32), (1, 44, 36)):
+        x = random_images(*shape)
+        module = mx.mod.Module(symbol, data_names=["data"], label_names=None, context=mx.cpu())
+        module.bind([("data", x.shape)], for_training=False)
+        module.set_params(arguments, auxiliary)
+        module.forward(mx.io.DataBatch([x]))
+        assert_same(module.get_outputs(), net(x), atol=1e-4)  # Module folds the norm into the convolution
+
+
+def test_the_files_run_without_the_package(net, tmp_path):
+    prefix = str(tmp_path / "tiny")
+    export(net, prefix)
+    x = random_images()
+    np.save(prefix + ".npy", x.asnumpy())
+    program = f"""
+import sys, numpy
+numpy.bool = numpy.bool_
+sys.modules["gluonnorm"] = None
+import mxnet as mx
+block = mx.gluon.SymbolBlock.imports({prefix!r} + "-symbol.json", ["data"], {prefix!r} + "-0000.params")
+numpy.savez({prefix!r} + ".npz", *[out.asnumpy() for out in block(mx.nd.array(numpy.load({prefix!r} + ".npy")))])
+"""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=True, cwd=str(tmp_path))
+    found = np.load(prefix + ".npz")
+    assert_same([mx.nd.array(found[name]) for name in found.files], net(x))
+
+
+def test_the_record_says_what_goes_in_and_comes_out(net, tmp_path):
+    returned = export(net, str(tmp_path / "tiny"), image_size=(24, 32))
+    record = json.loads((tmp_path / "tiny.json").read_text())
+    assert returned == record == load(str(tmp_path / "tiny"))[1]
+    assert record["classes"] == ["cat", "dog"]
+    assert record["input"] == {"name": "data", "layout": "NCHW", "colour": "RGB", "dtype": "float32",
+                               "image_size": [24, 32]}
+    assert record["preprocess"] == {"short": [48, 64], "max_size": 96, "normalize": True, "multiple": 4,
+                                    "mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375]}
+    assert record["outputs"] == ["ids", "scores", "boxes"]
+    assert record["config"] == {"nms_thresh": 0.5, "short": [48, 64]}
+    assert record["provenance"]["spec"]["norm"] == "bn" and record["provenance"]["spec"]["classes"] == ["cat", "dog"]
+    assert record["provenance"]["versions"]["gluonnorm"] == gluonnorm.__version__
+    assert record["provenance"]["versions"]["mxnet"] == mx.__version__
+    assert export(net, str(tmp_path / "any"))["input"]["image_size"] is None
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(FILES + tuple(
+        name.replace("tiny", "any") for name in FILES))  # and nothing else is left lying about
+
+
+@pytest.mark.parametrize("hybridized", [False, True])
+def test_the_network_is_left_as_it_was(net, tmp_path, hybridized):
+    contexts = [mx.cpu(1), mx.cpu(2)]
+    net.collect_params().reset_ctx(contexts)
+    if hybridized:
+        net.hybridize(static_alloc=True)
+    x = random_images().as_in_context(mx.cpu(1))
+    before = [output.copy() for output in net(x)]
+    cache, flags = net._cached_op, list(net._flags)
+    values = {name: parameter.data(mx.cpu(1)).asnumpy() for name, parameter in net.collect_params().items()}
+    export(net, str(tmp_path / "tiny"))
+    assert net._active is hybridized and net._cached_op is cache and net._flags == flags
+    for name, parameter in net.collect_params().items():
+        assert parameter.list_ctx() == contexts
+        np.testing.assert_array_equal(parameter.data(mx.cpu(1)).asnumpy(), values[name])
+    assert_same(net(x), before)
+    assert_same(load(str(tmp_path / "tiny"))[0](x.as_in_context(mx.cpu())), before)
+
+
+def test_running_statistics_of_several_contexts_are_averaged(net, tmp_path):
+    net.collect_params().reset_ctx([mx.cpu(0), mx.cpu(1)])
+    mean = net.bn.running_mean.data(mx.cpu(0)).asnumpy()
+    net.bn.running_mean.data(mx.cpu(1))[:] += 2
+    export(net, str(tmp_path / "tiny"))
+    saved = mx.nd.load(str(tmp_path / "tiny-0000.params"))[f"aux:{net.bn.running_mean.name}"]
+    np.testing.assert_allclose(saved.asnumpy(), mean + 1, rtol=1e-6)
+
+
+def test_shapes_that_wait_for_an_input_are_settled(tmp_path):
+    net = TinyDetector(in_channels=0)
+    net.initialize(mx.init.Xavier(magnitude=30))
+    export(net, str(tmp_path / "tiny"))
+    assert net.conv.weight.shape == (6, 3, 4, 4)
+    x = random_images()
+    assert_same(load(str(tmp_path / "tiny"))[0](x), net(x))
+
+
+def test_folders_are_made_and_older_files_replaced(net, tmp_path):
+    prefix = str(tmp_path / "new" / "folder" / "v1.2")
+    export(net, prefix)
+    net.conv.weight.set_data(net.conv.weight.data() * 2)
+    export(net, prefix)
+    x = random_images()
+    assert_same(load(prefix)[0](x), net(x))
+
+
+def test_an_export_that_fails_leaves_the_earlier_files(net, tmp_path):
+    export(net, str(tmp_path / "tiny"))
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    net.conv.weight.set_data(net.conv.weight.data() * 2)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1500, hard))  # what writing to a full disk looks like
+    try:
+        with pytest.raises(DeployError, match="could not be written whole; is the disk full"):
+            export(net, str(tmp_path / "tiny"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_missing_file_is_named(net, tmp_path, name):
+    export(net, str(tmp_path / "tiny"))
+    (tmp_path / name).unlink()
+    with pytest.raises(DeployError, match=f"{name} missing; .*three files"):
+        load(str(tmp_path / "tiny"))
+
+
+@pytest.mark.parametrize("name", FILES[:2])
+def test_an_altered_file_is_named(net, tmp_path, name):
+    export(net, str(tmp_path / "tiny"))
+    content = bytearray((tmp_path / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (tmp_path / name).write_bytes(bytes(content))
+    with pytest.raises(DeployError, match=f"{name} is not the file"):
+        load(str(tmp_path / "tiny"))
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"provenance": {"sha256": {"symbol": "0"}}}'])
+def test_a_foreign_record_is_refused(net, tmp_path, content):
+    export(net, str(tmp_path / "tiny"))
+    (tmp_path / "tiny.json").write_text(content)
+    with pytest.raises(DeployError, match="tiny.json is not the record of an exported network"):
+        load(str(tmp_path / "tiny"))
+
+
+def test_bad_arguments(net, tmp_path):
+    with pytest.raises(ValueError, match="dtype is 'int4'; .*float32"):
+        export(net, str(tmp_path / "tiny"), dtype="int4")
+    for size in ((0, 32), (24,), (24.5, 32)):
+        with pytest.raises(ValueError, match="image_size is .*height, width"):
+            export(net, str(tmp_path / "tiny"), image_size=size)
+    with pytest.raises(ValueError, match="prefix is .*a folder and a name"):
+        export(net, str(tmp_path) + "/")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_network_without_values_or_with_broken_ones_is_refused(net, tmp_path):
+    with pytest.raises(DeployError, match="has no values; load weights or initialize"):
+        export(TinyDetector(), str(tmp_path / "tiny"))
+    weight = net.conv.weight.data()
+    weight[0, 0, 0, 0] = np.nan
+    with pytest.raises(DeployError, match=f"hold NaN or infinity, the first is arg:{net.conv.weight.name}"):
+        export(net, str(tmp_path / "tiny"))
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,154 @@
+"""eval_faster_rcnn.py, export.py and demo.py from one end to the other, on an untrained network of small size."""
+import dataclasses
+import io
+import json
+import os
+import runpy
+import subprocess
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import NamedTuple
+
+import model_zoo
+from gluonnorm import training
+from gluonnorm.data import draw_shapes
+from gluonnorm.evaluation import evaluate_coco, evaluate_voc
+
+import mxnet as mx
+import numpy as np
+import pytest
+from PIL import Image
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+
+
+class Ended(NamedTuple):
+    """How a script ended."""
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def run(script, *args):
+    """Run a script as the shell would, but inside this process, which has MXNet loaded already."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setattr(sys, "argv", [script, *map(str, args)])
+        patch.syspath_prepend(str(SCRIPTS))
+        with pytest.raises(SystemExit) as stop:
+            runpy.run_path(str(SCRIPTS / script), run_name="__main__")
+    return Ended(stop.value.code or 0, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Shapes and a checkpoint, the weights made with a fixed seed: folder/shapes, folder/net-0000003.json."""
+    folder = tmp_path_factory.mktemp("scripts")
+    draw_shapes(folder / "shapes", train=1, val=3)
+    mx.random.seed(0)
+    net = model_zoo.get_model(
+        "faster_rcnn_resnet18_v1b_custom", classes=("circle", "square", "triangle"), short=96, max_size=128,
+        score_thresh=0.0, rpn_channels=32, rpn_test_pre_nms=100, rpn_test_post_nms=30)
+    net(mx.nd.zeros((1, 3, 96, 128)))
+    trainer = mx.gluon.Trainer(training.trainable_parameters(net), "sgd", {"learning_rate": 0.1})
+    training.save(str(folder / "net"), net, trainer, {"step": 3, "epoch": 0, "seed": 0}, dataclasses.asdict(net.spec))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def exported(folder):
+    """The checkpoint exported by the script, and what the script printed."""
+    done = run("export.py", "--params", folder / "net-0000003.json", "--output", folder / "out" / "net",
+               "--image", folder / "shapes" / "val" / "000000.jpg")
+    assert done.returncode == 0, done.stderr
+    return folder / "out" / "net", done.stdout
+
+
+def data_flags(folder):
+    return "--dataset", "coco", "--data-root", folder / "shapes", "--val-split", "val"
+
+
+def test_export_writes_files_and_finds_no_difference(exported):
+    prefix, printed = exported
+    assert sorted(path.name for path in prefix.parent.iterdir()) == ["net-0000.params", "net-symbol.json", "net.json"]
+    detections = int(printed.split("): ")[1].split(" detections")[0])
+    assert detections > 0 and "largest difference: ids 0, scores 0, boxes 0\n" in printed
+
+
+def test_a_checkpoint_and_its_export_get_the_scores_of_their_detections(folder, exported):
+    truth = json.loads((folder / "shapes" / "annotations" / "instances_val.json").read_text())
+    found = []
+    for model, metric in ((("--params", folder / "net-0000003.json"), "coco"), (("--exported", exported[0]), "voc12")):
+        saved = folder / f"{metric}.json"
+        done = run("eval_faster_rcnn.py", *model, *data_flags(folder), "--metric", metric, "--batch-size", 2,
+                   "--save-json", saved)
+        assert done.returncode == 0 and done.stderr == "", done.stderr
+        results = json.loads(saved.read_text())
+        found.append(results)
+        assert f"{metric}, 3 images, {len(results)} detections" in done.stdout and results
+        rows = [line.split() for line in done.stdout.splitlines() if line]
+        if metric == "coco":
+            metrics = evaluate_coco(truth, results)
+            assert ["AP50", f"{metrics['AP50']:.4f}"] in rows
+            assert ["circle", f"{metrics['AP/circle']:.4f}", f"{metrics['AP50/circle']:.4f}"] in rows
+        else:
+            metrics = evaluate_voc(truth, results, metric="voc12")
+            assert ["mAP", f"{metrics['mAP']:.4f}"] in rows and ["square", f"{metrics['AP/square']:.4f}"] in rows
+    assert found[0] == found[1]
+
+
+def test_a_script_starts_in_a_process_of_its_own(folder, exported):
+    environment = {**os.environ, "PYTHONPATH": str(SCRIPTS.parent)}
+    done = subprocess.run([sys.executable, str(SCRIPTS / "demo.py"), str(folder / "shapes" / "val"), "--exported",
+                           str(exported[0]), "--output", str(folder / "alone")], env=environment, capture_output=True)
+    assert done.returncode == 0 and done.stderr == b"", done.stderr
+    assert len(list((folder / "alone").iterdir())) == 3
+
+
+def test_demo_draws_what_it_can_and_says_what_it_cannot(folder, exported):
+    photos = folder / "photos"
+    photos.mkdir()
+    pixels = np.zeros((60, 80, 3), np.uint8)
+    for name in ("b.jpg", "a.png"):
+        Image.fromarray(pixels).save(photos / name)
+    (photos / "broken.jpg").write_bytes((photos / "b.jpg").read_bytes()[:100])
+    (photos / "notes.txt").write_text("not an image")
+    done = run("demo.py", photos, folder / "absent.jpg", photos / "b.jpg", "--exported", exported[0],
+               "--output", folder / "drawn", "--score-thresh", 0)
+    assert done.returncode == 1
+    errors = done.stderr.splitlines()
+    assert len(errors) == 2 and all(line.startswith("error: ") for line in errors)
+    assert "broken.jpg: cannot be read as an image" in errors[0] and "absent.jpg: no such image file" in errors[1]
+    assert sorted(path.name for path in (folder / "drawn").iterdir()) == [
+        "a-detections.jpg", "b-2-detections.jpg", "b-detections.jpg"]
+    drawn = np.array(Image.open(folder / "drawn" / "a-detections.jpg"))
+    assert drawn.shape == pixels.shape and drawn.max() > 100  # boxes lie on the black image
+    assert done.stdout.count(" -> ") == 3
+
+
+@pytest.mark.parametrize("script, args, message", [
+    ("eval_faster_rcnn.py", ["--params", "net-0000003.json", "--dataset", "voc", "--data-root", "absent"],
+     "absent"),
+    ("eval_faster_rcnn.py", ["--params", "net-0000003.json", "--dataset", "lst", "--data-root", ".", "--gpus", "99"],
+     "--gpus asks for GPU 99"),
+    ("export.py", ["--params", "net-0000003.json", "--norm", "gn", "--output", "other/net"],
+     "checkpoint of another network"),
+    ("export.py", ["--params", "net-0000003.params", "--output", "other/net"], "name their network with --network"),
+    ("export.py", ["--params", "net-0000003.params", "--network", "resnet50_v2", "--output", "other/net"],
+     "is a bare backbone"),
+    ("demo.py", ["shapes/val", "--exported", "absent"], "absent-symbol.json and"),
+    ("demo.py", ["shapes", "--exported", "absent"], "shapes: no images in this folder"),
+])
+def test_what_the_user_can_cause_is_one_line_and_status_two(folder, monkeypatch, script, args, message):
+    monkeypatch.chdir(folder)
+    done = run(script, *args)
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1 and message in done.stderr
+    assert not (folder / "other").exists()
+
+
+@pytest.mark.parametrize("script", ["eval_faster_rcnn.py", "export.py", "demo.py"])
+def test_help_shows_an_example(script):
+    done = run(script, "--help")
+    assert done.returncode == 0 and f"python scripts/{script}" in done.stdout and "--seed" in done.stdout

@@ -1,0 +1,118 @@
+from gluonnorm.types import Detections
+from gluonnorm.visualize import class_colour, draw, grid
+
+import numpy as np
+import pytest
+
+CLASSES = ("cat", "dog")
+
+
+def detections(*rows):
+    """Rows of (x1, y1, x2, y2, score, id)."""
+    array = np.array(rows, dtype=np.float32).reshape(-1, 6)
+    return Detections(array[:, :4], array[:, 4], array[:, 5].astype(np.int32))
+
+
+def grey(height=120, width=160):
+    return np.full((height, width, 3), 90, dtype=np.uint8)
+
+
+def test_box_edges_lie_on_the_first_and_last_pixel_of_the_box():
+    image = grey()
+    drawn = draw(image, detections([40, 50, 100, 90, 0.9, 1]), CLASSES)
+    assert drawn.shape == image.shape and drawn.dtype == np.uint8
+    colour = np.array(class_colour(1))
+    for y, x in ((50, 70), (89, 70), (70, 40), (70, 99)):
+        np.testing.assert_array_equal(drawn[y, x], colour)
+    np.testing.assert_array_equal(drawn[51:89, 41:99], image[51:89, 41:99])  # the inside stays
+    np.testing.assert_array_equal(drawn[90:], image[90:])  # and so does what lies below and to the right
+    np.testing.assert_array_equal(drawn[70, 100:], image[70, 100:])
+
+
+def test_label_is_written_above_the_box_and_stays_in_the_picture():
+    changed = (draw(grey(), detections([40, 50, 100, 90, 0.9, 1]), CLASSES) != grey()).any(axis=2)
+    assert changed[30:50, 40:60].any() and not changed[:30].any()
+    # At the top and at the right there is no room: the label moves inside.
+    for box in ([100, 0, 160, 40], [150, 100, 160, 120]):
+        drawn = draw(grey(), detections([*box, 0.9, 1]), CLASSES)
+        label = (drawn == class_colour(1)).all(axis=2)
+        assert label.sum() > 200
+
+
+def test_text_grows_with_the_picture():
+    def painted(scale):
+        box = [scale * v for v in (40, 50, 100, 90)]
+        image = grey(120 * scale, 160 * scale)
+        changed = (draw(image, detections([*box, 0.9, 1]), CLASSES) != image).any(axis=2)
+        return np.flatnonzero(changed[:50 * scale].any(axis=1)).size  # height of the label above the box
+
+    assert painted(8) >= 2 * painted(1) >= 20
+
+
+def test_below_threshold_nothing_is_drawn_and_the_input_is_never_changed():
+    image = grey()
+    drawn = draw(image, detections([40, 50, 100, 90, 0.49, 1]), CLASSES)
+    np.testing.assert_array_equal(drawn, image)
+    assert drawn is not image
+    draw(image, detections([40, 50, 100, 90, 0.5, 1]), CLASSES)
+    np.testing.assert_array_equal(image, grey())
+    assert (draw(image, detections([40, 50, 100, 90, 0.5, 1]), CLASSES) != image).any()
+    np.testing.assert_array_equal(draw(image, detections(), CLASSES), image)
+
+
+def test_the_best_detection_lies_on_top():
+    rows = [[40, 50, 100, 90, 0.9, 0], [40, 50, 100, 90, 0.6, 1]]
+    for order in (rows, rows[::-1]):
+        np.testing.assert_array_equal(draw(grey(), detections(*order), CLASSES)[89, 70], class_colour(0))
+
+
+def test_one_pixel_images_and_boxes():
+    assert draw(grey(1, 1), detections([0, 0, 1, 1, 0.9, 0]), CLASSES).shape == (1, 1, 3)
+    assert draw(grey(), detections([7, 70, 7, 70, 0.9, 0]), CLASSES).shape == (120, 160, 3)
+    assert draw(grey(), detections([-50, -50, 500, 500, 0.9, 0]), CLASSES).shape == (120, 160, 3)
+
+
+def test_neighbouring_classes_have_distinct_colours():
+    colours = np.array([class_colour(i) for i in range(20)], dtype=int)
+    distance = np.abs(colours[:, None] - colours).sum(axis=2) + 1000 * np.eye(20, dtype=int)
+    assert distance.min() >= 40
+    assert class_colour(3) == class_colour(3) and class_colour(10000) != class_colour(9999)
+
+
+@pytest.mark.parametrize("image", [
+    np.zeros((4, 4), np.uint8), np.zeros((3, 4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8),
+    np.zeros((4, 4, 3), np.float32), np.zeros((0, 4, 3), np.uint8), [[1, 2, 3]]])
+def test_bad_images_are_refused(image):
+    with pytest.raises(ValueError, match=r"image is .*want \(H, W, 3\) of uint8"):
+        draw(image, detections(), CLASSES)
+    with pytest.raises(ValueError, match=r"image is .*want \(H, W, 3\) of uint8"):
+        grid([image])
+
+
+def test_bad_detections_are_refused():
+    good = detections([0, 0, 9, 9, 0.9, 1])
+    for bad in (good._replace(boxes=good.boxes[0]), good._replace(scores=good.scores[:0]),
+                good._replace(ids=good.ids[None])):
+        with pytest.raises(ValueError, match="detections have boxes"):
+            draw(grey(), bad, CLASSES)
+    for class_id in (2, -1):
+        with pytest.raises(ValueError, match="2 class names"):
+            draw(grey(), detections([0, 0, 9, 9, 0.9, class_id]), CLASSES)
+
+
+def test_grid_places_images_row_by_row_with_white_gaps():
+    images = [np.full((4, 6, 3), value, dtype=np.uint8) for value in (10, 20, 30)] + [np.zeros((2, 2, 3), np.uint8)]
+    page = grid(images, columns=2, gap=1)
+    assert page.shape == (9, 13, 3) and page.dtype == np.uint8
+    assert (page[:4, :6] == 10).all() and (page[:4, 7:] == 20).all() and (page[5:, :6] == 30).all()
+    assert (page[4] == 255).all() and (page[:, 6] == 255).all()
+    assert (page[6:8, 9:11] == 0).all() and (page[5:, 7:] == 0).sum() == 2 * 2 * 3  # the small one is centred
+
+
+def test_grid_is_about_square_and_refuses_nothing():
+    assert grid([grey(4, 4)] * 5, gap=0).shape == (8, 12, 3)
+    assert grid([grey(4, 4)], columns=7).shape == (4, 4, 3)
+    with pytest.raises(ValueError, match="no images"):
+        grid([])
+    with pytest.raises(ValueError, match="columns=0"):
+        grid([grey(4, 4)], columns=0)

@@ -1,0 +1,79 @@
+import json
+import re
+
+from gluonnorm.training import MetricsLog, RunningMeans, StepRecord, TextLog, read_metrics
+
+import pytest
+from training import tiny
+
+
+def record(step, **losses):
+    return StepRecord(step, (step - 1) // 5, 0.01 * step, losses, ("a.jpg",), 2.0)
+
+
+def test_running_means() -> None:
+    means = RunningMeans(window=3)
+    assert means.values() == {}
+    for value in (1.0, 2.0, 6.0, 4.0):
+        means.update({"b": value})
+    means.update({"a": 10.0, "b": 5.0})
+    assert means.values() == {"b": 5.0, "a": 10.0}
+    assert list(means.values()) == ["b", "a"]
+    with pytest.raises(ValueError, match="window is 0"):
+        RunningMeans(0)
+
+
+def test_text_log(tmp_path, capsys) -> None:
+    path = tmp_path / "logs" / "train.log"
+    log = TextLog(str(path), every=2, echo=True)
+    for step, loss in enumerate((1.0, 3.0, 5.0, 6.0, 100.0), 1):
+        log.on_losses(None, record(step, rpn=loss))
+    log.write("AP50 0.71")
+    lines = path.read_text().splitlines()
+    assert [re.sub(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ", "", line) for line in lines] == [
+        "epoch 1  step 2  lr 0.02  rpn 2  images/s 2", "epoch 1  step 4  lr 0.04  rpn 5.5  images/s 2", "AP50 0.71"]
+    assert "AP50 0.71" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="every is 0"):
+        TextLog(str(path), every=0)
+
+
+def test_metrics_of_a_run(tmp_path) -> None:
+    path = str(tmp_path / "logs" / "metrics.jsonl")
+    _, step = tiny.build()
+    tiny.make_loop(step, [MetricsLog(path)], steps_per_epoch=3).fit(epochs=2)
+    rows = read_metrics(path)
+    assert [(row["step"], row["epoch"]) for row in rows] == [(1, 0), (2, 0), (3, 0), (4, 1), (5, 1), (6, 1)]
+    assert [row["lr"] for row in rows] == [tiny.rate(s) for s in range(6)]
+    assert set(rows[0]) == {"step", "epoch", "lr", "losses", "images_per_second", "time"}
+    assert set(rows[0]["losses"]) == {"square", "absolute"}
+    assert rows[0]["time"] <= rows[-1]["time"]
+
+
+def test_cut_last_line_is_ignored_and_then_removed(tmp_path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 1}\n{"step": 2}\n{"step": 3, "los')
+    assert read_metrics(str(path)) == [{"step": 1}, {"step": 2}]
+    MetricsLog(str(path)).write({"step": 3})
+    assert [row["step"] for row in read_metrics(str(path))] == [1, 2, 3]
+    for content in ('{"step": 1', ""):
+        path.write_text(content)
+        assert read_metrics(str(path)) == []
+        MetricsLog(str(path)).write({"step": 1})
+        assert [row["step"] for row in read_metrics(str(path))] == [1]
+
+
+@pytest.mark.parametrize("broken", ['{"step": 2, "los', '{"epoch": 2}', "7", "[1]"])
+def test_broken_line_elsewhere_is_named(tmp_path, broken) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(f'{{"step": 1}}\n{broken}\n{{"step": 3}}\n')
+    with pytest.raises(ValueError, match=r"metrics.jsonl, line 2: not a metrics row"):
+        read_metrics(str(path))
+
+
+def test_rows_a_resumed_run_repeats_count_once(tmp_path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    rows = [{"step": 1}, {"step": 2}, {"step": 2, "eval": {"AP": 0.1}}, {"step": 3}, {"step": 4},
+            {"step": 4, "eval": {}}, {"step": 3, "again": 1}, {"step": 4, "again": 1}, {"step": 4, "eval": {"AP": 0.2}},
+            {"step": 4, "eval": {"AP": 0.3}}]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert read_metrics(str(path)) == rows[:3] + rows[6:8] + rows[9:]

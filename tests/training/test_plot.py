@@ -1,0 +1,61 @@
+import json
+
+from gluonnorm.training import plot
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+def make_rows():
+    rows = []
+    for step in range(1, 201):
+        rows.append({"step": step, "losses": {"rpn": 2 / step ** 0.5, "box": 1 / step ** 0.5}})
+        if step % 50 == 0:
+            rows.append({"step": step, "eval": {"AP50": step / 250}})
+    return rows
+
+
+def test_png_is_written_from_file_and_rows(tmp_path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in make_rows()))
+    plot.plot_curves(str(path), str(tmp_path / "out" / "file.png"), "tiny")
+    plot.plot_curves(make_rows(), str(tmp_path / "rows.png"), "tiny")
+    one, other = (np.asarray(Image.open(tmp_path / name).convert("RGB")) for name in ("out/file.png", "rows.png"))
+    np.testing.assert_array_equal(one, other)
+    assert one.shape[0] > 600 and one.shape[1] > 900
+
+
+@pytest.mark.parametrize("kind, labels", [(("losses",), ["loss"]), (("eval",), ["metric"]),
+                                          (("losses", "eval"), ["loss", "metric"])])
+def test_what_is_drawn(tmp_path, monkeypatch, kind, labels) -> None:
+    figures = []
+    monkeypatch.setattr(plot.plt, "close", figures.append)
+    rows = [row for row in make_rows() if any(name in row for name in kind)]
+    plot.plot_curves(rows, str(tmp_path / "curves.png"), "tiny")
+    axes = figures[0].axes
+    monkeypatch.undo()
+    plot.plt.close(figures[0])
+    assert [axis.get_ylabel() for axis in axes] == labels
+    assert axes[0].get_title() == "tiny" and axes[-1].get_xlabel() == "step"
+    legends = [[text.get_text() for text in axis.get_legend().get_texts()] for axis in axes]
+    assert legends == [["rpn", "box"] if label == "loss" else ["AP50 (last 0.800)"] for label in labels]
+    if "losses" in kind:
+        mean, raw = axes[0].lines[:2]
+        np.testing.assert_allclose(raw.get_ydata(), [2 / step ** 0.5 for step in range(1, 201)])
+        assert mean.get_xdata()[0] == 4 and mean.get_xdata()[-1] == 200  # a window of 200 / 50
+        np.testing.assert_allclose(mean.get_ydata()[0], raw.get_ydata()[:4].mean())
+    if "eval" in kind:
+        np.testing.assert_allclose(axes[-1].lines[0].get_ydata(), [0.2, 0.4, 0.6, 0.8])
+
+
+def test_single_row(tmp_path) -> None:
+    plot.plot_curves([{"step": 1, "losses": {"rpn": 0.5}}], str(tmp_path / "one.png"))
+    assert Image.open(tmp_path / "one.png").format == "PNG"
+
+
+def test_nothing_to_plot(tmp_path) -> None:
+    for rows in ([], [{"step": 1}]):
+        with pytest.raises(ValueError, match="nothing to plot"):
+            plot.plot_curves(rows, str(tmp_path / "none.png"))
+    assert not (tmp_path / "none.png").exists()
