@@ -8,7 +8,8 @@ from gluonnorm.backbones import Backbone, ResNetV2, mxnet_names
 import mxnet as mx
 import numpy as np
 
-CLASSIFIER = ("fc.", "output.", "dense0_", "features.")  # last layers of image classifiers, which a detector drops
+LAST_STAGE = ("layer4.", "bn_out.", "stage4_", "batchnorm2_")  # what a C4 detector has as its head
+CLASSIFIER = ("fc.", "output.", "dense0_")  # last layers of image classifiers, which a detector drops
 log = logging.getLogger(__name__)
 
 
@@ -41,8 +42,8 @@ def load_base(backbone: Backbone, top: Optional[mx.gluon.HybridBlock], path: str
 
     The names may be structural (``layer1.0.conv1.weight``: this package, GluonCV's v1b and v1d) or those of
     ``mxnet.gluon.model_zoo.vision.resnet*_v2`` without the net's prefix (``stage1_conv0_weight``). The backbone must
-    be there whole. A head of which any tensor is missing starts fresh, whole, since stored statistics are worthless
-    behind random convolutions. The classifier is dropped; anything else unexpected is an error.
+    be there whole. A head that is not there whole, or has another norm, starts fresh, since stored statistics are
+    worthless behind random convolutions. The classifier is dropped; anything else unexpected is an error.
     """
     arrays = read_arrays(path)
     if isinstance(backbone, ResNetV2) and any(name.startswith("stage") for name in arrays):
@@ -51,25 +52,21 @@ def load_base(backbone: Backbone, top: Optional[mx.gluon.HybridBlock], path: str
     else:
         wanted = backbone._collect_params_with_prefix()
         wanted_top = top._collect_params_with_prefix() if top is not None else {}
-    unexpected = sorted(set(arrays) - set(wanted) - set(wanted_top))
-    unexpected = [name for name in unexpected if not name.startswith(CLASSIFIER) and not _of_last_stage(name)]
+    of_top = {name for name in arrays if name.startswith(LAST_STAGE)} if top is not None else set()
+    unexpected = [name for name in sorted(set(arrays) - set(wanted) - of_top) if not name.startswith(CLASSIFIER)]
     _refuse_mismatch(path, wanted, arrays, unexpected)
-    missing = sorted(set(wanted_top) - set(arrays))
-    if not missing:
+    if of_top == set(wanted_top):
         _refuse_mismatch(path, wanted_top, arrays, [])
         _assign(wanted_top, arrays)
-    elif wanted_top:
-        log.warning("%s: %d of the head's %d tensors are missing (%s, ...): the head starts fresh", path, len(missing),
-                    len(wanted_top), missing[0])
+    else:
+        differ = sorted(of_top ^ set(wanted_top))
+        log.warning("%s: %d tensors are not both in the file and in the head (%s, ...): the head starts fresh", path,
+                    len(differ), differ[0])
     _assign(wanted, arrays)
 
 
 def _renamed(block: mx.gluon.HybridBlock, names: Dict[str, str]) -> Dict[str, mx.gluon.Parameter]:
     return {names[name]: parameter for name, parameter in block._collect_params_with_prefix().items()}
-
-
-def _of_last_stage(name: str) -> bool:
-    return name.startswith(("layer4.", "stage4_", "batchnorm2_", "bn_out."))
 
 
 def _refuse_mismatch(path: str, parameters: Dict[str, mx.gluon.Parameter], arrays: Dict[str, np.ndarray],

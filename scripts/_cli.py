@@ -1,7 +1,8 @@
 """What all scripts share: how they end, which devices they use, and their seed."""
+import ast
 import random
 import sys
-from typing import Any, Callable, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from gluonnorm.deploy import DeployError
 from gluonnorm.training import CheckpointError, Interrupted, NonFiniteLoss
@@ -53,3 +54,15 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed)
     mx.random.seed(seed)
+
+
+def settings(pairs: Sequence[str]) -> Dict[str, Any]:
+    """``["short=300", "normalize=False"]`` as keyword arguments; values are Python literals."""
+    values = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        try:
+            values[name] = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            raise ValueError(f"--set {pair}: give NAME=VALUE with a number, a tuple, True, False or None") from None
+    return values

@@ -41,12 +41,17 @@ def open_detector(
     Raises ValueError, CheckpointError or DeployError with what is wrong and the way out.
     """
     if getattr(args, "exported", None):
-        block, record = deploy.load(args.exported, ctx)
-        block.hybridize()
-        return Detector(block, tuple(record["classes"]), *_preprocess(record))
+        return exported_detector(args.exported, ctx)
     net = open_network(args, ctx, classes)
     net.hybridize()
     return Detector(net, net.classes, net.preprocess, net.stride)
+
+
+def exported_detector(prefix: str, ctx: Sequence[mx.Context]) -> Detector:
+    """The detector in the files PREFIX-symbol.json, PREFIX-0000.params and PREFIX.json, hybridized, on ``ctx``."""
+    block, record = deploy.load(prefix, ctx)
+    block.hybridize()
+    return Detector(block, tuple(record["classes"]), *_preprocess(record))
 
 
 def open_network(

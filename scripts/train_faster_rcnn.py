@@ -10,8 +10,8 @@ example:
       --set short=300 max_size=600 num_sample=64 roi_size=7 --save-prefix runs/bccd
 """
 import argparse
-import ast
 import json
+import os
 import platform
 import sys
 from dataclasses import asdict
@@ -26,7 +26,7 @@ from gluonnorm.rcnn import FasterRCNN, FasterRCNNLoss
 from gluonnorm.training.plot import plot_curves
 
 import mxnet as mx
-from _cli import contexts, run, seed_everything
+from _cli import contexts, run, seed_everything, settings
 from _data import add_dataset_arguments, evaluation_loader, open_dataset
 from tqdm import tqdm
 
@@ -46,25 +46,31 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
                             "see gluonnorm.rcnn.DetectorConfig")
     add_dataset_arguments(parser)
     schedule = parser.add_argument_group("schedule")
-    schedule.add_argument("--epochs", type=int, default=20)
-    schedule.add_argument("--batch-size", type=int, default=1, help="images an update on this machine (default: 1)")
-    schedule.add_argument("--lr", type=float, help="for the whole batch (default: 0.00125 x images of all machines)")
-    schedule.add_argument("--lr-decay", type=float, default=0.1, help="factor at each decay (default: 0.1)")
+    schedule.add_argument("--epochs", type=int, default=20, metavar="N", help="in all (default: 20)")
+    schedule.add_argument("--batch-size", type=int, default=1, metavar="N",
+                          help="images an update on this machine (default: 1)")
+    schedule.add_argument("--lr", type=float, metavar="RATE",
+                          help="for the whole batch (default: 0.00125 x images of all machines)")
+    schedule.add_argument("--lr-decay", type=float, default=0.1, metavar="X", help="factor of a decay (default: 0.1)")
     schedule.add_argument("--lr-decay-epoch", default="14,18", metavar="N,N",
                           help="after so many epochs (default: 14,18)")
     schedule.add_argument("--lr-warmup", type=int, default=100, metavar="STEPS", help="linear warm-up (default: 100)")
-    schedule.add_argument("--lr-warmup-factor", type=float, default=1 / 3, help="rate at step 0 (default: 1/3 of lr)")
-    schedule.add_argument("--momentum", type=float, default=0.9)
-    schedule.add_argument("--wd", type=float, default=1e-4, help="weight decay, not of norms (default: 1e-4)")
+    schedule.add_argument("--lr-warmup-factor", type=float, default=1 / 3, metavar="X",
+                          help="the rate at step 0 is X of the full one (default: 1/3)")
+    schedule.add_argument("--momentum", type=float, default=0.9, metavar="X", help="of SGD (default: 0.9)")
+    schedule.add_argument("--wd", type=float, default=1e-4, metavar="X",
+                          help="weight decay; norms have none (default: 1e-4)")
     schedule.add_argument("--clip-gradient", type=float, metavar="NORM", help="largest global norm (default: none)")
     place = parser.add_argument_group("run")
     place.add_argument("--gpus", default="", help="e.g. 0,1 (default: the CPU)")
-    place.add_argument("--kv-store", default="device", help="MXNet's kvstore: device, local, nccl, dist_sync, ...")
-    place.add_argument("--save-prefix", default="runs/faster_rcnn", metavar="PREFIX")
+    place.add_argument("--kv-store", default="device", help="MXNet's kvstore (default: device)",
+                       choices=["device", "local", "nccl", "dist_sync", "dist_device_sync"])
+    place.add_argument("--save-prefix", default="runs/faster_rcnn", metavar="PREFIX", help="(default: %(default)s)")
     place.add_argument("--save-interval", type=int, metavar="STEPS", help="save within epochs too")
     place.add_argument("--resume", action="store_true", help="go on from the newest checkpoint of --save-prefix")
-    place.add_argument("--val-interval", type=int, default=1, metavar="EPOCHS", help="0 never evaluates (default: 1)")
-    place.add_argument("--log-interval", type=int, default=20, metavar="STEPS")
+    place.add_argument("--val-interval", type=int, default=1, metavar="EPOCHS",
+                       help="0 never evaluates (default: 1)")
+    place.add_argument("--log-interval", type=int, default=20, metavar="STEPS", help="of the log file (default: 20)")
     place.add_argument("--seed", type=int, default=233, help="of weights, order, flips and sampling (default: 233)")
     return parser.parse_args(argv)
 
@@ -73,12 +79,20 @@ def main(args: argparse.Namespace) -> None:
     """Build, train, evaluate."""
     seed_everything(args.seed)
     ctx = contexts(args.gpus)
+    newest = training.latest(args.save_prefix)
+    if args.resume and newest is None:
+        raise ValueError(f"--resume: no checkpoint under {args.save_prefix!r}; leave it out to start afresh")
+    if newest is not None and not args.resume:  # pruning keeps the highest steps: the old run's
+        raise ValueError(f"{newest} is of an earlier run; --resume goes on from it, another --save-prefix spares it")
     train_set = open_dataset(args, "train")
     val_set = open_dataset(args, "val", train_set.classes) if args.val_interval else None
-    net = model_zoo.get_model(
-        args.network, norm=args.norm, head_norm=args.head_norm, rescale=args.rescale, classes=train_set.classes,
-        pretrained=args.pretrained or False, pretrained_base=args.pretrained_base or False, ctx=ctx,
-        **settings(args.set))
+    try:
+        net = model_zoo.get_model(
+            args.network, norm=args.norm, head_norm=args.head_norm, rescale=args.rescale, classes=train_set.classes,
+            pretrained=args.pretrained or False, pretrained_base=args.pretrained_base or False, ctx=ctx,
+            **settings(args.set))
+    except TypeError as error:  # a setting the model does not have, or of a wrong type
+        raise ValueError(error) from error
     if not (args.pretrained or args.pretrained_base) and net.spec.norm in ("frozen_bn", "global_bn"):
         print(f"note: {net.spec.norm} has no statistics to stand on without pretrained weights; consider --norm gn",
               file=sys.stderr)
@@ -86,10 +100,7 @@ def main(args: argparse.Namespace) -> None:
     trainer = mx.gluon.Trainer(learned(net), "sgd", {"learning_rate": 1.0, "momentum": args.momentum, "wd": args.wd},
                                kvstore=kvstore, update_on_kvstore=False)
     start = 0
-    if args.resume:
-        newest = training.latest(args.save_prefix)
-        if newest is None:
-            raise ValueError(f"--resume: no checkpoint under {args.save_prefix!r}; leave it out to start afresh")
+    if newest is not None:
         start = training.load(newest, net, trainer, json.loads(json.dumps(asdict(net.spec))))["step"]
     fit(args, net, trainer, ctx, (kvstore.rank, kvstore.num_workers), train_set, val_set, start)
 
@@ -131,7 +142,8 @@ def fit(args: argparse.Namespace, net: FasterRCNN, trainer: mx.gluon.Trainer, ct
     loop = training.Loop(training.TrainStep(loss, trainer, ctx, args.clip_gradient), batches, adapt, rate, len(loader),
                          batch_size, args.seed, callbacks)
     loop.fit(args.epochs, start)
-    print(f"checkpoint {saver.path}\nlog        {text.path}\ncurve      {args.save_prefix}-curve.png")
+    newest = training.latest(args.save_prefix)
+    print(f"checkpoint {newest}\nlog        {text.path}\ncurve      {args.save_prefix}-curve.png")
 
 
 class Evaluator(training.Callback):
@@ -141,7 +153,8 @@ class Evaluator(training.Callback):
                  saver: training.CheckpointSaver, text: training.TextLog, metrics: training.MetricsLog) -> None:
         self.args, self.net, self.ctx, self.dataset = args, net, ctx, dataset
         self.saver, self.text, self.metrics = saver, text, metrics
-        self.best = -1.0
+        rows = training.read_metrics(metrics.path) if args.resume and os.path.exists(metrics.path) else []
+        self.best = max((row["eval"]["AP50"] for row in rows if "eval" in row), default=-1.0)
 
     def on_epoch_end(self, loop: training.Loop) -> None:
         """Evaluate every ``--val-interval`` epochs and after the last."""
@@ -176,18 +189,6 @@ def learned(net: mx.gluon.HybridBlock) -> List[mx.gluon.Parameter]:
         if name.endswith(("gamma", "beta")):
             parameter.wd_mult = 0.0
     return parameters
-
-
-def settings(pairs: Sequence[str]) -> Dict[str, Any]:
-    """``["short=300", "normalize=False"]`` as keyword arguments; values are Python literals."""
-    values = {}
-    for pair in pairs:
-        name, equals, text = pair.partition("=")
-        try:
-            values[name] = ast.literal_eval(text)
-        except (ValueError, SyntaxError):
-            raise ValueError(f"--set {pair}: give NAME=VALUE with a number, a tuple, True, False or None") from None
-    return values
 
 
 if __name__ == "__main__":

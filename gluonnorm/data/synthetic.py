@@ -11,6 +11,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 CORNERS = {"circle": 48, "square": 4, "triangle": 3}  # every shape is a regular polygon; its name is its class
+HUES = {"circle": 0.0, "square": 1 / 3, "triangle": 2 / 3}  # reds, greens, blues: shape and colour agree
+HUE_SPREAD = 0.12
 SIDES = (24, 80)  # of the smallest and largest object, pixels
 MAX_OBJECTS = 5
 MAX_IOU = 0.15  # of two objects' boxes
@@ -26,7 +28,7 @@ class Shape(NamedTuple):
 
 def draw_shapes(root: PathLike, train: int = 200, val: int = 40, size: Tuple[int, int] = (128, 160),
                 seed: int = 0) -> None:
-    """Write a COCO-format data set of circles, squares and triangles on noisy ground.
+    """Write a COCO-format data set of reddish circles, greenish squares and bluish triangles on noisy ground.
 
     ``train`` and ``val`` images of ``size`` (height, width) go to ``root``/train and ``root``/val as JPEG, their boxes
     and masks (uncompressed RLE of the visible part) to ``root``/annotations/instances_train.json and
@@ -70,8 +72,8 @@ def _place(rng: np.random.Generator, size: Tuple[int, int]) -> List[Shape]:
     boxes = np.zeros((0, 4), np.float32)
     for side in sides:
         name = list(CORNERS)[rng.integers(len(CORNERS))]
-        hue, saturation, value = rng.uniform((0, 0.6, 0.6), (1, 1, 1))
-        red, green, blue = (int(255 * part) for part in colorsys.hsv_to_rgb(hue, saturation, value))
+        hue, saturation, value = rng.uniform((-HUE_SPREAD, 0.6, 0.6), (HUE_SPREAD, 1, 1))
+        red, green, blue = (int(255 * part) for part in colorsys.hsv_to_rgb((HUES[name] + hue) % 1, saturation, value))
         for _ in range(20):  # tries to find room; a crowded image gets fewer objects
             outline = _outline(rng, CORNERS[name], int(side), size)
             box = np.concatenate([outline.min(0), outline.max(0)]).astype(np.float32)[None]

@@ -59,13 +59,17 @@ class DetectorConfig:
             object.__setattr__(self, "short", (self.short,))
         for name in ("rpn_nms_thresh", "nms_thresh", "score_thresh", "pos_iou_thresh", "pos_ratio", "rpn_pos_ratio"):
             value = getattr(self, name)
-            if not 0.0 <= value <= 1.0:
+            if not (isinstance(value, (int, float)) and 0 <= value <= 1):
                 raise ValueError(f"{name} is {value!r}; it must lie in 0..1")
         for name in ("max_detections", "max_candidates", "roi_size", "rpn_channels", "num_sample", "rpn_num_sample",
                      "rpn_train_pre_nms", "rpn_train_post_nms", "rpn_test_pre_nms", "rpn_test_post_nms"):
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name} is {value!r}; it must be a whole number of at least 1")
+
+        sizes_per_map = {len(sizes) if isinstance(sizes, tuple) else 0 for sizes in self.anchor_sizes}
+        if len(sizes_per_map) != 1 or 0 in sizes_per_map:  # the maps share the RPN's weights, one row of them an anchor
+            raise ValueError(f"anchor_sizes is {self.anchor_sizes!r}; give one tuple of sizes a map, all equally long")
 
     def override(self, **changes: Any) -> "DetectorConfig":
         """A copy with some fields changed; an unknown name raises TypeError with the nearest right ones."""

@@ -76,4 +76,4 @@ def propose(F: Any, logits: Sequence[Tensor], deltas: Sequence[Tensor], anchors:
     scores, boxes = nms(F, F.stack(*level_scores, axis=1), F.stack(*level_boxes, axis=1), config.rpn_nms_thresh)
     scores, indices = top_k(F, F.reshape(scores, (0, -1)), after)
     rois = gather(F, F.reshape(boxes, (0, -3, 4)), indices)
-    return F.maximum(rois, 0), scores
+    return F.broadcast_mul(rois, F.expand_dims(scores >= 0, axis=-1)), scores

@@ -1,0 +1,188 @@
+"""get_model's arguments: each one's effect, and what a wrong one is answered with."""
+import model_zoo
+from gluonnorm.nn import NORM_NAMES, BatchNorm, FrozenBatchNorm, GroupNorm, Rescale, SyncBatchNorm
+from gluonnorm.types import IMAGENET_MEAN, IMAGENET_STD
+
+import mxnet as mx
+import numpy as np
+import pytest
+from mxnet import autograd
+
+C4, FPN = "faster_rcnn_resnet18_v1b_custom", "faster_rcnn_fpn_resnet18_v1b_custom"
+SMALL = {"classes": ("red", "white"), "rpn_channels": 8, "rpn_test_pre_nms": 20, "rpn_test_post_nms": 6,
+         "max_candidates": 20, "max_detections": 5, "score_thresh": 0.0}
+LAYERS = {"frozen_bn": FrozenBatchNorm, "global_bn": BatchNorm, "bn": BatchNorm, "sync_bn": SyncBatchNorm,
+          "gn": GroupNorm}
+
+pytestmark = pytest.mark.filterwarnings("ignore:Caution using SyncBatchNorm")
+
+
+def small(name=C4, **arguments):
+    overrides = {**SMALL, "fpn_channels": 32} if name == FPN else SMALL
+    return model_zoo.get_model(name, **{**overrides, **arguments})
+
+
+def norm_layers(block):
+    """The types of all norms in ``block``."""
+    found = set()
+    block.apply(lambda layer: found.add(type(layer)) if isinstance(layer, tuple(LAYERS.values())) else None)
+    return found
+
+
+def learning(block):
+    return {name for name, parameter in block._collect_params_with_prefix().items() if parameter.grad_req != "null"}
+
+
+def copy_weights(source, target):
+    weights = {name: parameter.data() for name, parameter in source._collect_params_with_prefix().items()}
+    for name, parameter in target._collect_params_with_prefix().items():
+        parameter.set_data(weights.pop(name))
+    assert not weights
+
+
+@pytest.mark.parametrize("name, arguments, error, messages", [
+    ("faster_rcnn_fpn_resnet50_v1_coco", {}, ValueError,
+     ["no model 'faster_rcnn_fpn_resnet50_v1_coco'", "nearest: faster_rcnn_fpn_resnet50_v1b_coco"]),
+    ("resnet50v2", {}, ValueError, ["no model 'resnet50v2'", "nearest: resnet50_v2"]),
+    (C4, {"norm": "groupnorm"}, ValueError, ["no norm 'groupnorm'", "gn"]),
+    (C4, {"norm": "frozenbn"}, ValueError, ["nearest: frozen_bn"]),
+    (C4, {"head_norm": "syncbn"}, ValueError, ["no norm 'syncbn'", "nearest: sync_bn"]),
+    (C4, {"rescale": "denormalise"}, ValueError, ["no rescale 'denormalise'", "nearest: denormalize"]),
+    (C4, {"nms_threshold": 0.5}, TypeError, ["no option 'nms_threshold'", "nearest: nms_thresh"]),
+    (C4, {"nms_thresh": 30}, ValueError, ["nms_thresh is 30; it must lie in 0..1"]),
+    (C4, {"max_detections": 0}, ValueError, ["max_detections is 0", "at least 1"]),
+    (C4, {"anchor_sizes": ((32,), (64,))}, ValueError, ["anchor_sizes has 2 levels", "gives 1 maps"]),
+    (C4, {"classes": None}, ValueError, [C4, "has no classes of its own", "classes=('name', ...)"]),
+    (C4, {"classes": "red"}, ValueError, ["classes is 'red'"]),
+    (C4, {"classes": ()}, ValueError, ["classes is ()"]),
+    (C4, {"classes": ("red", "red")}, ValueError, ["different names"]),
+    (C4, {"pretrained": True}, ValueError, ["pretrained=True", "give a file instead"]),
+    (C4, {"pretrained_base": True}, ValueError, ["pretrained_base=True", "give a file instead"]),
+    ("resnet18_v1b", {"nms_thresh": 0.5}, TypeError, ["'resnet18_v1b' is a bare backbone"]),
+    ("resnet18_v1b", {"classes": ("red",)}, TypeError, ["'resnet18_v1b' is a bare backbone"]),
+])
+def test_a_wrong_argument_is_answered_with_the_nearest_right_ones(name, arguments, error, messages):
+    arguments = {**(SMALL if name == C4 else {}), **arguments}
+    with pytest.raises(error) as caught:
+        model_zoo.get_model(name, **arguments)
+    assert all(message in str(caught.value) for message in messages), str(caught.value)
+
+
+def test_a_record_of_an_unknown_model_is_refused():
+    record = {"model": "faster_rcnn_resnet18_custom", "norm": "gn", "head_norm": None, "rescale": None,
+              "classes": ["red"], "config": {}}
+    with pytest.raises(ValueError, match=r"nearest: .*faster_rcnn_resnet18_v1b_custom"):
+        model_zoo.from_spec(record)
+
+
+def test_classes():
+    net = small(classes=["red", "white", "platelet"])
+    assert net.classes == ("red", "white", "platelet")
+    assert net.predictor.score.weight.shape[0] == 4 and net.predictor.loc.weight.shape[0] == 12
+    replaced = model_zoo.get_model("faster_rcnn_resnet18_v1b_voc", classes=("red",))
+    assert replaced.classes == ("red",) and replaced.predictor.score.weight.shape[0] == 2
+
+
+@pytest.mark.parametrize("norm", NORM_NAMES)
+def test_norm_reaches_every_layer_and_learns_as_it_should(norm):
+    net = small(norm=norm)
+    assert net.spec.norm == norm
+    assert norm_layers(net.backbone) == norm_layers(net.box_head) == {LAYERS[norm]}
+    scales = {name for name in net._collect_params_with_prefix() if name.endswith(("gamma", "beta"))}
+    assert scales & learning(net) == (set() if norm == "frozen_bn" else scales)
+    x = mx.nd.random.uniform(-1, 1, (1, 3, 64, 64))
+    before = {name: value.data().asnumpy() for name, value in net._collect_params_with_prefix().items()
+              if "running" in name}
+    with autograd.record():
+        total = mx.nd.add_n(*(out.abs().mean() for out in net.backbone(x)))
+    total.backward()
+    moved = [name for name, value in before.items() if name.startswith("backbone.")
+             and (net._collect_params_with_prefix()[name].data().asnumpy() != value).any()]
+    assert bool(moved) == (norm in ("bn", "sync_bn")), "only live norms gather statistics"
+    ids, scores, boxes = net(x)
+    assert (ids.asnumpy() >= 0).any() and np.isfinite(scores.asnumpy()).all() and np.isfinite(boxes.asnumpy()).all()
+
+
+@pytest.mark.parametrize("norm, head_norm, neck", [
+    ("frozen_bn", None, set()), ("bn", None, set()), ("global_bn", None, set()),
+    ("gn", None, {GroupNorm}), ("sync_bn", None, {SyncBatchNorm}), ("frozen_bn", "gn", {GroupNorm})])
+def test_the_neck_takes_over_norms_that_need_no_stored_statistics(norm, head_norm, neck):
+    net = small(FPN, norm=norm, head_norm=head_norm)
+    outside = {type(child) for child in net.backbone._children.values()} - {type(net.backbone.backbone)}
+    assert norm_layers(net.backbone.backbone) == {LAYERS[norm]} and len(outside) == 1
+    found = set()
+    for name, child in net.backbone._children.items():
+        found |= norm_layers(child) if name != "backbone" else set()
+    assert found == neck
+
+
+def test_head_norm_of_a_c4_detector():
+    net = small(norm="frozen_bn", head_norm="gn")
+    assert norm_layers(net.backbone) == {FrozenBatchNorm} and norm_layers(net.box_head) == {GroupNorm}
+    assert net.spec.head_norm == "gn" and model_zoo.from_spec(net.spec).box_head.stage.layer4[0].bn1.gamma is not None
+
+
+def test_rescale_normalize_moves_the_normalization_from_the_loader_into_the_network():
+    plain, rescaled = small(), small(rescale="normalize")
+    assert plain.preprocess.normalize and not rescaled.preprocess.normalize
+    copy_weights(plain, rescaled)
+    pixels = mx.nd.array(np.random.uniform(0, 255, (1, 3, 64, 64)))
+    mean, std = (mx.nd.array(values).reshape((1, 3, 1, 1)) for values in (IMAGENET_MEAN, IMAGENET_STD))
+    check_same(plain((pixels - mean) / std), rescaled(pixels))
+    assert isinstance(rescaled.backbone.rescale, Rescale)
+    assert not list(rescaled.backbone.rescale.collect_params())
+
+
+def test_rescale_denormalize_gives_the_backbone_raw_pixels_from_a_loader_that_normalizes():
+    raw, rescaled = small(normalize=False), small(rescale="denormalize")
+    assert not raw.preprocess.normalize and rescaled.preprocess.normalize
+    raw.backbone.conv1.weight.set_data(raw.backbone.conv1.weight.data() / 1000)
+    copy_weights(raw, rescaled)
+    normalized = mx.nd.array(np.random.uniform(-2, 2, (1, 3, 64, 64)))
+    mean, std = (mx.nd.array(values).reshape((1, 3, 1, 1)) for values in (IMAGENET_MEAN, IMAGENET_STD))
+    check_same(raw(normalized * std + mean), rescaled(normalized))
+
+
+def check_same(expected, found):
+    assert (expected[0].asnumpy() >= 0).any()
+    for wanted, value, tolerance in zip(expected, found, (0, 1e-4, 1e-2)):
+        np.testing.assert_allclose(value.asnumpy(), wanted.asnumpy(), rtol=0, atol=tolerance)
+
+
+def test_a_backbone_takes_norm_and_rescale():
+    net = model_zoo.get_model("resnet18_v2", norm="gn", rescale="denormalize")
+    assert GroupNorm in norm_layers(net) and isinstance(net.rescale, Rescale)
+    assert [out.shape[1] for out in net(mx.nd.zeros((1, 3, 64, 64)))] == list(net.channels) == [64, 128, 256, 512]
+
+
+def test_freeze_at_is_2_with_weights_and_0_without(tmp_path):
+    fresh = small(norm="gn")
+    assert fresh.config.freeze_at is None and "backbone.conv1.weight" in learning(fresh)
+    fresh.save_parameters(str(tmp_path / "net.params"))
+    trunk = model_zoo.get_model("resnet18_v1b", norm="gn")
+    trunk.save_parameters(str(tmp_path / "base.params"))
+    stem_and_first = {name for name in learning(fresh) if name.startswith(("backbone.conv1", "backbone.bn1",
+                                                                           "backbone.layer1"))}
+    for weights in ({"pretrained": tmp_path / "net.params"}, {"pretrained_base": tmp_path / "base.params"}):
+        assert learning(fresh) - learning(small(norm="gn", **weights)) == stem_and_first
+        assert learning(small(norm="gn", freeze_at=0, **weights)) == learning(fresh)
+    assert "backbone.layer2.0.conv1.weight" not in learning(small(norm="gn", freeze_at=3))
+
+
+def test_overrides_reach_the_record_and_the_network():
+    net = small(nms_thresh=0.6, short=[300, 400], max_size=500, max_detections=3)
+    assert net.config.nms_thresh == 0.6 and net.preprocess.short == (300, 400) and net.preprocess.max_size == 500
+    assert net(mx.nd.zeros((2, 3, 64, 64)))[0].shape == (2, 3, 1)
+    catalogue = model_zoo.get_model("faster_rcnn_resnet18_v1b_voc").config
+    assert (catalogue.nms_thresh, catalogue.short, catalogue.max_size) == (0.3, (600,), 1000)
+
+
+def test_pretrained_gives_the_saved_weights_back(tmp_path):
+    net = small()
+    net.save_parameters(str(tmp_path / "net.params"))
+    again = small(pretrained=str(tmp_path / "net.params"))
+    x = mx.nd.random.uniform(-1, 1, (1, 3, 64, 64))
+    for wanted, found in zip(net(x), again(x)):
+        np.testing.assert_array_equal(found.asnumpy(), wanted.asnumpy())
+    with pytest.raises(ValueError, match="weights of another network"):
+        small(classes=("red",), pretrained=str(tmp_path / "net.params"))

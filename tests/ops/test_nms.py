@@ -1,0 +1,85 @@
+from gluonnorm.ops.nms import nms, per_class_nms
+from gluonnorm.ops.select import FILL
+
+import mxnet as mx
+import numpy as np
+import pytest
+import reference.nms as slow
+from reference.boxes import distinct_scores, random_boxes
+from reference.graph import both
+
+
+def candidates(batch, rois, classes, seed=0):
+    """Scores without ties, and boxes that overlap a good deal."""
+    rng = np.random.default_rng(seed)
+    scores = distinct_scores(rng, (batch, rois, classes))
+    return scores, random_boxes(rng, batch * rois * classes, 60, 15).reshape(batch, rois, classes, 4)
+
+
+def detections(scores, boxes, **settings):
+    return both(lambda F, scores, boxes: per_class_nms(F, scores, boxes, **settings), scores, boxes)
+
+
+def test_nms_equals_a_loop_and_ignores_fill():
+    rng = np.random.default_rng(3)
+    scores, boxes = distinct_scores(rng, (2, 3, 30)), random_boxes(rng, 180, 60, 15).reshape(2, 3, 30, 4)
+    scores[:, :, ::4] = FILL
+    kept_scores, kept_boxes = both(lambda F, *inputs: nms(F, *inputs, 0.4), scores, boxes)
+    for image in range(2):
+        for level in range(3):
+            real = np.flatnonzero(scores[image, level] != FILL)
+            kept = real[slow.suppress(scores[image, level, real], boxes[image, level, real], 0.4)]
+            assert 1 < len(kept) < len(real)
+            np.testing.assert_array_equal(kept_scores[image, level, :len(kept)], scores[image, level, kept])
+            np.testing.assert_array_equal(kept_boxes[image, level, :len(kept)], boxes[image, level, kept])
+            assert (kept_scores[image, level, len(kept):] == FILL).all()
+            assert (kept_boxes[image, level, len(kept):] == -1).all()
+
+
+@pytest.mark.parametrize("classes", [1, 3, 20])
+@pytest.mark.parametrize("max_detections", [5, 100])
+def test_per_class_nms_equals_a_loop_over_classes(classes, max_detections):
+    scores, boxes = candidates(2, 40, classes, seed=classes)
+    result = detections(scores, boxes, iou_thresh=0.3, score_thresh=0.2, max_detections=max_detections,
+                        max_candidates=1000)
+    for image in range(2):
+        wanted = slow.per_class_nms(scores[image], boxes[image], 0.3, 0.2, max_detections)
+        for got, want in zip(result, wanted):
+            np.testing.assert_array_equal(got[image], want)
+
+
+def test_fewer_candidates_than_detections():
+    scores, boxes = candidates(1, 2, 2)
+    boxes[...] = [[[0, 0, 10, 10], [0, 0, 10, 10]], [[50, 50, 60, 60], [0, 0, 10, 9]]]
+    ids, values, found = detections(scores, boxes, max_detections=7, score_thresh=0.0)
+    wanted = slow.per_class_nms(scores[0], boxes[0], 0.5, 0.0, 7)
+    assert (ids[0] >= 0).sum() == 3  # one of class 1 is suppressed, those of class 0 are apart
+    for got, want in zip((ids, values, found), wanted):
+        np.testing.assert_array_equal(got[0], want)
+
+
+def test_none_above_the_threshold():
+    scores, boxes = candidates(2, 10, 3)
+    scores[1] = 0.9  # at the threshold is not above it
+    for result in detections(np.minimum(scores, 0.9), boxes, score_thresh=0.9, max_detections=4):
+        assert (result == -1).all()
+
+
+def test_boxes_of_different_classes_never_suppress_each_other():
+    scores, boxes = np.float32([[[0.9, 0.8, 0.7]]]), np.tile(np.float32([1, 2, 30, 40]), (1, 1, 3, 1))
+    ids, values, _ = detections(scores, boxes, max_detections=3)
+    assert ids[0, :, 0].tolist() == [0, 1, 2]
+    np.testing.assert_allclose(values[0, :, 0], [0.9, 0.8, 0.7])
+
+
+def test_only_the_best_pairs_enter():
+    scores = np.float32([[[0.9], [0.8], [0.7], [0.6]]])
+    boxes = np.float32([[[0, 0, 10, 10]], [[0, 0, 10, 10]], [[20, 20, 30, 30]], [[40, 40, 50, 50]]])[None]
+    ids, values, _ = detections(scores, boxes, max_detections=3, max_candidates=3)
+    np.testing.assert_allclose(values[0, :, 0], [0.9, 0.7, -1])
+    assert ids[0, :, 0].tolist() == [0, 0, -1]
+
+
+def test_fewer_candidates_allowed_than_detections_wanted():
+    with pytest.raises(ValueError, match="max_candidates is 9, less than max_detections 10"):
+        per_class_nms(mx.nd, mx.nd.ones((1, 20, 1)), mx.nd.ones((1, 20, 1, 4)), max_detections=10, max_candidates=9)

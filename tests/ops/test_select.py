@@ -1,0 +1,52 @@
+from gluonnorm.ops.select import FILL, gather, top_k
+
+import mxnet as mx
+import numpy as np
+import pytest
+from reference.boxes import distinct_scores
+from reference.graph import both
+
+
+@pytest.mark.parametrize("n,k", [(1, 1), (7, 3), (7, 7), (50, 20)])
+def test_top_k_equals_sorting(n, k):
+    scores = distinct_scores(np.random.default_rng(n), (3, n), -0.9, 5)
+    values, indices = both(lambda F, x: top_k(F, x, k), scores)
+    np.testing.assert_array_equal(indices, np.argsort(-scores, axis=1)[:, :k])
+    np.testing.assert_array_equal(values, -np.sort(-scores, axis=1)[:, :k])
+
+
+@pytest.mark.parametrize("n,k", [(1, 4), (3, 5), (2, 100)])
+def test_top_k_of_fewer_than_k_is_padded_with_valid_indices(n, k):
+    scores = distinct_scores(np.random.default_rng(n), (2, n))
+    values, indices = both(lambda F, x: top_k(F, x, k), scores)
+    assert values.shape == indices.shape == (2, k)
+    np.testing.assert_array_equal(indices[:, :n], np.argsort(-scores, axis=1))
+    np.testing.assert_array_equal(indices[:, n:], n - 1)
+    np.testing.assert_array_equal(values[:, n:], FILL)
+
+
+def test_top_k_passes_gradients_to_the_values_chosen():
+    scores = mx.nd.array([[0.1, 0.7, 0.3]])
+    scores.attach_grad()
+    with mx.autograd.record():
+        values, _ = top_k(mx.nd, scores, 2)
+        loss = (values * mx.nd.array([[10, 20]])).sum()
+    loss.backward()
+    np.testing.assert_array_equal(scores.grad.asnumpy(), [[0, 10, 20]])
+
+
+@pytest.mark.parametrize("tail", [(), (4,), (2, 3)])
+def test_gather_takes_each_images_own_rows(tail):
+    rng = np.random.default_rng(0)
+    data, indices = rng.normal(size=(2, 6, *tail)).astype(np.float32), rng.integers(0, 6, (2, 9))
+    rows, = both(gather, data, indices)
+    np.testing.assert_array_equal(rows, [image[index] for image, index in zip(data, indices)])
+
+
+def test_gather_adds_gradients_of_a_row_taken_twice():
+    data = mx.nd.zeros((1, 3, 2))
+    data.attach_grad()
+    with mx.autograd.record():
+        loss = gather(mx.nd, data, mx.nd.array([[2, 0, 2]])).sum()
+    loss.backward()
+    np.testing.assert_array_equal(data.grad.asnumpy(), [[[1, 1], [0, 0], [2, 2]]])

@@ -1,0 +1,71 @@
+from gluonnorm.rcnn.config import DetectorConfig
+from gluonnorm.rcnn.detect import detect
+
+import numpy as np
+import reference.boxes as slow
+from reference.graph import both
+from reference.nms import per_class_nms
+
+EXTENT = (60, 80)
+CONFIG = DetectorConfig(rpn_test_post_nms=12, max_detections=20, score_thresh=0.15, nms_thresh=0.3)
+
+
+def heads(classes, seed=0):
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, 2, (24, classes + 1)).astype(np.float32)
+    deltas = rng.normal(0, 1, (24, 4 * classes)).astype(np.float32)
+    rois = slow.random_boxes(rng, 24, 80, 10).reshape(2, 12, 4)
+    return logits, deltas, rois, np.full((2, 12), 0.5, np.float32)
+
+
+def detections(logits, deltas, rois, scores, classes, config=CONFIG):
+    def function(F, height, width, *inputs):
+        return detect(F, *inputs, (height, width), classes, config)
+    return both(function, EXTENT[:1], EXTENT[1:], logits, deltas, rois, scores)
+
+
+def slow_detect(logits, deltas, rois, classes):
+    """One image."""
+    chances = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    boxes = [[slow.clip(slow.decode(delta, roi, CONFIG.box_stds), *EXTENT) for delta in row.reshape(classes, 4)]
+             for row, roi in zip(deltas, rois)]
+    return per_class_nms(chances[:, 1:], np.array(boxes), 0.3, 0.15, 20)
+
+
+def test_detect_equals_a_loop():
+    for classes in (1, 3):
+        logits, deltas, rois, scores = heads(classes)
+        result = detections(logits, deltas, rois, scores, classes)
+        for b in range(2):
+            rows = slice(12 * b, 12 * b + 12)
+            wanted = slow_detect(logits[rows], deltas[rows], rois[b], classes)
+            assert 3 < (wanted[0] >= 0).sum() < 20
+            for got, want in zip(result, wanted):
+                np.testing.assert_allclose(got[b], want, rtol=1e-4, atol=1e-3)
+
+
+def test_padded_rois_detect_nothing():
+    logits, deltas, rois, scores = heads(3)
+    scores[0] = -1
+    scores[1, 5:] = -1
+    rois[scores < 0] = 0
+    ids, _, boxes = detections(logits, deltas, rois, scores, 3)
+    assert (ids[0] == -1).all() and (boxes[0] == -1).all()
+    wanted = slow_detect(logits[12:17], deltas[12:17], rois[1, :5], 3)
+    np.testing.assert_allclose(ids[1], wanted[0])
+    np.testing.assert_allclose(boxes[1], wanted[2], rtol=1e-4, atol=1e-3)
+
+
+def test_more_detections_wanted_than_pairs_exist():
+    config = CONFIG.override(max_detections=500, score_thresh=0.0, nms_thresh=1.0)
+    ids, scores, _ = detections(*heads(3), 3, config)
+    assert ids.shape == (2, 500, 1)
+    assert ((ids >= 0).sum(axis=(1, 2)) == 36).all() and (np.diff(scores[:, :36, 0]) <= 0).all()
+
+
+def test_settings_reach_the_suppression():
+    heads_of_3 = heads(3)
+    changes = ({}, {"score_thresh": 0.5}, {"nms_thresh": 1.0}, {"max_candidates": 20, "nms_thresh": 1.0},
+               {"max_detections": 2})
+    counts = [(detections(*heads_of_3, 3, CONFIG.override(**change))[0] >= 0).sum() for change in changes]
+    assert counts[1] < counts[0] < counts[2] and counts[4] == 4

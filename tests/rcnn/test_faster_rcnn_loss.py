@@ -1,0 +1,161 @@
+from gluonnorm.rcnn import FasterRCNNLoss
+from gluonnorm.rcnn.losses import LOSS_NAMES
+from gluonnorm.rcnn.roi_align import roi_align
+
+import mxnet as mx
+import numpy as np
+import pytest
+import reference.losses as slow
+from tiny_detector import images, tiny_detector
+
+BOXES = mx.nd.array([[[5, 8, 30, 40], [50, 20, 90, 60]], [[10, 5, 60, 50], [-1, -1, -1, -1]]])
+LABELS = mx.nd.array([[2, 0], [1, -1]])
+NONE = (mx.nd.full((2, 1, 4), -1), mx.nd.full((2, 1), -1))
+ALL = {"rpn_num_sample": 4000, "num_sample": 64, "rpn_pos_ratio": 1.0, "pos_ratio": 1.0}  # more rows than there are
+
+
+@pytest.fixture(scope="module", params=["fpn", "c4"])
+def net(request):
+    return tiny_detector(request.param, freeze_at=2)
+
+
+def losses(loss, x, boxes=BOXES, labels=LABELS, seed=7):
+    mx.random.seed(seed)
+    return np.stack([value.asnumpy() for value in loss(x, boxes, labels)])
+
+
+def gradients(net, loss, x, boxes=BOXES, labels=LABELS, names=LOSS_NAMES):
+    """Of the sum of the losses named, by parameter; those that do not learn are absent."""
+    learning = {name: p for name, p in net._collect_params_with_prefix().items() if p.grad_req != "null"}
+    for parameter in learning.values():
+        parameter.zero_grad()
+    mx.random.seed(7)
+    with mx.autograd.record():
+        values = loss(x, boxes, labels)
+        total = sum(value.sum() for value, name in zip(values, LOSS_NAMES) if name in names)
+    total.backward()
+    return {name: parameter.grad().asnumpy() for name, parameter in learning.items()}
+
+
+def test_losses_equal_their_formulas_on_the_same_targets(net):
+    x, config, loss = images(2), net.config, FasterRCNNLoss(net)
+    result = losses(loss, x)
+    maps = loss.first(x)
+    levels = len(maps) // 3
+    logits = np.concatenate([level.asnumpy() for level in maps[levels:2 * levels]], axis=1)
+    deltas = np.concatenate([level.asnumpy() for level in maps[2 * levels:]], axis=1)
+    mx.random.seed(7)
+    targets = loss.targets(x, BOXES, LABELS, *maps)
+    pooled = roi_align(mx.nd, maps[:levels], targets[4], net.backbone.strides, config.roi_size, 2)
+    class_logits, class_deltas = (array.asnumpy().reshape(2, config.num_sample, -1)
+                                  for array in net.predictor(net.box_head(pooled)))
+    indices, positive, weight, wanted, _, labels, roi_wanted, roi_positive, roi_weight = (
+        array.asnumpy() for array in targets)
+    for b in range(2):
+        drawn = indices[b].astype(int)
+        assert 0 < positive[b].sum() < weight[b].sum() and 0 < roi_positive[b].sum() < roi_weight[b].sum()
+        entropy = slow.binary_cross_entropy(logits[b, drawn], positive[b])
+        error = slow.smooth_l1(deltas[b, drawn] - wanted[b], 1 / 9).sum(axis=1)
+        roi_entropy = slow.cross_entropy(class_logits[b], labels[b])
+        roi_error = np.zeros(config.num_sample)
+        for row in np.flatnonzero(roi_positive[b]):
+            column = 4 * (int(labels[b, row]) - 1)
+            roi_error[row] = slow.smooth_l1(class_deltas[b, row, column:column + 4] - roi_wanted[b, row], 1.0).sum()
+        sums = [(entropy * weight[b]).sum(), (error * positive[b]).sum(),
+                (roi_entropy * roi_weight[b]).sum(), roi_error.sum()]
+        counts = np.repeat([weight[b].sum(), roi_weight[b].sum()], 2)
+        np.testing.assert_allclose(result[:, b], sums / counts, rtol=1e-4)
+
+
+def test_the_seed_decides(net):
+    loss, x = FasterRCNNLoss(net), images(2)
+    first, again, other = losses(loss, x), losses(loss, x), losses(loss, x, seed=8)
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+
+
+def test_hybridized_equals_imperative(net):
+    loss = FasterRCNNLoss(net)
+    sizes = [(64, 96), (50, 70)]  # the graphs are traced at the first
+    wanted = [losses(loss, images(2, *size)) for size in sizes]
+    wanted_gradients = gradients(net, loss, images(2))
+    loss.hybridize()
+    for size, value in zip(sizes, wanted):
+        np.testing.assert_allclose(losses(loss, images(2, *size)), value, rtol=1e-4)
+    for name, gradient in gradients(net, loss, images(2)).items():
+        np.testing.assert_allclose(gradient, wanted_gradients[name], rtol=1e-3, atol=1e-4, err_msg=name)
+    loss.hybridize(active=False)
+
+
+@pytest.mark.parametrize("kind", ["fpn", "c4"])
+def test_batch_of_two_equals_two_batches_of_one(kind):
+    net = tiny_detector(kind, **ALL)
+    loss, x = FasterRCNNLoss(net), images(2)
+    apart = [losses(loss, x[b:b + 1], BOXES[b:b + 1], LABELS[b:b + 1], seed=b) for b in range(2)]
+    np.testing.assert_allclose(losses(loss, x), np.concatenate(apart, axis=1), rtol=1e-4)
+
+
+def test_padding_of_the_truth_changes_nothing():
+    loss, x = FasterRCNNLoss(tiny_detector("fpn", **ALL)), images()
+    boxes, labels = BOXES[1:, :1], LABELS[1:, :1]
+    padded_boxes = mx.nd.concat(boxes, mx.nd.full((1, 5, 4), -1), dim=1)
+    padded_labels = mx.nd.concat(labels, mx.nd.full((1, 5), -1), dim=1)
+    np.testing.assert_allclose(losses(loss, x, padded_boxes, padded_labels), losses(loss, x, boxes, labels), rtol=1e-5)
+
+
+def test_gradient_reaches_all_that_learns_and_nothing_frozen(net):
+    found = gradients(net, FasterRCNNLoss(net), images(2))
+    frozen = set(net._collect_params_with_prefix()) - set(found)
+    trunk = "backbone.backbone." if len(net.backbone.strides) > 1 else "backbone."
+    assert {trunk + "conv1.weight", trunk + "layer1.0.conv1.weight"} <= frozen
+    for part in (trunk + "layer2", trunk + "layer3", "rpn.conv", "rpn.score", "rpn.loc", "box_head", "predictor.score",
+                 "predictor.loc"):
+        assert any(name.startswith(part) for name in found), part
+    for name, gradient in found.items():
+        assert np.isfinite(gradient).all() and gradient.any(), name
+
+
+def test_each_loss_teaches_its_own_part(net):
+    loss, x = FasterRCNNLoss(net), images(2)
+    reached = {name: {key for key, gradient in gradients(net, loss, x, names=(name,)).items() if gradient.any()}
+               for name in LOSS_NAMES}
+    for name, predictor in zip(LOSS_NAMES, ("rpn.score", "rpn.loc", "predictor.score", "predictor.loc")):
+        others = {"rpn.score", "rpn.loc", "predictor.score", "predictor.loc"} - {predictor}
+        assert {predictor + ".weight", predictor + ".bias"} <= reached[name]
+        assert not any(key.startswith(tuple(others)) for key in reached[name])
+        assert any(key.startswith("backbone") for key in reached[name])
+
+
+def test_gradient_equals_finite_differences():
+    net = tiny_detector("fpn", **ALL)  # with every row taken nothing is left to chance
+    loss, x, step = FasterRCNNLoss(net), images(2), 1e-2
+    found = gradients(net, loss, x)
+    for name in ("predictor.score.bias", "predictor.loc.bias"):
+        parameter = net._collect_params_with_prefix()[name]
+        value = parameter.data().copy()
+        for i in range(4):
+            ends = []
+            for sign in (-1, 1):
+                moved = value.asnumpy()
+                moved[i] += sign * step
+                parameter.set_data(mx.nd.array(moved))
+                ends.append(losses(loss, x).astype(np.float64).sum())
+            np.testing.assert_allclose(found[name][i], (ends[1] - ends[0]) / (2 * step), rtol=2e-2, atol=2e-3)
+        parameter.set_data(value)
+
+
+def test_an_image_without_boxes_has_no_box_loss(net):
+    loss, x = FasterRCNNLoss(net), images(2)
+    rpn_class, rpn_box, rcnn_class, rcnn_box = losses(loss, x, *NONE)
+    assert (rpn_box == 0).all() and (rcnn_box == 0).all()
+    assert (rpn_class > 0).all() and (rcnn_class > 0).all()
+    found = gradients(net, loss, x, *NONE)
+    assert all(np.isfinite(gradient).all() for gradient in found.values())
+    assert not any(gradient.any() for name, gradient in found.items() if ".loc." in name)
+    assert found["rpn.score.weight"].any() and found["predictor.score.weight"].any()
+
+
+def test_boxes_of_one_image_leave_the_other_alone(net):
+    result = losses(FasterRCNNLoss(net), images(2), mx.nd.concat(BOXES[:1], NONE[0].tile((1, 2, 1))[1:], dim=0),
+                    mx.nd.concat(LABELS[:1], NONE[1].tile((1, 2))[1:], dim=0))
+    assert (result[:, 0] > 0).all() and result[1, 1] == result[3, 1] == 0

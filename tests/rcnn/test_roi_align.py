@@ -1,0 +1,94 @@
+from gluonnorm.rcnn.roi_align import roi_align, roi_level, roi_strides
+
+import mxnet as mx
+import numpy as np
+import pytest
+import reference.roi_align as slow
+from reference.boxes import random_boxes
+from reference.graph import both
+
+
+def aligned(maps, rois, strides, size=3, samples=2):
+    result, = both(lambda F, rois, *maps: roi_align(F, maps, rois, strides, size, samples), rois, *maps)
+    return result.reshape(*np.shape(rois)[:2], *result.shape[1:])
+
+
+def test_one_map_equals_sampling_one_by_one():
+    rng = np.random.default_rng(0)
+    image = rng.normal(size=(2, 3, 7, 9)).astype(np.float32)
+    rois = np.stack([random_boxes(rng, 6, 110) for _ in range(2)])  # the maps are 112 and 144 pixels long
+    rois[0, 0], rois[0, 1], rois[1, 0] = [0, 0, 144, 112], [130, 100, 144, 112], [0, 0, 0, 0]
+    result = aligned([image], rois, (16,))
+    for b in range(2):
+        for r in range(6):
+            np.testing.assert_allclose(result[b, r], slow.roi_align(image[b], rois[b, r], 16, 3, 2), atol=1e-5)
+
+
+def test_a_ramp_is_read_at_pixel_centres():
+    x = (np.arange(10) + 0.5) * 4  # in the cell of stride 4 with index i stands its centre's coordinate
+    image = np.tile(x, (1, 1, 10, 1)).astype(np.float32)
+    result = aligned([image], [[[8, 8, 20, 20]]], (4,))
+    np.testing.assert_allclose(result[0, 0, 0], np.tile([10, 14, 18], (3, 1)), rtol=1e-6)
+
+
+def test_levels_of_the_paper():
+    sides = np.float32([1, 50, 111, 113, 223, 225, 447, 449, 3000, 0])
+    rois = np.stack([0 * sides, 0 * sides, sides, sides], axis=1)[None]
+    levels, = both(lambda F, rois: roi_level(F, rois, 2, 5), rois)
+    assert levels[0, :, 0].tolist() == [2, 2, 2, 3, 3, 4, 4, 5, 5, 2]
+    assert levels[0, :, 0].tolist() == [slow.pyramid_level(roi, 2, 5) for roi in rois[0]]
+
+
+def test_each_roi_reads_its_own_level_only():
+    rng = np.random.default_rng(1)
+    strides, sizes = (4, 8, 16, 32, 64), (60, 150, 300, 500)
+    maps = [rng.normal(size=(2, 2, 512 // stride, 512 // stride)).astype(np.float32) for stride in strides]
+    corner = rng.uniform(0, 5, (2, 4, 2))
+    rois = np.concatenate([corner, corner + np.reshape(sizes, (4, 1))], axis=2).astype(np.float32)
+    result = aligned(maps, rois, strides, size=2)
+    for b in range(2):
+        for r in range(4):
+            assert slow.pyramid_level(rois[b, r], 2, 5) == r + 2
+            wanted = slow.roi_align(maps[r][b], rois[b, r], strides[r], 2, 2)
+            np.testing.assert_allclose(result[b, r], wanted, atol=1e-5)
+
+
+def test_other_levels_add_exact_zeros():
+    strides = (4, 8, 16, 32)
+    for chosen, side in enumerate((60, 150, 300, 500)):
+        maps = [np.full((1, 1, 512 // stride, 512 // stride), 1 if i == chosen else 1e30)
+                for i, stride in enumerate(strides)]
+        np.testing.assert_array_equal(aligned(maps, [[[0, 0, side, side]]], strides, 2), np.ones((1, 1, 1, 2, 2)))
+
+
+def test_gradient_is_that_of_the_sampling_and_reaches_one_level_only():
+    rng = np.random.default_rng(2)
+    maps = [mx.nd.array(rng.normal(size=(1, 1, 256 // stride, 256 // stride))) for stride in (8, 16)]
+    rois = mx.nd.array([[[10, 20, 250, 240]]])  # 230 pixels: stride 16
+    weights = rng.normal(size=(1, 1, 2, 2)).astype(np.float32)
+    for level in maps:
+        level.attach_grad()
+    with mx.autograd.record():
+        loss = (roi_align(mx.nd, maps, rois, (8, 16), 2, 2) * mx.nd.array(weights)).sum()
+    loss.backward()
+    assert not maps[0].grad.asnumpy().any()
+    # The result is linear in the map, so a map of one 1 at a cell gives the gradient of that cell.
+    wanted = np.zeros((16, 16))
+    for cell in np.ndindex(16, 16):
+        one = np.zeros((1, 16, 16))
+        one[(0, *cell)] = 1
+        wanted[cell] = (slow.roi_align(one, [10, 20, 250, 240], 16, 2, 2) * weights[0]).sum()
+    assert np.count_nonzero(wanted) > 10
+    np.testing.assert_allclose(maps[1].grad.asnumpy()[0, 0], wanted, atol=1e-5)
+
+
+def test_the_extra_level_is_not_read():
+    assert roi_strides((4, 8, 16, 32, 64)) == [4, 8, 16, 32]
+    assert roi_strides((16,)) == [16]
+
+
+@pytest.mark.parametrize("roi", [[-1, -1, -1, -1], [0, 0, 0, 0], [-50, -50, 500, 500], [5, 5, 3, 3]])
+def test_degenerate_rois_give_finite_features(roi):
+    maps = [np.ones((1, 1, 64 // stride, 64 // stride)) for stride in (4, 8, 16, 32)]
+    result = aligned(maps, [[roi]], (4, 8, 16, 32))
+    assert np.isfinite(result).all() and result.max() <= 1

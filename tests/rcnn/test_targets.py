@@ -1,0 +1,125 @@
+from gluonnorm.rcnn.config import DetectorConfig
+from gluonnorm.rcnn.targets import max_positive_rois, roi_targets, rpn_targets
+
+import mxnet as mx
+import numpy as np
+import pytest
+import reference.boxes as slow
+import reference.matching as matching
+
+CONFIG = DetectorConfig(rpn_num_sample=24, num_sample=16)
+UNIT = (1.0, 1.0, 1.0, 1.0)
+PADDING = [-1.0, -1.0, -1.0, -1.0]
+
+
+def arrays(*values):
+    return [mx.nd.array(value, dtype=np.float32) for value in values]
+
+
+def rpn(anchors, truths, config=CONFIG):
+    drawn, deltas = rpn_targets(mx.nd, *arrays(anchors, truths), config)
+    return [value.asnumpy() for value in (*drawn, deltas)]
+
+
+def roi(rois, scores, truths, labels, config=CONFIG):
+    return [value.asnumpy() for value in roi_targets(mx.nd, *arrays(rois, scores, truths, labels), config)]
+
+
+def test_rpn_labels_follow_the_thresholds():
+    rng = np.random.default_rng(0)
+    truths = np.stack([slow.random_boxes(rng, 3), slow.random_boxes(rng, 3)])
+    truths[1, 2] = PADDING
+    near = truths[:, :2].reshape(-1, 4) + rng.normal(0, 1, (4, 4))
+    anchors = np.concatenate([slow.random_boxes(rng, 60), near]).astype(np.float32)
+    indices, positive, weight, deltas = rpn(anchors, truths)
+    for b in range(2):
+        found = list(zip(*matching.match(anchors.tolist(), truths[b].tolist())))
+        wanted = {i for i, (_, iou, best) in enumerate(found) if iou >= 0.7 or best}
+        negative = {i for i, (_, iou, best) in enumerate(found) if iou < 0.3 and not best}
+        chosen = indices[b].astype(int)
+        assert 0 < len(wanted) <= 12 and set(chosen[positive[b] > 0]) == wanted
+        assert set(chosen[(weight[b] > 0) & (positive[b] == 0)]) <= negative
+        assert weight[b].sum() == min(24, len(wanted) + len(negative))
+        for i, delta in zip(chosen[positive[b] > 0], deltas[b, positive[b] > 0]):
+            truth = truths[b, found[i][0]]
+            np.testing.assert_allclose(delta, slow.encode(truth, anchors[i], UNIT), rtol=1e-3, atol=1e-4)
+
+
+def test_rpn_keeps_the_best_anchor_of_a_truth_below_the_negative_threshold():
+    indices, positive, weight, _ = rpn([[0, 0, 10, 10], [50, 50, 60, 60], [90, 0, 99, 9]], [[[8, 0, 18, 10]]])
+    assert indices[0, positive[0] > 0].tolist() == [0]
+    assert set(indices[0, (weight[0] > 0) & (positive[0] == 0)]) == {1, 2}
+
+
+def test_rpn_samples_at_most_its_share_of_positives():
+    config = CONFIG.override(rpn_num_sample=8, rpn_pos_ratio=0.25)
+    anchors = [[0, 0, 10, 10]] * 20 + [[50, 50, 60, 60]] * 20
+    indices, positive, weight, _ = rpn(anchors, [[[0, 0, 10, 10]]], config)
+    assert positive.sum() == 2 and weight.sum() == 8
+    assert (indices[0, :2] < 20).all() and (indices[0, 2:] >= 20).all()
+
+
+def test_rpn_without_truth_is_all_negative():
+    anchors = slow.random_boxes(np.random.default_rng(1), 40)
+    _, positive, weight, deltas = rpn(anchors, [[PADDING, PADDING]])
+    assert positive.sum() == 0 and weight.sum() == 24 and np.isfinite(deltas).all()
+
+
+def test_roi_targets_follow_the_threshold():
+    rng = np.random.default_rng(2)
+    truths = np.stack([slow.random_boxes(rng, 3, shortest=20), slow.random_boxes(rng, 3, shortest=20)])
+    truths[1, 2] = PADDING
+    labels = np.float32([[2, 0, 1], [4, 2, -1]])
+    near = np.repeat(truths, 2, axis=1) + rng.normal(0, 1, (2, 6, 4))
+    far = np.stack([slow.random_boxes(rng, 30), slow.random_boxes(rng, 30)])
+    rois = np.concatenate([near, far], axis=1).astype(np.float32)
+    scores = np.full((2, 36), 0.5)
+    scores[1, 4:6] = -1  # those near the padding
+    rois[1, 4:6] = 0
+    drawn, classes, deltas, positive, weight = roi(rois, scores, truths, labels, CONFIG.override(pos_ratio=0.5))
+    for b in range(2):
+        candidates = np.concatenate([rois[b], truths[b]])
+        for row in range(16):
+            if not weight[b, row]:
+                continue
+            assert (drawn[b, row] == candidates).all(axis=1).any()
+            (truth,), (iou,), _ = matching.match([drawn[b, row].tolist()], truths[b].tolist())
+            assert positive[b, row] == (iou >= 0.5)
+            assert classes[b, row] == (labels[b, truth] + 1 if iou >= 0.5 else 0)
+            if positive[b, row]:
+                wanted = slow.encode(truths[b, truth], drawn[b, row], CONFIG.box_stds)
+                np.testing.assert_allclose(deltas[b, row], wanted, rtol=1e-3, atol=1e-3)
+        assert 3 <= positive[b].sum() <= 8 and weight[b].sum() == 16
+        assert (np.diff(positive[b]) <= 0).all()  # positives first
+
+
+def test_truths_are_candidates():
+    drawn, classes, deltas, positive, weight = roi([[[0, 0, 5, 5]]], [[0.9]], [[[20, 20, 40, 40]]], [[6]])
+    assert drawn[0, 0].tolist() == [20, 20, 40, 40] and classes[0, 0] == 7
+    np.testing.assert_allclose(deltas[0, 0], 0, atol=1e-6)
+    assert positive.sum() == 1 and weight.sum() == 2 and classes[0, 1] == 0
+
+
+def test_without_truth_all_rois_are_background():
+    rois = slow.random_boxes(np.random.default_rng(3), 30)[None]
+    drawn, classes, deltas, positive, weight = roi(rois, np.full((1, 30), 0.5), [[PADDING]], [[-1]])
+    assert not classes.any() and not positive.any() and weight.all() and np.isfinite(deltas).all()
+    assert (drawn >= 0).all()
+
+
+def test_without_proposals_only_the_truths_are_left():
+    rois, scores = np.zeros((1, 30, 4)), np.full((1, 30), -1)
+    drawn, classes, _, positive, weight = roi(rois, scores, [[[1, 2, 30, 40], PADDING]], [[0, -1]])
+    assert positive.sum() == weight.sum() == 1
+    assert drawn[0, 0].tolist() == [1, 2, 30, 40] and classes[0].tolist() == [1] + [0] * 15
+
+
+def test_without_proposals_and_truth_nothing_counts():
+    drawn, classes, deltas, positive, weight = roi(np.zeros((1, 30, 4)), np.full((1, 30), -1), [[PADDING]], [[-1]])
+    assert not weight.any() and not positive.any() and not classes.any()
+    assert (drawn >= 0).all() and np.isfinite(deltas).all()
+
+
+@pytest.mark.parametrize("size,ratio,wanted", [(512, 0.25, 128), (3, 0.25, 1), (16, 0.0, 1), (10, 1.0, 10)])
+def test_max_positive_rois(size, ratio, wanted):
+    assert max_positive_rois(DetectorConfig(num_sample=size, pos_ratio=ratio)) == wanted

@@ -1,0 +1,348 @@
+"""train_faster_rcnn.py as its user meets it: what it writes, how it resumes, how it ends when something is wrong."""
+import io
+import json
+import os
+import resource
+import runpy
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import NamedTuple
+
+from gluonnorm import training
+from gluonnorm.data import draw_shapes
+
+import mxnet as mx
+import numpy as np
+import pytest
+from PIL import Image
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+SETTINGS = ("--set short=64 max_size=96 fpn_channels=32 rpn_channels=8 anchor_sizes=((8,),(16,),(32,),(64,),(128,)) "
+            "num_sample=8 rpn_num_sample=16 rpn_train_pre_nms=50 rpn_train_post_nms=20 rpn_test_pre_nms=50 "
+            "rpn_test_post_nms=10 max_detections=5").split()
+MODEL = ["--network", "faster_rcnn_fpn_resnet18_v1b_custom", "--norm", "gn", "--batch-size", "2", "--lr", "0.01",
+         "--log-interval", "2", *SETTINGS]
+STEPS = 3  # of an epoch: six images, two at a time
+
+
+class Ended(NamedTuple):
+    """How a script ended."""
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def train(*args):
+    """Run the script as the shell would, but inside this process, which has MXNet loaded already."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setattr(sys, "argv", ["train_faster_rcnn.py", *MODEL, *map(str, args)])
+        patch.syspath_prepend(str(SCRIPTS))
+        with pytest.raises(SystemExit) as stop:
+            runpy.run_path(str(SCRIPTS / "train_faster_rcnn.py"), run_name="__main__")
+    return Ended(stop.value.code or 0, out.getvalue(), err.getvalue())
+
+
+def assert_one_line(done, *messages):
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1, done.stderr
+    assert all(message in done.stderr for message in messages), done.stderr
+
+
+def coco_flags(root):
+    return ["--dataset", "coco", "--data-root", root, "--train-split", "train", "--val-split", "val"]
+
+
+def arrays(path):
+    return {name: array.asnumpy() for name, array in mx.nd.load(str(path)).items()}
+
+
+def assert_same_arrays(found, wanted):
+    found, wanted = arrays(found), arrays(wanted)
+    assert found.keys() == wanted.keys()
+    for name, array in wanted.items():
+        np.testing.assert_array_equal(found[name], array, err_msg=name)
+
+
+def files(prefix):
+    """Content of every file of the run under ``prefix``."""
+    return {path.name: path.read_bytes() for path in prefix.parent.glob(f"{prefix.name}-0*")}
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shapes")
+    draw_shapes(folder, train=2 * STEPS, val=2, size=(64, 96))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def straight(shapes, tmp_path_factory):
+    """A run of two epochs: its prefix and how it ended."""
+    prefix = tmp_path_factory.mktemp("straight") / "run"
+    done = train(*coco_flags(shapes), "--epochs", 2, "--save-prefix", prefix)
+    assert done.returncode == 0, done.stderr
+    return prefix, done
+
+
+@pytest.fixture
+def earlier(straight, tmp_path):
+    """A copy of the straight run, to be harmed: its prefix."""
+    shutil.copytree(straight[0].parent, tmp_path / "earlier")
+    return tmp_path / "earlier" / "run"
+
+
+def test_a_run_writes_its_files(straight):
+    prefix, done = straight
+    names = {f"run-000000{step}.{kind}" for step in (STEPS, 2 * STEPS) for kind in ("json", "params", "states")}
+    names |= {"run-best.params", "run.log", "run-metrics.jsonl", "run-curve.png", "run-arguments.json"}
+    assert {path.name for path in prefix.parent.iterdir()} == names
+    assert f"checkpoint {prefix}-0000006.json" in done.stdout and done.stderr == ""
+    rows = training.read_metrics(f"{prefix}-metrics.jsonl")
+    assert [row["step"] for row in rows if "losses" in row] == list(range(1, 2 * STEPS + 1))
+    assert [row["step"] for row in rows if "eval" in row] == [STEPS, 2 * STEPS]
+    assert {"AP", "AP50", "mAP07"} <= set(rows[-1]["eval"])
+    text = Path(f"{prefix}.log").read_text()
+    assert "epoch 1  step 2  lr" in text and "epoch 2  AP" in text and "circle" in text
+    arguments = json.loads(Path(f"{prefix}-arguments.json").read_text())
+    assert arguments["arguments"]["epochs"] == 2 and arguments["spec"]["classes"] == ["circle", "square", "triangle"]
+    assert Image.open(f"{prefix}-curve.png").width > 100
+
+
+def test_resume_repeats_the_straight_run_bit_for_bit(shapes, straight, tmp_path):
+    prefix = tmp_path / "run"
+    flags = [*coco_flags(shapes), "--save-prefix", prefix]
+    assert train(*flags, "--epochs", 1).returncode == 0
+    done = train(*flags, "--epochs", 2, "--resume")
+    assert done.returncode == 0 and f"checkpoint {prefix}-0000006.json" in done.stdout, done.stderr
+    assert_same_arrays(f"{prefix}-0000006.params", f"{straight[0]}-0000006.params")
+    assert_same_arrays(f"{prefix}-best.params", f"{straight[0]}-best.params")
+    rows, wanted = (training.read_metrics(f"{run}-metrics.jsonl") for run in (prefix, straight[0]))
+    assert [row.get("losses") for row in rows] == [row.get("losses") for row in wanted]
+    assert [row.get("eval") for row in rows] == [row.get("eval") for row in wanted]
+
+
+def test_resume_keeps_the_best_of_before(shapes, earlier):
+    metrics = Path(f"{earlier}-metrics.jsonl")
+    rows = training.read_metrics(str(metrics))
+    for row in rows:
+        if "eval" in row:
+            row["eval"]["AP50"] = 1.0
+    metrics.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    best = Path(f"{earlier}-best.params").read_bytes()
+    assert train(*coco_flags(shapes), "--epochs", 3, "--resume", "--save-prefix", earlier).returncode == 0
+    assert Path(f"{earlier}-0000009.json").exists() and Path(f"{earlier}-best.params").read_bytes() == best
+
+
+def test_ctrl_c_saves_ends_with_130_and_resumes_as_if_nothing_had_been(shapes, tmp_path):
+    prefix = tmp_path / "run"
+    flags = [*coco_flags(shapes), "--val-interval", 0]
+    command = [sys.executable, SCRIPTS / "train_faster_rcnn.py", *MODEL, *flags, "--epochs", 1000, "--save-prefix",
+               prefix]
+    with subprocess.Popen(list(map(str, command)), env={**os.environ, "PYTHONPATH": str(SCRIPTS.parent)},
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            metrics = Path(f"{prefix}-metrics.jsonl")
+            deadline = time.monotonic() + 60
+            while not metrics.exists() and process.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.02)
+            process.send_signal(signal.SIGINT)
+            _, stderr = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode == 130, stderr
+    assert "Traceback" not in stderr and "interrupted after step" in stderr
+    state = training.read(training.latest(str(prefix)))["state"]
+    assert state["step"] >= 1
+    epochs = state["step"] // STEPS + 1
+    assert train(*flags, "--epochs", epochs, "--save-prefix", prefix, "--resume").returncode == 0
+    assert train(*flags, "--epochs", epochs, "--save-prefix", tmp_path / "straight").returncode == 0
+    last = f"{epochs * STEPS:07d}.params"
+    assert_same_arrays(f"{prefix}-{last}", tmp_path / f"straight-{last}")
+
+
+def test_a_diverging_loss_stops_the_run_and_leaves_the_checkpoints(shapes, earlier):
+    before = files(earlier)
+    done = train(*coco_flags(shapes), "--epochs", 4, "--lr", 1e30, "--save-prefix", earlier, "--resume")
+    assert_one_line(done, "step 8: the loss is not finite", "(batch: 00000", ".jpg", "lower learning rate")
+    assert files(earlier) == before
+
+
+@contextmanager
+def small_files(limit):
+    """No file of this process may grow beyond ``limit`` bytes: what a full disk looks like from inside."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_leaves_the_checkpoints_and_no_rubbish(shapes, earlier):
+    before = files(earlier)
+    with small_files(10 << 20):
+        done = train(*coco_flags(shapes), "--epochs", 3, "--save-prefix", earlier, "--resume")
+    assert_one_line(done, "cannot write", "run-0000009.params", "Older checkpoints are untouched")
+    assert files(earlier) == before
+
+
+@pytest.mark.parametrize("flags, messages", [
+    (["--classes", "circle", "square"], ["checkpoint of another network", "spec.classes"]),
+    (["--norm", "bn"], ["checkpoint of another network", "spec.norm is 'gn' in the checkpoint, 'bn' here"]),
+])
+def test_a_checkpoint_of_another_network_is_not_resumed(shapes, earlier, flags, messages):
+    before = files(earlier)
+    done = train(*coco_flags(shapes), *flags, "--epochs", 3, "--save-prefix", earlier, "--resume")
+    assert_one_line(done, *messages)
+    assert files(earlier) == before
+
+
+def test_a_fresh_run_does_not_mix_with_an_earlier_one(shapes, earlier, tmp_path):
+    before = files(earlier)
+    done = train(*coco_flags(shapes), "--save-prefix", earlier)
+    assert_one_line(done, "run-0000006.json is of an earlier run", "--resume")
+    assert files(earlier) == before
+    assert_one_line(train(*coco_flags(shapes), "--save-prefix", tmp_path / "none", "--resume"), "no checkpoint under")
+
+
+@pytest.mark.parametrize("flags, message", [
+    (["--network", "faster_rcnn_fpn_resnet18_custom"], "nearest: faster_rcnn_fpn_resnet18_v1b_custom"),
+    (["--network", "resnet18_v1b"], "is a bare backbone"),
+    (["--norm", "groupnorm"], "no norm 'groupnorm'"),
+    (["--set", "num_samples=8"], "no option 'num_samples'; nearest: num_sample"),
+    (["--set", "short"], "--set short: give NAME=VALUE"),
+    (["--set", "nms_thresh='high'"], "nms_thresh is 'high'; it must lie in 0..1"),
+    (["--pretrained-base", "absent.params"], "absent.params: no such file of weights"),
+    (["--gpus", "99"], "--gpus asks for GPU 99"),
+    (["--batch-size", "0"], "batch_size"),
+    (["--train-split", "test"], "instances_test.json"),
+    (["--classes", "circle", "star"], "has no category 'star'"),
+])
+def test_a_wrong_flag_is_one_line(shapes, tmp_path, flags, message):
+    assert_one_line(train(*coco_flags(shapes), *flags, "--save-prefix", tmp_path / "run"), message)
+    assert not list(tmp_path.glob("run-0*"))
+
+
+def edit_json(root, change):
+    path = root / "annotations" / "instances_train.json"
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+def cut(path, length):
+    path.write_bytes(path.read_bytes()[:length])
+
+
+@pytest.mark.parametrize("harm, messages", [
+    (lambda root: (root / "train" / "000002.jpg").unlink(), ["000002.jpg: no such image file"]),
+    (lambda root: cut(root / "train" / "000002.jpg", 900), ["000002.jpg: cannot be read as an image"]),
+    (lambda root: cut(root / "annotations" / "instances_train.json", 500), ["instances_train.json: is not valid JSON"]),
+    (lambda root: edit_json(root, lambda all: all.update(images=[])), ["is an empty data set"]),
+    (lambda root: edit_json(root, lambda all: all["annotations"][0].update(bbox=[500, 10, 20, 20])),
+     ["annotation 1: box (500, 10, 520, 30) lies outside the image of 96 x 64 pixels"]),
+    (lambda root: edit_json(root, lambda all: all["annotations"][0].update(category_id=9)),
+     ["annotation 1 has category_id 9", "not among the file's categories 1, 2, 3"]),
+], ids=["missing image", "truncated image", "broken JSON", "no images", "box outside", "unknown class"])
+def test_a_fault_in_a_coco_folder_is_one_line(shapes, tmp_path, harm, messages):
+    root = shutil.copytree(shapes, tmp_path / "data")
+    harm(root)
+    done = train(*coco_flags(root), "--epochs", 1, "--save-prefix", tmp_path / "run")
+    assert_one_line(done, *messages)
+    assert not list(tmp_path.glob("run-0*"))
+
+
+def voc_object(name="red", corners=(10, 20, 50, 60)):
+    inside = "".join(f"<{tag}>{value}</{tag}>" for tag, value in zip(("xmin", "ymin", "xmax", "ymax"), corners))
+    return f"<object><name>{name}</name><bndbox>{inside}</bndbox></object>"
+
+
+@pytest.fixture
+def voc(tmp_path):
+    """Two images to train on and one held out, with classes red and white."""
+    root = tmp_path / "voc"
+    for folder in ("Annotations", "JPEGImages", "ImageSets/Main"):
+        (root / folder).mkdir(parents=True)
+    for stem in ("a", "b", "c"):
+        Image.fromarray(np.random.randint(0, 255, (64, 96, 3), np.uint8)).save(root / "JPEGImages" / f"{stem}.jpg")
+        (root / "Annotations" / f"{stem}.xml").write_text(
+            f"<annotation><size><width>96</width><height>64</height></size>{voc_object()}"
+            f"{voc_object('white', (40, 5, 90, 40))}</annotation>")
+    (root / "ImageSets" / "Main" / "train.txt").write_text("a\nb\n")
+    (root / "ImageSets" / "Main" / "val.txt").write_text("c\n")
+    return root
+
+
+def voc_flags(root):
+    return ["--dataset", "voc", "--data-root", root, "--train-split", "train", "--val-split", "val", "--epochs", 1]
+
+
+def test_a_voc_folder_with_classes_of_its_own(voc, tmp_path):
+    done = train(*voc_flags(voc), "--save-prefix", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    assert training.read(tmp_path / "run-0000001.json")["spec"]["classes"] == ["red", "white"]
+
+
+@pytest.mark.parametrize("harm, messages", [
+    (lambda root: cut(root / "Annotations" / "b.xml", 80), ["b.xml: is not valid XML"]),
+    (lambda root: (root / "Annotations" / "b.xml").unlink(), ["b.xml: cannot be read"]),
+    (lambda root: (root / "JPEGImages" / "b.jpg").unlink(), ["b.jpg: no such image file", "lists it"]),
+    (lambda root: cut(root / "JPEGImages" / "b.jpg", 700), ["b.jpg: cannot be read as an image"]),
+    (lambda root: (root / "Annotations" / "b.xml").write_text(
+        f"<annotation><size><width>96</width><height>64</height></size>{voc_object(corners=(96, 0, 99, 9))}"
+        "</annotation>"), ["b.xml: object 1: box (96, 0, 99, 9) lies outside the image"]),
+    (lambda root: (root / "ImageSets" / "Main" / "train.txt").write_text("\n"), ["is an empty data set"]),
+    (lambda root: (root / "ImageSets" / "Main" / "train.txt").unlink(), ["splits there: val"]),
+], ids=["broken XML", "missing XML", "missing image", "truncated image", "box outside", "no images", "no split"])
+def test_a_fault_in_a_voc_folder_is_one_line(voc, tmp_path, harm, messages):
+    harm(voc)
+    assert_one_line(train(*voc_flags(voc), "--save-prefix", tmp_path / "run"), *messages)
+    assert not list(tmp_path.glob("run-0*"))
+
+
+def test_a_class_that_was_not_named_is_one_line(voc, tmp_path):
+    done = train(*voc_flags(voc), "--classes", "red", "--save-prefix", tmp_path / "run")
+    assert_one_line(done, "a.xml: object 2 is of class 'white', which is not among the classes red")
+
+
+@pytest.fixture
+def packed(tmp_path):
+    """The same three images twice: train and val as .lst with .png files, and as .rec with .idx."""
+    root = tmp_path / "packed"
+    root.mkdir()
+    for split, count in (("train", 2), ("val", 1)):
+        lines = []
+        writer = mx.recordio.MXIndexedRecordIO(str(root / f"{split}.idx"), str(root / f"{split}.rec"), "w")
+        for index in range(count):
+            image = np.random.randint(0, 255, (64, 96, 3), np.uint8)
+            label = [2, 5, 0, 0.1, 0.2, 0.5, 0.9, 1, 0.5, 0.1, 0.9, 0.6]  # header, then class and corners of two boxes
+            Image.fromarray(image).save(root / f"{split}{index}.png")
+            lines.append("\t".join(map(str, [index, *label, f"{split}{index}.png"])) + "\n")
+            header = mx.recordio.IRHeader(0, np.array(label, np.float32), index, 0)
+            writer.write_idx(index, mx.recordio.pack_img(header, image, img_fmt=".png"))
+        writer.close()
+        (root / f"{split}.lst").write_text("".join(lines))
+    return root
+
+
+@pytest.mark.parametrize("kind", ["lst", "record"])
+def test_lst_and_record_files(packed, tmp_path, kind):
+    flags = ["--dataset", kind, "--data-root", packed, "--epochs", 1, "--save-prefix", tmp_path / "run"]
+    done = train(*flags, "--classes", "red", "white")
+    assert done.returncode == 0, done.stderr
+    rows = training.read_metrics(str(tmp_path / "run-metrics.jsonl"))
+    assert rows[0]["losses"]["rcnn_class"] > 0 and "AP50/white" in rows[-1]["eval"]
+
+    done = train(*flags[:-1], tmp_path / "other")
+    assert_one_line(done, f"--dataset {kind} holds no class names; give --classes")
+    done = train(*flags[:-1], tmp_path / "other", "--classes", "red")
+    assert_one_line(done, "label 1 is out of range; want 0..0")
+    (packed / ("train.idx" if kind == "record" else "train.lst")).unlink()
+    done = train(*flags[:-1], tmp_path / "other", "--classes", "red", "white")
+    assert_one_line(done, "no such file")
