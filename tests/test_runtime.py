@@ -1,7 +1,10 @@
 """``import gluonnorm`` prepares the process, and does nothing else."""
+import _ctypes
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 from gluonnorm import _runtime
 
@@ -39,3 +42,14 @@ def test_mxnet_and_gluoncv_import_afterwards() -> None:
 def test_numpy_names_are_there() -> None:
     for name, kind in (("bool", np.bool_), ("float", np.float64), ("int", np.int_), ("object", np.object_)):
         assert np.dtype(getattr(np, name)) == np.dtype(kind)
+
+
+@pytest.mark.parametrize("library, loaded", [("libcudart.so.11.0", True), ("libcudart.so.12", False)])
+def test_cuda_libraries_of_the_wheels_are_loaded(tmp_path: Path, library: str, loaded: bool) -> None:
+    folder = tmp_path / "nvidia" / "cuda_runtime" / "lib"
+    folder.mkdir(parents=True)
+    shutil.copy(_ctypes.__file__, folder / library)  # any shared library will do
+    shutil.copy(_ctypes.__file__, folder / "libnccl.so.2")
+    maps = run("import gluonnorm; print(open('/proc/self/maps').read())", PYTHONPATH=str(tmp_path))
+    assert (str(folder / library) in maps) == loaded
+    assert (str(folder / "libnccl.so.2") in maps) == loaded

@@ -23,7 +23,7 @@ class FasterRCNNLoss:
     returns one loss (B,) for each of ``loss_names``. Call it within ``autograd.record``.
 
     Targets are made by a graph of their own, outside the recording: MXNet would otherwise differentiate the
-    proposals and the matching, at a third of a step's cost, to multiply the result by zero.
+    proposals and the matching, to multiply the result by zero.
     """
 
     loss_names = LOSS_NAMES
