@@ -20,6 +20,7 @@ from gluonnorm.visualize import draw, grid
 import mxnet as mx
 import numpy as np
 import train_faster_rcnn as train
+from _callbacks import evaluate
 from _cli import run, seed_everything
 from _data import evaluation_loader
 from _models import exported_detector
@@ -58,13 +59,13 @@ def main(args: argparse.Namespace) -> None:
         file.unlink()
     seed_everything(args.seed)
     fresh = model_zoo.get_model(NETWORK, norm="gn", classes=held_out.classes, **SETTINGS)
-    before = train.evaluate(fresh, [mx.cpu()], held_out)
+    before = evaluate(fresh, [mx.cpu()], held_out)
     train.main(train.parse_args(train_flags(args, data, prefix)))
 
     checkpoint = training.latest(str(prefix)) or ""  # training has left one
     net = model_zoo.from_spec(training.read(checkpoint)["spec"])
     training.load(checkpoint, net)
-    after = train.evaluate(net, [mx.cpu()], held_out)
+    after = evaluate(net, [mx.cpu()], held_out)
     print(f"3. on {len(held_out)} held-out images, before and after training: "
           f"AP {before['AP']:.3f} -> {after['AP']:.3f}, AP50 {before['AP50']:.3f} -> {after['AP50']:.3f}")
 

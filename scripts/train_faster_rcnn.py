@@ -11,24 +11,21 @@ example:
 """
 import argparse
 import json
-import os
 import platform
 import sys
 from dataclasses import asdict
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, List, Optional, Sequence
 
 import gluonnorm
 import model_zoo
 from gluonnorm import training
 from gluonnorm.data import AspectGroupSampler, Batch, Dataset, Loader, TrainTransform, pad_value
-from gluonnorm.evaluation import coco_results, evaluate_coco, evaluate_voc, predict
 from gluonnorm.rcnn import FasterRCNN, FasterRCNNLoss
-from gluonnorm.training.plot import plot_curves
 
 import mxnet as mx
+from _callbacks import Curve, Evaluator
 from _cli import contexts, run, seed_everything, settings
-from _data import add_dataset_arguments, evaluation_loader, open_dataset
-from tqdm import tqdm
+from _data import add_dataset_arguments, open_dataset
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -135,7 +132,8 @@ def fit(args: argparse.Namespace, net: FasterRCNN, trainer: mx.gluon.Trainer, ct
     saver = training.CheckpointSaver(args.save_prefix, net, trainer, spec, every_steps=args.save_interval)
     callbacks: List[training.Callback] = [text, metrics, saver]
     if val_set is not None:
-        callbacks.append(Evaluator(args, net, ctx, val_set, saver, text, metrics))
+        callbacks.append(Evaluator(net, ctx, val_set, saver, text, metrics, args))
+    callbacks.append(Curve(metrics, f"{args.save_prefix}-curve.png", args.network))
     with open(f"{args.save_prefix}-arguments.json", "w", encoding="utf-8") as file:
         json.dump({"arguments": vars(args), "spec": spec, "python": platform.python_version(), "mxnet": mx.__version__,
                    "gluonnorm": gluonnorm.__version__}, file, indent=1)
@@ -144,42 +142,6 @@ def fit(args: argparse.Namespace, net: FasterRCNN, trainer: mx.gluon.Trainer, ct
     loop.fit(args.epochs, start)
     newest = training.latest(args.save_prefix)
     print(f"checkpoint {newest}\nlog        {text.path}\ncurve      {args.save_prefix}-curve.png")
-
-
-class Evaluator(training.Callback):
-    """Scores the network on the validation set at the end of epochs, keeps the best weights and draws the curve."""
-
-    def __init__(self, args: argparse.Namespace, net: FasterRCNN, ctx: List[mx.Context], dataset: Dataset,
-                 saver: training.CheckpointSaver, text: training.TextLog, metrics: training.MetricsLog) -> None:
-        self.args, self.net, self.ctx, self.dataset = args, net, ctx, dataset
-        self.saver, self.text, self.metrics = saver, text, metrics
-        rows = training.read_metrics(metrics.path) if args.resume and os.path.exists(metrics.path) else []
-        self.best = max((row["eval"]["AP50"] for row in rows if "eval" in row), default=-1.0)
-
-    def on_epoch_end(self, loop: training.Loop) -> None:
-        """Evaluate every ``--val-interval`` epochs and after the last."""
-        if loop.epoch % self.args.val_interval and loop.epoch != self.args.epochs:
-            return
-        scores = evaluate(self.net, self.ctx, self.dataset, self.args.num_workers)
-        self.metrics.write({"step": loop.step, "epoch": loop.epoch, "eval": scores})
-        line = "  ".join(f"{name} {value:.3f}" for name, value in scores.items() if name in ("AP", "AP50", "mAP07"))
-        per_class = "  ".join(f"{name[5:]} {value:.3f}" for name, value in scores.items() if name.startswith("AP50/"))
-        self.text.write(f"epoch {loop.epoch}  {line}  (AP50: {per_class})")
-        tqdm.write(f"epoch {loop.epoch}: {line}")
-        if scores["AP50"] > self.best and self.saver.path is not None:
-            self.best = scores["AP50"]
-            training.mark_best(self.saver.path)
-        plot_curves(self.metrics.path, f"{self.args.save_prefix}-curve.png", title=self.args.network)
-
-
-def evaluate(net: FasterRCNN, ctx: List[mx.Context], dataset: Dataset, workers: int = 2) -> Dict[str, float]:
-    """COCO's numbers and VOC07's mAP (as ``mAP07``) of ``net`` on ``dataset``."""
-    loader = evaluation_loader(dataset, net.preprocess, net.stride, len(ctx), workers)
-    net.hybridize()
-    truth = dataset.coco_truth()
-    results = coco_results(predict(net, tqdm(loader, desc="evaluate", unit="batch", disable=None, leave=False), ctx),
-                           dataset.category_ids)
-    return {**evaluate_coco(truth, results), "mAP07": evaluate_voc(truth, results)["mAP"]}
 
 
 def learned(net: mx.gluon.HybridBlock) -> List[mx.gluon.Parameter]:

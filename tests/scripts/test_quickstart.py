@@ -30,7 +30,7 @@ def test_the_whole_way_and_a_second_time(tmp_path):
     for _ in range(2):  # the second run finds the first one's files
         printed = quickstart(tmp_path)
         assert "on 4 held-out images, before and after training: AP " in printed
-        for name, file in (("data set", "data"), ("checkpoint", "run/shapes-0000002.json"),
+        for name, file in (("data set", "data"), ("checkpoint", "run/shapes-0000004.json"),
                            ("curve", "run/shapes-curve.png"), ("exported", "export/shapes-symbol.json"),
                            ("picture", "detections.jpg")):
             assert f"{name:<11}{tmp_path / file}\n" in printed and (tmp_path / file).exists()
@@ -38,4 +38,4 @@ def test_the_whole_way_and_a_second_time(tmp_path):
     assert record["classes"] == ["circle", "square", "triangle"]
     assert Image.open(tmp_path / "detections.jpg").width >= 160
     assert sorted(path.name for path in (tmp_path / "run").glob("*.json")) == [
-        "shapes-0000002.json", "shapes-arguments.json"]
+        "shapes-0000004.json", "shapes-arguments.json"]
