@@ -57,7 +57,8 @@ class DetectorConfig:
             object.__setattr__(self, field.name, _as_tuples(getattr(self, field.name)))
         if isinstance(self.short, int):
             object.__setattr__(self, "short", (self.short,))
-        for name in ("rpn_nms_thresh", "nms_thresh", "score_thresh", "pos_iou_thresh", "pos_ratio", "rpn_pos_ratio"):
+        for name in ("rpn_nms_thresh", "nms_thresh", "score_thresh", "pos_iou_thresh", "pos_ratio", "rpn_pos_ratio",
+                     "rpn_pos_iou_thresh", "rpn_neg_iou_thresh"):
             value = getattr(self, name)
             if not (isinstance(value, (int, float)) and 0 <= value <= 1):
                 raise ValueError(f"{name} is {value!r}; it must lie in 0..1")
@@ -66,7 +67,13 @@ class DetectorConfig:
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name} is {value!r}; it must be a whole number of at least 1")
-
+        for name in ("rpn_smoothl1_beta", "rcnn_smoothl1_beta", "delta_clip"):
+            value = getattr(self, name)
+            if not (isinstance(value, (int, float)) and value > 0):
+                raise ValueError(f"{name} is {value!r}; it must be a positive number")
+        if self.rpn_neg_iou_thresh > self.rpn_pos_iou_thresh:
+            raise ValueError(f"rpn_neg_iou_thresh is {self.rpn_neg_iou_thresh}, above rpn_pos_iou_thresh "
+                             f"{self.rpn_pos_iou_thresh}; an anchor cannot be both")
         sizes_per_map = {len(sizes) if isinstance(sizes, tuple) else 0 for sizes in self.anchor_sizes}
         if len(sizes_per_map) != 1 or 0 in sizes_per_map:  # the maps share the RPN's weights, one row of them an anchor
             raise ValueError(f"anchor_sizes is {self.anchor_sizes!r}; give one tuple of sizes a map, all equally long")

@@ -35,6 +35,17 @@ def test_counts_are_whole_and_positive(name, value):
         DetectorConfig(**{name: value})
 
 
+@pytest.mark.parametrize("name,value", [("rpn_smoothl1_beta", 0), ("rcnn_smoothl1_beta", -1), ("delta_clip", "4")])
+def test_betas_and_the_clip_are_positive(name, value):
+    with pytest.raises(ValueError, match=f"{name} is {value!r}; it must be a positive number"):
+        DetectorConfig(**{name: value})
+
+
+def test_an_anchor_is_never_both_positive_and_negative():
+    with pytest.raises(ValueError, match="rpn_neg_iou_thresh is 0.6, above rpn_pos_iou_thresh 0.5"):
+        DetectorConfig(rpn_neg_iou_thresh=0.6, rpn_pos_iou_thresh=0.5)
+
+
 @pytest.mark.parametrize("sizes", [(), (32, 64), ((8, 16), (32,)), ((), ())])
 def test_anchor_sizes_are_equally_many_on_each_map(sizes):
     with pytest.raises(ValueError, match="anchor_sizes is .*; give one tuple of sizes a map, all equally long"):
