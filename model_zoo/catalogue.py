@@ -42,8 +42,7 @@ class Model:
 _C4 = {"anchor_sizes": ((32, 64, 128, 256, 512),), "rpn_channels": 1024, "roi_size": 14, "rpn_train_pre_nms": 12000,
        "rpn_train_post_nms": 2000, "rpn_test_pre_nms": 6000, "num_sample": 128}
 _VOC = {"short": (600,), "max_size": 1000, "nms_thresh": 0.3, "rpn_test_post_nms": 300, "rpn_min_size": 16.0}
-_SMALL_C4 = {**_C4, "rpn_channels": 512, "rpn_train_pre_nms": 2000, "rpn_train_post_nms": 1000,
-             "rpn_test_pre_nms": 1000, "rpn_test_post_nms": 300}
+_SMALL_C4 = {**_C4, "rpn_channels": 512}
 
 
 def _rows() -> List[Model]:

@@ -7,6 +7,7 @@ from gluonnorm import deploy, training
 from gluonnorm.types import Preprocess
 
 import mxnet as mx
+from _cli import settings
 
 
 class Detector(NamedTuple):
@@ -31,6 +32,9 @@ def add_model_arguments(parser: argparse.ArgumentParser, exported: bool) -> None
     group.add_argument("--norm", help="frozen_bn, global_bn, bn, sync_bn or gn (default: the model's own)")
     group.add_argument("--head-norm", metavar="NORM", help="another norm for neck and heads")
     group.add_argument("--rescale", choices=["normalize", "denormalize"], help="the rescale layer, if it has one")
+    group.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE",
+                       help="settings that hold no weights, e.g. nms_thresh=0.3 rpn_test_post_nms=300; "
+                            "see gluonnorm.rcnn.DetectorConfig")
 
 
 def open_detector(
@@ -41,6 +45,8 @@ def open_detector(
     Raises ValueError, CheckpointError or DeployError with what is wrong and the way out.
     """
     if getattr(args, "exported", None):
+        if args.set:
+            raise ValueError("--set cannot change exported files; give it to scripts/export.py")
         return exported_detector(args.exported, ctx)
     net = open_network(args, ctx, classes)
     net.hybridize()
@@ -57,7 +63,18 @@ def exported_detector(prefix: str, ctx: Sequence[mx.Context]) -> Detector:
 def open_network(
     args: argparse.Namespace, ctx: Sequence[mx.Context], classes: Optional[Sequence[str]] = None
 ) -> mx.gluon.HybridBlock:
-    """The network of the flags with its weights, from a checkpoint or from a file of weights."""
+    """The network of the flags, with the weights of a checkpoint or of a file of weights, and with --set applied."""
+    net = _load_network(args, ctx, classes)
+    try:
+        net.configure(**settings(args.set))
+    except TypeError as error:  # no such setting
+        raise ValueError(f"--set: {error}") from error
+    return net
+
+
+def _load_network(
+    args: argparse.Namespace, ctx: Sequence[mx.Context], classes: Optional[Sequence[str]]
+) -> mx.gluon.HybridBlock:
     if args.params.endswith(".json"):
         spec = training.read(args.params)["spec"]
         try:

@@ -65,8 +65,15 @@ class FasterRCNN(mx.gluon.HybridBlock):
         return min(32, max(self.backbone.strides))
 
     def configure(self, **changes: Any) -> None:
-        """Change settings that hold no weights, such as ``nms_thresh``; a hybridized graph is traced again."""
-        self.spec = replace(self.spec, config=self.config.override(**changes))
+        """Change settings that hold no weights, such as ``nms_thresh``; a hybridized graph is traced again.
+
+        Raises ValueError for a setting that decides the shape of a weight, TypeError for an unknown one.
+        """
+        config = self.config.override(**changes)
+        if _shapes(config) != _shapes(self.config):
+            raise ValueError(f"{', '.join(changes)}: widths, RoI size and number of anchors are those of the weights; "
+                             "build another network to change them")
+        self.spec = replace(self.spec, config=config)
         self._clear_cached_op()
 
     def hybrid_forward(self, F: Any, x: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
@@ -78,3 +85,9 @@ class FasterRCNN(mx.gluon.HybridBlock):
         pooled = roi_align(F, features, rois, strides, config.roi_size, config.roi_sample_ratio)
         class_logits, box_deltas = self.predictor(self.box_head(pooled))
         return detect(F, class_logits, box_deltas, rois, roi_scores, extent, len(self.classes), config)
+
+
+def _shapes(config: DetectorConfig) -> Tuple[int, ...]:
+    """What the shapes of the weights depend on."""
+    return (config.fpn_channels, config.rpn_channels, config.roi_size, len(config.anchor_ratios),
+            *(len(sizes) for sizes in config.anchor_sizes))

@@ -110,6 +110,8 @@ def test_configure_reaches_a_hybridized_network():
     assert net.spec.config.score_thresh == threshold
     with pytest.raises(TypeError, match="no option 'score_tresh'; nearest: score_thresh"):
         net.configure(score_tresh=0.5)
+    with pytest.raises(ValueError, match="rpn_channels: widths, RoI size and number of anchors are those of the"):
+        net.configure(rpn_channels=7)
 
 
 def test_what_a_network_says_of_itself(net):

@@ -76,6 +76,13 @@ def test_export_writes_files_and_finds_no_difference(exported):
     assert detections > 0 and "largest difference: ids 0, scores 0, boxes 0\n" in printed
 
 
+def test_settings_of_the_command_line_reach_the_export(folder):
+    done = run("export.py", "--params", folder / "net-0000003.json", "--set", "max_detections=5",
+               "--output", folder / "few" / "net", "--image", folder / "shapes" / "val" / "000000.jpg")
+    assert done.returncode == 0, done.stderr
+    assert json.loads((folder / "few" / "net.json").read_text())["config"]["max_detections"] == 5
+
+
 def test_a_checkpoint_and_its_export_get_the_scores_of_their_detections(folder, exported):
     truth = json.loads((folder / "shapes" / "annotations" / "instances_val.json").read_text())
     found = []
@@ -137,6 +144,11 @@ def test_demo_draws_what_it_can_and_says_what_it_cannot(folder, exported):
     ("export.py", ["--params", "net-0000003.params", "--output", "other/net"], "name their network with --network"),
     ("export.py", ["--params", "net-0000003.params", "--network", "resnet50_v2", "--output", "other/net"],
      "is a bare backbone"),
+    ("export.py", ["--params", "net-0000003.json", "--set", "nms_treshold=1", "--output", "other/net"],
+     "no option 'nms_treshold'; nearest: nms_thresh"),
+    ("export.py", ["--params", "net-0000003.json", "--set", "rpn_channels=8", "--output", "other/net"],
+     "rpn_channels: widths, RoI size and number of anchors are those of the weights"),
+    ("demo.py", ["shapes/val", "--exported", "absent", "--set", "nms_thresh=0.3"], "--set cannot change exported"),
     ("demo.py", ["shapes/val", "--exported", "absent"], "absent-symbol.json and"),
     ("demo.py", ["shapes", "--exported", "absent"], "shapes: no images in this folder"),
 ])
