@@ -39,7 +39,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument("--output", default="demo", metavar="FOLDER", help="where everything goes (default: demo)")
     parser.add_argument("--images", type=int, default=240, metavar="N", help="to train on (default: 240)")
     parser.add_argument("--val-images", type=int, default=40, metavar="N", help="held out (default: 40)")
-    parser.add_argument("--epochs", type=int, default=4, metavar="N", help="(default: 4)")
+    parser.add_argument("--epochs", type=int, default=3, metavar="N", help="(default: 3)")
     parser.add_argument("--seed", type=int, default=233, help="of pictures, weights and order (default: 233)")
     return parser.parse_args(argv)
 
