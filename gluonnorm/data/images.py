@@ -21,7 +21,7 @@ def read_image(path: PathLike) -> np.ndarray:
     ImageFile.LOAD_TRUNCATED_IMAGES = False  # importing GluonCV sets it for the whole process: grey instead of an error
     try:
         with Image.open(path) as image:
-            return _to_rgb(ImageOps.exif_transpose(image))
+            return _to_rgb(ImageOps.exif_transpose(image) or image)  # older Pillows say they may return None
     except PILLOW_ERRORS as error:
         raise _unreadable(path, error) from error
 
