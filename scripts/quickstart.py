@@ -6,7 +6,6 @@ example:
   python scripts/quickstart.py --output demo
 """
 import argparse
-import shutil
 import time
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
@@ -53,7 +52,6 @@ def main(args: argparse.Namespace) -> None:
     draw_shapes(data, args.images, args.val_images, seed=args.seed)
     held_out = COCODataset(data / "annotations" / "instances_val.json", data / "val")
 
-    shutil.rmtree(prefix.parent, ignore_errors=True)  # of an earlier demo
     print(f"2. training {NETWORK} with group norm, from scratch, for {args.epochs} epochs")
     for file in prefix.parent.glob(f"{prefix.name}*"):  # of an earlier demo
         file.unlink()
@@ -93,7 +91,7 @@ def detections(exported: str, dataset: COCODataset, count: int = 12) -> np.ndarr
     """One picture of what the exported files find on the first images of ``dataset``."""
     detector = exported_detector(exported, [mx.cpu()])
     loader = evaluation_loader(dataset, detector.preprocess, detector.multiple, batch_size=1, workers=1)
-    images = {dataset[i].image_id: dataset[i].image for i in range(min(count, len(dataset)))}
+    images = {record.image_id: record.image for record in map(dataset.__getitem__, range(min(count, len(dataset))))}
     return grid([draw(images[image_id], found, detector.classes)
                  for image_id, found in predict(detector.net, loader) if image_id in images])
 
