@@ -11,7 +11,7 @@ NONE_FOUND := No supported Python found: gluonnorm needs 3.8 to 3.12 with its ve
 	python3-venv). If yours is elsewhere: make PYTHON=/path/to/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint clean
+.PHONY: help demo test lint parity clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -25,6 +25,9 @@ test: lint  ## check style and types, then run every test
 lint: $(VENV)/test.stamp  ## check style (ruff) and types (mypy)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+parity: $(VENV)/test.stamp  ## compare with the other codebases' answers, and write the table of docs/weights.md
+	PYTHONPATH=tests $(BIN)/python tests/parity/report.py
 
 clean:  ## remove .venv, caches and everything the demo wrote
 	rm -rf $(VENV) demo build *.egg-info .pytest_cache .ruff_cache .mypy_cache

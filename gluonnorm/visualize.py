@@ -9,23 +9,32 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 Colour = Tuple[int, int, int]
+COLOUR_BY = ("class", "instance")
 
 
 def draw(
-    image: np.ndarray, detections: Detections, classes: Sequence[str], score_thresh: float = 0.5
+    image: np.ndarray, detections: Detections, classes: Sequence[str], score_thresh: float = 0.5, *,
+    colour_by: str = "class", boxes: bool = True
 ) -> np.ndarray:
-    """Draw boxes with class and score on a copy of ``image``; lines and letters grow with the picture.
+    """Draw masks, and boxes with class and score, on a copy of ``image``; lines and letters grow with the picture.
+
+    A mask is laid over the picture half transparent, its outline opaque.
 
     Parameters
     ----------
     image
         (H, W, 3) uint8 RGB.
     detections
-        Boxes in the pixels of ``image``. Those below ``score_thresh`` are not drawn; the best lies on top.
+        Boxes, and perhaps masks, in the pixels of ``image``. Those below ``score_thresh`` are not drawn; the best lies
+        on top.
     classes
         Class names; entry ``i`` belongs to id ``i``.
     score_thresh
         Least score that is drawn, in 0..1.
+    colour_by
+        ``"class"``: one colour a class; ``"instance"``: each detection another, to tell many of one class apart.
+    boxes
+        False draws the masks alone.
 
     Returns
     -------
@@ -34,21 +43,25 @@ def draw(
     Raises
     ------
     ValueError
-        An image or detections of another shape, or an id that ``classes`` does not name.
+        An image or detections of another shape, an id that ``classes`` does not name, another ``colour_by``.
     """
     _check_image(image)
-    boxes, scores, ids = (np.asarray(field) for field in detections[:3])
-    if boxes.shape != (len(ids), 4) or scores.shape != (len(ids),) or ids.ndim != 1:
-        raise ValueError(f"detections have boxes {boxes.shape}, scores {scores.shape}, ids {ids.shape}; "
-                         "want (N, 4), (N,) and (N,) of the same N")
-    if len(ids) and not 0 <= ids.min() <= ids.max() < len(classes):
-        raise ValueError(f"detections have ids from {ids.min()} to {ids.max()}, but there are {len(classes)} class "
-                         "names; give the names the network was trained with, without a background")
-    picture = Image.fromarray(image)
-    canvas = ImageDraw.Draw(picture)
+    _check_detections(detections, image, len(classes))
+    if colour_by not in COLOUR_BY:
+        raise ValueError(f"colour_by is {colour_by!r}; want one of {', '.join(COLOUR_BY)}")
+    scores = np.asarray(detections.scores)
     shown = np.flatnonzero(scores >= score_thresh)
-    for i in shown[np.argsort(scores[shown], kind="stable")]:
-        _draw_box(canvas, picture.size, boxes[i].tolist(), f"{classes[ids[i]]} {scores[i]:.2f}", class_colour(ids[i]))
+    shown = shown[np.argsort(scores[shown], kind="stable")]
+    colours = [class_colour(int(detections.ids[i] if colour_by == "class" else i)) for i in shown]
+    pixels = np.array(image)
+    if detections.masks is not None:
+        for i, colour in zip(shown, colours):
+            _draw_mask(pixels, np.asarray(detections.masks[i]), colour)
+    picture = Image.fromarray(pixels)
+    canvas = ImageDraw.Draw(picture)
+    for i, colour in zip(shown if boxes else (), colours):
+        box, label = np.asarray(detections.boxes[i]).tolist(), f"{classes[detections.ids[i]]} {scores[i]:.2f}"
+        _draw_box(canvas, picture.size, box, label, colour)
     return np.array(picture)
 
 
@@ -100,13 +113,45 @@ def _check_image(image: np.ndarray) -> None:
         raise ValueError(f"image is {shape} of {dtype}; want (H, W, 3) of uint8, RGB, at least 1 pixel each way")
 
 
+def _check_detections(detections: Detections, image: np.ndarray, num_classes: int) -> None:
+    boxes, scores, ids = (np.asarray(field) for field in detections[:3])
+    if boxes.shape != (len(ids), 4) or scores.shape != (len(ids),) or ids.ndim != 1:
+        raise ValueError(f"detections have boxes {boxes.shape}, scores {scores.shape}, ids {ids.shape}; "
+                         "want (N, 4), (N,) and (N,) of the same N")
+    if len(ids) and not 0 <= ids.min() <= ids.max() < num_classes:
+        raise ValueError(f"detections have ids from {ids.min()} to {ids.max()}, but there are {num_classes} class "
+                         "names; give the names the network was trained with, without a background")
+    if detections.masks is not None:
+        masks, wanted = np.asarray(detections.masks), (len(ids), *image.shape[:2])
+        if masks.shape != wanted or masks.dtype != bool:
+            raise ValueError(f"masks are {masks.shape} of {masks.dtype}; want {wanted} of bool, in the image's pixels")
+
+
+def _draw_mask(pixels: np.ndarray, mask: np.ndarray, colour: Colour) -> None:
+    """Half the colour on the mask, all of it on the edge, which lies inside; changes ``pixels``."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return
+    region = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    part, inside = pixels[region], mask[region]
+    deep = inside
+    for _ in range(_line_width(mask.shape)):  # peel off a layer of pixels each time
+        ring = np.pad(deep, 1)
+        deep = deep & ring[:-2, 1:-1] & ring[2:, 1:-1] & ring[1:-1, :-2] & ring[1:-1, 2:]
+    part[deep] = part[deep] // 2 + np.array(colour, np.uint8) // 2
+    part[inside & ~deep] = colour
+
+
+def _line_width(shape: Sequence[int]) -> int:
+    return max(1, round(min(shape) / 250))
+
+
 def _draw_box(
     canvas: ImageDraw.ImageDraw, size: Tuple[int, int], box: Sequence[float], label: str, colour: Colour
 ) -> None:
     """The box's outline, and the label above its top left corner, moved where it would leave the picture."""
     width, height = size
-    side = min(width, height)
-    line = max(1, round(side / 250))
+    side, line = min(width, height), _line_width(size)
     x1, y1, x2, y2 = box
     # The last pixel a box covers is the one before its end.
     canvas.rectangle((x1, y1, max(x1, x2 - 1), max(y1, y2 - 1)), outline=colour, width=line)

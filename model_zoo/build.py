@@ -5,14 +5,26 @@ import gluonnorm  # noqa: F401  prepares the process before MXNet is imported
 from gluonnorm.backbones import FPN, Backbone, ResNetV1, ResNetV1Top, ResNetV2, ResNetV2Top
 from gluonnorm.nn import NORM_NAMES, Norm, make_norm
 from gluonnorm.nn.rescale import DIRECTIONS
-from gluonnorm.rcnn import ConvFCHead, DetectorConfig, FasterRCNN, ModelSpec, Res5Head, RPNHead, TwoFCHead
-from model_zoo.catalogue import BACKBONES, MODELS, Model, list_models, unknown
-from model_zoo.weights import load_base, load_weights
+from gluonnorm.rcnn import (
+    ConvFCHead,
+    DetectorConfig,
+    FasterRCNN,
+    MaskHead,
+    MaskRCNN,
+    ModelSpec,
+    Res5Head,
+    RPNHead,
+    TwoFCHead,
+)
+from gluonnorm.types import IMAGENET_MEAN, IMAGENET_STD
+from model_zoo.catalogue import BACKBONES, MODELS, list_models, unknown
+from model_zoo.rows.model import Model
+from model_zoo.weights import load_pretrained, load_pretrained_base
 
 import mxnet as mx
 
 Context = Union[mx.Context, Sequence[mx.Context], None]
-LIVE_NORMS = ("sync_bn", "gn")  # norms that neck and head take over from the backbone unless told otherwise
+LIVE_NORMS = ("sync_bn", "gn", "sn", "sn_nobn")  # what neck and heads take over from the backbone unless told otherwise
 
 
 def get_model(name: str, norm: Optional[str] = None, head_norm: Optional[str] = None, rescale: Optional[str] = None,
@@ -23,20 +35,22 @@ def get_model(name: str, norm: Optional[str] = None, head_norm: Optional[str] = 
     Parameters
     ----------
     name : one of :func:`list_models`
-    norm : frozen_bn, global_bn, bn, sync_bn or gn, for backbone, neck and head; None is the model's own, which is
-        frozen_bn unless the name says otherwise
-    head_norm : a different one for neck and head. None: a C4 head has the backbone's norm; a pyramid and its head have
-        it if it is sync_bn or gn, and otherwise none
+    norm : frozen_bn, global_bn, bn, sync_bn, gn, sn or sn_nobn, for backbone, neck and heads; None is the model's own,
+        which is frozen_bn unless the name says otherwise
+    head_norm : a different one for neck and heads. None: a C4 head has the backbone's norm; a pyramid and its heads
+        have it if it is sync_bn, gn or sn, and otherwise none
     rescale : None, "denormalize" (the loader normalizes, the backbone wants raw pixels) or "normalize" (the other way)
     classes : names; required by ``*_custom``, replaces those of the data set elsewhere
-    pretrained : a file of this package's weights for the whole network
-    pretrained_base : a file of weights for the backbone, see :func:`model_zoo.weights.load_base`
+    pretrained : weights of the whole network: True, the published ones; a key of ``model_zoo.records.RECORDS``; or a
+        file of this package's. With ``classes`` of another number the predictors stay fresh
+    pretrained_base : weights of the backbone: True, a key, or a file, see :func:`model_zoo.weights.load_base`
     ctx : where the parameters live; CPU by default
     overrides : fields of :class:`gluonnorm.rcnn.DetectorConfig`, e.g. ``nms_thresh=0.6``
 
     Returns
     -------
-    An initialized :class:`gluonnorm.rcnn.FasterRCNN`, or a :class:`gluonnorm.backbones.Backbone`.
+    An initialized :class:`gluonnorm.rcnn.FasterRCNN` or :class:`gluonnorm.rcnn.MaskRCNN`, or a
+    :class:`gluonnorm.backbones.Backbone`.
 
     Raises
     ------
@@ -54,7 +68,7 @@ def get_model(name: str, norm: Optional[str] = None, head_norm: Optional[str] = 
         backbone = _backbone(name, norm or "frozen_bn", 4, rescale)
         backbone.initialize(ctx=ctx)
         if pretrained_base:
-            load_base(backbone, None, _weights_file("pretrained_base", pretrained_base))
+            load_pretrained_base(backbone, pretrained_base, name, norm or "frozen_bn")
         return backbone
     if name not in MODELS:
         raise unknown("model", name, list_models())
@@ -64,10 +78,9 @@ def get_model(name: str, norm: Optional[str] = None, head_norm: Optional[str] = 
                      config=DetectorConfig(**model.settings).override(**overrides))
     net = from_spec(spec, ctx)
     if pretrained_base:
-        load_base(_trunk(net.backbone), getattr(net.box_head, "stage", None),
-                  _weights_file("pretrained_base", pretrained_base))
+        load_pretrained_base(net, pretrained_base, model.backbone, spec.norm, name)
     if pretrained:
-        load_weights(net, _weights_file("pretrained", pretrained))
+        load_pretrained(net, pretrained, name, reset=classes is not None)
     frozen = spec.config.freeze_at
     net.backbone.freeze_at(frozen if frozen is not None else 2 * bool(pretrained or pretrained_base))
     return net
@@ -80,17 +93,28 @@ def from_spec(spec: Union[ModelSpec, Dict[str, Any]], ctx: Context = None) -> Fa
     if spec.model not in MODELS:
         raise unknown("model", spec.model, sorted(MODELS))
     model, config = MODELS[spec.model], spec.config
+    if spec.rescale and (config.order, config.mean, config.std) != ("RGB", IMAGENET_MEAN, IMAGENET_STD):
+        raise ValueError(f"rescale={spec.rescale!r} knows ImageNet's mean and std in RGB only, and {spec.model!r} has "
+                         "others; leave it out")
     if model.neck == "c4":
+        head_norm: Optional[str] = spec.head_norm or spec.norm
         backbone = _backbone(model.backbone, spec.norm, 3, spec.rescale)
         head = Res5Head(*_top(model.backbone, spec.head_norm or spec.norm))
     else:
-        norm_name = spec.head_norm or (spec.norm if spec.norm in LIVE_NORMS else None)
-        norm = None if norm_name is None else make_norm(norm_name)
+        head_norm = spec.head_norm or (spec.norm if model.normed or spec.norm in LIVE_NORMS else None)
+        norm = None if head_norm is None else make_norm(head_norm)
         trunk = _backbone(model.backbone, spec.norm, 4, spec.rescale)
         backbone = FPN(trunk, config.fpn_channels, norm, model.fpn_extra)
         head = _box_head(model.head, config, norm)
     anchors = len(config.anchor_sizes[0]) * len(config.anchor_ratios)
-    net = FasterRCNN(backbone, RPNHead(backbone.channels[0], config.rpn_channels, anchors), head, spec)
+    rpn = RPNHead(backbone.channels[0], config.rpn_channels, anchors, config.rpn_convs)
+    if model.mask_convs is None:
+        net = FasterRCNN(backbone, rpn, head, spec)
+    else:
+        channels = head.channels if model.neck == "c4" else config.fpn_channels
+        mask_head = MaskHead(channels, config.mask_channels, len(spec.classes), model.mask_convs,
+                             make_norm(head_norm) if head_norm and model.mask_convs else None)
+        net = MaskRCNN(backbone, rpn, head, mask_head, spec)
     net.initialize(ctx=ctx)
     return net
 
@@ -118,13 +142,9 @@ def _parse(backbone: str) -> Tuple[str, int]:
 
 
 def _box_head(name: str, config: DetectorConfig, norm: Optional[Norm]) -> mx.gluon.HybridBlock:
-    if name == "2fc":
-        return TwoFCHead(config.fpn_channels, config.roi_size)
+    if name.endswith("2fc"):
+        return TwoFCHead(config.fpn_channels, config.roi_size, pool=name == "pool2fc")
     return ConvFCHead(config.fpn_channels, config.roi_size, norm, num_convs=int(name[0]))
-
-
-def _trunk(backbone: Backbone) -> Backbone:
-    return backbone.backbone if isinstance(backbone, FPN) else backbone
 
 
 def _classes(model: Model, classes: Optional[Sequence[str]]) -> Tuple[str, ...]:
@@ -135,9 +155,3 @@ def _classes(model: Model, classes: Optional[Sequence[str]]) -> Tuple[str, ...]:
     if isinstance(classes, str) or not classes or len(set(classes)) != len(tuple(classes)):
         raise ValueError(f"classes is {classes!r}; give one or more different names in a sequence")
     return tuple(str(name) for name in classes)
-
-
-def _weights_file(argument: str, value: Union[bool, str]) -> str:
-    if value is True:
-        raise ValueError(f"{argument}=True: this version knows no address to fetch weights from; give a file instead")
-    return str(value)

@@ -12,18 +12,21 @@ import mxnet as mx
 from _data import evaluation_loader
 from tqdm import tqdm
 
-HEADLINES = ("AP", "AP50", "mAP07")
+HEADLINES = ("AP", "AP50", "mAP07", "segm/AP", "segm/AP50")  # those of masks where there are masks
 MOST_CLASSES = 8  # curves a picture can hold
 
 
 def evaluate(net: FasterRCNN, ctx: List[mx.Context], dataset: Dataset, workers: int = 2) -> Dict[str, float]:
-    """COCO's numbers and VOC07's mAP (as ``mAP07``) of ``net`` on ``dataset``."""
-    loader = evaluation_loader(dataset, net.preprocess, net.stride, len(ctx), workers)
+    """COCO's numbers and VOC07's mAP (as ``mAP07``); COCO's of masks, if there are any, as ``segm/AP`` and so on."""
+    loader = evaluation_loader(dataset, net.preprocess, len(ctx), workers)
     net.hybridize()
     truth = dataset.coco_truth()
-    results = coco_results(predict(net, tqdm(loader, desc="evaluate", unit="batch", disable=None, leave=False), ctx),
-                           dataset.category_ids)
-    return {**evaluate_coco(truth, results), "mAP07": evaluate_voc(truth, results)["mAP"]}
+    batches = tqdm(loader, desc="evaluate", unit="batch", disable=None, leave=False)
+    results = coco_results(predict(net, batches, ctx, net.config.convention.mask_paste), dataset.category_ids)
+    scores = {**evaluate_coco(truth, results), "mAP07": evaluate_voc(truth, results)["mAP"]}
+    if net.has_masks:
+        scores.update({f"segm/{name}": value for name, value in evaluate_coco(truth, results, "segm").items()})
+    return scores
 
 
 class Evaluator(training.Callback):
@@ -34,8 +37,9 @@ class Evaluator(training.Callback):
         self.net, self.ctx, self.dataset = net, ctx, dataset
         self.saver, self.text, self.metrics = saver, text, metrics
         self.interval, self.epochs, self.workers = args.val_interval, args.epochs, args.num_workers
+        self.decisive = "segm/AP" if net.has_masks else "AP50"
         rows = training.read_metrics(metrics.path) if args.resume and os.path.exists(metrics.path) else []
-        self.best = max((row["eval"]["AP50"] for row in rows if "eval" in row), default=-1.0)
+        self.best = max((row["eval"][self.decisive] for row in rows if "eval" in row), default=-1.0)
 
     def on_epoch_end(self, loop: training.Loop) -> None:
         """Evaluate if it is time to."""
@@ -43,12 +47,13 @@ class Evaluator(training.Callback):
             return
         scores = evaluate(self.net, self.ctx, self.dataset, self.workers)
         self.metrics.write({"step": loop.step, "epoch": loop.epoch, "eval": scores})
-        line = "  ".join(f"{name} {scores[name]:.3f}" for name in HEADLINES)
-        per_class = "  ".join(f"{name[5:]} {value:.3f}" for name, value in scores.items() if name.startswith("AP50/"))
-        self.text.write(f"epoch {loop.epoch}  {line}  (AP50: {per_class})")
+        line = "  ".join(f"{name} {scores[name]:.3f}" for name in headlines(scores))
+        head = per_class(scores)
+        classes = "  ".join(f"{name[len(head):]} {scores[name]:.3f}" for name in scores if name.startswith(head))
+        self.text.write(f"epoch {loop.epoch}  {line}  ({head[:-1]}: {classes})")
         tqdm.write(f"epoch {loop.epoch}: {line}")
-        if scores["AP50"] > self.best and self.saver.path is not None:
-            self.best = scores["AP50"]
+        if scores[self.decisive] > self.best and self.saver.path is not None:
+            self.best = scores[self.decisive]
             training.mark_best(self.saver.path)
 
 
@@ -67,5 +72,15 @@ class Curve(training.Callback):
 
 def shown(scores: Dict[str, float]) -> Dict[str, float]:
     """The scores worth a curve."""
-    classes = [name for name in scores if name.startswith("AP50/")]
-    return {name: scores[name] for name in (*HEADLINES, *(classes if len(classes) <= MOST_CLASSES else ()))}
+    classes = [name for name in scores if name.startswith(per_class(scores))]
+    return {name: scores[name] for name in (*headlines(scores), *(classes if len(classes) <= MOST_CLASSES else ()))}
+
+
+def headlines(scores: Dict[str, float]) -> List[str]:
+    """Names of the scores over all classes worth telling."""
+    return [name for name in HEADLINES if name in scores]
+
+
+def per_class(scores: Dict[str, float]) -> str:
+    """How the names of the classes' own scores worth telling begin: the AP50 of masks where there are masks."""
+    return "segm/AP50/" if "segm/AP50" in scores else "AP50/"

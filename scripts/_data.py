@@ -5,20 +5,14 @@ from typing import Optional, Sequence
 
 from gluonnorm.data import (
     AspectGroupSampler,
-    Batch,
     COCODataset,
     Dataset,
     EvalTransform,
     Loader,
-    Record,
     VOCDataset,
-    batchify,
-    pad_value,
 )
 from gluonnorm.data.recordio import open_lst, open_record
 from gluonnorm.types import Preprocess
-
-import numpy as np
 
 DEFAULT_SPLITS = {  # of --dataset: the official names where there are any
     "coco": {"train": "train2017", "val": "val2017"},
@@ -84,17 +78,11 @@ def open_dataset(args: argparse.Namespace, split: str, classes: Optional[Sequenc
                     normalized=not args.pixel_boxes)
 
 
-def evaluation_loader(dataset: Dataset, preprocess: Preprocess, multiple: int, batch_size: int, workers: int) -> Loader:
-    """Every image of ``dataset`` once, in batches, made as ``preprocess`` says and padded to ``multiple`` pixels."""
+def evaluation_loader(dataset: Dataset, preprocess: Preprocess, batch_size: int, workers: int) -> Loader:
+    """Every image of ``dataset`` once, in batches, made as ``preprocess`` says."""
     sampler = AspectGroupSampler(dataset.sizes(), batch_size, shuffle=False, seed=0)
-    return Loader(dataset, EvalTransform(preprocess), sampler, pad_value(preprocess), multiple, seed=0, train=False,
+    return Loader(dataset, EvalTransform(preprocess), sampler, preprocess.padding, seed=0, train=False,
                   workers=workers)
-
-
-def one_image_batch(image: np.ndarray, preprocess: Preprocess, multiple: int) -> Batch:
-    """A batch of one (H, W, 3) uint8 RGB image of which no truth is known."""
-    record = Record(image, np.zeros((0, 4), np.float32), np.zeros(0, np.int32), np.zeros(0, bool), 0, "image")
-    return batchify([EvalTransform(preprocess)(record)], pad_value(preprocess), multiple)
 
 
 def _path(args: argparse.Namespace, pattern: str, split: str) -> str:

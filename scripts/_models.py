@@ -1,21 +1,14 @@
 """The scripts' flags for a trained detector, and the detector they open."""
 import argparse
-from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Optional, Sequence
 
 import model_zoo
-from gluonnorm import deploy, training
-from gluonnorm.types import Preprocess
+from gluonnorm import training
+from gluonnorm.deploy import Predictor
+from model_zoo.catalogue import BACKBONES
 
 import mxnet as mx
 from _cli import settings
-
-
-class Detector(NamedTuple):
-    """A network, or an exported one, with what must be known to use it."""
-    net: mx.gluon.HybridBlock
-    classes: Tuple[str, ...]
-    preprocess: Preprocess
-    multiple: int  # the sides of its input should be multiples of this many pixels
 
 
 def add_model_arguments(parser: argparse.ArgumentParser, exported: bool) -> None:
@@ -29,7 +22,7 @@ def add_model_arguments(parser: argparse.ArgumentParser, exported: bool) -> None
                             help="exported files PREFIX-symbol.json, PREFIX-0000.params and PREFIX.json")
     group.add_argument("--network", metavar="NAME",
                        help="a name of model_zoo.list_models(), e.g. faster_rcnn_fpn_resnet50_v1b_coco")
-    group.add_argument("--norm", help="frozen_bn, global_bn, bn, sync_bn or gn (default: the model's own)")
+    group.add_argument("--norm", help="frozen_bn, global_bn, bn, sync_bn, gn, sn or sn_nobn (default: the model's own)")
     group.add_argument("--head-norm", metavar="NORM", help="another norm for neck and heads")
     group.add_argument("--rescale", choices=["normalize", "denormalize"], help="the rescale layer, if it has one")
     group.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE",
@@ -39,7 +32,7 @@ def add_model_arguments(parser: argparse.ArgumentParser, exported: bool) -> None
 
 def open_detector(
     args: argparse.Namespace, ctx: Sequence[mx.Context], classes: Optional[Sequence[str]] = None
-) -> Detector:
+) -> Predictor:
     """The detector of the flags, hybridized, on ``ctx``; ``classes`` are for weights of a ``*_custom`` network.
 
     Raises ValueError, CheckpointError or DeployError with what is wrong and the way out.
@@ -47,17 +40,10 @@ def open_detector(
     if getattr(args, "exported", None):
         if args.set:
             raise ValueError("--set cannot change exported files; give it to scripts/export.py")
-        return exported_detector(args.exported, ctx)
+        return Predictor(args.exported, ctx)
     net = open_network(args, ctx, classes)
     net.hybridize()
-    return Detector(net, net.classes, net.preprocess, net.stride)
-
-
-def exported_detector(prefix: str, ctx: Sequence[mx.Context]) -> Detector:
-    """The detector in the files PREFIX-symbol.json, PREFIX-0000.params and PREFIX.json, hybridized, on ``ctx``."""
-    block, record = deploy.load(prefix, ctx)
-    block.hybridize()
-    return Detector(block, tuple(record["classes"]), *_preprocess(record))
+    return Predictor.from_network(net)
 
 
 def open_network(
@@ -87,11 +73,11 @@ def _load_network(
     if args.network is None:
         raise ValueError(f"{args.params} holds weights alone; name their network with --network, "
                          "or give a checkpoint's .json")
-    if args.network not in model_zoo.list_models() or args.network.startswith("faster_rcnn"):
-        return model_zoo.get_model(args.network, norm=args.norm, head_norm=args.head_norm, rescale=args.rescale,
-                                   classes=classes, pretrained=args.params, ctx=ctx)
-    raise ValueError(f"--network {args.network} is a bare backbone; want a detector, such as "
-                     "faster_rcnn_fpn_resnet50_v1b_coco")
+    if args.network in BACKBONES:
+        raise ValueError(f"--network {args.network} is a bare backbone; want a detector, such as "
+                         "faster_rcnn_fpn_resnet50_v1b_coco")
+    return model_zoo.get_model(args.network, norm=args.norm, head_norm=args.head_norm, rescale=args.rescale,
+                               classes=classes, pretrained=args.params, ctx=ctx)
 
 
 def _stated(args: argparse.Namespace, classes: Optional[Sequence[str]]) -> Dict[str, Any]:
@@ -99,9 +85,3 @@ def _stated(args: argparse.Namespace, classes: Optional[Sequence[str]]) -> Dict[
     flags = {"model": args.network, "norm": args.norm, "head_norm": args.head_norm, "rescale": args.rescale,
              "classes": classes}
     return {name: value for name, value in flags.items() if value is not None}
-
-
-def _preprocess(record: Dict[str, Any]) -> Tuple[Preprocess, int]:
-    values = record["preprocess"]
-    return Preprocess(short=tuple(values["short"]), max_size=values["max_size"], normalize=values["normalize"],
-                      mean=tuple(values["mean"]), std=tuple(values["std"])), values["multiple"]

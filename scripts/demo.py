@@ -10,16 +10,14 @@ that cannot be read gets an error line; the others are still done, and the statu
 import argparse
 import sys
 from pathlib import Path
-from typing import List
+from typing import List, Sequence
 
 from gluonnorm.data import DataError, read_image
-from gluonnorm.evaluation import predict
 from gluonnorm.types import Detections
 from gluonnorm.visualize import draw
 
 from _cli import contexts, run, seed_everything
-from _data import one_image_batch
-from _models import Detector, add_model_arguments, open_detector
+from _models import add_model_arguments, open_detector
 from PIL import Image
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
@@ -56,12 +54,11 @@ def main(args: argparse.Namespace) -> int:
             print(f"error: {error}", file=sys.stderr)
             failed = 1
             continue
-        batch = one_image_batch(image, detector.preprocess, detector.multiple)
-        (_, found), = predict(detector.net, [batch], ctx)
+        found = detector(image)
         drawn = draw(image, found, detector.classes, args.score_thresh)
         target = output / f"{unused_name(file.stem, used)}-detections.jpg"
         Image.fromarray(drawn).save(target, quality=92)
-        print(f"{file}: {summary(found, detector, args.score_thresh)} -> {target}")
+        print(f"{file}: {summary(found, detector.classes, args.score_thresh)} -> {target}")
     return failed
 
 
@@ -89,10 +86,10 @@ def unused_name(stem: str, used: List[str]) -> str:
     return name
 
 
-def summary(found: Detections, detector: Detector, score_thresh: float) -> str:
+def summary(found: Detections, classes: Sequence[str], score_thresh: float) -> str:
     """How many of which class were drawn."""
     ids = found.ids[found.scores >= score_thresh].tolist()
-    counts = [f"{ids.count(i)} {name}" for i, name in enumerate(detector.classes) if i in ids]
+    counts = [f"{ids.count(i)} {name}" for i, name in enumerate(classes) if i in ids]
     return ", ".join(counts) or "nothing"
 
 

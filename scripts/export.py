@@ -11,12 +11,12 @@ import argparse
 from typing import Tuple
 
 from gluonnorm.data import read_image
-from gluonnorm.deploy import DeployError, export, load
+from gluonnorm.deploy import DeployError, Predictor, export, load
+from gluonnorm.ops.images import to_input
 
 import mxnet as mx
 import numpy as np
 from _cli import contexts, run, seed_everything
-from _data import one_image_batch
 from _models import add_model_arguments, open_network
 
 TOLERANCE = {"ids": 0.0, "scores": 1e-4, "boxes": 0.05, "masks": 1e-3}  # boxes in pixels
@@ -42,22 +42,14 @@ def main(args: argparse.Namespace) -> None:
     ctx = contexts("")
     net = open_network(args, ctx, args.classes)
     if args.image:
-        x = one_image_batch(read_image(args.image), net.preprocess, net.stride).images
+        pixels = Predictor.from_network(net).prepare(read_image(args.image))
     else:
-        x = noise_input(net, args.image_size or (256, 320))
+        size = tuple(args.image_size or (256, 320))
+        pixels = to_input(np.random.uniform(0, 255, (*size, 3)).astype(np.float32), size, net.preprocess)
     record = export(net, args.output, args.image_size and tuple(args.image_size), args.dtype)
     block, _ = load(args.output, ctx)
     print(f"wrote {args.output}-symbol.json, {args.output}-0000.params, {args.output}.json")
-    compare(block, net, x, record["outputs"])
-
-
-def noise_input(net: mx.gluon.HybridBlock, size: Tuple[int, int]) -> mx.nd.NDArray:
-    """Noise in the range of the network's input, (1, 3, H, W)."""
-    pixels = mx.nd.random.uniform(0, 255, shape=(1, 3, *size))
-    if not net.preprocess.normalize:
-        return pixels
-    mean, std = (mx.nd.array(values).reshape((1, 3, 1, 1)) for values in (net.preprocess.mean, net.preprocess.std))
-    return (pixels - mean) / std
+    compare(block, net, mx.nd.array(pixels[None]), record["outputs"])
 
 
 def compare(block: mx.gluon.HybridBlock, net: mx.gluon.HybridBlock, x: mx.nd.NDArray, outputs: Tuple[str, ...]) -> None:

@@ -13,7 +13,6 @@ from typing import Any, Dict, List, Optional, Sequence
 import model_zoo
 from gluonnorm import deploy, training
 from gluonnorm.data import COCODataset, draw_shapes
-from gluonnorm.evaluation import predict
 from gluonnorm.visualize import draw, grid
 
 import mxnet as mx
@@ -21,8 +20,6 @@ import numpy as np
 import train_faster_rcnn as train
 from _callbacks import evaluate
 from _cli import run, seed_everything
-from _data import evaluation_loader
-from _models import exported_detector
 from PIL import Image
 
 NETWORK = "faster_rcnn_fpn_resnet18_v1b_custom"
@@ -89,11 +86,9 @@ def train_flags(args: argparse.Namespace, data: Path, prefix: Path) -> List[str]
 
 def detections(exported: str, dataset: COCODataset, count: int = 12) -> np.ndarray:
     """One picture of what the exported files find on the first images of ``dataset``."""
-    detector = exported_detector(exported, [mx.cpu()])
-    loader = evaluation_loader(dataset, detector.preprocess, detector.multiple, batch_size=1, workers=1)
-    images = {record.image_id: record.image for record in map(dataset.__getitem__, range(min(count, len(dataset))))}
-    return grid([draw(images[image_id], found, detector.classes)
-                 for image_id, found in predict(detector.net, loader) if image_id in images])
+    detector = deploy.Predictor(exported)
+    images = [dataset[i].image for i in range(min(count, len(dataset)))]
+    return grid([draw(image, found, detector.classes) for image, found in zip(images, detector(images))])
 
 
 if __name__ == "__main__":

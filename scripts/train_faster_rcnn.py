@@ -1,4 +1,7 @@
-"""Train a Faster R-CNN, evaluate it after each epoch, and leave checkpoints, a log and a curve.
+"""Train a Faster or Mask R-CNN, evaluate it after each epoch, and leave checkpoints, a log and a curve.
+
+A mask_rcnn_* network wants --dataset coco, with a mask for every box. The best weights are those of the highest AP50 of
+boxes, or, where there are masks, of the highest AP of masks.
 
 Written beside --save-prefix: PREFIX-<step>.{json,params,states} (checkpoints, the .json last), PREFIX-best.params,
 PREFIX.log, PREFIX-metrics.jsonl, PREFIX-curve.png and PREFIX-arguments.json. Ctrl-C saves, then ends with status 130;
@@ -19,8 +22,8 @@ from typing import Any, List, Optional, Sequence
 import gluonnorm
 import model_zoo
 from gluonnorm import training
-from gluonnorm.data import AspectGroupSampler, Batch, Dataset, Loader, TrainTransform, pad_value
-from gluonnorm.rcnn import FasterRCNN, FasterRCNNLoss
+from gluonnorm.data import AspectGroupSampler, Batch, Dataset, Loader, TrainTransform
+from gluonnorm.rcnn import FasterRCNN, make_loss
 
 import mxnet as mx
 from _callbacks import Curve, Evaluator
@@ -36,8 +39,11 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     model.add_argument("--norm", help="frozen_bn, global_bn, bn, sync_bn or gn (default: the model's own)")
     model.add_argument("--head-norm", metavar="NORM", help="another norm for neck and heads")
     model.add_argument("--rescale", choices=["normalize", "denormalize"], help="a rescale layer before the backbone")
-    model.add_argument("--pretrained-base", metavar="FILE", help="ImageNet weights of the backbone (.params, .npz)")
-    model.add_argument("--pretrained", metavar="FILE", help="weights of the whole network to start from")
+    model.add_argument("--pretrained-base", nargs="?", const=True, default=False, metavar="FILE",
+                       help="ImageNet weights of the backbone: a file, a key of model_zoo.records, or nothing for the "
+                            "published ones")
+    model.add_argument("--pretrained", nargs="?", const=True, default=False, metavar="FILE",
+                       help="weights of the whole network to start from, likewise")
     model.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE",
                        help="settings of the detector, e.g. short=300 num_sample=64 normalize=False; "
                             "see gluonnorm.rcnn.DetectorConfig")
@@ -86,10 +92,12 @@ def main(args: argparse.Namespace) -> None:
     try:
         net = model_zoo.get_model(
             args.network, norm=args.norm, head_norm=args.head_norm, rescale=args.rescale, classes=train_set.classes,
-            pretrained=args.pretrained or False, pretrained_base=args.pretrained_base or False, ctx=ctx,
+            pretrained=args.pretrained, pretrained_base=args.pretrained_base, ctx=ctx,
             **settings(args.set))
     except TypeError as error:  # a setting the model does not have, or of a wrong type
         raise ValueError(error) from error
+    if net.has_masks:  # only now is it known: the network's classes are those of the data set
+        train_set, val_set = train_set.with_masks(), val_set and val_set.with_masks()
     if not (args.pretrained or args.pretrained_base) and net.spec.norm in ("frozen_bn", "global_bn"):
         print(f"note: {net.spec.norm} has no statistics to stand on without pretrained weights; consider --norm gn",
               file=sys.stderr)
@@ -105,13 +113,13 @@ def main(args: argparse.Namespace) -> None:
 def fit(args: argparse.Namespace, net: FasterRCNN, trainer: mx.gluon.Trainer, ctx: List[mx.Context],
         part: Sequence[int], train_set: Dataset, val_set: Optional[Dataset], start: int) -> None:
     """Wire data, step, schedule and callbacks together, and run."""
-    loss = FasterRCNNLoss(net)
+    loss = make_loss(net)
     loss.hybridize()
     preprocess = net.preprocess
     sampler = AspectGroupSampler(train_set.sizes(), args.batch_size, shuffle=True, seed=args.seed, part=part[0],
                                  num_parts=part[1])
-    loader = Loader(train_set, TrainTransform(preprocess), sampler, pad_value(preprocess), net.stride, seed=args.seed,
-                    train=True, workers=args.num_workers)
+    loader = Loader(train_set, TrainTransform(preprocess), sampler, preprocess.padding, seed=args.seed, train=True,
+                    workers=args.num_workers)
     batch_size = args.batch_size * part[1]
     peak = args.lr if args.lr is not None else training.scale_for_batch(0.00125, batch_size, 1)
     milestones = [int(float(epoch) * len(loader)) for epoch in args.lr_decay_epoch.split(",") if epoch]
@@ -124,7 +132,8 @@ def fit(args: argparse.Namespace, net: FasterRCNN, trainer: mx.gluon.Trainer, ct
         return loader.iterate(skip)
 
     def adapt(batch: Batch) -> Any:
-        return batch.images, batch.boxes, batch.labels, [sample.name for sample in batch.samples]
+        masks = [batch.masks] if net.has_masks else []
+        return (batch.images, batch.boxes, batch.labels, *masks, [sample.name for sample in batch.samples])
 
     spec = asdict(net.spec)
     text = training.TextLog(f"{args.save_prefix}.log", args.log_interval)

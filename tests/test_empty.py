@@ -1,5 +1,5 @@
 """Nothing to find, nothing found, next to nothing to look at: a detector answers with padding and finite losses."""
-from gluonnorm.rcnn import FasterRCNNLoss
+from gluonnorm.rcnn import make_loss
 
 import mxnet as mx
 import numpy as np
@@ -8,7 +8,8 @@ from tiny_detector import images, tiny_detector
 
 NO_BOX, NO_LABEL = mx.nd.full((2, 1, 4), -1), mx.nd.full((2, 1), -1)
 BOX, LABEL = mx.nd.array([[[5, 8, 30, 40]], [[10, 5, 60, 50]]]), mx.nd.array([[0], [0]])
-KINDS = ("fpn", "c4")
+MASKS = mx.nd.ones((2, 1, 8, 8))
+KINDS = ("fpn", "c4", "mask_fpn", "mask_c4")
 NOTHING_PROPOSED = {"rpn_min_size": 1e4}
 
 
@@ -23,10 +24,11 @@ def detections(net, x, hybrid=False):
 
 
 def losses_and_gradients(net, x, boxes, labels):
-    """(4, B), and every gradient by name."""
+    """(losses, B), that of the masks last where there are some, and every gradient by name."""
+    truth = (boxes, labels, MASKS) if net.has_masks else (boxes, labels)
     learning = {name: p for name, p in net._collect_params_with_prefix().items() if p.grad_req != "null"}
     with mx.autograd.record():
-        values = FasterRCNNLoss(net)(x, boxes, labels)
+        values = make_loss(net)(x, *truth)
         total = sum(value.sum() for value in values)
     total.backward()
     found = {name: parameter.grad().asnumpy() for name, parameter in learning.items()}
@@ -36,12 +38,15 @@ def losses_and_gradients(net, x, boxes, labels):
 
 def assert_detections(result, batch, most, height, width):
     """``most`` rows an image: detections inside it, then padding."""
-    ids, scores, boxes = result
+    ids, scores, boxes, *masks = result
     assert ids.shape == scores.shape == (batch, most, 1) and boxes.shape == (batch, most, 4)
     found = ids[..., 0] >= 0
     assert (np.diff(found.astype(int), axis=1) <= 0).all()
-    for array in result:
+    for array in (ids, scores, boxes):
         assert np.isfinite(array).all() and (array[~found] == -1).all()
+    for array in masks:
+        assert array.shape[:2] == (batch, most) and np.isfinite(array).all()
+        assert (array[~found] == 0).all() and (array[found] > 0).all()
     assert (boxes[found] >= 0).all() and (boxes[found] <= [width, height, width, height]).all()
 
 
@@ -49,8 +54,10 @@ def assert_detections(result, batch, most, height, width):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("setting", [{"score_thresh": 1.0}, NOTHING_PROPOSED])
 def test_nothing_detected(kind, setting, hybrid):
-    for array in detections(tiny_detector(kind, **setting), images(2), hybrid):
-        assert array.shape[:2] == (2, 100) and (array == -1).all()
+    result = detections(tiny_detector(kind, **setting), images(2), hybrid)
+    assert len(result) == (4 if kind.startswith("mask") else 3)
+    for array, empty in zip(result, (-1, -1, -1, 0)):
+        assert array.shape[:2] == (2, 100) and (array == empty).all()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -58,6 +65,7 @@ def test_nothing_proposed_and_no_boxes(kind):
     losses, gradients = losses_and_gradients(tiny_detector(kind, **NOTHING_PROPOSED), images(2), NO_BOX, NO_LABEL)
     assert (losses[0] > 0).all() and (losses[1:] == 0).all()
     assert gradients["rpn.score.weight"].any() and not gradients["predictor.score.weight"].any()
+    assert not any(gradient.any() for name, gradient in gradients.items() if name.startswith("mask_head."))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -69,7 +77,7 @@ def test_nothing_proposed_leaves_the_truths_to_learn_from(kind):
 
 def test_no_boxes(net):
     losses, _ = losses_and_gradients(net, images(2), NO_BOX, NO_LABEL)
-    assert (losses[[0, 2]] > 0).all() and (losses[[1, 3]] == 0).all()
+    assert (losses[[0, 2]] > 0).all() and (losses[[1, 3]] == 0).all() and (losses[4:] == 0).all()
 
 
 @pytest.mark.parametrize("height,width", [(1, 1), (1, 7), (7, 1), (17, 33)])
@@ -84,7 +92,7 @@ def test_an_image_of_hardly_a_pixel(net, height, width):
     losses, _ = losses_and_gradients(net, x, whole, LABEL)
     assert np.isfinite(losses).all() and (losses[[0, 2]] > 0).all()
     losses, _ = losses_and_gradients(net, x, NO_BOX, NO_LABEL)
-    assert (losses[[0, 2]] > 0).all() and (losses[[1, 3]] == 0).all()
+    assert (losses[[0, 2]] > 0).all() and (losses[[1, 3]] == 0).all() and (losses[4:] == 0).all()
 
 
 @pytest.mark.parametrize("kind", KINDS)

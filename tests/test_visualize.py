@@ -79,6 +79,75 @@ def test_neighbouring_classes_have_distinct_colours():
     assert class_colour(3) == class_colour(3) and class_colour(10000) != class_colour(9999)
 
 
+def masked(*rows, height=120, width=160):
+    """Detections whose masks fill their boxes, of whole pixels."""
+    found = detections(*rows)
+    masks = np.zeros((len(found.ids), height, width), bool)
+    for mask, (x1, y1, x2, y2) in zip(masks, found.boxes.astype(int)):
+        mask[y1:y2, x1:x2] = True
+    return found._replace(masks=masks)
+
+
+def test_a_mask_is_half_transparent_with_an_opaque_edge():
+    found = masked([40, 50, 100, 90, 0.9, 1])
+    found.masks[0, 60:70, 60:80] = False  # a hole
+    drawn = draw(grey(), found, CLASSES, boxes=False)
+    wanted = grey()
+    wanted[50:90, 40:100] = class_colour(1)
+    wanted[51:89, 41:99] = 45 + np.array(class_colour(1)) // 2
+    wanted[59:71, 60:80] = wanted[60:70, 59:81] = class_colour(1)  # around the hole, without its corners
+    wanted[60:70, 60:80] = 90
+    np.testing.assert_array_equal(drawn, wanted)
+
+
+def test_boxes_and_labels_lie_on_the_masks_and_edges_grow_with_the_picture():
+    found = masked([40, 50, 100, 90, 0.9, 1])
+    np.testing.assert_array_equal((draw(grey(), found, CLASSES) != draw(grey(), found, CLASSES, boxes=False)).any(2),
+                                  (draw(grey(), found._replace(masks=None), CLASSES) != grey()).any(2)
+                                  & ~edge_of(found.masks[0]))
+    large = masked([100, 100, 900, 900, 0.9, 1], height=1000, width=1000)
+    row = draw(grey(1000, 1000), large, CLASSES, boxes=False)[500]
+    assert (row == class_colour(1)).all(axis=1).sum() == 8  # four pixels a side
+
+
+def edge_of(mask):
+    """Pixels of a rectangle that have a neighbour outside of it."""
+    inner = np.zeros_like(mask)
+    inner[1:-1, 1:-1] = mask[:-2, 1:-1] & mask[2:, 1:-1] & mask[1:-1, :-2] & mask[1:-1, 2:]
+    return mask & ~inner
+
+
+def test_colours_by_instance():
+    rows = [10, 50, 40, 90, 0.6, 1], [50, 50, 80, 90, 0.9, 1], [90, 50, 120, 90, 0.7, 1]
+    by_class, by_instance = (draw(grey(), masked(*rows), CLASSES, boxes=False, colour_by=way)
+                             for way in ("class", "instance"))
+    assert {tuple(by_class[50, x]) for x in (25, 65, 105)} == {class_colour(1)}
+    assert [tuple(by_instance[50, x]) for x in (25, 65, 105)] == [class_colour(i) for i in range(3)]
+    with pytest.raises(ValueError, match="colour_by is 'score'; want one of class, instance"):
+        draw(grey(), detections(), CLASSES, colour_by="score")
+
+
+def test_masks_below_the_threshold_empty_ones_and_none_at_all():
+    found = masked([40, 50, 100, 90, 0.4, 1], [40, 50, 40, 50, 0.9, 0])
+    np.testing.assert_array_equal(draw(grey(), found, CLASSES, boxes=False), grey())
+    np.testing.assert_array_equal(draw(grey(), masked(), CLASSES), grey())
+
+
+def test_the_best_mask_lies_on_top():
+    rows = [[40, 50, 100, 90, 0.9, 0], [40, 50, 100, 90, 0.6, 1]]
+    for order in (rows, rows[::-1]):
+        drawn = draw(grey(), masked(*order), CLASSES, boxes=False)
+        assert tuple(drawn[50, 70]) == class_colour(0)
+        assert abs(drawn[70, 70].astype(int) - np.array(class_colour(0)) // 2).max() <= 90
+
+
+def test_bad_masks_are_refused():
+    found = masked([40, 50, 100, 90, 0.9, 1])
+    for masks in (found.masks[:, 1:], found.masks[0], found.masks.astype(np.float32), found.masks[:0]):
+        with pytest.raises(ValueError, match=r"masks are .*want \(1, 120, 160\) of bool"):
+            draw(grey(), found._replace(masks=masks), CLASSES)
+
+
 @pytest.mark.parametrize("image", [
     np.zeros((4, 4), np.uint8), np.zeros((3, 4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8),
     np.zeros((4, 4, 3), np.float32), np.zeros((0, 4, 3), np.uint8), [[1, 2, 3]]])

@@ -1,7 +1,8 @@
-"""ResNet v1b and v1d (He et al., 2015, arXiv:1512.03385; variants as in GluonCV), with any norm.
+"""ResNet v1a, v1b and v1d (He et al., 2015, arXiv:1512.03385; b and d as in GluonCV), with any norm.
 
 Children are named as in GluonCV's ``resnet*_v1b`` and ``resnet*_v1d``, so parameters match by structural name.
 """
+from functools import partial
 from typing import List, Optional, Sequence
 
 from gluonnorm.backbones.base import Backbone
@@ -11,7 +12,7 @@ from gluonnorm.types import Tensor
 from mxnet.gluon import HybridBlock, nn
 from mxnet.initializer import MSRAPrelu
 
-BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}  # depth: blocks of stages 1 to 4
+BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}  # by stage
 WIDTHS = (64, 128, 256, 512)  # of the 3x3 convolutions of stages 1 to 4
 STRIDES = (4, 8, 16, 32)
 
@@ -48,15 +49,18 @@ class BasicBlockV1(HybridBlock):
 
 
 class BottleneckV1(HybridBlock):
-    """1x1, 3x3 (which takes the stride) and 1x1 convolution and a shortcut; the block of ResNet-50 and 101."""
+    """1x1, 3x3 and 1x1 convolution and a shortcut; the block of ResNet-50 and above.
+
+    The 3x3 convolution takes the stride, or, with ``stride_first``, the 1x1 convolution before it.
+    """
 
     def __init__(self, width: int, stride: int, in_channels: int, downsample: Optional[HybridBlock], norm: Norm,
-                 zero_gamma: bool, **kwargs) -> None:
+                 zero_gamma: bool, stride_first: bool = False, **kwargs) -> None:
         super().__init__(**kwargs)
         with self.name_scope():
-            self.conv1 = conv(width, 1, 1, in_channels)
+            self.conv1 = conv(width, 1, stride if stride_first else 1, in_channels)
             self.bn1 = norm(width)
-            self.conv2 = conv(width, 3, stride, width)
+            self.conv2 = conv(width, 3, 1 if stride_first else stride, width)
             self.bn2 = norm(width)
             self.conv3 = conv(4 * width, 1, 1, width)
             self.bn3 = norm(4 * width, zero_gamma=zero_gamma)
@@ -75,7 +79,7 @@ def make_stage(number: int, depth: int, variant: str, norm: Norm, zero_gamma: bo
     wide = expansion(depth)
     width, stride = WIDTHS[number - 1], 1 if number == 1 else 2
     in_channels = 64 if number == 1 else WIDTHS[number - 2] * wide
-    block = BasicBlockV1 if wide == 1 else BottleneckV1
+    block = BasicBlockV1 if wide == 1 else partial(BottleneckV1, stride_first=variant == "a")
     stage = nn.HybridSequential(prefix=f"layer{number}_")
     with stage.name_scope():
         downsample = None
@@ -97,11 +101,13 @@ class ResNetV1(Backbone):
     Parameters
     ----------
     depth
-        18, 34, 50 or 101.
+        18, 34, 50, 101 or 152.
     variant
-        "b": one 7x7 convolution as stem, shortcuts by strided 1x1 convolution. "d": three 3x3 convolutions,
-        shortcuts by average pooling and 1x1 convolution (He et al., 2018, arXiv:1812.01187); no side of the image
-        may then be less than half the last stride plus 1, 17 pixels for four stages.
+        "a": as "b", with the stride of a bottleneck in its first 1x1 convolution (the original, MSRA's and
+        Detectron's ResNet-50 and above; for 18 and 34 there is no difference). "b": one 7x7 convolution as stem,
+        shortcuts by strided 1x1 convolution. "d": three 3x3 convolutions, shortcuts by average pooling and 1x1
+        convolution (He et al., 2018, arXiv:1812.01187); no side of the image may then be less than half the last
+        stride plus 1, 17 pixels for four stages.
     norm
         Callable channels -> layer.
     stages
@@ -125,7 +131,7 @@ class ResNetV1(Backbone):
         self._out_stages = out_stages
         with self.name_scope():
             self.rescale = None if rescale is None else Rescale(rescale)
-            self.conv1 = conv(64, 7, 2, 3) if variant == "b" else _deep_stem(norm)
+            self.conv1 = _deep_stem(norm) if variant == "d" else conv(64, 7, 2, 3)
             self.bn1 = norm(64)
             self.maxpool = nn.MaxPool2D(3, 2, 1)
             self._layers = []
@@ -152,7 +158,7 @@ class ResNetV1(Backbone):
 class ResNetV1Top(HybridBlock):
     """Stage 4 of a ResNet v1 alone, the head of a C4 detector: (R, C, p, p) -> (R, 2C, ceil(p/2), ceil(p/2)).
 
-    C is 1024 for depths 50 and 101, 256 for 18 and 34. Arguments as in ``ResNetV1``; ``channels`` is 2C.
+    C is 1024 from depth 50 on, 256 for 18 and 34. Arguments as in ``ResNetV1``; ``channels`` is 2C.
     """
 
     def __init__(self, depth: int, variant: str = "b", norm: Norm = FrozenBatchNorm, zero_gamma: bool = False,
@@ -180,9 +186,9 @@ def check_plan(depth: int, stages: int, out_stages: Sequence[int]) -> None:
 
 
 def check_variant(variant: str) -> None:
-    """Raise ValueError unless the variant is "b" or "d"."""
-    if variant not in ("b", "d"):
-        raise ValueError(f"ResNetV1 got variant {variant!r}; give 'b' or 'd'")
+    """Raise ValueError unless the variant is "a", "b" or "d"."""
+    if variant not in ("a", "b", "d"):
+        raise ValueError(f"ResNetV1 got variant {variant!r}; give 'a', 'b' or 'd'")
 
 
 def _deep_stem(norm: Norm) -> nn.HybridSequential:

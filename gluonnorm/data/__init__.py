@@ -2,7 +2,7 @@
 
 RecordIO and LST files are opened by ``gluonnorm.data.recordio``, which is not imported here because it needs GluonCV.
 """
-from gluonnorm.data.batchify import Batch, SampleInfo, batchify, pad_value
+from gluonnorm.data.batchify import Batch, SampleInfo, batchify
 from gluonnorm.data.coco import COCODataset
 from gluonnorm.data.gluoncv import GluonCVDataset
 from gluonnorm.data.images import image_size, read_image
@@ -10,11 +10,11 @@ from gluonnorm.data.loader import Loader
 from gluonnorm.data.record import DataError, Dataset, Record
 from gluonnorm.data.sampler import AspectGroupSampler
 from gluonnorm.data.synthetic import draw_shapes
-from gluonnorm.data.transforms import EvalTransform, Sample, TrainTransform, resize_size
+from gluonnorm.data.transforms import MASK_SIZE, EvalTransform, Sample, TrainTransform, resize_size
 from gluonnorm.data.voc import VOCDataset
 
 __all__ = [
-    "AspectGroupSampler", "Batch", "COCODataset", "DataError", "Dataset", "EvalTransform", "GluonCVDataset", "Loader",
-    "Record", "Sample", "SampleInfo", "TrainTransform", "VOCDataset", "batchify", "draw_shapes", "image_size",
-    "pad_value", "read_image", "resize_size",
+    "MASK_SIZE", "AspectGroupSampler", "Batch", "COCODataset", "DataError", "Dataset", "EvalTransform",
+    "GluonCVDataset", "Loader", "Record", "Sample", "SampleInfo", "TrainTransform", "VOCDataset", "batchify",
+    "draw_shapes", "image_size", "read_image", "resize_size",
 ]

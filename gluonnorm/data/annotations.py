@@ -1,7 +1,8 @@
 """What every reader does with the boxes and names it has read."""
-from typing import Any, Dict, Iterable, List, NamedTuple, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple, Union
 
-from gluonnorm.data.record import DataError
+from gluonnorm.data.masks import Runs, decode_masks
+from gluonnorm.data.record import DataError, Record
 from gluonnorm.ops.numpy_ops import clip_boxes, valid_boxes
 
 import numpy as np
@@ -14,14 +15,21 @@ class Truth(NamedTuple):
     boxes: np.ndarray  # (G, 4) float32
     labels: np.ndarray  # (G,) int32
     crowd: np.ndarray  # (G,) bool
+    masks: Optional[List[Runs]] = None  # compressed, since most of them wait
+
+    def record(self, image: np.ndarray, image_id: int, name: str) -> Record:
+        """The record of ``image``, (H, W, 3) uint8, with this truth."""
+        masks = None if self.masks is None else decode_masks(self.masks, (image.shape[0], image.shape[1]))
+        return Record(image, self.boxes, self.labels, self.crowd, image_id, name, masks)
 
 
 def make_truth(boxes: Rows, labels: Rows, crowd: Rows, size: Tuple[int, int], where: str,
-               row_names: Sequence[Any]) -> Truth:
+               row_names: Sequence[Any], read_mask: Optional[Callable[[int], Runs]] = None) -> Truth:
     """Arrays from what was read about one image: boxes are cut to the image, those without an area dropped.
 
     ``boxes`` are G rows x1 y1 x2 y2 in pixels, ``size`` is the image's (height, width); ``where`` and the annotation's
-    entry in ``row_names`` begin a message. Raises DataError for coordinates that are not finite, for corners in the
+    entry in ``row_names`` begin a message. ``read_mask`` gives the mask of a row, and is asked for those that stay;
+    without it there are none. Raises DataError for coordinates that are not finite, for corners in the
     wrong order, and for a box that lies wholly outside the image.
     """
     read = np.array(boxes, np.float32).reshape(-1, 4)
@@ -38,7 +46,8 @@ def make_truth(boxes: Rows, labels: Rows, crowd: Rows, size: Tuple[int, int], wh
             row = int(faulty.argmax())
             corners = ", ".join(f"{value:g}" for value in read[row])
             raise DataError(f"{where} {row_names[row]}: box ({corners}) {reason}; correct or remove it")
-    return Truth(clipped[has_area], np.array(labels, np.int32)[has_area], np.array(crowd, bool)[has_area])
+    masks = None if read_mask is None else [read_mask(row) for row in np.flatnonzero(has_area).tolist()]
+    return Truth(clipped[has_area], np.array(labels, np.int32)[has_area], np.array(crowd, bool)[has_area], masks)
 
 
 def check_classes(classes: Iterable[str], where: object) -> Tuple[str, ...]:

@@ -2,30 +2,45 @@
 import json
 import os
 from collections import defaultdict
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from gluonnorm.data.annotations import Truth, check_classes, make_truth
 from gluonnorm.data.images import image_size, read_image
+from gluonnorm.data.masks import Runs, read_segmentation
 from gluonnorm.data.record import DataError, PathLike, Record
 
 import numpy as np
 
 
+class _Row(NamedTuple):
+    """One annotation, as far as it was read."""
+    box: List[float]
+    label: int
+    crowd: bool
+    name: object  # its id, or its place in the file
+    entry: Dict[str, Any]
+
+
 class COCODataset:
-    """Images and boxes of a COCO annotation file, with whatever categories it has.
+    """Images, boxes and masks of a COCO annotation file, with whatever categories it has.
 
     ``classes`` names the categories wanted and their order, None takes all by ascending id; annotations of other
     categories are left out. Images without boxes stay. A box x, y, w, h becomes x, y, x + w, y + h, is cut to the
     image, and dropped if its area is zero; ``coco_truth`` keeps it as it stands in the file.
 
-    The constructor reads every annotation, so that faults show before training starts. Raises DataError for an
-    unreadable file, missing keys, unknown categories or images, a box wholly outside its image, and no images.
+    With ``masks=True`` a record holds its masks too, read from ``segmentation``: polygons, run lengths or compressed
+    run lengths. They lie compressed in memory, and every box needs one.
 
-    >>> dataset = COCODataset("annotations/instances_val.json", "val")      # doctest: +SKIP
-    >>> image, boxes, labels, crowd, image_id, name = dataset[0]            # doctest: +SKIP
+    The constructor reads every annotation, so that faults show before training starts. Raises DataError for an
+    unreadable file, missing keys, unknown categories or images, a box wholly outside its image, a mask that is absent,
+    empty, or of another size than its image, and no images.
+
+    >>> dataset = COCODataset("annotations/instances_val.json", "val")            # doctest: +SKIP
+    >>> image, boxes, labels, crowd, image_id, name, masks = dataset[0]           # doctest: +SKIP
     """
 
-    def __init__(self, annotation_file: PathLike, image_dir: PathLike, classes: Optional[Sequence[str]] = None):
+    def __init__(self, annotation_file: PathLike, image_dir: PathLike, classes: Optional[Sequence[str]] = None,
+                 masks: bool = False):
         self._file = annotation_file
         self._image_dir = os.fspath(image_dir)
         content = _read(annotation_file)
@@ -41,7 +56,7 @@ class COCODataset:
             self._names.append(str(_value(entry, "file_name", where)))
             sizes.append(_stated_size(entry) or image_size(self._path(position)))
         self._sizes = np.array(sizes, np.int64)
-        self._truths = self._read_truths(content["annotations"], categories)
+        self._truths = self._read_truths(content["annotations"], categories, masks)
 
     def __len__(self) -> int:
         return len(self._names)
@@ -53,7 +68,11 @@ class COCODataset:
             height, width = self._sizes[index]
             raise DataError(f"{path}: is {image.shape[1]} x {image.shape[0]} pixels, but {self._file} says "
                             f"{width} x {height}; its boxes cannot be trusted")
-        return Record(image, *self._truths[index], self._image_ids[index], self._names[index])
+        return self._truths[index].record(image, self._image_ids[index], self._names[index])
+
+    def with_masks(self) -> "COCODataset":
+        """The same data set opened with ``masks=True``; the file is read anew. Raises DataError as opening does."""
+        return COCODataset(self._file, self._image_dir, self.classes, masks=True)
 
     def sizes(self) -> np.ndarray:
         """(N, 2) int, height and width of every image, as the file states them."""
@@ -62,12 +81,15 @@ class COCODataset:
     def coco_truth(self) -> Dict[str, Any]:
         """The annotation file's content for the chosen classes, fit for pycocotools.
 
-        What its evaluation needs and some files leave out is filled in: ``area`` (w * h), ``iscrowd`` (0), and ids of
-        annotations, where they are absent, repeated or below 1. The file is read anew, not kept in memory.
+        What its evaluation needs and some files leave out is filled in: ``area`` (w * h), ``iscrowd`` (0), the sizes of
+        images, and ids of annotations, where they are absent, repeated or below 1. Masks stay as they are. The file is
+        read anew, not kept in memory.
         """
         content = _read(self._file)
         wanted = set(self.category_ids)
         content["categories"] = [entry for entry in content["categories"] if entry["id"] in wanted]
+        for entry, (height, width) in zip(content["images"], self._sizes.tolist()):
+            entry.update(height=height, width=width)
         annotations = [dict(entry) for entry in content["annotations"] if entry["category_id"] in wanted]
         ids = {entry.get("id", 0) for entry in annotations}
         renumber = len(ids) < len(annotations) or min(ids, default=1) < 1
@@ -81,12 +103,12 @@ class COCODataset:
     def _path(self, index: int) -> str:
         return os.path.join(self._image_dir, self._names[index])
 
-    def _read_truths(self, entries: List[Any], categories: Dict[int, str]) -> List[Truth]:
+    def _read_truths(self, entries: List[Any], categories: Dict[int, str], masks: bool) -> List[Truth]:
         label_of = {category: label for label, category in enumerate(self.category_ids)}
         position_of = {image_id: position for position, image_id in enumerate(self._image_ids)}
         if len(position_of) < len(self._image_ids):
             raise DataError(f"{self._file}: two images have the same id; every image needs an id of its own")
-        rows: Dict[int, List[Tuple[List[float], int, bool, object]]] = defaultdict(list)
+        rows: Dict[int, List[_Row]] = defaultdict(list)
         for number, entry in enumerate(entries):
             name = entry.get("id", f"number {number}") if isinstance(entry, dict) else f"number {number}"
             where = f"{self._file}: annotation {name}"
@@ -99,15 +121,19 @@ class COCODataset:
                 raise DataError(f"{where} has image_id {image_id}, but the file has no such image")
             box = _corners(_value(entry, "bbox", where), where)
             if category in label_of:
-                rows[position_of[image_id]].append((box, label_of[category], bool(entry.get("iscrowd", 0)), name))
+                crowd = bool(entry.get("iscrowd", 0))
+                rows[position_of[image_id]].append(_Row(box, label_of[category], crowd, name, entry))
+        return [self._read_truth(position, rows[position], masks) for position in range(len(self))]
 
-        truths = []
-        for position, (height, width) in enumerate(self._sizes.tolist()):
-            found = rows[position]
-            truths.append(make_truth(
-                [row[0] for row in found], [row[1] for row in found], [row[2] for row in found], (height, width),
-                f"{self._file}: image {self._names[position]}, annotation", [row[3] for row in found]))
-        return truths
+    def _read_truth(self, position: int, rows: List[_Row], masks: bool) -> Truth:
+        height, width = self._sizes[position].tolist()
+        where = f"{self._file}: image {self._names[position]}, annotation"
+
+        def read_mask(row: int) -> Runs:
+            return read_segmentation(rows[row].entry.get("segmentation"), (height, width), f"{where} {rows[row].name}")
+
+        return make_truth([row.box for row in rows], [row.label for row in rows], [row.crowd for row in rows],
+                          (height, width), where, [row.name for row in rows], read_mask if masks else None)
 
 
 def _read(path: PathLike) -> Dict[str, Any]:

@@ -53,7 +53,11 @@ class GluonCVDataset:
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
             raise DataError(f"{name}: image has shape {image.shape} and type {image.dtype}; want (H, W, 3) uint8: "
                             "wrap the data set before any transform")
-        return Record(image, *self._truth(_numpy(item[1]), image.shape[:2], name), position, name)
+        return self._truth(_numpy(item[1]), image.shape[:2], name).record(image, position, name)
+
+    def with_masks(self) -> "GluonCVDataset":
+        """Raises DataError: the labels hold no masks."""
+        raise DataError(f"{self._kind}: its labels hold no masks; use a network of boxes alone, or give a COCO file")
 
     def sizes(self) -> np.ndarray:
         """(N, 2) int, height and width of every image. The first call decodes the whole data set."""

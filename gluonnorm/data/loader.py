@@ -19,25 +19,24 @@ class Loader:
     With ``train`` the transform is called with a random generator made of ``seed``, epoch and image index: what an
     image looks like does not depend on the number of threads, nor on where a run was resumed.
 
-    ``pad_value`` and ``multiple`` are those of ``batchify``. A DataError of the data set comes out of the iteration as
-    it is, any other exception as a RuntimeError that names the image.
+    ``pad_value`` is that of ``batchify``. A DataError of the data set comes out of the iteration as it is, any other
+    exception as a RuntimeError that names the image.
 
-    >>> loader = Loader(dataset, TrainTransform(preprocess), sampler, pad_value(preprocess), multiple=32, seed=0,
+    >>> loader = Loader(dataset, TrainTransform(preprocess), sampler, preprocess.padding, seed=0,
     ...                 train=True)                                                           # doctest: +SKIP
     >>> for epoch in range(10):                                                               # doctest: +SKIP
     ...     loader.set_epoch(epoch)
-    ...     for images, boxes, labels, samples in loader: ...
+    ...     for batch in loader: ...
     """
 
     def __init__(self, dataset: Dataset, transform: Callable[..., Sample], batch_sampler: AspectGroupSampler,
-                 pad_value: Sequence[float], multiple: int, seed: int, train: bool, workers: int = 2):
+                 pad_value: Sequence[float], seed: int, train: bool, workers: int = 2):
         if workers < 1:
             raise ValueError(f"workers is {workers}; want at least 1 thread")
         self._dataset = dataset
         self._transform = transform
         self._batch_sampler = batch_sampler
         self._pad_value = pad_value
-        self._multiple = multiple
         self._seed = seed
         self._train = train
         self._workers = workers
@@ -72,7 +71,7 @@ class Loader:
                     future.cancel()
 
     def _load_batch(self, indices: List[int], epoch: int) -> Batch:
-        return batchify([self._load(index, epoch) for index in indices], self._pad_value, self._multiple)
+        return batchify([self._load(index, epoch) for index in indices], self._pad_value)
 
     def _load(self, index: int, epoch: int) -> Sample:
         name = f"image {index} of the data set"

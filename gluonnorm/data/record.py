@@ -1,6 +1,6 @@
 """What a data set holds, and what is raised when it is faulty."""
 import os
-from typing import Any, Dict, NamedTuple, Protocol, Tuple, Union
+from typing import Any, Dict, NamedTuple, Optional, Protocol, Tuple, Union
 
 import numpy as np
 
@@ -19,6 +19,7 @@ class Record(NamedTuple):
     crowd: np.ndarray  # (G,) bool: COCO's iscrowd, VOC's difficult; never trained on, ignored in evaluation
     image_id: int
     name: str  # the file's name, for messages
+    masks: Optional[np.ndarray] = None  # (G, H, W) bool, row for row with boxes; None where the data set has none
 
 
 class Dataset(Protocol):
@@ -43,3 +44,6 @@ class Dataset(Protocol):
 
     def coco_truth(self) -> Dict[str, Any]:
         """The truth of all images as the content of a COCO annotation file."""
+
+    def with_masks(self) -> "Dataset":
+        """The same data set with masks in its records. Raises DataError where it has none."""

@@ -1,37 +1,27 @@
 """A record to what the network sees: resized, flipped, normalised; image and boxes together."""
-from typing import NamedTuple, Tuple
+from typing import NamedTuple, Optional
 
+from gluonnorm.data.masks import crop_masks
 from gluonnorm.data.record import Record
+from gluonnorm.ops.images import resize_size, to_input
 from gluonnorm.ops.numpy_ops import flip_boxes, valid_boxes
 from gluonnorm.types import Preprocess
 
-import mxnet as mx
 import numpy as np
 
-BILINEAR = 1  # of mx.image.imresize: pixel centres at half coordinates, no smoothing before shrinking
+MASK_SIZE = 112  # S, cells a side of a truth's mask: four to each cell of the finest mask head's output
 
 
 class Sample(NamedTuple):
     """One image ready for a batch, with the G boxes to train on: no crowd, none without an area."""
-    image: np.ndarray  # (3, H', W') float32 RGB, normalised or raw 0..255
+    image: np.ndarray  # (3, H', W') float32, as `preprocess` says: normalised or raw 0..255, RGB or BGR
     boxes: np.ndarray  # (G, 4) float32, x1 y1 x2 y2 in pixels of the resized image
     labels: np.ndarray  # (G,) int32
     scale: np.ndarray  # (2,) float32, resized / original length along x and y
     size: np.ndarray  # (2,) int32, height and width of the original
     image_id: int
     name: str
-
-
-def resize_size(height: int, width: int, short: int, max_size: int) -> Tuple[int, int]:
-    """Height and width after resizing: the shorter side ``short``, unless the longer would exceed ``max_size``.
-
-    Rounded to the nearest pixel, at least 1.
-
-    >>> resize_size(480, 640, 800, 1333), resize_size(100, 400, 800, 1333)
-    ((800, 1067), (333, 1333))
-    """
-    scale = min(short / min(height, width), max_size / max(height, width))
-    return max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))
+    masks: Optional[np.ndarray] = None  # (G, S, S) float32 in 0..1, how much of each cell over the box the mask covers
 
 
 class TrainTransform:
@@ -63,16 +53,16 @@ class EvalTransform:
 
 def _make_sample(record: Record, preprocess: Preprocess, short: int, flip: bool) -> Sample:
     original_height, original_width = record.image.shape[:2]
-    height, width = resize_size(original_height, original_width, short, preprocess.max_size)
-    image = mx.image.imresize(mx.nd.array(record.image, dtype="uint8"), width, height, interp=BILINEAR).asnumpy()
+    height, width = resize_size(original_height, original_width, short, preprocess.max_size, preprocess.rounding)
+    pixels = to_input(record.image, (height, width), preprocess)
     scale = np.array([width / original_width, height / original_height], np.float32)
     boxes = record.boxes * np.tile(scale, 2)
     if flip:
-        image, boxes = image[:, ::-1], flip_boxes(boxes, width)
-    pixels = image.transpose(2, 0, 1).astype(np.float32, order="C")
-    if preprocess.normalize:
-        pixels -= np.array(preprocess.mean, np.float32).reshape(3, 1, 1)
-        pixels /= np.array(preprocess.std, np.float32).reshape(3, 1, 1)
+        pixels, boxes = np.ascontiguousarray(pixels[:, :, ::-1]), flip_boxes(boxes, width)
     keep = ~record.crowd & valid_boxes(boxes)
+    masks = None
+    if record.masks is not None:  # cut to the box before any resizing, which they need not follow
+        masks = crop_masks(record.masks[keep], record.boxes[keep], MASK_SIZE)
+        masks = np.ascontiguousarray(masks[:, :, ::-1]) if flip else masks
     return Sample(pixels, boxes[keep], record.labels[keep], scale,
-                  np.array([original_height, original_width], np.int32), record.image_id, record.name)
+                  np.array([original_height, original_width], np.int32), record.image_id, record.name, masks)

@@ -60,7 +60,12 @@ class VOCDataset:
             height, width = self._sizes[index]
             raise DataError(f"{path}: is {image.shape[1]} x {image.shape[0]} pixels, but its XML file says "
                             f"{width} x {height}; its boxes cannot be trusted")
-        return Record(image, *self._truths[index], range(len(self))[index], self._names[index])
+        return self._truths[index].record(image, range(len(self))[index], self._names[index])
+
+    def with_masks(self) -> "VOCDataset":
+        """Raises DataError: the format holds no masks."""
+        raise DataError(f"{self._root}: VOC's XML files hold no masks; use a network of boxes alone, or give a COCO "
+                        "file")
 
     def sizes(self) -> np.ndarray:
         """(N, 2) int, height and width of every image, as the XML files state them."""

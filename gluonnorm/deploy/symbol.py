@@ -34,7 +34,7 @@ def export(
     Parameters
     ----------
     net
-        A detector with ``spec``, ``preprocess`` and ``stride``. It stays as it is: hybridized or not, on its contexts.
+        A detector with ``spec`` and ``preprocess``. It stays as it is: hybridized or not, on its contexts.
         Only shapes that wait for a first input are settled, by one forward pass.
     prefix
         Path and first part of the files' names; missing folders are made.
@@ -49,9 +49,9 @@ def export(
     The record, as written to ``<prefix>.json``:
 
     - ``classes``: names, in the order of the ids.
-    - ``input``: ``name``, ``layout``, ``colour``, ``dtype``, ``image_size`` (None: any).
-    - ``preprocess``: the fields of ``types.Preprocess``, and ``multiple``: the sides should be padded, right and bottom
-      and with the mean colour, to multiples of so many pixels.
+    - ``input``: ``name``, ``layout``, ``colour`` (the order of the channels), ``dtype``, ``image_size`` (None: any).
+    - ``preprocess``: the fields of ``types.Preprocess``. ``multiple`` is what the graph itself pads its input to:
+      nobody need do it before.
     - ``outputs``: their names in order. Rows are sorted by score and padded with -1; boxes are in pixels of the input.
     - ``config``: thresholds and all other settings.
     - ``provenance``: the model's ``spec``, package ``versions``, ``sha256`` of the two other files.
@@ -71,9 +71,9 @@ def export(
     spec = dataclasses.asdict(net.spec)
     record = {
         "classes": list(net.spec.classes),
-        "input": {"name": "data", "layout": "NCHW", "colour": "RGB", "dtype": "float32",
+        "input": {"name": "data", "layout": "NCHW", "colour": net.preprocess.order, "dtype": "float32",
                   "image_size": None if image_size is None else [int(side) for side in image_size]},
-        "preprocess": {**dataclasses.asdict(net.preprocess), "multiple": net.stride},
+        "preprocess": dataclasses.asdict(net.preprocess),
         "outputs": list(OUTPUTS[:len(symbol.list_outputs())]),
         "config": spec["config"],
         "provenance": {"spec": spec, "versions": {"gluonnorm": __version__, "mxnet": mx.__version__,
@@ -148,8 +148,8 @@ def _trace(
     try:
         values = {name: _value(parameter) for name, parameter in block_parameters.items()}
     except mx.gluon.parameter.DeferredInitializationError:
-        height, width = image_size or (2 * net.stride, 2 * net.stride)
-        net(mx.nd.zeros((1, 3, height, width), ctx=_any_context(net)))
+        height, width = image_size or (64, 64)
+        net(mx.nd.zeros((1, 3, height, width), ctx=any_context(net)))
         values = {name: _value(parameter) for name, parameter in block_parameters.items()}
     symbol = mx.sym.Group(list(net(mx.sym.var("data"))))
     parameters = {}
@@ -174,7 +174,8 @@ def _value(parameter: mx.gluon.Parameter) -> mx.nd.NDArray:
     return mx.nd.add_n(*copies) / len(copies)
 
 
-def _any_context(net: mx.gluon.HybridBlock) -> mx.Context:
+def any_context(net: mx.gluon.HybridBlock) -> mx.Context:
+    """One context that the network's parameters are on: the first."""
     return next(iter(net.collect_params().values())).list_ctx()[0]
 
 

@@ -27,7 +27,9 @@ def coco_results(
 
     Returns
     -------
-    One ``{image_id, category_id, bbox, score}`` a detection; ``bbox`` is x, y, width, height in pixels.
+    One ``{image_id, category_id, bbox, score}`` a detection; ``bbox`` is x, y, width, height in pixels. Detections with
+    masks have ``segmentation`` too: ``size`` and compressed run lengths as text. It is the masks that take memory, and
+    only those of one image are needed at a time.
 
     Raises
     ------
@@ -41,9 +43,12 @@ def coco_results(
                              f"{len(category_ids)} classes; evaluate on the classes the network was trained for")
         corners = found.boxes.astype(np.float64)  # so that width and height are not rounded once more
         xywh = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
-        for class_id, score, bbox in zip(found.ids, found.scores, xywh):
-            results.append({"image_id": int(image_id), "category_id": int(category_ids[class_id]),
-                            "bbox": bbox.tolist(), "score": float(score)})
+        for row, (class_id, score, bbox) in enumerate(zip(found.ids, found.scores, xywh)):
+            result = {"image_id": int(image_id), "category_id": int(category_ids[class_id]), "bbox": bbox.tolist(),
+                      "score": float(score)}
+            if found.masks is not None:
+                result["segmentation"] = _run_lengths(found.masks[row])
+            results.append(result)
     return results
 
 
@@ -72,11 +77,18 @@ def evaluate_coco(
     Raises
     ------
     ValueError
-        Unknown ``kind``; a result of an image or category that the truth does not have; two categories of one name.
+        Unknown ``kind``; a result of an image or category that the truth does not have; two categories of one name;
+        with ``kind="segm"`` an annotation or result without ``segmentation``.
     """
     if kind not in ("bbox", "segm"):
         raise ValueError(f"kind is {kind!r}; the kinds of COCO evaluation here are 'bbox' and 'segm'")
     check_results(truth, results)
+    if kind == "segm":
+        for what, rows in (("annotation", truth["annotations"]), ("result", results)):
+            lacking = [number for number, row in enumerate(rows) if "segmentation" not in row]
+            if lacking:
+                raise ValueError(f"{what} number {lacking[0]} has no segmentation, nor have {len(lacking) - 1} others; "
+                                 "evaluate boxes with kind='bbox', or give every one a mask")
     categories = sorted(truth["categories"], key=lambda category: category["id"])
     # pycocotools writes into its input, takes a match with annotation id 0 for none, and cannot load empty results:
     # so it gets copies, numbered from 1, and is never asked to load.
@@ -108,6 +120,12 @@ def check_results(truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]]
         if unknown:
             raise ValueError(f"{len(unknown)} {key} values of the results are not in the truth, the first is "
                              f"{unknown[0]}; truth and results must come from the same data set")
+
+
+def _run_lengths(mask: np.ndarray) -> Dict[str, Any]:
+    """(H, W) bool as COCO's compressed run lengths, fit for JSON."""
+    runs = rle.encode(np.asfortranarray(mask, np.uint8))
+    return {"size": [int(side) for side in runs["size"]], "counts": runs["counts"].decode("ascii")}
 
 
 def _index(truth: Mapping[str, Any], annotations: List[Dict[str, Any]]) -> COCO:

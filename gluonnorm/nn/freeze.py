@@ -1,16 +1,19 @@
 """Stopping parts of a network from learning. Frozen means no gradient *and* stored statistics."""
+from gluonnorm.nn.switch_norm import SwitchNorm
+
 import mxnet as mx
 from mxnet.gluon import HybridBlock
 
 
 def freeze(block: HybridBlock) -> None:
-    """Freeze everything in ``block``: no parameter learns and batch norms use their stored statistics.
+    """Freeze everything in ``block``: no parameter learns, and batch and switchable norms use stored statistics.
 
-    Gradients still flow through the block to its input. A hybridized network that has already run must be
-    hybridized anew, since the operators of its graph are fixed by then.
+    The stored statistics do not move either. Gradients still flow through the block to its input. A hybridized
+    network that has already run must be hybridized anew, since the operators of its graph are fixed by then.
     """
     block.collect_params().setattr("grad_req", "null")
     freeze_batch_norms(block)
+    block.apply(_freeze_switch_norm)
 
 
 def freeze_batch_norms(block: HybridBlock) -> None:
@@ -25,3 +28,8 @@ def freeze_batch_norms(block: HybridBlock) -> None:
                 parameter.grad_req = "null"
 
     block.apply(freeze_one)
+
+
+def _freeze_switch_norm(layer: HybridBlock) -> None:
+    if isinstance(layer, SwitchNorm):
+        layer.use_global_stats = True

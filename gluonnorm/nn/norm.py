@@ -2,13 +2,14 @@
 
 Every norm is made as ``norm(channels, center=True, scale=True, zero_gamma=False)`` and maps (N, C, H, W) to the
 same shape, so a network takes any of them without an ``if``. Parameters are called ``gamma``, ``beta``,
-``running_mean`` and ``running_var``, each of shape (C,).
+``running_mean`` and ``running_var``, each of shape (C,); ``SwitchNorm`` adds ``mean_weight`` and ``var_weight``.
 """
 import difflib
 import functools
 import inspect
 from typing import Callable, Dict, Optional, Tuple
 
+from gluonnorm.nn.switch_norm import SwitchNorm
 from gluonnorm.types import Tensor
 
 import mxnet as mx
@@ -175,6 +176,8 @@ _NORMS: Dict[str, Norm] = {
     "bn": BatchNorm,
     "sync_bn": SyncBatchNorm,
     "gn": GroupNorm,
+    "sn": SwitchNorm,
+    "sn_nobn": functools.partial(SwitchNorm, use_bn=False),
 }
 NORM_NAMES: Tuple[str, ...] = tuple(_NORMS)
 

@@ -1,30 +1,34 @@
 """Non-maximum suppression with outputs of fixed size: kept rows first, best first, the rest -1."""
 from typing import Any, Tuple
 
+from gluonnorm.ops.boxes import split_coordinates
 from gluonnorm.ops.select import FILL, gather, top_k
 from gluonnorm.types import Tensor
 
 
-def nms(F: Any, scores: Tensor, boxes: Tensor, iou_thresh: float) -> Tuple[Tensor, Tensor]:
+def nms(F: Any, scores: Tensor, boxes: Tensor, iou_thresh: float, offset: float = 0.0) -> Tuple[Tensor, Tensor]:
     """Class-agnostic suppression over the last row axis.
 
     Parameters
     ----------
     scores : (..., N) probabilities; rows of ``FILL`` are no boxes
     boxes : (..., N, 4)
+    offset : 1 where a box's far corner is its last pixel (Detectron)
 
     Returns
     -------
     scores : (..., N), boxes : (..., N, 4)
     """
-    rows = F.concat(F.expand_dims(scores, axis=-1), boxes, dim=-1)
+    rows = F.concat(F.expand_dims(scores, axis=-1), _widened(F, boxes, offset), dim=-1)
     rows = F.contrib.box_nms(rows, overlap_thresh=iou_thresh, valid_thresh=0.5 * FILL, topk=-1, coord_start=1,
                              score_index=0, id_index=-1, force_suppress=True)
-    return F.slice_axis(rows, axis=-1, begin=0, end=1).squeeze(axis=-1), F.slice_axis(rows, axis=-1, begin=1, end=5)
+    boxes = _widened(F, F.slice_axis(rows, axis=-1, begin=1, end=5), -offset)
+    return F.slice_axis(rows, axis=-1, begin=0, end=1).squeeze(axis=-1), boxes
 
 
 def per_class_nms(F: Any, scores: Tensor, boxes: Tensor, iou_thresh: float = 0.5, score_thresh: float = 0.05,
-                  max_detections: int = 100, max_candidates: int = 1000) -> Tuple[Tensor, Tensor, Tensor]:
+                  max_detections: int = 100, max_candidates: int = 1000,
+                  offset: float = 0.0) -> Tuple[Tensor, Tensor, Tensor]:
     """Suppression within each class, at a cost that does not grow with the classes.
 
     The ``max_candidates`` best of all (RoI, class) pairs go through one suppression that only compares boxes of
@@ -39,6 +43,7 @@ def per_class_nms(F: Any, scores: Tensor, boxes: Tensor, iou_thresh: float = 0.5
     score_thresh : pairs at or below are not considered
     max_detections : D, rows returned
     max_candidates : pairs that enter the suppression; at least D
+    offset : 1 where a box's far corner is its last pixel (Detectron)
 
     Returns
     -------
@@ -50,9 +55,19 @@ def per_class_nms(F: Any, scores: Tensor, boxes: Tensor, iou_thresh: float = 0.5
     values, indices = top_k(F, F.reshape(scores, (0, -1)), max_candidates)
     rows = F.concat(F.expand_dims(gather(F, F.reshape(class_ids, (0, -1)), indices), axis=-1),
                     F.expand_dims(values, axis=-1),
-                    gather(F, F.reshape(boxes, (0, -3, 4)), indices), dim=-1)
+                    _widened(F, gather(F, F.reshape(boxes, (0, -3, 4)), indices), offset), dim=-1)
     rows = F.contrib.box_nms(rows, overlap_thresh=iou_thresh, valid_thresh=score_thresh, topk=-1, coord_start=2,
                              score_index=1, id_index=0, force_suppress=False)
     rows = F.slice_axis(rows, axis=1, begin=0, end=max_detections)
-    return (F.slice_axis(rows, axis=-1, begin=0, end=1), F.slice_axis(rows, axis=-1, begin=1, end=2),
-            F.slice_axis(rows, axis=-1, begin=2, end=6))
+    ids, scores = (F.slice_axis(rows, axis=-1, begin=i, end=i + 1) for i in (0, 1))
+    boxes = F.slice_axis(rows, axis=-1, begin=2, end=6)
+    if offset:  # the padding stays -1
+        boxes = F.where(F.broadcast_like(ids >= 0, boxes), _widened(F, boxes, -offset), boxes)
+    return ids, scores, boxes
+
+
+def _widened(F: Any, boxes: Tensor, by: float) -> Tensor:
+    if not by:
+        return boxes
+    x1, y1, x2, y2 = split_coordinates(F, boxes)
+    return F.concat(x1, y1, x2 + by, y2 + by, dim=-1)

@@ -1,9 +1,14 @@
-"""Everything two-stage: anchors, proposals, RoIs, heads, targets, losses, detections."""
+"""Everything two-stage: anchors, proposals, RoIs, heads, targets, losses, detections and their masks."""
 from gluonnorm.rcnn.box_heads import BoxPredictor, ConvFCHead, Res5Head, TwoFCHead
 from gluonnorm.rcnn.config import DetectorConfig, ModelSpec
+from gluonnorm.rcnn.convention import CONVENTIONS, BoxConvention
 from gluonnorm.rcnn.faster_rcnn import FasterRCNN
 from gluonnorm.rcnn.faster_rcnn_loss import FasterRCNNLoss
+from gluonnorm.rcnn.mask_head import MaskHead
+from gluonnorm.rcnn.mask_rcnn import MaskRCNN
+from gluonnorm.rcnn.mask_rcnn_loss import MaskRCNNLoss, make_loss
 from gluonnorm.rcnn.rpn import RPNHead
 
-__all__ = ["BoxPredictor", "ConvFCHead", "DetectorConfig", "FasterRCNN", "FasterRCNNLoss", "ModelSpec", "RPNHead",
-           "Res5Head", "TwoFCHead"]
+__all__ = ["BoxConvention", "BoxPredictor", "CONVENTIONS", "ConvFCHead", "DetectorConfig", "FasterRCNN",
+           "FasterRCNNLoss", "MaskHead", "MaskRCNN", "MaskRCNNLoss", "ModelSpec", "RPNHead", "Res5Head", "TwoFCHead",
+           "make_loss"]

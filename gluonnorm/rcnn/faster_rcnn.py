@@ -1,8 +1,9 @@
 """Faster R-CNN (Ren et al. 2015), with a feature pyramid (Lin et al. 2017) or one map (C4): this file only routes."""
 from dataclasses import replace
-from typing import Any, Tuple
+from typing import Any, List, Tuple
 
 from gluonnorm.ops.boxes import image_extent
+from gluonnorm.ops.pad import pad_to_multiple
 from gluonnorm.rcnn.anchors import pyramid_anchors
 from gluonnorm.rcnn.box_heads import BoxPredictor
 from gluonnorm.rcnn.config import DetectorConfig, ModelSpec
@@ -21,7 +22,7 @@ class FasterRCNN(mx.gluon.HybridBlock):
     ----------
     backbone : gives feature maps and states their ``strides`` and ``channels``
     rpn : shared by all maps
-    box_head : (N, C, p, p) to (N, ``box_head.channels``)
+    box_head : its halves ``shared`` and ``features`` take (N, C, p, p) to (N, ``box_head.channels``)
     spec : names, classes and settings; kept as ``net.spec``
 
     ``net(x)`` takes images (B, 3, H, W) float32, preprocessed as ``net.preprocess`` says, and returns ids (B, D, 1),
@@ -53,16 +54,18 @@ class FasterRCNN(mx.gluon.HybridBlock):
         return self.spec.classes
 
     @property
-    def preprocess(self) -> Preprocess:
-        """What must happen to a photo before this network sees it."""
-        config = self.config
-        normalize = self.spec.rescale != "normalize" if config.normalize is None else config.normalize
-        return Preprocess(short=config.short, max_size=config.max_size, normalize=normalize)
+    def has_masks(self) -> bool:
+        """Whether masks come back as the fourth output."""
+        return False
 
     @property
-    def stride(self) -> int:
-        """The sides of a batch should be multiples of this many pixels."""
-        return min(32, max(self.backbone.strides))
+    def preprocess(self) -> Preprocess:
+        """What must happen to a photo before this network sees it, and how the network itself then pads it."""
+        config = self.config
+        return Preprocess(short=config.short, max_size=config.max_size, mean=config.mean, std=config.std,
+                          normalize=self.spec.rescale != "normalize" if config.normalize is None else config.normalize,
+                          order=config.order, resize=config.resize, rounding=config.rounding,
+                          multiple=config.multiple or min(32, max(self.backbone.strides)))
 
     def configure(self, **changes: Any) -> None:
         """Change settings that hold no weights, such as ``nms_thresh``; a hybridized graph is traced again.
@@ -76,18 +79,29 @@ class FasterRCNN(mx.gluon.HybridBlock):
         self.spec = replace(self.spec, config=config)
         self._clear_cached_op()
 
-    def hybrid_forward(self, F: Any, x: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
-        config, strides, extent = self.config, self.backbone.strides, image_extent(F, x)
-        features = self.backbone(x)
+    def hybrid_forward(self, F: Any, x: Tensor) -> Tuple[Tensor, ...]:
+        return self._detect(F, *self._maps(F, x))
+
+    def _maps(self, F: Any, x: Tensor) -> Tuple[Tensor, List[Tensor], Tuple[Tensor, Tensor]]:
+        """The padded image, its feature maps, and height and width of the image itself."""
+        extent = image_extent(F, x)
+        x = pad_to_multiple(F, x, self.preprocess.multiple, self.preprocess.padding)
+        return x, self.backbone(x), extent
+
+    def _detect(self, F: Any, x: Tensor, features: List[Tensor],
+                extent: Tuple[Tensor, Tensor]) -> Tuple[Tensor, Tensor, Tensor]:
+        config, strides = self.config, self.backbone.strides
         logits, deltas = self.rpn.over(features)
-        anchors = pyramid_anchors(F, features, strides, config.anchor_sizes, config.anchor_ratios)
-        rois, roi_scores = propose(F, logits, deltas, anchors, extent, config, training=False)
-        pooled = roi_align(F, features, rois, strides, config.roi_size, config.roi_sample_ratio)
-        class_logits, box_deltas = self.predictor(self.box_head(pooled))
+        anchors = pyramid_anchors(F, x, features, strides, config.anchor_sizes, config.anchor_ratios,
+                                  config.convention)
+        limits = image_extent(F, x) if config.convention.clip_to_padding else extent
+        rois, roi_scores = propose(F, logits, deltas, anchors, limits, config, training=False)
+        pooled = roi_align(F, features, rois, strides, config.roi_size, config.roi_sample_ratio, config.convention)
+        class_logits, box_deltas = self.predictor(self.box_head.features(self.box_head.shared(pooled)))
         return detect(F, class_logits, box_deltas, rois, roi_scores, extent, len(self.classes), config)
 
 
 def _shapes(config: DetectorConfig) -> Tuple[int, ...]:
     """What the shapes of the weights depend on."""
-    return (config.fpn_channels, config.rpn_channels, config.roi_size, len(config.anchor_ratios),
-            *(len(sizes) for sizes in config.anchor_sizes))
+    return (config.fpn_channels, config.rpn_channels, config.rpn_convs, config.roi_size, config.mask_channels,
+            len(config.anchor_ratios), *(len(sizes) for sizes in config.anchor_sizes))

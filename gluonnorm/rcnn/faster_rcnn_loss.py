@@ -2,13 +2,13 @@
 from typing import Any, List, Sequence, Tuple
 
 from gluonnorm.ops.boxes import image_extent
+from gluonnorm.ops.pad import pad_to_multiple
 from gluonnorm.rcnn.anchors import pyramid_anchors
-from gluonnorm.rcnn.box_heads import BoxPredictor
-from gluonnorm.rcnn.config import DetectorConfig, ModelSpec
+from gluonnorm.rcnn.config import DetectorConfig
 from gluonnorm.rcnn.faster_rcnn import FasterRCNN
 from gluonnorm.rcnn.losses import LOSS_NAMES, binary_cross_entropy, cross_entropy, per_image, smooth_l1
 from gluonnorm.rcnn.roi_align import roi_align, roi_strides
-from gluonnorm.rcnn.rpn import RPNHead, propose
+from gluonnorm.rcnn.rpn import propose
 from gluonnorm.rcnn.sampler import Sample, take_rows
 from gluonnorm.rcnn.targets import RoITargets, RPNTargets, max_positive_rois, roi_targets, rpn_targets
 from gluonnorm.types import Tensor
@@ -26,75 +26,103 @@ class FasterRCNNLoss:
     proposals and the matching, to multiply the result by zero.
     """
 
-    loss_names = LOSS_NAMES
+    loss_names: Tuple[str, ...] = LOSS_NAMES
 
     def __init__(self, net: FasterRCNN) -> None:
-        self.first = _FirstStage(net.backbone, net.rpn)
-        self.targets = _Targets(net.backbone.strides, net.config)
-        self._roi_strides = roi_strides(net.backbone.strides)
-        self.second = _SecondStage(net.box_head, net.predictor, self._roi_strides, net.spec)
+        self.first = _FirstStage(net)
+        self.targets = Targets(net.backbone.strides, net.config)
+        self.second = SecondStage(net)
+        self._read = len(roi_strides(net.backbone.strides))  # maps that RoIs are read from
 
     def hybridize(self, **settings: Any) -> None:
         """Trace each of the three graphs once; ``settings`` as for ``HybridBlock.hybridize``."""
         for part in (self.first, self.targets, self.second):
             part.hybridize(**settings)
 
-    def __call__(self, x: mx.nd.NDArray, boxes: mx.nd.NDArray, labels: mx.nd.NDArray) -> Tuple[mx.nd.NDArray, ...]:
-        maps = self.first(x)
+    def __call__(self, x: mx.nd.NDArray, *truth: mx.nd.NDArray) -> Tuple[mx.nd.NDArray, ...]:
+        padded, *maps = self.first(x)
         with mx.autograd.pause():
-            targets = self.targets(x, boxes, labels, *maps)
-        features = maps[:len(self._roi_strides)]
-        return tuple(self.second(*targets, *features, *maps[len(maps) // 3:]))
+            targets = self.targets(x, padded, *truth, *maps)
+        return tuple(self.second(*targets, *self.used(maps)))
+
+    def used(self, maps: Sequence[mx.nd.NDArray]) -> List[mx.nd.NDArray]:
+        """What the second stage reads of the first's features, logits and deltas."""
+        return [*maps[:self._read], *maps[len(maps) // 3:]]
 
 
 class _FirstStage(mx.gluon.HybridBlock):
-    """Images to feature maps, logits and deltas, in one flat list, since that is what a hybridized block returns."""
+    """Images to themselves padded, feature maps, logits and deltas, in one flat list as hybridized blocks return."""
 
-    def __init__(self, backbone: mx.gluon.HybridBlock, rpn: RPNHead) -> None:
+    def __init__(self, net: FasterRCNN) -> None:
         super().__init__()
-        self.backbone = backbone
-        self.rpn = rpn
+        self.backbone = net.backbone
+        self.rpn = net.rpn
+        self._multiple, self._colour = net.preprocess.multiple, net.preprocess.padding
 
     def hybrid_forward(self, F: Any, x: Tensor) -> List[Tensor]:
-        features = self.backbone(x)
+        padded = pad_to_multiple(F, x, self._multiple, self._colour)
+        features = self.backbone(padded)
         logits, deltas = self.rpn.over(features)
-        return [*features, *logits, *deltas]
+        return [padded, *features, *logits, *deltas]
 
 
-class _Targets(mx.gluon.HybridBlock):
-    """Truth and the first stage's output to what both stages should say; ``_pack`` has the order."""
+class Targets(mx.gluon.HybridBlock):
+    """Truth and the first stage's output to what both stages should say; ``pack`` has the order."""
 
     def __init__(self, strides: Sequence[int], config: DetectorConfig) -> None:
         super().__init__()
         self._strides = strides
         self._config = config
 
-    def hybrid_forward(self, F: Any, x: Tensor, boxes: Tensor, labels: Tensor, *maps: Tensor) -> List[Tensor]:
+    def hybrid_forward(self, F: Any, *inputs: Tensor) -> List[Tensor]:
+        x, padded, boxes, labels, *maps = inputs
+        rpn, roi, _ = self.make(F, x, padded, boxes, labels, maps)
+        return pack(rpn, roi)
+
+    def make(self, F: Any, x: Tensor, padded: Tensor, boxes: Tensor, labels: Tensor,
+             maps: Sequence[Tensor]) -> Tuple[RPNTargets, RoITargets, Tensor]:
+        """What the RPN and the heads should say, and each RoI's truth."""
         config = self._config
         features, logits, deltas = _thirds(maps)
-        anchors = pyramid_anchors(F, features, self._strides, config.anchor_sizes, config.anchor_ratios)
+        anchors = pyramid_anchors(F, padded, features, self._strides, config.anchor_sizes, config.anchor_ratios,
+                                  config.convention)
         rois, scores = propose(F, logits, deltas, anchors, image_extent(F, x), config, training=True)
-        return _pack(rpn_targets(F, F.concat(*anchors, dim=0), boxes, config),
-                     roi_targets(F, rois, scores, boxes, labels, config))
+        return (rpn_targets(F, F.concat(*anchors, dim=0), boxes, config),
+                *roi_targets(F, rois, scores, boxes, labels, config))
 
 
-class _SecondStage(mx.gluon.HybridBlock):
+class SecondStage(mx.gluon.HybridBlock):
     """Targets and the first stage's output to the losses."""
 
-    def __init__(self, box_head: mx.gluon.HybridBlock, predictor: BoxPredictor, strides: Sequence[int],
-                 spec: ModelSpec) -> None:
+    def __init__(self, net: FasterRCNN) -> None:
         super().__init__()
-        self.box_head = box_head
-        self.predictor = predictor
-        self._strides = strides
-        self._config = spec.config
-        self._num_classes = len(spec.classes)
+        self.box_head = net.box_head
+        self.predictor = net.predictor
+        self._strides = roi_strides(net.backbone.strides)
+        self._config = net.config
+        self._num_classes = len(net.classes)
 
     def hybrid_forward(self, F: Any, *inputs: Tensor) -> Tuple[Tensor, ...]:
-        rpn, roi, maps = _unpack(inputs)
-        levels = len(self._strides)  # the maps RoIs are read from; the RPN may have one more
-        features, (logits, deltas) = maps[:levels], _halves(maps[levels:])
-        return (*self._rpn_losses(F, logits, deltas, rpn), *self._rcnn_losses(F, features, roi))
+        rpn, roi, maps = unpack(inputs)
+        features, logits, deltas = self.split(maps)
+        shared = self.shared(F, features, roi.rois, self._config.roi_size)
+        return self.box_losses(F, logits, deltas, shared, rpn, roi)
+
+    def split(self, maps: Sequence[Tensor]) -> Tuple[Sequence[Tensor], Sequence[Tensor], Sequence[Tensor]]:
+        """Features that RoIs are read from, and logits and deltas of all levels, of which there may be one more."""
+        levels = len(self._strides)
+        return (maps[:levels], *_halves(maps[levels:]))
+
+    def shared(self, F: Any, features: Sequence[Tensor], rois: Tensor, size: int) -> Tensor:
+        """What both heads read of the RoIs."""
+        config = self._config
+        return self.box_head.shared(roi_align(F, features, rois, self._strides, size, config.roi_sample_ratio,
+                                              config.convention))
+
+    def box_losses(self, F: Any, logits: Sequence[Tensor], deltas: Sequence[Tensor], shared: Tensor, rpn: RPNTargets,
+                   roi: RoITargets) -> Tuple[Tensor, ...]:
+        """The four losses of Faster R-CNN."""
+        return (*self._rpn_losses(F, logits, deltas, rpn), *self._rcnn_losses(F, shared, roi))
 
     def _rpn_losses(self, F: Any, logits: Sequence[Tensor], deltas: Sequence[Tensor],
                     target: RPNTargets) -> Tuple[Tensor, Tensor]:
@@ -105,10 +133,9 @@ class _SecondStage(mx.gluon.HybridBlock):
         return (per_image(F, entropy, drawn.weight, drawn.weight),
                 per_image(F, F.sum(error, axis=-1), drawn.positive, drawn.weight))
 
-    def _rcnn_losses(self, F: Any, features: Sequence[Tensor], target: RoITargets) -> Tuple[Tensor, Tensor]:
+    def _rcnn_losses(self, F: Any, shared: Tensor, target: RoITargets) -> Tuple[Tensor, Tensor]:
         config, num_classes, weight = self._config, self._num_classes, target.weight
-        pooled = roi_align(F, features, target.rois, self._strides, config.roi_size, config.roi_sample_ratio)
-        logits, deltas = self.predictor(self.box_head(pooled))
+        logits, deltas = self.predictor(self.box_head.features(shared))
         entropy = cross_entropy(F, F.reshape(logits, (-1, config.num_sample, num_classes + 1)), target.labels)
         deltas = F.reshape(deltas, (-1, config.num_sample, num_classes, 4))
         # Positive rows come first, so the deltas of the right class need only be picked among those.
@@ -129,9 +156,11 @@ def _thirds(maps: Sequence[Tensor]) -> Tuple[List[Tensor], List[Tensor], List[Te
     return list(maps[:levels]), list(maps[levels:2 * levels]), list(maps[2 * levels:])
 
 
-def _pack(rpn: RPNTargets, roi: RoITargets) -> List[Tensor]:
+def pack(rpn: RPNTargets, roi: RoITargets) -> List[Tensor]:
+    """Both records as one flat list."""
     return [*rpn.drawn, rpn.deltas, *roi]
 
 
-def _unpack(inputs: Sequence[Tensor]) -> Tuple[RPNTargets, RoITargets, Sequence[Tensor]]:
+def unpack(inputs: Sequence[Tensor]) -> Tuple[RPNTargets, RoITargets, Sequence[Tensor]]:
+    """The inverse of :func:`pack`; what follows the records comes last."""
     return RPNTargets(Sample(*inputs[:3]), inputs[3]), RoITargets(*inputs[4:9]), inputs[9:]

@@ -1,5 +1,5 @@
 """What the network should have said: made on the device from its own output and the truth, outside the network."""
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Tuple
 
 from gluonnorm.ops.coder import encode
 from gluonnorm.ops.select import gather
@@ -37,7 +37,7 @@ def rpn_targets(F: Any, anchors: Tensor, truths: Tensor, config: DetectorConfig)
     size = config.rpn_num_sample
     drawn = sample(F, positive, negative, size, max(1, int(size * config.rpn_pos_ratio)))
     matched = gather(F, truths, gather(F, found.truth, drawn.indices))
-    deltas = encode(F, matched, F.take(anchors, drawn.indices), RPN_STDS)
+    deltas = encode(F, matched, F.take(anchors, drawn.indices), RPN_STDS, config.convention.offset)
     return RPNTargets(drawn=drawn, deltas=deltas)
 
 
@@ -47,10 +47,11 @@ def max_positive_rois(config: DetectorConfig) -> int:
 
 
 def roi_targets(F: Any, rois: Tensor, scores: Tensor, truths: Tensor, labels: Tensor,
-                config: DetectorConfig) -> RoITargets:
+                config: DetectorConfig) -> Tuple[RoITargets, Tensor]:
     """Sample RoIs from the proposals (B, R, 4) with scores (B, R) and the truths (B, G, 4) with labels (B, G).
 
-    The truths join the proposals (Detectron), so that a young RPN still gives positives. Padding takes no part.
+    The truths join the proposals (Detectron), so that a young RPN still gives positives. Padding takes no part. The
+    second result (B, S) says which truth a row belongs to; it is meaningful for positive rows.
     """
     candidates = F.concat(rois, truths, dim=1)
     valid = F.concat(scores >= 0, labels >= 0, dim=1)
@@ -59,7 +60,8 @@ def roi_targets(F: Any, rois: Tensor, scores: Tensor, truths: Tensor, labels: Te
     drawn = sample(F, positive, valid * (1 - positive), config.num_sample, max_positive_rois(config))
     sampled = gather(F, candidates, drawn.indices)
     truth = gather(F, found.truth, drawn.indices)
-    deltas = encode(F, gather(F, truths, truth), sampled, config.box_stds)
+    deltas = encode(F, gather(F, truths, truth), sampled, config.box_stds, config.convention.offset)
     # Rows that only fill may be padding at -1: RoIAlign must not read outside the image.
-    return RoITargets(rois=F.maximum(sampled, 0), labels=(gather(F, labels, truth) + 1) * drawn.positive,
-                      deltas=deltas, positive=drawn.positive, weight=drawn.weight)
+    targets = RoITargets(rois=F.maximum(sampled, 0), labels=(gather(F, labels, truth) + 1) * drawn.positive,
+                         deltas=deltas, positive=drawn.positive, weight=drawn.weight)
+    return targets, truth

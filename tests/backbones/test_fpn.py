@@ -74,7 +74,7 @@ def test_it_states_five_levels_of_equal_width():
 
 
 @pytest.mark.parametrize("extra", ["pool", "conv"])
-@pytest.mark.parametrize("name", [None, "gn", "bn", "frozen_bn"])
+@pytest.mark.parametrize("name", [None, "gn", "bn", "frozen_bn", "sn", "sn_nobn"])
 def test_hybrid_equals_imperative(backbone, extra, name):
     net = pyramid(backbone, extra, norm=None if name is None else make_norm(name), channels=32)
     x = nd.random.normal(shape=(2, 3, 49, 70))

@@ -21,7 +21,7 @@ def copy(source, target):
     """Set every parameter of ``target`` from the one of the same structural name; return the names left over."""
     theirs = source._collect_params_with_prefix()
     for name, parameter in target._collect_params_with_prefix().items():
-        parameter.initialize(init="zeros")
+        parameter.initialize(init="zeros", force_reinit=True)
         parameter.set_data(theirs.pop(name).data())
     return set(theirs)
 
@@ -55,12 +55,13 @@ def test_features_equal_gluoncv(depth, variant):
         assert_close(got, wanted)
 
 
-def test_three_stages_and_the_top_equal_four_stages():
-    whole = ResNetV1(50, "d", norm=make_norm("bn"))
+@pytest.mark.parametrize("variant", ["a", "d"])
+def test_three_stages_and_the_top_equal_four_stages(variant):
+    whole = ResNetV1(50, variant, norm=make_norm("bn"))
     whole.initialize()
     randomize(whole)
-    body = ResNetV1(50, "d", norm=make_norm("bn"), stages=3, out_stages=(3,))
-    head = ResNetV1Top(50, "d", norm=make_norm("bn"))
+    body = ResNetV1(50, variant, norm=make_norm("bn"), stages=3, out_stages=(3,))
+    head = ResNetV1Top(50, variant, norm=make_norm("bn"))
     assert copy(whole, body) == set(head._collect_params_with_prefix())
     copy(whole, head)
     x = nd.random.normal(shape=(2, 3, 64, 80))
@@ -71,8 +72,53 @@ def test_three_stages_and_the_top_equal_four_stages():
     assert head(nd.ones((3, 1024, 14, 14))).shape == (3, 2048, 7, 7)
 
 
+def strides_of(net):
+    """{name of a block: strides of its convolutions}, of the blocks that have one above 1."""
+    found = {}
+    for number in (1, 2, 3, 4):
+        for index, block in enumerate(getattr(net, f"layer{number}")):
+            convs = [block.conv1, block.conv2, *([block.conv3] if hasattr(block, "conv3") else [])]
+            strides = [conv._kwargs["stride"][0] for conv in convs]
+            if max(strides) > 1:
+                found[f"{number}.{index}"] = strides
+    return found
+
+
+def test_variant_a_has_the_stride_in_the_first_convolution_of_a_bottleneck():
+    assert strides_of(ResNetV1(50, "a")) == {f"{number}.0": [2, 1, 1] for number in (2, 3, 4)}
+    assert strides_of(ResNetV1(50, "b")) == {f"{number}.0": [1, 2, 1] for number in (2, 3, 4)}
+    assert strides_of(ResNetV1(18, "a")) == strides_of(ResNetV1(18, "b")) == {f"{n}.0": [2, 1] for n in (2, 3, 4)}
+
+
+def test_variant_a_equals_b_on_every_second_pixel():
+    """With 3x3 convolutions that read their centre only, it does not matter which convolution has the stride."""
+    b, a = ResNetV1(50, "b"), ResNetV1(50, "a")
+    b.initialize()
+    randomize(b)
+    for number in (2, 3, 4):
+        weight = getattr(b, f"layer{number}")[0].conv2.weight
+        values = weight.data().asnumpy()
+        values[:, :, [0, 0, 0, 1, 1, 2, 2, 2], [0, 1, 2, 0, 2, 0, 1, 2]] = 0
+        weight.set_data(nd.array(values))
+    assert copy(b, a) == set()  # the same names and shapes
+    x = nd.random.normal(shape=(1, 3, 50, 70))
+    for got, wanted in zip(a(x), b(x)):
+        assert_close(got, wanted)
+    b.layer2[0].conv2.weight.set_data(nd.random.normal(0, 0.1, b.layer2[0].conv2.weight.shape))
+    copy(b, a)
+    assert np.abs((a(x)[1] - b(x)[1]).asnumpy()).max() > 0.1 * b(x)[1].asnumpy().std()
+
+
+@pytest.mark.parametrize("depth, counts", [(18, (2, 2, 2, 2)), (34, (3, 4, 6, 3)), (50, (3, 4, 6, 3)),
+                                           (101, (3, 4, 23, 3)), (152, (3, 8, 36, 3))])
+def test_blocks_by_stage(depth, counts):
+    net = ResNetV1(depth)
+    assert tuple(len(getattr(net, f"layer{number}")) for number in (1, 2, 3, 4)) == counts
+    assert net.channels[-1] == (512 if depth < 50 else 2048)
+
+
 @pytest.mark.parametrize("depth", [18, 50])
-@pytest.mark.parametrize("variant", ["b", "d"])
+@pytest.mark.parametrize("variant", ["a", "b", "d"])
 def test_stated_strides_and_channels_are_those_of_the_maps(depth, variant):
     net = ResNetV1(depth, variant, out_stages=(2, 4))
     net.initialize()
@@ -83,7 +129,7 @@ def test_stated_strides_and_channels_are_those_of_the_maps(depth, variant):
         assert [m.shape for m in maps] == wanted
 
 
-@pytest.mark.parametrize("name", ["frozen_bn", "global_bn", "bn", "gn"])
+@pytest.mark.parametrize("name", ["frozen_bn", "global_bn", "bn", "gn", "sn", "sn_nobn"])
 def test_hybrid_equals_imperative_and_two_images_equal_two_single_ones(name):
     net = ResNetV1(18, "d", norm=make_norm(name), stages=3)
     net.initialize()
@@ -143,7 +189,7 @@ def test_initial_weights_have_he_s_deviation_by_fan_out():
 
 
 @pytest.mark.parametrize("settings, message", [
-    ({"depth": 152}, "depth 152; give one of"), ({"depth": 50, "variant": "c"}, "variant 'c'"),
+    ({"depth": 110}, "depth 110; give one of"), ({"depth": 50, "variant": "c"}, "variant 'c'"),
     ({"depth": 50, "stages": 5}, "stages 5"), ({"depth": 50, "out_stages": (4, 3)}, "ascending"),
     ({"depth": 50, "out_stages": ()}, "ascending"), ({"depth": 50, "out_stages": (2, 3)}, "or build fewer stages"),
     ({"depth": 50, "out_stages": (0, 4)}, "from 1")])

@@ -1,5 +1,4 @@
-from gluonnorm.data import Sample, batchify, pad_value
-from gluonnorm.types import Preprocess
+from gluonnorm.data import Sample, batchify
 
 import numpy as np
 import pytest
@@ -14,18 +13,13 @@ def sample_of(height, width, boxes):
 
 def test_images_are_padded_right_and_bottom():
     samples = [sample_of(10, 40, []), sample_of(33, 20, [])]
-    images = batchify(samples, (1, 2, 3), 32).images.asnumpy()
-    assert images.shape == (2, 3, 64, 64) and images.dtype == np.float32
+    images = batchify(samples, (1, 2, 3)).images.asnumpy()
+    assert images.shape == (2, 3, 33, 40) and images.dtype == np.float32
     for image, sample in zip(images, samples):
         _, height, width = sample.image.shape
         np.testing.assert_array_equal(image[:, :height, :width], sample.image)
         for channel, value in enumerate((1, 2, 3)):
             assert (image[channel, height:] == value).all() and (image[channel, :, width:] == value).all()
-
-
-@pytest.mark.parametrize("multiple, wanted", [(1, (31, 64)), (16, (32, 64)), (64, (64, 64)), (128, (128, 128))])
-def test_sides_are_rounded_up(multiple, wanted):
-    assert batchify([sample_of(31, 64, [])], (0, 0, 0), multiple).images.shape[2:] == wanted
 
 
 def test_boxes_are_padded():
@@ -42,6 +36,25 @@ def test_no_boxes_at_all_leaves_one_padded_row():
     assert batch.boxes.asnumpy().tolist() == [[[-1] * 4]] and batch.labels.asnumpy().tolist() == [[-1]]
 
 
+def test_masks_are_padded_as_boxes_are():
+    samples = [sample_of(9, 9, [[0, 0, 5, 5]] * count) for count in (1, 0, 2)]
+    masks = [np.random.uniform(0, 1, (len(sample.boxes), 6, 6)).astype(np.float32) for sample in samples]
+    batch = batchify([sample._replace(masks=mask) for sample, mask in zip(samples, masks)], (0, 0, 0))
+    found = batch.masks.asnumpy()
+    assert found.shape == (3, 2, 6, 6) and found.dtype == np.float32
+    for padded, mask in zip(found, masks):
+        np.testing.assert_array_equal(padded[:len(mask)], mask)
+        assert not padded[len(mask):].any()
+    assert batchify([samples[1]._replace(masks=masks[1])], (0, 0, 0)).masks.shape == (1, 1, 6, 6)
+
+
+def test_without_masks_there_are_none_and_some_without_are_refused():
+    some = sample_of(9, 9, [])
+    assert batchify([some], (0, 0, 0)).masks is None
+    with pytest.raises(ValueError, match="1 of 2 samples have masks"):
+        batchify([some, some._replace(masks=np.zeros((0, 6, 6), np.float32))], (0, 0, 0))
+
+
 def test_metadata():
     info = batchify([sample_of(9, 9, []), sample_of(8, 8, [])], (0, 0, 0)).samples
     assert [(entry.image_id, entry.name) for entry in info] == [(9, "9.jpg"), (8, "8.jpg")]
@@ -51,8 +64,3 @@ def test_metadata():
 def test_no_samples():
     with pytest.raises(ValueError, match="no samples"):
         batchify([], (0, 0, 0))
-
-
-def test_pad_value_is_the_mean_as_the_network_sees_it():
-    assert pad_value(Preprocess(mean=(1, 2, 3))) == (0, 0, 0)
-    assert pad_value(Preprocess(mean=(1, 2, 3), normalize=False)) == (1, 2, 3)

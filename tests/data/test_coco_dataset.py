@@ -151,6 +151,59 @@ def test_missing_image_and_wrong_size(open_dataset, content, tmp_path):
         dataset[1]
 
 
+def polygon(x1, y1, x2, y2):
+    return [[x1, y1, x2, y1, x2, y2, x1, y2]]
+
+
+@pytest.fixture
+def masked(content):
+    """The content with a mask of each kind; the box without an area has none."""
+    first, second, _ = content["annotations"]
+    first["segmentation"] = polygon(1, 2, 4, 6)
+    second["segmentation"] = {"size": [20, 30], "counts": [13, 4, 583]}  # rows 13 to 16 of the first column
+    return content
+
+
+def test_masks_are_those_of_the_boxes_that_stay(open_dataset, masked):
+    dataset = open_dataset(masked, masks=True)
+    assert dataset[0].masks.shape == (0, 20, 30)
+    record = dataset[1]
+    wanted = np.zeros((2, 20, 30), bool)
+    wanted[0, 2:6, 1:4] = wanted[1, 13:17, 0] = True
+    assert record.masks.dtype == bool and record.labels.tolist() == [1, 0]
+    np.testing.assert_array_equal(record.masks, wanted)
+    np.testing.assert_array_equal(open_dataset(masked, masks=True, classes=["Dog"])[1].masks, wanted[1:])
+
+
+def test_masks_only_if_asked_for(open_dataset, masked):
+    dataset = open_dataset(masked, classes=["cat"])
+    assert dataset[1].masks is None
+    again = dataset.with_masks()
+    assert again.classes == ("cat",) and again[1].masks.sum() == 12 and dataset[1].masks is None
+
+
+def test_truth_keeps_masks_and_has_sizes(open_dataset, masked):
+    wanted = copy.deepcopy(masked)
+    for entry in masked["images"]:
+        del entry["height"]
+    truth = open_dataset(masked).coco_truth()
+    assert truth["images"] == wanted["images"]  # pycocotools needs them to read polygons
+    assert [entry.get("segmentation") for entry in truth["annotations"]] == [
+        entry.get("segmentation") for entry in wanted["annotations"]]
+
+
+@pytest.mark.parametrize("segmentation, message", [
+    (None, "has no segmentation"),
+    ([], "has an empty or faulty polygon"),
+    ({"size": [30, 20], "counts": [0, 600]}, r"has a mask of size \[30, 20\], but the image is \[20, 30\]"),
+])
+def test_a_faulty_mask_names_its_annotation(open_dataset, masked, segmentation, message):
+    change("annotations", 1, "segmentation", value=segmentation)(masked)
+    with pytest.raises(DataError, match=f"truth.json: image a.png, annotation 2 {message}"):
+        open_dataset(masked, masks=True)
+    assert len(open_dataset(masked)) == 2  # without masks nobody looks at them
+
+
 def test_real_coco_truth_gives_the_official_numbers(shared):
     folder = shared / "data" / "coco_eval_parity"
     dataset = COCODataset(folder / "instances_val2014_100.json", folder)
@@ -169,8 +222,26 @@ def test_real_coco_truth_gives_the_official_numbers(shared):
 
 def test_real_micrographs(shared):
     folder = shared / "data" / "nuclei"
-    dataset = COCODataset(folder / "annotations" / "instances_train.json", folder / "images")
+    dataset = COCODataset(folder / "annotations" / "instances_train.json", folder / "images", masks=True)
     record = dataset[0]
     assert dataset.classes == ("nucleus",) and len(dataset) == 250
     assert record.image.shape == (256, 256, 3)  # RGBA on disk
     assert record.boxes[0].tolist() == [46, 180, 64, 200]
+    assert record.masks.shape == (len(record.boxes), 256, 256)
+    for mask, box in zip(record.masks, record.boxes):
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        assert [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1] == box.tolist()
+
+
+def test_real_polygons_and_crowds(shared):
+    folder = shared / "data" / "coco_eval_parity"
+    path = folder / "instances_val2014_100.json"
+    dataset = COCODataset(path, folder, masks=True)
+    truth = COCO()
+    truth.dataset = json.loads(path.read_text())
+    truth.createIndex()
+    for position, entry in enumerate(truth.dataset["images"][:20]):
+        image = np.zeros((entry["height"], entry["width"], 3), np.uint8)
+        record = dataset._truths[position].record(image, entry["id"], "")
+        wanted = [truth.annToMask(annotation) for annotation in truth.imgToAnns[entry["id"]]]
+        np.testing.assert_array_equal(record.masks, np.reshape(wanted, (-1, *image.shape[:2])))

@@ -74,3 +74,10 @@ def test_constructor():
 def test_index_from_the_end():
     dataset = GluonCVDataset(Items([(IMAGE, np.array([])), (IMAGE + 1, np.array([]))]))
     assert dataset[-1].image_id == 1 and dataset[-1].image[0, 0, 0] == 1
+
+
+def test_there_are_no_masks():
+    dataset = GluonCVDataset(Items([(IMAGE, np.array([[1, 2, 5, 8, 1]]))]))
+    assert dataset[0].masks is None
+    with pytest.raises(DataError, match="Items: its labels hold no masks; use a network of boxes alone, or give"):
+        dataset.with_masks()

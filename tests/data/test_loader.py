@@ -31,7 +31,7 @@ class Counting:
 
 def make_loader(dataset, batch_size=2, shuffle=True, workers=2):
     sampler = AspectGroupSampler(dataset.sizes(), batch_size, shuffle, seed=0)
-    return Loader(dataset, TrainTransform(PREPROCESS), sampler, (0, 0, 0), 8, seed=0, train=True, workers=workers)
+    return Loader(dataset, TrainTransform(PREPROCESS), sampler, (0, 0, 0), seed=0, train=True, workers=workers)
 
 
 def content(batches):
@@ -91,8 +91,17 @@ def test_looks_ahead_but_not_far(shapes):
 
 def test_eval_transform_gets_no_generator(shapes):
     sampler = AspectGroupSampler(shapes.sizes(), 1, shuffle=False, seed=0)
-    loader = Loader(shapes, EvalTransform(PREPROCESS), sampler, (0, 0, 0), 1, 0, train=False)
+    loader = Loader(shapes, EvalTransform(PREPROCESS), sampler, (0, 0, 0), 0, train=False)
     assert [batch.images.shape for batch in loader] == [(1, 3, 56, 75)] * 7
+
+
+def test_masks_come_through(shapes_root, shapes):
+    dataset = COCODataset(shapes_root / "annotations/instances_train.json", shapes_root / "train", masks=True)
+    for batch in make_loader(dataset):
+        boxes = (batch.labels.asnumpy() >= 0)
+        assert batch.masks.shape[:2] == boxes.shape
+        np.testing.assert_array_equal(batch.masks.asnumpy().mean(axis=(2, 3)) > 0.3, boxes)
+    assert all(batch.masks is None for batch in make_loader(shapes))
 
 
 def test_a_faulty_file_is_named(shapes_root):
@@ -111,7 +120,7 @@ def test_any_other_error_names_the_image(shapes):
 
     sampler = AspectGroupSampler(shapes.sizes(), 1, shuffle=False, seed=0)
     with pytest.raises(RuntimeError, match="000000.jpg: ZeroDivisionError: division by zero"):
-        list(Loader(shapes, transform, sampler, (0, 0, 0), 1, 0, train=True))
+        list(Loader(shapes, transform, sampler, (0, 0, 0), 0, train=True))
 
 
 def test_needs_a_thread(shapes):

@@ -61,7 +61,7 @@ def test_threads_share_one_record_file(rec):
     dataset = open_record(rec, ["cat", "dog"])
     transform = EvalTransform(Preprocess(short=(20,), max_size=30, normalize=False))
     sampler = AspectGroupSampler(dataset.sizes(), 2, shuffle=False, seed=0)
-    loader = Loader(dataset, transform, sampler, (0, 0, 0), 1, 0, train=False, workers=4)
+    loader = Loader(dataset, transform, sampler, (0, 0, 0), 0, train=False, workers=4)
     seen = [image.mean() for batch in loader for image in batch.images.asnumpy()]
     assert seen == list(range(40))
 

@@ -29,6 +29,14 @@ def test_masks_fit_boxes_and_areas(shapes_root):
         assert not masks or np.sum(masks, axis=0).max() == 1
 
 
+def test_masks_read_back_as_drawn(shapes_root):
+    path = shapes_root / "annotations/instances_train.json"
+    truth = COCO(str(path))
+    for record in COCODataset(path, shapes_root / "train", masks=True):
+        wanted = [truth.annToMask(entry) for entry in truth.imgToAnns[record.image_id]]
+        np.testing.assert_array_equal(record.masks, np.reshape(wanted, (-1, 96, 128)))
+
+
 def test_pixels_inside_a_mask_have_one_colour(shapes_root, shapes):
     truth = COCO(str(shapes_root / "annotations/instances_train.json"))
     for record in shapes:

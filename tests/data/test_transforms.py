@@ -1,8 +1,9 @@
-from gluonnorm.data import EvalTransform, Record, TrainTransform, resize_size
+from gluonnorm.data import MASK_SIZE, EvalTransform, Record, TrainTransform, resize_size
 from gluonnorm.types import Preprocess
 
 import numpy as np
 import pytest
+from reference.resizing import bilinear
 
 RAW = Preprocess(short=(24,), max_size=100, normalize=False)
 
@@ -17,46 +18,11 @@ def noise(height, width):
     return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-def slow_bilinear(image, height, width):
-    """Pixel centres at half coordinates, edges repeated."""
-    rows = np.clip((np.arange(height) + 0.5) * image.shape[0] / height - 0.5, 0, image.shape[0] - 1)
-    columns = np.clip((np.arange(width) + 0.5) * image.shape[1] / width - 0.5, 0, image.shape[1] - 1)
-    result = np.zeros((height, width, 3))
-    for y, row in enumerate(rows):
-        for x, column in enumerate(columns):
-            top, left = int(row), int(column)
-            bottom, right = min(top + 1, image.shape[0] - 1), min(left + 1, image.shape[1] - 1)
-            a, b = row - top, column - left
-            result[y, x] = ((1 - a) * ((1 - b) * image[top, left] + b * image[top, right])
-                            + a * ((1 - b) * image[bottom, left] + b * image[bottom, right]))
-    return result
-
-
-@pytest.mark.parametrize("height, width, short, max_size, wanted", [
-    (480, 640, 800, 1333, (800, 1067)),
-    (640, 480, 800, 1333, (1067, 800)),
-    (100, 400, 800, 1333, (333, 1333)),
-    (600, 600, 600, 1000, (600, 600)),
-    (1, 1000, 600, 1000, (1, 1000)),
-    (1, 3000, 600, 1000, (1, 1000)),  # 1/3 pixel, but no image is empty
-    (375, 500, 600, 800, (600, 800)),
-])
-def test_resize_size(height, width, short, max_size, wanted):
-    assert resize_size(height, width, short, max_size) == wanted
-
-
-def test_resize_size_short_is_exact_or_long_is_max():
-    rng = np.random.default_rng(0)
-    for height, width in rng.integers(1, 4000, (500, 2)).tolist():
-        result = resize_size(height, width, 300, 500)
-        assert max(result) <= 500 and (min(result) == 300 or max(result) == 500)
-
-
 @pytest.mark.parametrize("size", [(16, 20), (31, 24), (48, 70)])
 def test_resizing_is_bilinear(size):
     image = noise(*size)
     sample = EvalTransform(RAW)(record_of(image))
-    wanted = slow_bilinear(image, *resize_size(*size, 24, 100))
+    wanted = bilinear(image, *resize_size(*size, 24, 100))
     assert sample.image.dtype == np.float32 and sample.image.flags.c_contiguous
     assert np.abs(sample.image.transpose(1, 2, 0) - wanted).max() < 1  # 8-bit arithmetic
 
@@ -119,3 +85,33 @@ def test_the_generator_decides():
 def test_flip_must_be_a_probability():
     with pytest.raises(ValueError, match="flip is 2"):
         TrainTransform(RAW, flip=2)
+
+
+def masked_record():
+    """Three boxes, the second a crowd, the third without an area; the first mask is the left half of its box."""
+    masks = np.zeros((3, 24, 40), bool)
+    masks[0, 4:20, 10:20] = masks[1:] = True
+    return record_of(noise(24, 40), [[10, 4, 30, 20], [2, 2, 9, 9], [3, 3, 3, 9]], [0, 1, 2],
+                     [False, True, False])._replace(masks=masks)
+
+
+@pytest.mark.parametrize("short", [12, 24, 50])
+def test_masks_are_cut_to_their_boxes_whatever_the_size(short):
+    sample = EvalTransform(Preprocess(short=(short,), max_size=100))(masked_record())
+    assert sample.masks.shape == (1, MASK_SIZE, MASK_SIZE) and sample.masks.dtype == np.float32
+    inside = sample.masks[0, 4:-4] > 0.5  # corners are round, as bilinear interpolation has it
+    assert inside[:, :MASK_SIZE // 2].all() and not inside[:, MASK_SIZE // 2:].any()
+
+
+def test_masks_are_mirrored_with_the_image():
+    record = masked_record()
+    plain, mirrored = (TrainTransform(RAW, flip=flip)(record, np.random.default_rng(0)).masks for flip in (0, 1))
+    np.testing.assert_array_equal(mirrored, plain[:, :, ::-1])
+    assert mirrored[0, :, :50].max() < 0.5 < mirrored[0, 4:-4, 60:].min() and mirrored.flags.c_contiguous
+
+
+def test_no_masks_and_none_left():
+    record = masked_record()
+    assert EvalTransform(RAW)(record._replace(masks=None)).masks is None
+    none = record._replace(crowd=np.ones(3, bool))
+    assert EvalTransform(RAW)(none).masks.shape == (0, MASK_SIZE, MASK_SIZE)

@@ -138,3 +138,10 @@ def test_real_blood_cells(shared):
     assert [sum(entry["category_id"] == number for entry in truth) for number in (1, 3)] == [83, 87]
     assert all(entry["area"] > 0 for entry in truth)
     assert dataset[0].image.shape == (480, 640, 3)
+
+
+def test_there_are_no_masks(root):
+    dataset = VOCDataset(root, "train")
+    assert dataset[0].masks is None
+    with pytest.raises(DataError, match="hold no masks; use a network of boxes alone, or give a COCO file"):
+        dataset.with_masks()

@@ -35,9 +35,8 @@ class Spec:
 class TinyDetector(mx.gluon.HybridBlock):
     """A convolution, a norm and NMS: enough to have arguments, running statistics and rows of detections."""
 
-    stride = 4
     spec = Spec()
-    preprocess = Preprocess(short=(48, 64), max_size=96)
+    preprocess = Preprocess(short=(48, 64), max_size=96, order="BGR", resize="float", multiple=4)
 
     def __init__(self, in_channels=3):
         super().__init__()
@@ -121,9 +120,10 @@ def test_the_record_says_what_goes_in_and_comes_out(net, tmp_path):
     record = json.loads((tmp_path / "tiny.json").read_text())
     assert returned == record == load(str(tmp_path / "tiny"))[1]
     assert record["classes"] == ["cat", "dog"]
-    assert record["input"] == {"name": "data", "layout": "NCHW", "colour": "RGB", "dtype": "float32",
+    assert record["input"] == {"name": "data", "layout": "NCHW", "colour": "BGR", "dtype": "float32",
                                "image_size": [24, 32]}
     assert record["preprocess"] == {"short": [48, 64], "max_size": 96, "normalize": True, "multiple": 4,
+                                    "order": "BGR", "resize": "float", "rounding": "nearest",
                                     "mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375]}
     assert record["outputs"] == ["ids", "scores", "boxes"]
     assert record["config"] == {"nms_thresh": 0.5, "short": [48, 64]}

@@ -141,6 +141,35 @@ def test_coco_results_are_json_and_xywh():
         {"image_id": 9, "category_id": 1, "bbox": [0, 0, 5, 5], "score": 0.5}]
 
 
+def test_masks_become_run_lengths_that_json_can_hold():
+    masks = np.zeros((2, 30, 40), bool)
+    masks[0, 3:9, 2:4] = masks[1, 29, 39] = masks[1, 0, 0] = True
+    found = Detections(np.float32([[1, 2, 4, 8], [0, 0, 5, 5]]), np.float32([0.75, 0.5]), np.int32([1, 0]), masks)
+    results = json.loads(json.dumps(coco_results([(9, found)], category_ids=(1, 3))))
+    assert [row["segmentation"]["size"] for row in results] == [[30, 40]] * 2
+    for row, mask in zip(results, masks):
+        np.testing.assert_array_equal(rle.decode(row["segmentation"]), mask)
+
+
+def test_masks_score_as_their_overlap_says_whatever_the_boxes():
+    # The truth's mask covers 40 x 40 pixels, the result's 40 x 26 of them: IoU 0.65, four of ten thresholds.
+    truth = tiny_truth(segmentation=[[10, 10, 50, 10, 50, 50, 10, 50]])
+    mask = np.zeros((1, 100, 100), bool)
+    mask[0, 10:36, 10:50] = True
+    found = Detections(np.float32([[10, 10, 50, 50]]), np.float32([0.9]), np.int32([1]), mask)
+    results = coco_results([(5, found)], category_ids=(1, 3))
+    assert evaluate_coco(truth, results, "segm")["AP"] == pytest.approx(0.4)
+    assert evaluate_coco(truth, results, "bbox")["AP"] == pytest.approx(1)
+
+
+def test_masks_that_are_not_there_cannot_be_scored():
+    mask = rle.encode(np.ones((100, 100), np.uint8, order="F"))
+    with pytest.raises(ValueError, match="annotation number 0 has no segmentation"):
+        evaluate_coco(tiny_truth(), [{**result(), "segmentation": mask}], "segm")
+    with pytest.raises(ValueError, match="result number 1 has no segmentation, nor have 0 others"):
+        evaluate_coco(tiny_truth(segmentation=mask), [{**result(), "segmentation": mask}, result()], "segm")
+
+
 @pytest.mark.parametrize("class_id", [2, -1])
 def test_coco_results_refuse_a_class_the_data_set_lacks(class_id):
     found = Detections(np.ones((1, 4), np.float32), np.ones(1, np.float32), np.array([class_id], np.int32))

@@ -80,10 +80,43 @@ def test_order_is_kept_when_a_batch_is_split_over_contexts(contexts, parts):
     assert len({batch.context for batch in net.batches}) == len(parts)
 
 
-def test_masks_after_the_first_three_outputs_are_ignored():
-    net = FakeNet({1: [[0, 0.5, 1, 1, 2, 2]]})
-    (_, found), = predict(lambda x: net(x) + (mx.nd.zeros((1, 3, 28, 28)),), [Batch(images(1), [sample(1)])])
-    assert len(found.ids) == 1
+class FakeMaskNet(FakeNet):
+    """Gives masks too: row i is full in its first i + 1 columns of four."""
+
+    def __call__(self, images):
+        columns = np.arange(4) <= np.arange(self.depth)[:, None]
+        masks = np.broadcast_to(columns[None, :, None], (len(images), self.depth, 4, 4))
+        return (*super().__call__(images), mx.nd.array(masks.astype(np.float32)))
+
+
+MASKED = {0: [[1, 0.9, 210, 10, 230, 20], [0, 0.8, 20, 40, 60, 80]], 1: []}  # the first lies in the padding
+
+
+@pytest.mark.parametrize("contexts", [1, 2])
+def test_masks_are_pasted_into_the_photo(contexts):
+    samples = [sample(1, scale=(2.0, 4.0), size=(25, 50)), sample(2, size=(7, 9))]
+    pairs = list(predict(FakeMaskNet(MASKED), [Batch(images(0, 1), samples)], [mx.cpu(i) for i in range(contexts)]))
+    found, none = (detections for _, detections in pairs)
+    np.testing.assert_array_equal(found.boxes, [[10, 10, 30, 20]])
+    wanted = np.zeros((1, 25, 50), bool)
+    wanted[0, 10:20, 10:20] = True  # the left half of the box of row 1
+    wanted[0, [10, 10, 19, 19], [10, 19, 10, 19]] = False  # interpolation rounds corners
+    np.testing.assert_array_equal(found.masks, wanted)
+    assert none.masks.shape == (0, 7, 9) and none.masks.dtype == bool
+
+
+def test_how_masks_are_pasted_can_be_chosen():
+    batch = Batch(images(0), [sample(1, scale=(2.0, 4.0), size=(25, 50))])
+    (_, sampled), (_, expanded) = (next(predict(FakeMaskNet(MASKED), [batch], mask_paste=way))
+                                   for way in ("sample", "expand"))
+    assert 0 < (sampled.masks != expanded.masks).sum() < 60
+    (_, without), = predict(FakeMaskNet(MASKED), [batch], mask_paste=None)
+    assert without.masks is None and len(without.ids) == 1
+
+
+def test_a_network_without_masks_gives_none():
+    (_, found), = predict(FakeNet({1: [[0, 0.5, 1, 1, 2, 2]]}), [Batch(images(1), [sample(1)])])
+    assert found.masks is None
 
 
 def test_no_batches_give_no_detections():

@@ -1,7 +1,9 @@
 """get_model's arguments: each one's effect, and what a wrong one is answered with."""
 import model_zoo
-from gluonnorm.nn import NORM_NAMES, BatchNorm, FrozenBatchNorm, GroupNorm, Rescale, SyncBatchNorm
+from gluonnorm.nn import NORM_NAMES, BatchNorm, FrozenBatchNorm, GroupNorm, Rescale, SwitchNorm, SyncBatchNorm
+from gluonnorm.rcnn import CONVENTIONS, FasterRCNN, MaskRCNN
 from gluonnorm.types import IMAGENET_MEAN, IMAGENET_STD
+from model_zoo import build
 
 import mxnet as mx
 import numpy as np
@@ -9,16 +11,17 @@ import pytest
 from mxnet import autograd
 
 C4, FPN = "faster_rcnn_resnet18_v1b_custom", "faster_rcnn_fpn_resnet18_v1b_custom"
+MASK_C4, MASK_FPN = "mask_rcnn_resnet18_v1b_custom", "mask_rcnn_fpn_resnet18_v1b_custom"
 SMALL = {"classes": ("red", "white"), "rpn_channels": 8, "rpn_test_pre_nms": 20, "rpn_test_post_nms": 6,
          "max_candidates": 20, "max_detections": 5, "score_thresh": 0.0}
 LAYERS = {"frozen_bn": FrozenBatchNorm, "global_bn": BatchNorm, "bn": BatchNorm, "sync_bn": SyncBatchNorm,
-          "gn": GroupNorm}
+          "gn": GroupNorm, "sn": SwitchNorm, "sn_nobn": SwitchNorm}
 
 pytestmark = pytest.mark.filterwarnings("ignore:Caution using SyncBatchNorm")
 
 
 def small(name=C4, **arguments):
-    overrides = {**SMALL, "fpn_channels": 32} if name == FPN else SMALL
+    overrides = {**SMALL, "fpn_channels": 32, "mask_channels": 32} if name != C4 else SMALL
     return model_zoo.get_model(name, **{**overrides, **arguments})
 
 
@@ -56,8 +59,17 @@ def copy_weights(source, target):
     (C4, {"classes": "red"}, ValueError, ["classes is 'red'"]),
     (C4, {"classes": ()}, ValueError, ["classes is ()"]),
     (C4, {"classes": ("red", "red")}, ValueError, ["different names"]),
-    (C4, {"pretrained": True}, ValueError, ["pretrained=True", "give a file instead"]),
-    (C4, {"pretrained_base": True}, ValueError, ["pretrained_base=True", "give a file instead"]),
+    (C4, {"convention": "gluon"}, ValueError, ["convention is 'gluon'", "modern, detectron2, torchvision"]),
+    (C4, {"rescale": "normalize", "order": "BGR"}, ValueError, ["rescale='normalize' knows", C4, "leave it out"]),
+    (C4, {"rescale": "denormalize", "std": (1, 1, 1)}, ValueError, ["rescale='denormalize' knows", "leave it out"]),
+    (C4, {"pretrained": True}, ValueError, ["pretrained=True", f"nobody publishes weights of {C4!r}",
+                                            "faster_rcnn_resnet50_v1b_coco", "give a file"]),
+    (C4, {"pretrained_base": True, "norm": "sn"}, ValueError, ["pretrained_base=True", "'resnet18_v1b', norm='sn'",
+                                                               "gluoncv/resnet18_v1b", "give a file"]),
+    (C4, {"pretrained": "gluoncv/faster_rcnn_resnet50_v1b_cocoo"}, ValueError,
+     ["no such file", "nearest keys", "gluoncv/faster_rcnn_resnet50_v1b_coco"]),
+    ("resnet18_v1b", {"pretrained": True}, TypeError, ["'resnet18_v1b' is a bare backbone", "pretrained_base"]),
+    ("resnet18_v1b", {"head_norm": "gn"}, TypeError, ["'resnet18_v1b' is a bare backbone"]),
     ("resnet18_v1b", {"nms_thresh": 0.5}, TypeError, ["'resnet18_v1b' is a bare backbone"]),
     ("resnet18_v1b", {"classes": ("red",)}, TypeError, ["'resnet18_v1b' is a bare backbone"]),
 ])
@@ -98,28 +110,73 @@ def test_norm_reaches_every_layer_and_learns_as_it_should(norm):
     total.backward()
     moved = [name for name, value in before.items() if name.startswith("backbone.")
              and (net._collect_params_with_prefix()[name].data().asnumpy() != value).any()]
-    assert bool(moved) == (norm in ("bn", "sync_bn")), "only live norms gather statistics"
+    assert bool(moved) == (norm in ("bn", "sync_bn", "sn")), "only live norms gather statistics"
     ids, scores, boxes = net(x)
     assert (ids.asnumpy() >= 0).any() and np.isfinite(scores.asnumpy()).all() and np.isfinite(boxes.asnumpy()).all()
 
 
 @pytest.mark.parametrize("norm, head_norm, neck", [
     ("frozen_bn", None, set()), ("bn", None, set()), ("global_bn", None, set()),
-    ("gn", None, {GroupNorm}), ("sync_bn", None, {SyncBatchNorm}), ("frozen_bn", "gn", {GroupNorm})])
+    ("gn", None, {GroupNorm}), ("sync_bn", None, {SyncBatchNorm}), ("sn", None, {SwitchNorm}),
+    ("sn_nobn", None, {SwitchNorm}), ("frozen_bn", "gn", {GroupNorm}), ("gn", "frozen_bn", {FrozenBatchNorm})])
 def test_the_neck_takes_over_norms_that_need_no_stored_statistics(norm, head_norm, neck):
-    net = small(FPN, norm=norm, head_norm=head_norm)
+    net = small(MASK_FPN, norm=norm, head_norm=head_norm)
     outside = {type(child) for child in net.backbone._children.values()} - {type(net.backbone.backbone)}
     assert norm_layers(net.backbone.backbone) == {LAYERS[norm]} and len(outside) == 1
     found = set()
     for name, child in net.backbone._children.items():
         found |= norm_layers(child) if name != "backbone" else set()
-    assert found == neck
+    assert found == neck == norm_layers(net.mask_head)
+    assert norm_layers(net.rpn) == norm_layers(net.box_head) == set()  # two layers, fully connected
 
 
 def test_head_norm_of_a_c4_detector():
     net = small(norm="frozen_bn", head_norm="gn")
     assert norm_layers(net.backbone) == {FrozenBatchNorm} and norm_layers(net.box_head) == {GroupNorm}
     assert net.spec.head_norm == "gn" and model_zoo.from_spec(net.spec).box_head.stage.layer4[0].bn1.gamma is not None
+
+
+@pytest.mark.parametrize("norm", ["bn", "frozen_bn"])
+def test_a_row_with_norms_in_its_heads_keeps_them_whichever_they_are(norm):
+    """torchvision's second version has batch norm in neck and heads, which others have not."""
+    net = model_zoo.get_model("maskrcnn_resnet50_fpn_v2", norm=norm, **{**SMALL, "fpn_channels": 32,
+                                                                       "mask_channels": 32})
+    for part in (net.backbone, net.box_head, net.mask_head):
+        assert norm_layers(part) == {LAYERS[norm]}
+    assert net.rpn.conv2 is not None and norm_layers(net.rpn) == set()
+
+
+def test_mask_heads():
+    c4, fpn = small(MASK_C4), small(MASK_FPN)
+    assert isinstance(c4, MaskRCNN) and isinstance(fpn, MaskRCNN) and not isinstance(small(), MaskRCNN)
+    assert isinstance(c4, FasterRCNN) and c4.has_masks and not small().has_masks
+    assert len(c4.mask_head.convs) == 0 and len(fpn.mask_head.convs) == 4  # two convolutions and their activations
+    assert c4.mask_head.deconv.weight.shape == (512, 32, 2, 2) and fpn.mask_head.deconv.weight.shape == (32, 32, 2, 2)
+    assert small(MASK_C4, classes=("a", "b", "c")).mask_head.score.weight.shape == (3, 32, 1, 1)
+
+
+def test_the_convention_of_a_row_can_be_replaced():
+    assert small().config.convention == CONVENTIONS["modern"]
+    net = small(convention="detectron")
+    assert net.config.convention == CONVENTIONS["detectron"]
+    assert model_zoo.from_spec(net.spec).config.convention == CONVENTIONS["detectron"]
+
+
+def test_pretrained_reaches_the_loader(monkeypatch):
+    """Which file that is, and how it is fetched, is not this file's affair."""
+    calls = []
+    monkeypatch.setattr(build, "load_pretrained", lambda net, *args, **named: calls.append((args, named)))
+    monkeypatch.setattr(build, "load_pretrained_base", lambda net, *args: calls.append(args))
+    name = "mask_rcnn_resnet18_v1b_coco"
+    net = model_zoo.get_model(name, pretrained=True, **{**SMALL, "classes": None})
+    assert calls.pop() == ((True, name), {"reset": False}) and not calls
+    assert "backbone.conv1.weight" not in learning(net) and "backbone.layer2.0.conv1.weight" in learning(net)
+    model_zoo.get_model(name, pretrained="key", **SMALL)
+    assert calls.pop() == (("key", name), {"reset": True})
+    small(pretrained_base=True, norm="bn")
+    assert calls.pop() == (True, "resnet18_v1b", "bn", C4)
+    model_zoo.get_model("resnet18_v1b", pretrained_base="file")
+    assert calls.pop() == ("file", "resnet18_v1b", "frozen_bn") and not calls
 
 
 def test_rescale_normalize_moves_the_normalization_from_the_loader_into_the_network():

@@ -1,14 +1,21 @@
-"""Weights from files: all of them or none, and a message that says which do not fit."""
+"""Weights from files and records: all of them or none, and a message that says which do not fit."""
+import hashlib
 import logging
+import zipfile
 
 import model_zoo
 from gluonnorm.backbones import ResNetV1, ResNetV1Top, ResNetV2, ResNetV2Top
+from gluonnorm.conversion.files import read_arrays, write_arrays
+from gluonnorm.conversion.load import save as save_for
 from gluonnorm.nn import make_norm
-from model_zoo.weights import load_base, load_weights, read_arrays
+from model_zoo import records
+from model_zoo.records import RECORDS, WeightsRecord
+from model_zoo.weights import load_base, load_pretrained, load_pretrained_base, load_record, load_weights
 
 import mxnet as mx
 import numpy as np
 import pytest
+from file_server import FileServer
 
 
 def values(*blocks):
@@ -83,6 +90,20 @@ def test_names_of_mxnets_model_zoo_fill_a_resnet_v2(tmp_path):
     np.testing.assert_allclose(whole(x)[0].asnumpy(), expected, rtol=1e-4, atol=1e-4 * expected.std())
 
 
+def test_structural_names_of_mxnets_resnet_v2(tmp_path):
+    classifier = mx.gluon.model_zoo.vision.resnet18_v2(classes=10)
+    classifier.initialize(mx.init.Xavier(magnitude=2))
+    x = mx.nd.random.uniform(-1, 1, (1, 3, 64, 64))
+    expected = classifier.features[:11](x).asnumpy()
+    classifier(x)
+    path = str(tmp_path / "v2.params")
+    classifier.save_parameters(path)
+    backbone = ResNetV2(18, out_stages=(4,))
+    backbone.initialize()
+    load_base(backbone, None, path)
+    np.testing.assert_allclose(backbone(x)[0].asnumpy(), expected, rtol=1e-4, atol=1e-4 * expected.std())
+
+
 def test_an_incomplete_head_starts_fresh_whole(v1, tmp_path, caplog):
     backbone, top, arrays = v1
     before = values(top)
@@ -147,7 +168,7 @@ def test_a_truncated_file_is_refused(v1, tmp_path, ending, length):
     path = tmp_path / f"base{ending}"
     save(path, arrays)
     path.write_bytes(path.read_bytes()[:length])
-    with pytest.raises(ValueError, match="not a readable .params or .npz file") as caught:
+    with pytest.raises(ValueError, match="not a readable .params|not a readable .npz|an empty file") as caught:
         load_base(backbone, top, str(path))
     assert "\n" not in str(caught.value)
     assert_unchanged(before, backbone, top)
@@ -165,7 +186,8 @@ def test_no_such_file_and_no_names(tmp_path):
 
 def test_load_weights_wants_every_name_and_shape(tmp_path):
     def build(classes):
-        return model_zoo.get_model("faster_rcnn_resnet18_v1b_custom", classes=classes, rpn_channels=8)
+        return model_zoo.get_model("faster_rcnn_resnet18_v1b_custom", classes=classes, rpn_channels=8,
+                                   rpn_test_post_nms=10)
 
     two, three = build(("a", "b")), build(("a", "b", "c"))
     path = str(tmp_path / "two.params")
@@ -179,3 +201,167 @@ def test_load_weights_wants_every_name_and_shape(tmp_path):
     other(mx.nd.zeros((1, 3, 64, 64)))  # weights that were used lie in memory in oneDNN's order
     load_weights(other, path)
     assert_unchanged(values(two), other)
+
+
+@pytest.fixture
+def publish(monkeypatch, tmp_path):
+    """A function that puts a file on a server of this machine and its record into the table, before all others."""
+    server = FileServer()
+    monkeypatch.setenv("GLUONNORM_HOME", str(tmp_path / "cache"))
+
+    def publisher(path, source, zipped=False, **fields):
+        content = path.read_bytes()
+        name = f"{path.stem}.zip" if zipped else path.name
+        if zipped:
+            with zipfile.ZipFile(tmp_path / name, "w") as archive:
+                archive.write(path, path.name)
+        server.files[name] = (tmp_path / name).read_bytes()
+        record = WeightsRecord(f"{source}/published", path.name, server.url + name, source,
+                               f"sha1:{hashlib.sha1(content).hexdigest()}", **fields)
+        monkeypatch.setattr(records, "RECORDS", {record.key: record, **RECORDS})
+        monkeypatch.setattr("model_zoo.weights.RECORDS", records.RECORDS)
+        return record
+
+    publisher.server = server
+    yield publisher
+    server.close()
+
+
+def randomized(name, **options):
+    """A small network with other values everywhere than a fresh one has."""
+    net = model_zoo.get_model(name, **options)
+    for key, array in random_arrays(net).items():
+        net._collect_params_with_prefix()[key].set_data(mx.nd.array(array))
+    return net
+
+
+@pytest.mark.parametrize("source, ending, value", [("torchvision", ".pth", True), ("gluoncv", ".params", "key")])
+def test_pretrained_base_is_fetched_once_and_fills_backbone_and_c4_head(publish, tmp_path, source, ending, value):
+    classifier = randomized("resnet18_v1b")
+    save_for(classifier, str(tmp_path / f"base{ending}"), source)
+    record = publish(tmp_path / f"base{ending}", source, zipped=source == "gluoncv", backbones=("resnet18_v1b",))
+    name = "faster_rcnn_resnet18_v1b_custom"
+    expected = values(classifier)[0]
+    for _ in range(2):
+        net = model_zoo.get_model(name, classes=("a",), rpn_channels=8)
+        before = values(net.rpn)
+        load_pretrained_base(net, value if value is True else record.key, "resnet18_v1b", "frozen_bn", name)
+        found = {**values(net.backbone)[0], **values(net.box_head.stage)[0]}
+        assert set(found) == set(expected)
+        for key in expected:
+            np.testing.assert_allclose(found[key], expected[key], rtol=1e-6, err_msg=key)
+        assert_unchanged(before, net.rpn)
+    bare = model_zoo.get_model("resnet18_v1b")
+    load_pretrained_base(bare, True, "resnet18_v1b", "frozen_bn")
+    np.testing.assert_allclose(values(bare)[0]["conv1.weight"], expected["conv1.weight"], rtol=1e-6)
+    assert len(publish.server.requests) == 1
+
+
+def test_head_of_another_norm_starts_fresh_below_a_published_backbone(publish, tmp_path, caplog):
+    classifier = randomized("resnet18_v1b")
+    save_for(classifier, str(tmp_path / "base.pth"), "torchvision")
+    publish(tmp_path / "base.pth", "torchvision", backbones=("resnet18_v1b",))
+    net = model_zoo.get_model("faster_rcnn_resnet18_v1b_custom", classes=("a",), head_norm="gn", rpn_channels=8)
+    before = values(net.box_head)
+    with caplog.at_level(logging.WARNING):
+        load_pretrained_base(net, True, "resnet18_v1b", "frozen_bn", "faster_rcnn_resnet18_v1b_custom")
+    assert "head_norm='gn': the head starts fresh" in caplog.text
+    assert_unchanged(before, net.box_head)
+    np.testing.assert_allclose(values(net.backbone)[0]["layer3.0.conv1.weight"],
+                               values(classifier)[0]["layer3.0.conv1.weight"], rtol=1e-6)
+
+
+def test_published_resnet_v2_has_mxnets_names(publish, tmp_path):
+    classifier = mx.gluon.model_zoo.vision.resnet18_v2(classes=10)
+    classifier.initialize(mx.init.Xavier(magnitude=2))
+    classifier(mx.nd.zeros((1, 3, 64, 64)))
+    classifier.save_parameters(str(tmp_path / "v2.params"))
+    record = publish(tmp_path / "v2.params", "gluoncv", zipped=True)
+    backbone = model_zoo.get_model("resnet18_v2")
+    assert load_record(backbone, record, "base") is None
+    np.testing.assert_array_equal(values(backbone)[0]["conv1.weight"], classifier.features[1].weight.data().asnumpy())
+
+
+SMALL = {"rpn_channels": 8, "fpn_channels": 16}
+
+
+@pytest.fixture
+def detector(publish, tmp_path):
+    """The record of a published Mask R-CNN, and the network it was made from."""
+    net = randomized("mask_rcnn_fpn_resnet18_v1b_coco", **SMALL)
+    save_for(net, str(tmp_path / "mask.params"), "gluoncv")
+    record = publish(tmp_path / "mask.params", "gluoncv", zipped=True,
+                     models=("mask_rcnn_fpn_resnet18_v1b_coco",), backbones=("resnet18_v1b",))
+    return record, net
+
+
+def test_pretrained_fills_the_whole_network(detector, publish):
+    record, expected = detector
+    for value in (True, record.key):
+        net = model_zoo.get_model("mask_rcnn_fpn_resnet18_v1b_coco", **SMALL)
+        load_pretrained(net, value, "mask_rcnn_fpn_resnet18_v1b_coco")
+        found = values(net)[0]
+        for name, array in values(expected)[0].items():
+            np.testing.assert_allclose(found[name], array, rtol=1e-6, err_msg=name)
+    assert len(publish.server.requests) == 1
+
+
+def test_classes_of_ones_own_get_fresh_predictors(detector):
+    _, published = detector
+    net = model_zoo.get_model("mask_rcnn_fpn_resnet18_v1b_coco", classes=("a", "b"), **SMALL)
+    before = values(net)
+    with pytest.raises(ValueError):
+        load_pretrained(net, True, "mask_rcnn_fpn_resnet18_v1b_coco")
+    assert_unchanged(before, net)
+    load_pretrained(net, True, "mask_rcnn_fpn_resnet18_v1b_coco", reset=True)
+    found, there = values(net)[0], values(published)[0]
+    fresh = {name for name in found if name.startswith(("predictor.", "mask_head.score."))}
+    assert len(fresh) == 6
+    for name in set(found) - fresh:
+        np.testing.assert_allclose(found[name], there[name], rtol=1e-6, err_msg=name)
+    assert found["predictor.score.weight"].shape == (3, 1024)
+
+
+def test_backbone_of_a_published_detector(detector):
+    """A key may name any record: here the trunk of a detector starts another detector."""
+    record, published = detector
+    net = model_zoo.get_model("faster_rcnn_fpn_resnet18_v1b_custom", classes=("a",), **SMALL)
+    before = values(net.rpn, net.box_head)
+    load_pretrained_base(net, record.key, "resnet18_v1b", "frozen_bn", "faster_rcnn_fpn_resnet18_v1b_custom")
+    assert_unchanged(before, net.rpn, net.box_head)
+    found = values(net.backbone.backbone)[0]
+    for name, array in values(published.backbone.backbone)[0].items():
+        np.testing.assert_allclose(found[name], array, rtol=1e-6, err_msg=name)
+
+
+def test_eps_of_the_record_is_the_networks_after_loading(publish, tmp_path):
+    """gamma / sqrt(var + eps) is what a frozen norm computes; that of the file has the record's eps."""
+    classifier = randomized("resnet18_v1b")
+    arrays = save_for(classifier, str(tmp_path / "base.pth"), "torchvision")
+    record = publish(tmp_path / "base.pth", "torchvision", eps=0.1)
+    net = model_zoo.get_model("resnet18_v1b")
+    load_record(net, record, "base")
+    found = values(net)[0]
+    scale = found["bn1.gamma"] / np.sqrt(found["bn1.running_var"] + 1e-5)
+    np.testing.assert_allclose(scale, arrays["bn1.weight"] / np.sqrt(arrays["bn1.running_var"] + 0.1), rtol=1e-5)
+
+
+def test_a_file_is_still_a_file(publish, tmp_path):
+    """Neither True nor a key: this package's own weights, without any record."""
+    net = randomized("faster_rcnn_fpn_resnet18_v1b_custom", classes=("a",), **SMALL)
+    net.save_parameters(str(tmp_path / "own.params"))
+    write_arrays(str(tmp_path / "base.npz"), values(net.backbone.backbone)[0])
+    other = model_zoo.get_model("faster_rcnn_fpn_resnet18_v1b_custom", classes=("a",), **SMALL)
+    load_pretrained_base(other, str(tmp_path / "base.npz"), "resnet18_v1b", "frozen_bn", other.spec.model)
+    assert_unchanged(values(net.backbone.backbone), other.backbone.backbone)
+    load_pretrained(other, str(tmp_path / "own.params"), other.spec.model)
+    assert_unchanged(values(net), other)
+    assert publish.server.requests == []
+
+
+def test_neither_key_nor_file(v1):
+    for load in (lambda: load_pretrained(v1[0], "torchvision/resnet51", "any"),
+                 lambda: load_pretrained_base(v1[0], "torchvision/resnet51", "resnet50_v1b", "bn")):
+        with pytest.raises(ValueError, match="torchvision/resnet51: no such file of weights, nor a key.*"
+                                             "torchvision/resnet50"):
+            load()

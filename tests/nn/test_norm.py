@@ -1,4 +1,4 @@
-from gluonnorm.nn import NORM_NAMES, BatchNorm, FrozenBatchNorm, GroupNorm, SyncBatchNorm, make_norm
+from gluonnorm.nn import NORM_NAMES, BatchNorm, FrozenBatchNorm, GroupNorm, SwitchNorm, SyncBatchNorm, make_norm
 
 import mxnet as mx
 import numpy as np
@@ -204,7 +204,7 @@ def test_group_norm_in_float16_does_not_overflow():
     assert layer(x.astype("float32")).dtype == np.float32
 
 
-@pytest.mark.parametrize("name", ["frozen_bn", "global_bn", "gn"])
+@pytest.mark.parametrize("name", ["frozen_bn", "global_bn", "gn", "sn", "sn_nobn"])
 def test_export_and_import_at_another_size(tmp_path, name):
     layer = make_norm(name)(64)
     fill(layer)
@@ -234,7 +234,9 @@ def test_every_norm_has_the_shared_call_shape_and_parameter_names():
             layer.initialize()
             x = nd.random.normal(shape=(2, 32, 3, 3))
             assert layer(x).shape == x.shape
-            names = {"gamma", "beta"} if name == "gn" else {"gamma", "beta", "running_mean", "running_var"}
+            names = {"gamma", "beta"}
+            names |= {"mean_weight", "var_weight"} if name in ("sn", "sn_nobn") else set()
+            names |= {"running_mean", "running_var"} if name not in ("gn", "sn_nobn") else set()
             assert set(layer._collect_params_with_prefix()) == names
             starts_at_zero = "zero_gamma" in settings and name != "frozen_bn"
             np.testing.assert_array_equal(layer.gamma.data().asnumpy(), np.full(32, 0.0 if starts_at_zero else 1.0))
@@ -251,6 +253,13 @@ def test_sync_batch_norm_is_batch_norm_on_one_device():
     x = nd.random.normal(2, 3, (4, 6, 5, 3))
     np.testing.assert_allclose(run_recorded(sync, x)[0], run_recorded(plain, x)[0], rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(sync(x).asnumpy(), plain(x).asnumpy(), rtol=1e-2, atol=1e-2)
+
+
+def test_make_norm_makes_switchable_norms_with_and_without_bn():
+    for name, count in (("sn", 3), ("sn_nobn", 2)):
+        layer = make_norm(name, momentum=0.9, epsilon=1e-3)(4)
+        assert type(layer) is SwitchNorm and layer.mean_weight.shape == layer.var_weight.shape == (count,)
+        assert (layer._momentum, layer._epsilon) == (0.9, 1e-3)
 
 
 def test_make_norm_passes_settings_on():

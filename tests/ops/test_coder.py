@@ -32,11 +32,34 @@ def test_decode_equals_the_formula(stds):
     np.testing.assert_allclose(boxes, wanted, rtol=1e-4, atol=1e-3)
 
 
+@pytest.mark.parametrize("offset", [0.0, 1.0])
 @pytest.mark.parametrize("stds", STDS)
-def test_decode_undoes_encode(stds):
+def test_decode_undoes_encode(stds, offset):
     boxes, anchors = pairs()
-    result, = both(lambda F, boxes, anchors: decode(F, encode(F, boxes, anchors, stds), anchors, stds), boxes, anchors)
+
+    def there_and_back(F, boxes, anchors):
+        return decode(F, encode(F, boxes, anchors, stds, offset), anchors, stds, offset=offset)
+    result, = both(there_and_back, boxes, anchors)
     np.testing.assert_allclose(result, boxes, atol=1e-3)
+
+
+@pytest.mark.parametrize("stds", STDS)
+def test_boxes_whose_far_corner_is_a_pixel_equal_the_formula(stds):
+    boxes, anchors = pairs()
+    deltas, = both(lambda F, *inputs: encode(F, *inputs, stds, 1.0), boxes, anchors)
+    wanted = [slow.encode(box, anchor, stds, 1.0) for box, anchor in zip(boxes.tolist(), anchors.tolist())]
+    np.testing.assert_allclose(deltas, wanted, rtol=1e-4, atol=1e-4)
+    deltas = np.random.default_rng(1).normal(0, 2, (40, 4)).astype(np.float32)
+    found, = both(lambda F, *inputs: decode(F, *inputs, stds, offset=1.0), deltas, anchors)
+    wanted = [slow.decode(delta, anchor, stds, offset=1.0) for delta, anchor in zip(deltas.tolist(), anchors.tolist())]
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-3)
+
+
+def test_hand_made_delta_of_inclusive_corners():
+    # 10 wide and 20 high about (5, 10); the same as below, a pixel less at the far corner.
+    box, = both(lambda F, *inputs: decode(F, *inputs, STDS[1], offset=1.0),
+                [[5, -2.5, math.log(2) / 0.2, math.log(0.5) / 0.2]], [[0, 0, 9, 19]])
+    np.testing.assert_allclose(box, [[0, 0, 19, 9]], atol=1e-4)
 
 
 def test_hand_made_delta():
@@ -66,4 +89,6 @@ def test_anchors_broadcast_over_classes():
 def test_padding_encodes_to_finite_numbers():
     padding, good = [[-1, -1, -1, -1]], [[0, 0, 10, 10]]
     for boxes, anchors in ((padding, good), (good, padding), (padding, padding)):
-        assert np.isfinite(both(lambda F, *inputs: encode(F, *inputs, STDS[1]), boxes, anchors)[0]).all()
+        for offset in (0.0, 1.0):
+            deltas, = both(lambda F, *inputs, offset=offset: encode(F, *inputs, STDS[1], offset), boxes, anchors)
+            assert np.isfinite(deltas).all()

@@ -20,20 +20,47 @@ def detections(scores, boxes, **settings):
     return both(lambda F, scores, boxes: per_class_nms(F, scores, boxes, **settings), scores, boxes)
 
 
-def test_nms_equals_a_loop_and_ignores_fill():
+@pytest.mark.parametrize("offset", [0.0, 1.0, 8.0])
+def test_nms_equals_a_loop_and_ignores_fill(offset):
     rng = np.random.default_rng(3)
     scores, boxes = distinct_scores(rng, (2, 3, 30)), random_boxes(rng, 180, 60, 15).reshape(2, 3, 30, 4)
     scores[:, :, ::4] = FILL
-    kept_scores, kept_boxes = both(lambda F, *inputs: nms(F, *inputs, 0.4), scores, boxes)
+    kept_scores, kept_boxes = both(lambda F, *inputs: nms(F, *inputs, 0.4, offset), scores, boxes)
     for image in range(2):
         for level in range(3):
             real = np.flatnonzero(scores[image, level] != FILL)
-            kept = real[slow.suppress(scores[image, level, real], boxes[image, level, real], 0.4)]
+            kept = real[slow.suppress(scores[image, level, real], boxes[image, level, real], 0.4, offset)]
             assert 1 < len(kept) < len(real)
             np.testing.assert_array_equal(kept_scores[image, level, :len(kept)], scores[image, level, kept])
-            np.testing.assert_array_equal(kept_boxes[image, level, :len(kept)], boxes[image, level, kept])
+            np.testing.assert_allclose(kept_boxes[image, level, :len(kept)], boxes[image, level, kept], atol=1e-5)
             assert (kept_scores[image, level, len(kept):] == FILL).all()
-            assert (kept_boxes[image, level, len(kept):] == -1).all()
+            if not offset:
+                np.testing.assert_array_equal(kept_boxes[image, level, :len(kept)], boxes[image, level, kept])
+                assert (kept_boxes[image, level, len(kept):] == -1).all()
+
+
+def test_a_pixel_more_decides_on_boxes_that_hardly_touch():
+    scores, boxes = np.float32([[0.9, 0.8]]), np.float32([[[0, 0, 3, 0.5], [0, 0, 3, 2]]])  # IoU 0.25, or 0.5
+    for offset, kept in ((0.0, 2), (1.0, 1)):
+        found, _ = both(lambda F, *inputs, offset=offset: nms(F, *inputs, 0.4, offset), scores, boxes)
+        assert (found > 0).sum() == kept
+        found, _, _ = detections(scores[..., None], boxes[:, :, None], iou_thresh=0.4, max_detections=3, offset=offset)
+        assert (found >= 0).sum() == kept
+
+
+@pytest.mark.parametrize("max_detections", [5, 100])
+def test_per_class_nms_of_inclusive_corners_equals_a_loop_and_pads_with_minus_one(max_detections):
+    scores, boxes = candidates(2, 40, 3, seed=9)
+    result = detections(scores, boxes, iou_thresh=0.3, score_thresh=0.2, max_detections=max_detections, offset=4.0)
+    differ = False
+    for image in range(2):
+        wanted = slow.per_class_nms(scores[image], boxes[image], 0.3, 0.2, max_detections, 4.0)
+        plain = slow.per_class_nms(scores[image], boxes[image], 0.3, 0.2, max_detections)
+        differ |= bool((wanted[1] != plain[1]).any())
+        for got, want in zip(result, wanted):
+            np.testing.assert_allclose(got[image], want, atol=1e-5)
+            assert ((got[image] == -1) == (want == -1)).all()
+    assert differ
 
 
 @pytest.mark.parametrize("classes", [1, 3, 20])

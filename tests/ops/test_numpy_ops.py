@@ -1,4 +1,4 @@
-from gluonnorm.ops.numpy_ops import box_area, box_iou, clip_boxes, flip_boxes, valid_boxes
+from gluonnorm.ops.numpy_ops import box_area, box_iou, clip_boxes, flip_boxes, paste_masks, to_photo, valid_boxes
 
 import numpy as np
 
@@ -70,3 +70,33 @@ def test_no_boxes():
     assert box_iou(NONE, some).shape == (0, 1) and box_iou(some, NONE).shape == (1, 0)
     assert clip_boxes(NONE, 5, 5).shape == flip_boxes(NONE, 5).shape == (0, 4)
     assert valid_boxes(NONE).shape == (0,)
+
+
+def rows(*boxes):
+    """ids 0, 1, .., scores 0.9, 0.8, .., and the boxes, as the network returns them, with a row of padding."""
+    count = len(boxes)
+    ids = np.float32([*range(count), -1])[:, None]
+    scores = np.float32([*(0.9 - 0.1 * np.arange(count)), -1])[:, None]
+    return ids, scores, np.float32([*boxes, [-1] * 4])
+
+
+def test_to_photo_divides_by_axis_cuts_and_drops():
+    nan = [np.nan, 0, 9, 9]
+    inside, beyond, padding, point = [10, 20, 50, 60], [-8, -8, 500, 44], [210, 8, 230, 16], [8, 8, 8, 9]
+    found = to_photo(*rows(inside, beyond, padding, point, nan), None, np.float32([2, 4]), (20, 100))
+    np.testing.assert_array_equal(found.boxes, [[5, 5, 25, 15], [0, 0, 100, 11]])
+    np.testing.assert_array_equal(found.ids, [0, 1])
+    np.testing.assert_allclose(found.scores, [0.9, 0.8], rtol=1e-6)
+    assert (found.boxes.dtype, found.scores.dtype, found.ids.dtype) == (np.float32, np.float32, np.int32)
+    assert found.masks is None
+
+
+def test_to_photo_pastes_where_the_box_lay_before_it_was_cut():
+    masks = np.random.default_rng(0).random((3, 4, 4)).astype(np.float32)
+    for method in ("sample", "expand"):
+        found = to_photo(*rows([210, 8, 230, 16], [-8, -8, 30, 44]), masks, np.float32([2, 4]), (20, 100), method)
+        wanted = paste_masks(masks[1:2], np.float32([[-4, -2, 15, 11]]), 20, 100, method)
+        assert wanted.any() and found.boxes.tolist() == [[0, 0, 15, 11]]
+        np.testing.assert_array_equal(found.masks, wanted)
+    none = to_photo(*rows(), masks[:1], np.float32([2, 4]), (20, 100))
+    assert none.masks.shape == (0, 20, 100) and none.boxes.shape == (0, 4)

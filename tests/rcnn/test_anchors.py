@@ -1,36 +1,42 @@
-from gluonnorm.rcnn.anchors import grid_anchors, pyramid_anchors
+from gluonnorm.rcnn.anchors import cell_anchors, grid_anchors, pyramid_anchors
+from gluonnorm.rcnn.convention import CONVENTIONS, BoxConvention
 
 import numpy as np
 import pytest
+import reference.anchors as slow
 from reference.graph import both
 
-
-def slow_anchors(height, width, stride, sizes, ratios):
-    boxes = []
-    for row in range(height):
-        for column in range(width):
-            for size in sizes:
-                for ratio in ratios:
-                    w, h = size / ratio ** 0.5, size * ratio ** 0.5
-                    x, y = column * stride, row * stride
-                    boxes.append([x - w / 2, y - h / 2, x + w / 2, y + h / 2])
-    return boxes
+CELLS = np.float32([[-8, -4, 8, 4], [-3.5, -7, 3.5, 7]])
 
 
-@pytest.mark.parametrize("height,width", [(3, 5), (1, 1), (1, 4)])
+@pytest.mark.parametrize("convention", sorted(CONVENTIONS))
 @pytest.mark.parametrize("sizes,ratios", [((32,), (1.0,)), ((16, 64), (0.5, 1.0, 2.0))])
-def test_grid_equals_four_loops(height, width, sizes, ratios):
-    anchors, = both(lambda F, x: grid_anchors(F, x, 8, sizes, ratios), np.zeros((2, 3, height, width)))
-    np.testing.assert_allclose(anchors, slow_anchors(height, width, 8, sizes, ratios), rtol=1e-6, atol=1e-5)
+def test_a_cell_equals_its_loops(convention, sizes, ratios):
+    convention = CONVENTIONS[convention]
+    cells = cell_anchors(8, sizes, ratios, convention)
+    assert cells.shape == (len(sizes) * len(ratios), 4) and cells.dtype == np.float32
+    wanted = slow.of_cell(8, sizes, ratios, convention.anchors, convention.anchor_order)
+    np.testing.assert_allclose(cells, wanted, rtol=1e-6, atol=1e-5)
 
 
 def test_ratio_is_height_over_width_at_equal_area():
-    anchors, = both(lambda F, x: grid_anchors(F, x, 16, (32,), (0.25, 4.0)), np.zeros((1, 1, 1, 1)))
-    np.testing.assert_allclose(anchors, [[-32, -8, 32, 8], [-8, -32, 8, 32]])
+    np.testing.assert_allclose(cell_anchors(16, (32,), (0.25, 4.0)), [[-32, -8, 32, 8], [-8, -32, 8, 32]])
 
 
-def test_pyramid_is_one_grid_a_level():
-    maps = [np.zeros((1, 2, 4, 6)), np.zeros((1, 2, 2, 3))]
-    levels = both(lambda F, *x: pyramid_anchors(F, x, (8, 16), ((32,), (64, 70)), (0.5, 2.0)), *maps)
-    np.testing.assert_allclose(levels[0], slow_anchors(4, 6, 8, (32,), (0.5, 2.0)), rtol=1e-6, atol=1e-5)
-    np.testing.assert_allclose(levels[1], slow_anchors(2, 3, 16, (64, 70), (0.5, 2.0)), rtol=1e-6, atol=1e-5)
+@pytest.mark.parametrize("height,width", [(3, 5), (1, 1), (1, 4)])
+@pytest.mark.parametrize("steps", [(8, 8), (16, 5)])
+def test_grid_equals_three_loops(height, width, steps):
+    anchors, = both(lambda F, x, down, right: grid_anchors(F, x, (down, right), CELLS),
+                    np.zeros((2, 3, height, width)), steps[:1], steps[1:])
+    np.testing.assert_array_equal(anchors, slow.of_map(height, width, steps, CELLS))
+
+
+@pytest.mark.parametrize("convention", ["modern", "gluoncv", BoxConvention(anchor_stride="map")])
+def test_pyramid_is_one_grid_a_level(convention):
+    convention, image = BoxConvention.of(convention), (33, 48)
+    maps, sizes, ratios = [(5, 6), (3, 3)], ((32,), (64,)), (0.5, 2.0)
+    levels = both(lambda F, image, *x: pyramid_anchors(F, image, x, (8, 16), sizes, ratios, convention),
+                  np.zeros((2, 3, *image)), *(np.zeros((2, 1, *size)) for size in maps))
+    wanted = slow.of_pyramid(image, maps, (8, 16), sizes, ratios, convention)
+    for got, want in zip(levels, wanted):
+        np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-5)

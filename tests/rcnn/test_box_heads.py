@@ -42,12 +42,30 @@ def test_conv_fc_equals_its_layers(norm):
     np.testing.assert_allclose(head(x).asnumpy(), wanted, rtol=1e-4, atol=1e-5)
 
 
-def test_res5_is_the_mean_over_the_stage():
+@pytest.mark.parametrize("size", [5, 6])
+def test_two_fc_may_first_halve_the_map(size):
+    """An average over 3x3 every second cell, with the border's zeros counted: what is in reach of a cell over 9."""
+    head, x = TwoFCHead(6, size, channels=10, pool=True), features(size=size)
+    head.initialize()
+    plain = np.pad(x.asnumpy(), ((0, 0), (0, 0), (1, 1), (1, 1)))
+    pooled = np.array([[plain[:, :, i:i + 3, j:j + 3].sum(axis=(2, 3)) / 9 for j in range(0, size, 2)]
+                       for i in range(0, size, 2)]).transpose(2, 3, 0, 1)
+    assert pooled.shape == (3, 6, 3, 3) and head.fc1.weight.shape == (10, 6 * 9)
+    weights = values(head)
+    hidden = np.maximum(dense(pooled.reshape(3, -1), weights, "fc1"), 0)
+    np.testing.assert_allclose(head(x).asnumpy(), np.maximum(dense(hidden, weights, "fc2"), 0), rtol=1e-4, atol=1e-5)
+    assert head.shared(x) is x  # a mask head reads the whole map
+
+
+def test_res5_shares_the_stage_and_its_head_is_the_mean():
     stage = mx.gluon.nn.Conv2D(5, 1, strides=2, in_channels=6)
     head = Res5Head(stage, 5)
     head.initialize()
     x = features()
-    np.testing.assert_allclose(head(x).asnumpy(), stage(x).asnumpy().mean(axis=(2, 3)), rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(head.shared(x).asnumpy(), stage(x).asnumpy())
+    wanted = stage(x).asnumpy().mean(axis=(2, 3))
+    np.testing.assert_allclose(head.features(head.shared(x)).asnumpy(), wanted, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(head(x).asnumpy(), wanted, rtol=1e-4, atol=1e-6)
     assert head.channels == 5
 
 

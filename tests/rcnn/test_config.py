@@ -2,6 +2,7 @@ import json
 from dataclasses import asdict
 
 from gluonnorm.rcnn.config import DetectorConfig, ModelSpec
+from gluonnorm.rcnn.convention import CONVENTIONS
 
 import pytest
 
@@ -17,7 +18,7 @@ def test_override_changes_a_copy():
 def test_an_unknown_option_is_answered_with_the_nearest():
     with pytest.raises(TypeError, match="no option 'nms_treshold'; nearest: nms_thresh"):
         DetectorConfig().override(nms_treshold=0.5)
-    with pytest.raises(TypeError, match="no option 'zzz'; nearest: short, max_size"):
+    with pytest.raises(TypeError, match="no option 'zzz'; nearest: convention, short, max_size"):
         DetectorConfig().override(zzz=1)
 
 
@@ -29,7 +30,7 @@ def test_fractions_lie_between_0_and_1(name, value):
 
 
 @pytest.mark.parametrize("name,value", [("max_detections", 0), ("rpn_test_pre_nms", 1.5), ("num_sample", -3),
-                                        ("roi_size", "7")])
+                                        ("roi_size", "7"), ("mask_roi_size", 0), ("mask_channels", 2.0)])
 def test_counts_are_whole_and_positive(name, value):
     with pytest.raises(ValueError, match=f"{name} is {value!r}; it must be a whole number of at least 1"):
         DetectorConfig(**{name: value})
@@ -39,6 +40,20 @@ def test_counts_are_whole_and_positive(name, value):
 def test_betas_and_the_clip_are_positive(name, value):
     with pytest.raises(ValueError, match=f"{name} is {value!r}; it must be a positive number"):
         DetectorConfig(**{name: value})
+
+
+@pytest.mark.parametrize("value", [0, 3, "1"])
+def test_the_rpn_has_one_convolution_or_two(value):
+    with pytest.raises(ValueError, match=f"rpn_convs is {value!r}; the RPN's head has 1 or 2"):
+        DetectorConfig(rpn_convs=value)
+
+
+def test_lists_become_tuples_and_the_convention_a_record():
+    config = DetectorConfig(convention="detectron", mean=[1.0, 2.0, 3.0], std=[1.0, 1.0, 1.0], short=[600, 700])
+    assert config.convention == CONVENTIONS["detectron"] and config.convention.inclusive
+    assert (config.mean, config.std, config.short) == ((1.0, 2.0, 3.0), (1.0, 1.0, 1.0), (600, 700))
+    with pytest.raises(ValueError, match="convention is 'detectorn'; give a BoxConvention or one of"):
+        DetectorConfig(convention="detectorn")
 
 
 def test_an_anchor_is_never_both_positive_and_negative():

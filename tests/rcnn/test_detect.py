@@ -1,7 +1,9 @@
 from gluonnorm.rcnn.config import DetectorConfig
+from gluonnorm.rcnn.convention import BoxConvention
 from gluonnorm.rcnn.detect import detect
 
 import numpy as np
+import pytest
 import reference.boxes as slow
 from reference.graph import both
 from reference.nms import per_class_nms
@@ -24,12 +26,14 @@ def detections(logits, deltas, rois, scores, classes, config=CONFIG):
     return both(function, EXTENT[:1], EXTENT[1:], logits, deltas, rois, scores)
 
 
-def slow_detect(logits, deltas, rois, classes):
+def slow_detect(logits, deltas, rois, classes, offset=0.0, cut=True):
     """One image."""
     chances = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    boxes = [[slow.clip(slow.decode(delta, roi, CONFIG.box_stds), *EXTENT) for delta in row.reshape(classes, 4)]
-             for row, roi in zip(deltas, rois)]
-    return per_class_nms(chances[:, 1:], np.array(boxes), 0.3, 0.15, 20)
+    boxes = [[slow.decode(delta, roi, CONFIG.box_stds, offset=offset) for delta in row.reshape(classes, 4)]
+             for row, roi in zip(deltas.astype(float), rois.astype(float))]
+    if cut:
+        boxes = [[slow.clip(box, *EXTENT, offset) for box in row] for row in boxes]
+    return per_class_nms(chances[:, 1:], np.array(boxes), 0.3, 0.15, 20, offset)
 
 
 def test_detect_equals_a_loop():
@@ -42,6 +46,32 @@ def test_detect_equals_a_loop():
             assert 3 < (wanted[0] >= 0).sum() < 20
             for got, want in zip(result, wanted):
                 np.testing.assert_allclose(got[b], want, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("change", [{"inclusive": True}, {"clip_detections": False},
+                                    {"inclusive": True, "clip_detections": False}])
+def test_other_conventions_equal_a_loop(change):
+    convention = BoxConvention(**change)
+    result = detections(*heads(3), 3, CONFIG.override(convention=convention))
+    logits, deltas, rois, _ = heads(3)
+    for b in range(2):
+        rows = slice(12 * b, 12 * b + 12)
+        wanted = slow_detect(logits[rows], deltas[rows], rois[b], 3, convention.offset, convention.clip_detections)
+        for got, want in zip(result, wanted):
+            np.testing.assert_allclose(got[b], want, rtol=1e-4, atol=1e-3)
+    plain = detections(*heads(3), 3)
+    assert np.abs(plain[2] - result[2]).max() > 0.5
+
+
+def test_detections_that_are_too_small_suppress_nothing():
+    """The first box, half a pixel high, would suppress the second were it a candidate."""
+    rois = np.float32([[[10, 10, 50, 10.5], [10, 10, 50, 10.7]] + [[0, 0, 0, 0]] * 10])
+    scores = np.float32([[0.9, 0.8] + [-1] * 10])
+    logits, deltas = np.zeros((12, 2), np.float32), np.zeros((12, 4), np.float32)
+    logits[:2, 1] = 3, 2
+    found = [detections(logits, deltas, rois, scores, 1, CONFIG.override(convention=BoxConvention(**change)))[2]
+             for change in ({}, {"min_detection_size": 0.6})]
+    np.testing.assert_allclose([boxes[0, :2, 3] for boxes in found], [[10.5, -1], [10.7, -1]])
 
 
 def test_padded_rois_detect_nothing():

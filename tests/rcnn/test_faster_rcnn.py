@@ -1,15 +1,12 @@
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from gluonnorm.rcnn import FasterRCNN
-from gluonnorm.rcnn.anchors import pyramid_anchors
+from gluonnorm.types import IMAGENET_MEAN, IMAGENET_STD
 
 import mxnet as mx
 import numpy as np
 import pytest
-import reference.boxes as slow
-from reference.nms import per_class_nms
-from reference.proposals import propose
-from reference.roi_align import pyramid_level, roi_align
+from reference.detector import detector, padded
 from tiny_detector import CLASSES, images, tiny_detector
 
 KINDS = ("fpn", "c4")
@@ -30,35 +27,13 @@ def assert_same(first, second):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-3)
 
 
-def slow_detector(net, image):
-    """Ids, scores and boxes of one image: what has weights is the network's own, the rest a loop."""
-    config, extent, classes = net.config, image.shape[2:], len(net.classes)
-    features = net.backbone(image)
-    logits, deltas = net.rpn.over(features)
-    anchors = pyramid_anchors(mx.nd, features, net.backbone.strides, config.anchor_sizes, config.anchor_ratios)
-    rois, scores = propose([level.asnumpy()[0] for level in logits], [level.asnumpy()[0] for level in deltas],
-                           [level.asnumpy() for level in anchors], extent, config.rpn_test_pre_nms,
-                           config.rpn_test_post_nms, config.rpn_nms_thresh, config.rpn_min_size)
-    rois = rois[scores >= 0]
-    strides = [stride for stride in net.backbone.strides if stride <= 32]
-    lowest = int(np.log2(strides[0]))
-    pooled = []
-    for roi in rois:
-        level = pyramid_level(roi, lowest, lowest + len(strides) - 1) - lowest
-        pooled.append(roi_align(features[level].asnumpy()[0], roi, strides[level], config.roi_size, 2))
-    logits, deltas = (array.asnumpy() for array in net.predictor(net.box_head(mx.nd.array(pooled))))
-    chances = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    boxes = [[slow.clip(slow.decode(delta, roi, config.box_stds), *extent) for delta in row.reshape(classes, 4)]
-             for row, roi in zip(deltas, rois)]
-    return per_class_nms(chances[:, 1:], np.array(boxes), config.nms_thresh, config.score_thresh,
-                         config.max_detections)
-
-
-def test_equals_a_detector_of_loops(net):
-    x = images(2)
+@pytest.mark.parametrize("size", [(64, 96), (50, 70)])
+def test_equals_a_detector_of_loops(net, size):
+    """Where sides are no multiples, features are those of the padded image and boxes end at the image itself."""
+    x = images(2, *size)
     result = run(net, x)
     for b in range(2):
-        wanted = slow_detector(net, x[b:b + 1])
+        wanted, _ = detector(net, x[b:b + 1])
         assert 5 < (wanted[0] >= 0).sum() < 60
         assert_same([array[b] for array in result], wanted)
 
@@ -114,10 +89,54 @@ def test_configure_reaches_a_hybridized_network():
         net.configure(rpn_channels=7)
 
 
+def test_padding_by_hand_changes_the_limits_of_boxes_only(net):
+    """The network pads as is done by hand here; only the boxes that reach over the edge differ."""
+    x = images(1, 50, 70)
+    ids, _, boxes = run(net, x)
+    features = net.backbone(mx.nd.array(padded(x.asnumpy(), net.preprocess.multiple)))
+    for got, want in zip(net._maps(mx.nd, x)[1], features):
+        np.testing.assert_array_equal(got.asnumpy(), want.asnumpy())
+    found = boxes[ids[..., 0] >= 0]
+    assert (found <= [70, 50, 70, 50]).all() and (found == [70, 50, 70, 50]).any()
+    whole = run(net, mx.nd.array(padded(x.asnumpy(), net.preprocess.multiple)))  # a larger image: boxes reach further
+    assert (whole[2][..., 2] > 70).any() or (whole[2][..., 3] > 50).any()
+
+
+@pytest.mark.parametrize("settings,colour", [
+    ({}, (0, 0, 0)), ({"normalize": False}, IMAGENET_MEAN),
+    ({"normalize": False, "order": "BGR"}, IMAGENET_MEAN[::-1])])
+def test_padding_has_the_mean_colour_as_the_network_sees_it(settings, colour):
+    net = tiny_detector("c4", **settings)
+    image, _, extent = net._maps(mx.nd, mx.nd.ones((1, 3, 17, 20)) * 7)
+    assert image.shape == (1, 3, 32, 32) and [side.asscalar() for side in extent] == [17, 20]
+    for channel, value in zip(image.asnumpy()[0], colour):
+        assert (channel[:17, :20] == 7).all()
+        np.testing.assert_allclose(channel[17:], value, rtol=1e-6)
+        np.testing.assert_allclose(channel[:, 20:], value, rtol=1e-6)
+
+
+@pytest.mark.parametrize("multiple", [1, 64])
+def test_the_multiple_can_be_set(multiple):
+    net = tiny_detector("fpn", multiple=multiple, max_detections=70)
+    assert net.preprocess.multiple == multiple
+    x = images(1, 50, 70)
+    wanted, _ = detector(net, x)
+    assert net._maps(mx.nd, x)[0].shape[2:] == ((50, 70) if multiple == 1 else (64, 128))
+    assert_same([array[0] for array in run(net, x)], wanted)
+
+
 def test_what_a_network_says_of_itself(net):
-    assert net.classes == CLASSES and net.config is net.spec.config
-    assert net.stride == (16 if len(net.backbone.strides) == 1 else 32)
-    assert net.preprocess.short == (800,) and net.preprocess.max_size == 1333 and net.preprocess.normalize
+    assert net.classes == CLASSES and net.config is net.spec.config and not net.has_masks
+    preprocess = net.preprocess
+    assert preprocess.multiple == (16 if len(net.backbone.strides) == 1 else 32)
+    assert preprocess.short == (800,) and preprocess.max_size == 1333 and preprocess.normalize
+    assert (preprocess.mean, preprocess.std, preprocess.order) == (IMAGENET_MEAN, IMAGENET_STD, "RGB")
+
+
+def test_the_input_is_as_configured():
+    settings = {"short": (480, 640), "max_size": 900, "mean": (1.0, 2.0, 3.0), "std": (4.0, 5.0, 6.0), "order": "BGR",
+                "resize": "antialias", "rounding": "floor", "multiple": 8, "normalize": True}
+    assert asdict(tiny_detector("c4", **settings).preprocess) == settings
 
 
 @pytest.mark.parametrize("rescale,normalize,wanted", [(None, None, True), ("denormalize", None, True),

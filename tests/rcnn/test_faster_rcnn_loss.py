@@ -6,6 +6,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 import reference.losses as slow
+from reference.detector import padded
 from tiny_detector import images, tiny_detector
 
 BOXES = mx.nd.array([[[5, 8, 30, 40], [50, 20, 90, 60]], [[10, 5, 60, 50], [-1, -1, -1, -1]]])
@@ -40,15 +41,15 @@ def gradients(net, loss, x, boxes=BOXES, labels=LABELS, names=LOSS_NAMES):
 def test_losses_equal_their_formulas_on_the_same_targets(net):
     x, config, loss = images(2), net.config, FasterRCNNLoss(net)
     result = losses(loss, x)
-    maps = loss.first(x)
+    padded, *maps = loss.first(x)
     levels = len(maps) // 3
     logits = np.concatenate([level.asnumpy() for level in maps[levels:2 * levels]], axis=1)
     deltas = np.concatenate([level.asnumpy() for level in maps[2 * levels:]], axis=1)
     mx.random.seed(7)
-    targets = loss.targets(x, BOXES, LABELS, *maps)
-    pooled = roi_align(mx.nd, maps[:levels], targets[4], net.backbone.strides, config.roi_size, 2)
+    targets = loss.targets(x, padded, BOXES, LABELS, *maps)
+    pooled = roi_align(mx.nd, maps[:levels], targets[4], net.backbone.strides, config.roi_size, 2, config.convention)
     class_logits, class_deltas = (array.asnumpy().reshape(2, config.num_sample, -1)
-                                  for array in net.predictor(net.box_head(pooled)))
+                                  for array in net.predictor(net.box_head.features(net.box_head.shared(pooled))))
     indices, positive, weight, wanted, _, labels, roi_wanted, roi_positive, roi_weight = (
         array.asnumpy() for array in targets)
     for b in range(2):
@@ -65,6 +66,21 @@ def test_losses_equal_their_formulas_on_the_same_targets(net):
                 (roi_entropy * roi_weight[b]).sum(), roi_error.sum()]
         counts = np.repeat([weight[b].sum(), roi_weight[b].sum()], 2)
         np.testing.assert_allclose(result[:, b], sums / counts, rtol=1e-4)
+
+
+def test_an_image_of_other_sides_is_padded_with_the_mean_and_proposals_end_at_the_image(net):
+    loss, x, multiple = FasterRCNNLoss(net), images(2, 50, 70), net.preprocess.multiple
+    padded_, *maps = loss.first(x)
+    np.testing.assert_array_equal(padded_.asnumpy(), np.stack([padded(x[b:b + 1].asnumpy(), multiple)[0]
+                                                               for b in range(2)]))
+    for got, want in zip(maps, net.backbone(padded_)):
+        np.testing.assert_array_equal(got.asnumpy(), want.asnumpy())
+    inside = mx.nd.clip(BOXES, -1, 50)
+    rois = loss.targets(x, padded_, inside, LABELS, *maps)[4].asnumpy()
+    assert (rois <= [70, 50, 70, 50]).all() and (rois[..., 2] == 70).any()
+    wider = loss.targets(padded_, padded_, inside, LABELS, *maps)[4].asnumpy()
+    assert (wider[..., 2] > 70).any() or (wider[..., 3] > 50).any()
+    assert np.isfinite(losses(loss, x, inside)).all()
 
 
 def test_the_seed_decides(net):

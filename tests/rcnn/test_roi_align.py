@@ -1,3 +1,4 @@
+from gluonnorm.rcnn.convention import CONVENTIONS, BoxConvention
 from gluonnorm.rcnn.roi_align import roi_align, roi_level, roi_strides
 
 import mxnet as mx
@@ -7,58 +8,86 @@ import reference.roi_align as slow
 from reference.boxes import random_boxes
 from reference.graph import both
 
+MODERN, LEGACY = BoxConvention(), BoxConvention(roi_aligned=False)
+LEVELS = (4, 8, 16, 32)
 
-def aligned(maps, rois, strides, size=3, samples=2):
-    result, = both(lambda F, rois, *maps: roi_align(F, maps, rois, strides, size, samples), rois, *maps)
+
+def aligned(maps, rois, strides, size=3, samples=2, convention=MODERN):
+    result, = both(lambda F, rois, *maps: roi_align(F, maps, rois, strides, size, samples, convention), rois, *maps)
     return result.reshape(*np.shape(rois)[:2], *result.shape[1:])
 
 
-def test_one_map_equals_sampling_one_by_one():
+@pytest.mark.parametrize("convention", [MODERN, LEGACY])
+@pytest.mark.parametrize("samples", [2, 3, 0])
+def test_one_map_equals_sampling_one_by_one(samples, convention):
     rng = np.random.default_rng(0)
     image = rng.normal(size=(2, 3, 7, 9)).astype(np.float32)
-    rois = np.stack([random_boxes(rng, 6, 110) for _ in range(2)])  # the maps are 112 and 144 pixels long
+    rois = np.stack([random_boxes(rng, 8, 110) for _ in range(2)])  # the maps are 112 and 144 pixels long
     rois[0, 0], rois[0, 1], rois[1, 0] = [0, 0, 144, 112], [130, 100, 144, 112], [0, 0, 0, 0]
-    result = aligned([image], rois, (16,))
+    rois[1, 1], rois[1, 2] = [50, 40, 51, 90], [-30, -20, 200, 150]  # narrower than a cell, larger than the image
+    result = aligned([image], rois, (16,), 3, samples, convention)
     for b in range(2):
-        for r in range(6):
-            np.testing.assert_allclose(result[b, r], slow.roi_align(image[b], rois[b, r], 16, 3, 2), atol=1e-5)
+        for r in range(8):
+            wanted = slow.roi_align(image[b], rois[b, r], 16, 3, samples, convention.roi_aligned)
+            np.testing.assert_allclose(result[b, r], wanted, atol=1e-4)
 
 
-def test_a_ramp_is_read_at_pixel_centres():
+def test_adaptive_sampling_takes_one_sample_a_cell():
+    cells = np.random.default_rng(0).normal(size=(1, 1, 8, 8)).astype(np.float32)
+    means = cells.reshape(1, 1, 2, 4, 2, 4).mean(axis=(3, 5))
+    np.testing.assert_allclose(aligned([cells], [[[0, 0, 32, 32]]], (4,), 2, 0)[0], means, rtol=1e-4, atol=1e-6)
+    assert np.abs(aligned([cells], [[[0, 0, 32, 32]]], (4,), 2, 1)[0] - means).max() > 0.1
+
+
+def test_a_ramp_is_read_at_pixel_centres_if_aligned_and_half_a_cell_further_if_not():
     x = (np.arange(10) + 0.5) * 4  # in the cell of stride 4 with index i stands its centre's coordinate
     image = np.tile(x, (1, 1, 10, 1)).astype(np.float32)
-    result = aligned([image], [[[8, 8, 20, 20]]], (4,))
-    np.testing.assert_allclose(result[0, 0, 0], np.tile([10, 14, 18], (3, 1)), rtol=1e-6)
+    for convention, shift in ((MODERN, 0), (LEGACY, 2)):
+        result = aligned([image], [[[8, 8, 20, 20]]], (4,), convention=convention)
+        np.testing.assert_allclose(result[0, 0, 0], np.tile([10 + shift, 14 + shift, 18 + shift], (3, 1)), rtol=1e-6)
 
 
 def test_levels_of_the_paper():
     sides = np.float32([1, 50, 111, 113, 223, 225, 447, 449, 3000, 0])
     rois = np.stack([0 * sides, 0 * sides, sides, sides], axis=1)[None]
-    levels, = both(lambda F, rois: roi_level(F, rois, 2, 5), rois)
+    levels, = both(lambda F, rois: roi_level(F, rois, 2, 5, MODERN), rois)
     assert levels[0, :, 0].tolist() == [2, 2, 2, 3, 3, 4, 4, 5, 5, 2]
     assert levels[0, :, 0].tolist() == [slow.pyramid_level(roi, 2, 5) for roi in rois[0]]
 
 
-def test_each_roi_reads_its_own_level_only():
+@pytest.mark.parametrize("name", sorted(CONVENTIONS))
+def test_levels_equal_the_formula_of_each_convention(name):
+    convention, rng = CONVENTIONS[name], np.random.default_rng(3)
+    rois = random_boxes(rng, 200, 1500)
+    levels, = both(lambda F, rois: roi_level(F, rois, 2, 5, convention), rois[None])
+    wanted = [slow.pyramid_level(roi.tolist(), 2, 5, convention.level_offset, convention.level_eps_inside,
+                                 convention.level_eps) for roi in rois]
+    assert levels[0, :, 0].tolist() == wanted and set(wanted) == {2, 3, 4, 5}
+
+
+@pytest.mark.parametrize("convention", [MODERN, LEGACY])
+def test_each_roi_reads_its_own_level_only(convention):
     rng = np.random.default_rng(1)
     strides, sizes = (4, 8, 16, 32, 64), (60, 150, 300, 500)
     maps = [rng.normal(size=(2, 2, 512 // stride, 512 // stride)).astype(np.float32) for stride in strides]
     corner = rng.uniform(0, 5, (2, 4, 2))
     rois = np.concatenate([corner, corner + np.reshape(sizes, (4, 1))], axis=2).astype(np.float32)
-    result = aligned(maps, rois, strides, size=2)
+    result = aligned(maps, rois, strides, size=2, convention=convention)
     for b in range(2):
         for r in range(4):
             assert slow.pyramid_level(rois[b, r], 2, 5) == r + 2
-            wanted = slow.roi_align(maps[r][b], rois[b, r], strides[r], 2, 2)
+            wanted = slow.roi_align(maps[r][b], rois[b, r], strides[r], 2, 2, convention.roi_aligned)
             np.testing.assert_allclose(result[b, r], wanted, atol=1e-5)
 
 
-def test_other_levels_add_exact_zeros():
-    strides = (4, 8, 16, 32)
+@pytest.mark.parametrize("convention", [MODERN, LEGACY])
+@pytest.mark.parametrize("samples", [2, 0])
+def test_other_levels_add_exact_zeros(samples, convention):
     for chosen, side in enumerate((60, 150, 300, 500)):
         maps = [np.full((1, 1, 512 // stride, 512 // stride), 1 if i == chosen else 1e30)
-                for i, stride in enumerate(strides)]
-        np.testing.assert_array_equal(aligned(maps, [[[0, 0, side, side]]], strides, 2), np.ones((1, 1, 1, 2, 2)))
+                for i, stride in enumerate(LEVELS)]
+        result = aligned(maps, [[[0, 0, side, side]]], LEVELS, 2, samples, convention)
+        np.testing.assert_allclose(result, np.ones((1, 1, 1, 2, 2)), rtol=1e-6)
 
 
 def test_gradient_is_that_of_the_sampling_and_reaches_one_level_only():
@@ -69,7 +98,7 @@ def test_gradient_is_that_of_the_sampling_and_reaches_one_level_only():
     for level in maps:
         level.attach_grad()
     with mx.autograd.record():
-        loss = (roi_align(mx.nd, maps, rois, (8, 16), 2, 2) * mx.nd.array(weights)).sum()
+        loss = (roi_align(mx.nd, maps, rois, (8, 16), 2, 2, MODERN) * mx.nd.array(weights)).sum()
     loss.backward()
     assert not maps[0].grad.asnumpy().any()
     # The result is linear in the map, so a map of one 1 at a cell gives the gradient of that cell.
@@ -87,8 +116,20 @@ def test_the_extra_level_is_not_read():
     assert roi_strides((16,)) == [16]
 
 
-@pytest.mark.parametrize("roi", [[-1, -1, -1, -1], [0, 0, 0, 0], [-50, -50, 500, 500], [5, 5, 3, 3]])
-def test_degenerate_rois_give_finite_features(roi):
-    maps = [np.ones((1, 1, 64 // stride, 64 // stride)) for stride in (4, 8, 16, 32)]
-    result = aligned(maps, [[roi]], (4, 8, 16, 32))
-    assert np.isfinite(result).all() and result.max() <= 1
+def test_images_of_a_batch_keep_their_rois():
+    maps = [np.ones((1, 1, 64 // stride, 64 // stride), np.float32) for stride in LEVELS]
+    maps = [np.concatenate([level, 2 * level]) for level in maps]
+    result = aligned(maps, np.tile([8, 8, 40, 40], (2, 3, 1)), LEVELS)
+    np.testing.assert_array_equal(result[:, :, 0, 0, 0], [[1, 1, 1], [2, 2, 2]])
+
+
+@pytest.mark.parametrize("convention", [MODERN, LEGACY])
+@pytest.mark.parametrize("samples", [2, 0])
+@pytest.mark.parametrize("roi", [[-1, -1, -1, -1], [0, 0, 0, 0], [-50, -50, 500, 500], [5, 5, 3, 3], [20, 9, 20, 40],
+                                 [-3000, -3000, -2000, -2000], [63.999, 63.999, 64, 64]])
+def test_degenerate_rois_give_finite_features(roi, samples, convention):
+    """The operator aborts the process on aligned RoIs without width or height."""
+    for strides in (LEVELS, (16,)):
+        maps = [np.ones((1, 1, 64 // stride, 64 // stride)) for stride in strides]
+        result = aligned(maps, [[roi]], strides, 3, samples, convention)
+        assert np.isfinite(result).all() and result.max() <= 1.0001 and result.min() >= 0

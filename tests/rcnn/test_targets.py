@@ -22,7 +22,8 @@ def rpn(anchors, truths, config=CONFIG):
 
 
 def roi(rois, scores, truths, labels, config=CONFIG):
-    return [value.asnumpy() for value in roi_targets(mx.nd, *arrays(rois, scores, truths, labels), config)]
+    targets, _ = roi_targets(mx.nd, *arrays(rois, scores, truths, labels), config)
+    return [value.asnumpy() for value in targets]
 
 
 def test_rpn_labels_follow_the_thresholds():
@@ -91,6 +92,35 @@ def test_roi_targets_follow_the_threshold():
                 np.testing.assert_allclose(deltas[b, row], wanted, rtol=1e-3, atol=1e-3)
         assert 3 <= positive[b].sum() <= 8 and weight[b].sum() == 16
         assert (np.diff(positive[b]) <= 0).all()  # positives first
+
+
+def test_each_positive_roi_knows_its_truth():
+    truths = [[[0, 0, 20, 20], [40, 40, 70, 60], [80, 0, 99, 30]], [[10, 10, 50, 50], PADDING, PADDING]]
+    rois = [[[41, 41, 70, 60], [1, 0, 20, 20], [79, 0, 99, 30], [0, 0, 5, 5]],
+            [[9, 9, 50, 50]] + [[60, 60, 70, 70]] * 3]
+    labels = [[3, 1, 2], [0, -1, -1]]
+    config = CONFIG.override(pos_ratio=0.5)
+    targets, truth = roi_targets(mx.nd, *arrays(rois, np.full((2, 4), 0.5), truths, labels), config)
+    assert truth.shape == (2, 16)
+    for b, count in ((0, 6), (1, 2)):  # the truths themselves among them
+        assert targets.positive.asnumpy()[b].sum() == count
+        for row in range(count):
+            index = int(truth.asnumpy()[b, row])
+            box, wanted = targets.rois.asnumpy()[b, row], truths[b][index]
+            assert np.abs(box - wanted).max() <= 1 and targets.labels.asnumpy()[b, row] == labels[b][index] + 1
+
+
+def test_deltas_of_boxes_with_inclusive_corners():
+    config = CONFIG.override(convention="detectron")
+    truths, roi_, anchor = [[[10, 10, 49, 29]]], [[[12, 12, 45, 30]]], [[8, 8, 47, 31]]
+    _, _, deltas, positive, _ = roi(roi_, [[0.5]], truths, [[0]], config)
+    row = 0 if deltas[0, 0].any() else 1  # the other is the truth itself
+    assert positive[0].sum() == 2
+    np.testing.assert_allclose(deltas[0, row], slow.encode(truths[0][0], roi_[0][0], config.box_stds, 1.0), rtol=1e-4,
+                               atol=1e-5)
+    np.testing.assert_allclose(deltas[0, 1 - row], 0, atol=1e-6)
+    *_, deltas = rpn(anchor, truths, config)
+    np.testing.assert_allclose(deltas[0, 0], slow.encode(truths[0][0], anchor[0], UNIT, 1.0), rtol=1e-4, atol=1e-5)
 
 
 def test_truths_are_candidates():

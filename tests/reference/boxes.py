@@ -6,37 +6,38 @@ import numpy as np
 LARGEST_GROWTH = math.log(1000 / 16)
 
 
-def iou(box, other):
-    """Intersection over union of two boxes; 0 where nothing is covered."""
-    width = max(min(box[2], other[2]) - max(box[0], other[0]), 0)
-    height = max(min(box[3], other[3]) - max(box[1], other[1]), 0)
-    union = area(box) + area(other) - width * height
+def iou(box, other, offset=0.0):
+    """Intersection over union of two boxes; 0 where nothing is covered. ``offset``: 1 where the corners are pixels."""
+    width = max(min(box[2], other[2]) - max(box[0], other[0]) + offset, 0)
+    height = max(min(box[3], other[3]) - max(box[1], other[1]) + offset, 0)
+    union = area(box, offset) + area(other, offset) - width * height
     return width * height / union if union > 0 else 0.0
 
 
-def area(box):
-    return max(box[2] - box[0], 0) * max(box[3] - box[1], 0)
+def area(box, offset=0.0):
+    return max(box[2] - box[0] + offset, 0) * max(box[3] - box[1] + offset, 0)
 
 
-def clip(box, height, width):
+def clip(box, height, width, offset=0.0):
+    right, bottom = width - offset, height - offset
     x1, y1, x2, y2 = box
-    return [min(max(x1, 0), width), min(max(y1, 0), height), min(max(x2, 0), width), min(max(y2, 0), height)]
+    return [min(max(x1, 0), right), min(max(y1, 0), bottom), min(max(x2, 0), right), min(max(y2, 0), bottom)]
 
 
-def encode(box, anchor, stds):
+def encode(box, anchor, stds, offset=0.0):
     """R-CNN's appendix C, with the standard deviations of Fast R-CNN."""
-    w, h, aw, ah = box[2] - box[0], box[3] - box[1], anchor[2] - anchor[0], anchor[3] - anchor[1]
-    dx = ((box[0] + box[2]) - (anchor[0] + anchor[2])) / 2 / aw
-    dy = ((box[1] + box[3]) - (anchor[1] + anchor[3])) / 2 / ah
+    w, h, aw, ah = (b[i + 2] - b[i] + offset for b in (box, anchor) for i in (0, 1))
+    dx = (box[0] + w / 2 - (anchor[0] + aw / 2)) / aw
+    dy = (box[1] + h / 2 - (anchor[1] + ah / 2)) / ah
     return [dx / stds[0], dy / stds[1], math.log(w / aw) / stds[2], math.log(h / ah) / stds[3]]
 
 
-def decode(delta, anchor, stds, most=LARGEST_GROWTH):
-    aw, ah = anchor[2] - anchor[0], anchor[3] - anchor[1]
-    x = (anchor[0] + anchor[2]) / 2 + delta[0] * stds[0] * aw
-    y = (anchor[1] + anchor[3]) / 2 + delta[1] * stds[1] * ah
+def decode(delta, anchor, stds, most=LARGEST_GROWTH, offset=0.0):
+    aw, ah = anchor[2] - anchor[0] + offset, anchor[3] - anchor[1] + offset
+    x = anchor[0] + aw / 2 + delta[0] * stds[0] * aw
+    y = anchor[1] + ah / 2 + delta[1] * stds[1] * ah
     w, h = aw * math.exp(min(delta[2] * stds[2], most)), ah * math.exp(min(delta[3] * stds[3], most))
-    return [x - w / 2, y - h / 2, x + w / 2, y + h / 2]
+    return [x - w / 2, y - h / 2, x + w / 2 - offset, y + h / 2 - offset]
 
 
 def random_boxes(rng, count, extent=100.0, shortest=1.0):

@@ -17,21 +17,29 @@ def bilinear(image, y, x):
             + y * (1 - x) * image[:, bottom, left] + y * x * image[:, bottom, right])
 
 
-def roi_align(image, box, stride, size, samples):
-    """(C, h, w) and one box in pixels: (C, size, size). The first cell's centre is at half a stride."""
-    x1, y1, x2, y2 = (coordinate / stride - 0.5 for coordinate in box)
-    bin_w, bin_h = max(x2 - x1, 1) / size, max(y2 - y1, 1) / size
+def roi_align(image, box, stride, size, samples, aligned=True):
+    """(C, h, w) and one box in pixels: (C, size, size).
+
+    ``aligned``: the first cell's centre is at half a stride, and a box may be as small as a hundredth of a pixel; else
+    that centre counts as the origin, and a box is at least a cell wide. ``samples`` 0: one for each cell of a bin.
+    """
+    x1, y1, x2, y2 = box
+    x2, y2 = max(x2, x1 + 0.01), max(y2, y1 + 0.01)
+    shift, least = (0.5, 0) if aligned else (0, 1)
+    x1, y1, x2, y2 = (coordinate / stride - shift for coordinate in (x1, y1, x2, y2))
+    bin_w, bin_h = max(x2 - x1, least) / size, max(y2 - y1, least) / size
+    down, across = (samples, samples) if samples else (math.ceil(bin_h), math.ceil(bin_w))
     result = np.zeros((len(image), size, size))
     for row in range(size):
         for column in range(size):
-            for i in range(samples):
-                for j in range(samples):
-                    y, x = y1 + (row + (i + 0.5) / samples) * bin_h, x1 + (column + (j + 0.5) / samples) * bin_w
-                    result[:, row, column] += bilinear(image, y, x) / samples ** 2
+            for i in range(down):
+                for j in range(across):
+                    y, x = y1 + (row + (i + 0.5) / down) * bin_h, x1 + (column + (j + 0.5) / across) * bin_w
+                    result[:, row, column] += bilinear(image, y, x) / (down * across)
     return result
 
 
-def pyramid_level(box, lowest, highest):
-    """Equation 1 of the FPN paper."""
-    size = math.sqrt(max(box[2] - box[0], 0) * max(box[3] - box[1], 0))
-    return lowest if size == 0 else min(max(math.floor(4 + math.log2(size / 224)), lowest), highest)
+def pyramid_level(box, lowest, highest, offset=0.0, inside=1e-8, eps=0.0):
+    """Equation 1 of the FPN paper, with what codebases add to the sides, within the logarithm and to it."""
+    size = math.sqrt(max(box[2] - box[0] + offset, 0) * max(box[3] - box[1] + offset, 0))
+    return lowest if size == 0 else min(max(math.floor(4 + math.log2(size / 224 + inside) + eps), lowest), highest)

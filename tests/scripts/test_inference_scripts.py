@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import model_zoo
-from gluonnorm import training
+from gluonnorm import deploy, training
 from gluonnorm.data import draw_shapes
 from gluonnorm.evaluation import evaluate_coco, evaluate_voc
 
@@ -103,6 +103,42 @@ def test_a_checkpoint_and_its_export_get_the_scores_of_their_detections(folder, 
             metrics = evaluate_voc(truth, results, metric="voc12")
             assert ["mAP", f"{metrics['mAP']:.4f}"] in rows and ["square", f"{metrics['AP/square']:.4f}"] in rows
     assert found[0] == found[1]
+
+
+@pytest.fixture(scope="module")
+def masked(folder):
+    """A checkpoint of a network with masks, and its export: the flags that name them."""
+    mx.random.seed(0)
+    net = model_zoo.get_model(
+        "mask_rcnn_fpn_resnet18_v1b_custom", classes=("circle", "square", "triangle"), short=96, max_size=128,
+        score_thresh=0.0, fpn_channels=32, rpn_channels=32, rpn_test_pre_nms=50, rpn_test_post_nms=20,
+        mask_channels=32, mask_roi_size=4, max_detections=5)
+    net(mx.nd.zeros((1, 3, 96, 128)))
+    training.save(str(folder / "masks"), net, mx.gluon.Trainer(training.trainable_parameters(net), "sgd"),
+                  {"step": 3, "epoch": 0, "seed": 0}, dataclasses.asdict(net.spec))
+    deploy.export(net, str(folder / "out" / "masks"))
+    return ("--params", folder / "masks-0000003.json"), ("--exported", folder / "out" / "masks")
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_masks_are_scored_too(folder, masked, which):
+    saved = folder / f"masks-{which}.json"
+    done = run("eval_faster_rcnn.py", *masked[which], *data_flags(folder), "--save-json", saved)
+    assert done.returncode == 0, done.stderr
+    results = json.loads(saved.read_text())
+    assert results and all("counts" in row["segmentation"] for row in results)
+    metrics = evaluate_coco(json.loads((folder / "shapes" / "annotations" / "instances_val.json").read_text()), results,
+                            "segm")
+    rows = [line.split() for line in done.stdout.splitlines() if line]
+    assert ["segm/AP50", f"{metrics['AP50']:.4f}"] in rows
+    assert ["class", "AP", "AP50", "segm/AP", "segm/AP50"] in rows
+    assert [row[-2:] for row in rows if row[0] == "circle"] == [
+        [f"{metrics[name]:.4f}" for name in ("AP/circle", "AP50/circle")]]
+
+
+def test_masks_need_no_truth_where_boxes_alone_are_scored(folder, masked):
+    done = run("eval_faster_rcnn.py", *masked[0], *data_flags(folder), "--metric", "voc07")
+    assert done.returncode == 0 and "mAP" in done.stdout and "segm" not in done.stdout
 
 
 def test_a_script_starts_in_a_process_of_its_own(folder, exported):

@@ -346,3 +346,48 @@ def test_lst_and_record_files(packed, tmp_path, kind):
     (packed / ("train.idx" if kind == "record" else "train.lst")).unlink()
     done = train(*flags[:-1], tmp_path / "other", "--classes", "red", "white")
     assert_one_line(done, "no such file")
+
+
+MASKS = ["--network", "mask_rcnn_fpn_resnet18_v1b_custom", "--head-norm", "gn", *SETTINGS, "mask_roi_size=4",
+         "mask_channels=32"]
+
+
+@pytest.fixture(scope="module")
+def masked(shapes, tmp_path_factory):
+    """A run of an epoch with masks: its prefix and how it ended."""
+    prefix = tmp_path_factory.mktemp("masked") / "run"
+    done = train(*coco_flags(shapes), *MASKS, "--epochs", 1, "--save-prefix", prefix)
+    assert done.returncode == 0, done.stderr
+    return prefix, done
+
+
+def test_a_network_with_masks(masked):
+    prefix, done = masked
+    rows = training.read_metrics(f"{prefix}-metrics.jsonl")
+    assert rows[0]["losses"]["mask"] > 0
+    scores = rows[-1]["eval"]
+    assert {"AP", "AP50", "mAP07", "segm/AP", "segm/AP50", "segm/AP50/circle"} <= set(scores)
+    text = Path(f"{prefix}.log").read_text()
+    assert f"segm/AP {scores['segm/AP']:.3f}" in text and "(segm/AP50: circle" in text
+    assert "segm/AP" in done.stdout and Image.open(f"{prefix}-curve.png").width > 100
+
+
+def test_the_best_weights_of_a_network_with_masks_are_those_of_the_best_masks(shapes, masked, tmp_path):
+    shutil.copytree(masked[0].parent, tmp_path / "copy")
+    prefix = tmp_path / "copy" / "run"
+    metrics = Path(f"{prefix}-metrics.jsonl")
+    rows = training.read_metrics(str(metrics))
+    rows[-1]["eval"].update({"AP50": -1.0, "AP": -1.0, "segm/AP": 1.0})
+    metrics.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    best = Path(f"{prefix}-best.params").read_bytes()
+    assert train(*coco_flags(shapes), *MASKS, "--epochs", 2, "--resume", "--save-prefix", prefix).returncode == 0
+    assert Path(f"{prefix}-0000006.json").exists() and Path(f"{prefix}-best.params").read_bytes() == best
+
+
+def test_a_network_with_masks_wants_masks(shapes, voc, tmp_path):
+    root = shutil.copytree(shapes, tmp_path / "data")
+    edit_json(root, lambda all: all["annotations"][0].pop("segmentation"))
+    for flags, message in ((coco_flags(root), "annotation 1 has no segmentation; correct or remove it, or open"),
+                           (voc_flags(voc), "hold no masks; use a network of boxes alone, or give a COCO file")):
+        assert_one_line(train(*flags, *MASKS, "--save-prefix", tmp_path / "run"), message)
+    assert not list(tmp_path.glob("run-0*"))

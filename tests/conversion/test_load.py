@@ -1,0 +1,245 @@
+"""Loading and saving on real networks of small size: all or nothing, and the same values back."""
+import model_zoo
+from gluonnorm import conversion
+from gluonnorm.conversion import ConversionError, load, load_backbone, save
+
+import mxnet as mx
+import numpy as np
+import pytest
+from tiny_detector import tiny_detector
+
+
+def values(net):
+    """All parameters by name."""
+    return {name: parameter.data().asnumpy() for name, parameter in net._collect_params_with_prefix().items()}
+
+
+def shuffle(net):
+    """Other values everywhere, with positive variances."""
+    rng = np.random.default_rng(7)
+    for name, parameter in net._collect_params_with_prefix().items():
+        draw = rng.uniform(0.5, 1.5, 997) if name.endswith("var") else rng.normal(0, 1, 997)
+        parameter.set_data(mx.nd.array(np.resize(draw, parameter.shape)))
+    return net
+
+
+@pytest.fixture(scope="module")
+def saved():
+    """A detector's weights under torchvision's names."""
+    return save(shuffle(tiny_detector("fpn")), None, "torchvision")
+
+
+@pytest.fixture()
+def net():
+    """A fresh detector of the same architecture."""
+    return tiny_detector("fpn")
+
+
+def assert_untouched(net, before):
+    after = values(net)
+    assert all(np.array_equal(after[name], before[name]) for name in before)
+
+
+def test_round_trip_through_a_file(tmp_path, net):
+    original = shuffle(tiny_detector("fpn"))
+    written = save(original, str(tmp_path / "net.pth"), "torchvision")
+    report = load(net, str(tmp_path / "net.pth"), "torchvision")
+    assert_untouched(net, values(original))
+    assert report.loaded == len(written) == len(values(net)) and not report.left_out
+    assert report.weights.endswith("net.pth")
+
+
+@pytest.mark.parametrize("kind, settings", [
+    ("mask_rcnn_fpn_resnet18_v1b_custom", {}), ("mask_rcnn_fpn_resnet18_v1b_custom", {"head_norm": "bn"})])
+def test_round_trip_with_masks_and_norms_in_the_heads(kind, settings):
+    small = {"fpn_channels": 8, "rpn_channels": 8, "roi_size": 2, "classes": ("a", "b")}
+    first, second = (shuffle(model_zoo.get_model(kind, **small, **settings)) for _ in range(2))
+    for parameter in second.collect_params().values():
+        parameter.set_data(parameter.data() * 0 + 5)
+    arrays = save(first, None, "torchvision")
+    assert arrays["roi_heads.mask_predictor.mask_fcn_logits.bias"].shape == (3,)
+    assert not arrays["roi_heads.mask_predictor.mask_fcn_logits.bias"][0]
+    load(second, arrays, "torchvision")
+    assert_untouched(second, values(first))
+
+
+def test_live_norms_are_saved_with_counters_and_frozen_ones_without(saved):
+    live = save(model_zoo.get_model("resnet18_v1b", norm="bn"), None, "torchvision")
+    counters = [array for name, array in live.items() if name.endswith("num_batches_tracked")]
+    assert len(counters) == 20 and len(live) == 120
+    assert all(array.dtype == np.int64 and array.shape == () for array in counters)
+    assert "layer2.0.downsample.1.num_batches_tracked" in live
+    assert not any("num_batches" in name for name in saved)
+
+
+def test_a_file_is_checked_whole_before_anything_is_written(net, saved):
+    before = values(net)
+    broken = dict(saved)
+    broken["roi_heads.box_head.fc8.weight"] = np.zeros((2, 2), "f4")
+    broken["backbone.body.conv1.weight"] = np.zeros((64, 3, 3, 3), "f4")
+    del broken["rpn.head.cls_logits.bias"], broken["backbone.body.bn1.weight"]
+    broken["rpn.head.bbox_pred.bias"] = np.full_like(saved["rpn.head.bbox_pred.bias"], np.nan)
+    with pytest.raises(ConversionError) as error:
+        load(net, broken, "torchvision")
+    message = str(error.value)
+    assert "2 missing: backbone.backbone.bn1.gamma (backbone.body.bn1.weight there), rpn.score.bias" in message
+    assert "1 unexpected: roi_heads.box_head.fc8.weight" in message
+    assert "1 misshapen: backbone.body.conv1.weight is (64, 3, 3, 3), backbone.backbone.conv1.weight is (64, 3, 7, 7)" \
+        in message
+    assert "1 unusable: rpn.head.bbox_pred.bias has 3 values" in message or "has 12 values" in message
+    assert_untouched(net, before)
+
+
+def test_integers_are_no_weights(net, saved):
+    with pytest.raises(ConversionError, match="backbone.body.bn1.bias holds int64, not floats"):
+        load(net, {**saved, "backbone.body.bn1.bias": np.zeros(64, np.int64)}, "torchvision")
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float64"])
+def test_other_floats_are_cast_and_that_is_said(net, saved, dtype):
+    report = load(net, {name: array.astype(dtype) for name, array in saved.items()}, "torchvision")
+    assert f"{len(saved)} arrays were {dtype} and are float32 now" in report.notes
+    found = net.rpn.conv.weight.data().asnumpy()
+    np.testing.assert_array_equal(found, saved["rpn.head.conv.0.0.weight"].astype(dtype).astype("f4"))
+
+
+def test_too_large_for_float32_is_not_finite(net, saved):
+    with pytest.raises(ConversionError, match="1 unusable"):
+        load(net, {**saved, "rpn.head.cls_logits.bias": np.full(3, 1e300)}, "torchvision")
+
+
+def test_another_number_of_classes():
+    theirs = save(tiny_detector("fpn", classes=("a", "b")), None, "torchvision")
+    net = tiny_detector("fpn")
+    before = values(net)
+    with pytest.raises(ConversionError, match="The file has 2 classes, the network 3; num_classes_differ='reset'"):
+        load(net, theirs, "torchvision")
+    assert_untouched(net, before)
+    report = load(net, theirs, "torchvision", num_classes_differ="reset")
+    after = values(net)
+    fresh = [name for name in after if name.startswith("predictor.")]
+    assert len(fresh) == 4 and report.loaded == len(after) - 4
+    assert all(np.array_equal(after[name], before[name]) for name in fresh)
+    np.testing.assert_array_equal(after["rpn.score.weight"], theirs["rpn.head.cls_logits.weight"])
+    # Only the number of rows may differ.
+    theirs["roi_heads.box_predictor.cls_score.weight"] = np.zeros((3, 7), "f4")
+    with pytest.raises(ConversionError, match="1 misshapen"):
+        load(net, theirs, "torchvision", num_classes_differ="reset")
+
+
+def test_reset_keeps_predictors_that_fit(net, saved):
+    load(net, saved, "torchvision", num_classes_differ="reset")
+    np.testing.assert_array_equal(net.predictor.score.weight.data().asnumpy(),
+                                  saved["roi_heads.box_predictor.cls_score.weight"])
+
+
+@pytest.mark.parametrize("eps", [0.0, 1e-3])
+def test_another_eps_is_the_same_function(eps):
+    theirs = {name: array for name, array in save(shuffle(model_zoo.get_model("resnet18_v1b")), None,
+                                                  "torchvision").items()}
+    theirs["bn1.running_var"] = np.geomspace(1e-6, 10, 64).astype("f4")
+    net = model_zoo.get_model("resnet18_v1b")
+    report = load(net, theirs, "torchvision", eps=eps)
+    x = np.random.default_rng(0).normal(size=(2, 64, 3, 3)).astype("f4")
+    scale, shift, mean, var = (theirs[f"bn1.{leaf}"].astype("f8").reshape(1, 64, 1, 1)
+                               for leaf in ("weight", "bias", "running_mean", "running_var"))
+    expected = scale * (x - mean) / np.sqrt(var + eps) + shift
+    np.testing.assert_allclose(net.bn1(mx.nd.array(x)).asnumpy(), expected, rtol=1e-5, atol=1e-4)
+    assert f"eps {eps:g} in 20 BatchNorm layers (as given); gamma is rescaled to the 1e-05 used here" in report.notes
+
+
+def test_a_variance_without_eps_must_be_positive():
+    theirs = save(model_zoo.get_model("resnet18_v1b"), None, "torchvision")
+    net = model_zoo.get_model("resnet18_v1b")
+    before = values(net)
+    theirs["bn1.running_var"][5] = 0
+    with pytest.raises(ConversionError, match=r"bn1: the least variance .* is 0, .* give eps=1e-05"):
+        load(net, theirs, "torchvision", eps=0)
+    theirs["bn1.running_var"][5] = -0.5
+    with pytest.raises(ConversionError, match="least variance .* is -0.5"):
+        load(net, theirs, "torchvision")
+    assert_untouched(net, before)
+
+
+def test_a_detector_fills_a_backbone_and_a_backbone_a_detector(net, saved):
+    bare = model_zoo.get_model("resnet18_v1b")
+    report = load(bare, saved, "torchvision")
+    assert report.loaded == 100 and any(reason == "no part of a backbone" for _, reason in report.left_out)
+    before = values(net)
+    classifier = {**save(bare, None, "torchvision"), "fc.weight": np.zeros((1000, 512)), "fc.bias": np.zeros(1000)}
+    with pytest.raises(ConversionError, match="load_backbone"):
+        load(net, classifier, "torchvision")
+    load_backbone(net, classifier, "torchvision")
+    after, trunk = values(net), values(bare)
+    for name in after:
+        if name.startswith("backbone.backbone."):
+            np.testing.assert_array_equal(after[name], trunk[name[len("backbone.backbone."):]])
+        else:
+            np.testing.assert_array_equal(after[name], before[name])
+
+
+def test_stage_4_of_a_classifier_is_the_head_of_a_c4_detector():
+    bare = shuffle(model_zoo.get_model("resnet18_v1b"))
+    net = tiny_detector("c4")
+    rpn = net.rpn.conv.weight.data().asnumpy()
+    assert load_backbone(net, save(bare, None, "torchvision"), "torchvision").loaded == 100
+    np.testing.assert_array_equal(values(net)["box_head.stage.layer4.1.conv2.weight"],
+                                  values(bare)["layer4.1.conv2.weight"])
+    np.testing.assert_array_equal(values(net)["backbone.layer3.0.bn1.gamma"], values(bare)["layer3.0.bn1.gamma"])
+    np.testing.assert_array_equal(net.rpn.conv.weight.data().asnumpy(), rpn)
+
+
+def test_the_stride_must_be_in_the_right_convolution():
+    zeros = {name: np.broadcast_to(np.float32(1), parameter.shape) for name, parameter in
+             model_zoo.get_model("resnet50_v1a")._collect_params_with_prefix().items()}
+    theirs = {name.replace("gamma", "weight").replace("beta", "bias"): array for name, array in zeros.items()}
+    net = model_zoo.get_model("resnet50_v1a")
+    with pytest.raises(ConversionError, match="stride in the first 1x1 convolution, those of torchvision .* 3x3"):
+        load(net, theirs, "torchvision")
+    with pytest.raises(ConversionError, match="detect something else"):
+        save(net, None, "torchvision")
+
+
+@pytest.mark.parametrize("source", ["detectron", "detectron2", "switchnorm", "gluoncv"])
+def test_the_right_source_is_named(net, saved, source):
+    with pytest.raises(ConversionError, match="look like those of torchvision; give source='torchvision'"):
+        load(net, saved, source)
+
+
+def test_arguments_are_checked(net, saved):
+    with pytest.raises(ConversionError, match="no source 'caffe'; there are: gluoncv, torchvision"):
+        load(net, saved, "caffe")
+    with pytest.raises(ConversionError, match="num_classes_differ is 'drop'"):
+        load(net, saved, "torchvision", num_classes_differ="drop")
+    with pytest.raises(ConversionError, match="eps is -1"):
+        load(net, saved, "torchvision", eps=-1)
+    with pytest.raises(ConversionError, match="model is a dict, not an array"):
+        load(net, {"model": saved}, "torchvision")
+    with pytest.raises(ConversionError, match="net.initialize"):
+        load(mx.gluon.nn.Dense(2, in_units=2), saved, "torchvision")
+
+
+def test_prefixes_and_arrays_of_mxnet(net, saved):
+    report = load(net, {f"module.{name}": mx.nd.array(array) for name, array in saved.items()}, "torchvision")
+    assert report.loaded == len(saved) and "prefix 'module.' taken off" in report.notes
+
+
+def test_what_cannot_be_saved():
+    with pytest.raises(ConversionError, match="cannot save for 'detectron'; there are: gluoncv, torchvision"):
+        save(tiny_detector("fpn"), None, "detectron")
+    with pytest.raises(ConversionError, match="no name for 25 of .*box_head.stage"):
+        save(tiny_detector("c4"), None, "torchvision")
+    with pytest.raises(ConversionError, match="no name for"):
+        save(model_zoo.get_model("resnet18_v1d"), None, "torchvision")
+
+
+def test_the_report_reads_well(net, saved):
+    arrays = {**saved, "backbone.body.bn1.num_batches_tracked": np.zeros((), np.int64)}
+    report = load(net, arrays, "torchvision")
+    assert str(report).startswith(f"torchvision weights: {len(saved)} of {len(saved)} arrays loaded, 1 left out\n")
+    assert "left out (a counter of training steps): backbone.body.bn1.num_batches_tracked" in str(report)
+    lines = report.table().splitlines()
+    assert len(lines) == len(saved) + 1
+    assert lines[0].split() == ["backbone.backbone.conv1.weight", "backbone.body.conv1.weight", "64x3x7x7"]
+    assert any(line.endswith("4 background rows dropped") for line in lines)
+    assert conversion.Report is type(report)

@@ -1,0 +1,166 @@
+"""From a photo to detections, in process and from exported files: the same as the evaluation's own way."""
+import json
+from types import SimpleNamespace
+
+from gluonnorm.data import EvalTransform, Record, batchify
+from gluonnorm.deploy import DeployError, Predictor, export
+from gluonnorm.evaluation import predict
+from gluonnorm.ops.images import ImageError
+from gluonnorm.types import Preprocess
+
+import mxnet as mx
+import numpy as np
+import pytest
+from PIL import Image
+from tiny_detector import CLASSES, tiny_detector
+
+SETTINGS = {"short": 64, "max_size": 96, "score_thresh": 0.0, "order": "BGR", "resize": "float", "rounding": "floor"}
+
+
+def photo_of(height, width):
+    """Blocks of colour, so that detections differ from place to place."""
+    blocks = np.random.default_rng(height).integers(0, 256, (-(-height // 6), -(-width // 6), 3), dtype=np.uint8)
+    return blocks.repeat(6, axis=0).repeat(6, axis=1)[:height, :width]
+
+
+@pytest.fixture(scope="module")
+def net():
+    net = tiny_detector("fpn", **SETTINGS)
+    net.hybridize()
+    return net
+
+
+@pytest.fixture(scope="module")
+def exported(net, tmp_path_factory):
+    prefix = str(tmp_path_factory.mktemp("exported") / "tiny")
+    export(net, prefix)
+    return prefix
+
+
+def assert_same(found, wanted):
+    assert len(wanted.ids) > 3
+    for one, other in zip(found, wanted):
+        np.testing.assert_array_equal(one, other)
+
+
+def evaluated(net, photo):
+    """The detections of the evaluation's transform, batch and loop."""
+    none = np.zeros(0)
+    record = Record(photo, none.reshape(0, 4).astype(np.float32), none.astype(np.int32), none.astype(bool), 7, "")
+    batch = batchify([EvalTransform(net.preprocess)(record)], net.preprocess.padding)
+    (_, found), = predict(net, [batch])
+    return found
+
+
+@pytest.mark.parametrize("size", [(50, 77), (90, 41)])
+def test_the_predictor_equals_the_evaluation(net, size):
+    photo = photo_of(*size)
+    found = Predictor.from_network(net)(photo)
+    assert_same(found, evaluated(net, photo))
+    assert found.masks is None and (found.boxes[:, 2:] <= [size[1], size[0]]).all()
+
+
+def test_the_exported_files_equal_the_network(net, exported):
+    predictor, photo = Predictor(exported), photo_of(50, 77)
+    assert_same(predictor(photo), Predictor.from_network(net)(photo))
+    assert (predictor.classes, predictor.preprocess, predictor.mask_paste) == (CLASSES, net.preprocess, "sample")
+    assert_same(Predictor(exported, mx.cpu(1))(photo), Predictor(exported, [mx.cpu(2), mx.cpu(3)])(photo))
+
+
+def test_path_array_and_list(net, tmp_path):
+    predictor, photo, other = Predictor.from_network(net), photo_of(50, 77), photo_of(40, 60)
+    path = tmp_path / "photo.png"
+    Image.fromarray(photo).save(path)
+    wanted, wanted_other = predictor(photo), predictor(other)
+    assert_same(predictor(str(path)), wanted)
+    assert_same(predictor(photo.astype(np.float32)), wanted)
+    for many in ([path, other], (photo, other)):
+        found = predictor(many)
+        assert isinstance(found, list) and len(found) == 2
+        assert_same(found[0], wanted)
+        assert_same(found[1], wanted_other)
+    assert predictor([]) == [] and len(predictor([photo])) == 1
+
+
+def test_without_resizing_the_rest_of_the_preprocessing_stays(net):
+    photo, size = photo_of(70, 50), (70, 50)
+    plain = Predictor.from_network(net, resize=False)
+    wanted = ((photo[:, :, ::-1] - np.float32(net.preprocess.mean[::-1])) / np.float32(net.preprocess.std[::-1]))
+    np.testing.assert_allclose(plain.prepare(photo), wanted.transpose(2, 0, 1), rtol=1e-5, atol=1e-6)
+    ids, scores, boxes = (array[0].asnumpy() for array in net(mx.nd.array(plain.prepare(photo)[None])))
+    found, kept = plain(photo), ids[:, 0] >= 0
+    np.testing.assert_allclose(found.boxes, boxes[kept])  # the network's own pixels are the photo's
+    np.testing.assert_array_equal(found.scores, scores[kept, 0])
+    resizing = Predictor.from_network(net)
+    assert_same(resizing(photo, resize=False), found)
+    assert_same(plain(photo, resize=True), resizing(photo))
+    assert plain.prepare(photo).shape[1:] == size and resizing.prepare(photo).shape[1:] == (89, 64)
+
+
+def fake(mask_paste, masks):
+    """A network that finds two boxes, one of them in the padding, on any image."""
+    rows = mx.nd.array([[[2, 0.9, 4, 8, 12, 24], [1, 0.8, 64, 8, 70, 9], [-1] * 6]])
+    outputs = [rows[:, :, :1], rows[:, :, 1:2], rows[:, :, 2:], mx.nd.array(masks)]
+    parameter = SimpleNamespace(list_ctx=lambda: [mx.cpu()])
+    net = SimpleNamespace(classes=CLASSES, preprocess=Preprocess(short=(64,)), collect_params=lambda: {"": parameter},
+                          config=SimpleNamespace(convention=SimpleNamespace(mask_paste=mask_paste)))
+    return type("Net", (SimpleNamespace,), {"__call__": lambda self, x: outputs})(**vars(net))
+
+
+def test_masks_lie_on_the_photo_the_way_of_the_convention():
+    masks = np.zeros((1, 3, 4, 4), np.float32)
+    masks[0, 0, :, :2] = 1  # the left half
+    photo = np.zeros((32, 32, 3), np.uint8)  # enlarged twice
+    found = Predictor.from_network(fake("sample", masks))(photo)
+    assert found.boxes.tolist() == [[2, 4, 6, 12]] and found.ids.tolist() == [2]
+    assert found.masks.shape == (1, 32, 32) and found.masks.dtype == bool
+    rows, columns = np.nonzero(found.masks[0])
+    assert set(columns) == {2, 3} and set(rows) == set(range(4, 12))
+    expanded = Predictor.from_network(fake("expand", masks))(photo)
+    assert (expanded.masks != found.masks).any()
+
+
+def test_one_pixel(net):
+    assert Predictor.from_network(net).prepare(np.zeros((1, 1, 3), np.uint8)).shape == (3, 64, 64)
+    found = Predictor.from_network(net)(np.full((1, 1, 3), 255, np.uint8))
+    assert (found.boxes >= 0).all() and (found.boxes <= 1).all()
+
+
+@pytest.mark.parametrize("image, message", [
+    ("absent.jpg", "absent.jpg: no such image file"), (np.zeros((3, 8, 8), np.uint8), r"shape \(3, 8, 8\)"),
+    (np.zeros((8, 8, 3), int), "of int64"), (np.full((8, 8, 3), np.nan, np.float32), "NaN"), (None, "a NoneType"),
+])
+def test_what_is_no_photo_is_refused(net, image, message):
+    predictor = Predictor.from_network(net)
+    for argument in (image, [image]):
+        with pytest.raises(ImageError, match=message):
+            predictor(argument)
+
+
+def rewritten(prefix, folder, change):
+    """A copy of an export with another record."""
+    for suffix in ("-symbol.json", "-0000.params", ".json"):
+        with open(prefix + suffix, "rb") as file:
+            (folder / f"tiny{suffix}").write_bytes(file.read())
+    record = json.loads((folder / "tiny.json").read_text())
+    change(record)
+    (folder / "tiny.json").write_text(json.dumps(record))
+    return str(folder / "tiny")
+
+
+def test_an_older_record_takes_the_defaults(exported, tmp_path):
+    def older(record):
+        for name in ("order", "resize", "rounding"):
+            del record["preprocess"][name]
+        del record["config"]["convention"]
+    predictor = Predictor(rewritten(exported, tmp_path, older))
+    assert predictor.preprocess == Preprocess(short=(64,), max_size=96) and predictor.mask_paste == "sample"
+
+
+@pytest.mark.parametrize("change", [
+    lambda record: record.pop("classes"), lambda record: record.pop("preprocess"),
+    lambda record: record["preprocess"].update(gamma=2), lambda record: record["preprocess"].update(order="GRB"),
+])
+def test_a_record_that_does_not_say_how_is_refused(exported, tmp_path, change):
+    with pytest.raises(DeployError, match="tiny.json does not say how to prepare photos"):
+        Predictor(rewritten(exported, tmp_path, change))
