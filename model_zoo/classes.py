@@ -1,6 +1,8 @@
 """The classes of the public data sets, in the order of their ids."""
 from typing import Tuple
 
+from gluonnorm.conversion.torchvision import UNUSED_IDS
+
 VOC_CLASSES = ("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
                "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor")
 COCO_CLASSES = (
@@ -12,12 +14,11 @@ COCO_CLASSES = (
     "carrot", "hot dog", "pizza", "donut", "cake", "chair", "couch", "potted plant", "bed", "dining table", "toilet",
     "tv", "laptop", "mouse", "remote", "keyboard", "cell phone", "microwave", "oven", "toaster", "sink",
     "refrigerator", "book", "clock", "vase", "scissors", "teddy bear", "hair drier", "toothbrush")
-UNUSED_COCO_IDS = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)  # of 1..90; announced, never annotated
 
 
 def _by_coco_id() -> Tuple[str, ...]:
     names = iter(COCO_CLASSES)
-    return tuple(f"N/A {number}" if number in UNUSED_COCO_IDS else next(names) for number in range(1, 91))
+    return tuple(f"N/A {number}" if number in UNUSED_IDS else next(names) for number in range(1, 91))
 
 
 COCO_IDS = _by_coco_id()  # torchvision's detectors answer with COCO's own ids: class i is id i + 1

@@ -4,11 +4,12 @@ import json
 
 import model_zoo
 from gluonnorm.backbones import Backbone, resnet_v1, resnet_v2
+from gluonnorm.conversion.torchvision import UNUSED_IDS
 from gluonnorm.nn import NORM_NAMES
 from gluonnorm.rcnn import DetectorConfig, ModelSpec
 from gluonnorm.types import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from model_zoo.catalogue import BACKBONES, MODELS
-from model_zoo.classes import COCO_CLASSES, COCO_IDS, UNUSED_COCO_IDS, VOC_CLASSES
+from model_zoo.classes import COCO_CLASSES, COCO_IDS, VOC_CLASSES
 from model_zoo.rows import detectron, detectron2, gluoncv, own, torchvision
 
 import mxnet as mx
@@ -249,6 +250,6 @@ def test_classes_are_those_of_the_data_sets():
     assert len(VOC_CLASSES) == len(set(VOC_CLASSES)) == 20 and len(COCO_CLASSES) == len(set(COCO_CLASSES)) == 80
     assert VOC_CLASSES == tuple(sorted(VOC_CLASSES)) and COCO_CLASSES.index("toothbrush") == 79
     assert len(COCO_IDS) == len(set(COCO_IDS)) == 90
-    assert tuple(name for i, name in enumerate(COCO_IDS, 1) if i not in UNUSED_COCO_IDS) == COCO_CLASSES
+    assert tuple(name for i, name in enumerate(COCO_IDS, 1) if i not in UNUSED_IDS) == COCO_CLASSES
     assert [COCO_IDS[i - 1] for i in (1, 11, 13, 25, 27, 44, 67, 90)] == [
         "person", "fire hydrant", "stop sign", "giraffe", "backpack", "bottle", "dining table", "toothbrush"]
