@@ -27,7 +27,7 @@ lint: $(VENV)/test.stamp  ## check style (ruff) and types (mypy)
 	$(BIN)/mypy
 
 parity: $(VENV)/test.stamp  ## compare with the other codebases' answers, and write the table of docs/weights.md
-	PYTHONPATH=tests $(BIN)/python tests/parity/report.py
+	PYTHONPATH=tests $(BIN)/python -m parity.report
 
 clean:  ## remove .venv, caches and everything the demo wrote
 	rm -rf $(VENV) demo build *.egg-info .pytest_cache .ruff_cache .mypy_cache

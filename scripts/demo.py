@@ -31,6 +31,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--classes", nargs="+", metavar="NAME", help="class names, for weights of a *_custom network")
     parser.add_argument("--score-thresh", type=float, default=0.5, metavar="S",
                         help="draw detections of at least this score (default: 0.5)")
+    parser.add_argument("--colour-by", choices=["class", "instance"], default="class",
+                        help="instance: each object has its own colour (default: class)")
+    parser.add_argument("--no-boxes", action="store_true", help="draw masks alone: for many small objects")
     parser.add_argument("--output", default="detections", metavar="FOLDER", help="default: %(default)s")
     parser.add_argument("--gpus", default="", help="e.g. 0 (default: the CPU)")
     parser.add_argument("--seed", type=int, default=233, help="of every random choice (default: 233)")
@@ -55,7 +58,10 @@ def main(args: argparse.Namespace) -> int:
             failed = 1
             continue
         found = detector(image)
-        drawn = draw(image, found, detector.classes, args.score_thresh)
+        if args.no_boxes and found.masks is None:
+            raise ValueError("--no-boxes leaves nothing to draw: this network has no masks")
+        drawn = draw(image, found, detector.classes, args.score_thresh, colour_by=args.colour_by,
+                     boxes=not args.no_boxes)
         target = output / f"{unused_name(file.stem, used)}-detections.jpg"
         Image.fromarray(drawn).save(target, quality=92)
         print(f"{file}: {summary(found, detector.classes, args.score_thresh)} -> {target}")
