@@ -6,7 +6,7 @@ from typing import Dict, List, Optional, Union
 
 from gluonnorm.backbones import FPN, Backbone, ResNetV2, mxnet_names
 from gluonnorm.conversion.files import read_arrays
-from gluonnorm.conversion.load import Report, load, load_backbone
+from gluonnorm.conversion.load import Report, load, load_backbone, looks_like
 from model_zoo.download import download
 from model_zoo.records import RECORDS, WeightsRecord, resolve_base, resolve_pretrained
 
@@ -154,7 +154,10 @@ def _refuse_mismatch(path: str, parameters: Dict[str, mx.gluon.Parameter], array
     found = [f"{len(names)} {kind} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
              for kind, names in problems if names]
     if found:
-        raise ValueError(f"{path}: weights of another network: {'; '.join(found)}")
+        others = looks_like(arrays)
+        hint = (f". The names are those of {' or '.join(others)}: convert the file with scripts/convert.py or "
+                f"gluonnorm.conversion.load(net, path, {others[0]!r})") if others else ""
+        raise ValueError(f"{path}: weights of another network: {'; '.join(found)}{hint}")
 
 
 def _assign(parameters: Dict[str, mx.gluon.Parameter], arrays: Dict[str, np.ndarray]) -> None:

@@ -1,10 +1,10 @@
-"""Convert weights of GluonCV, torchvision, Detectron, Detectron2 or SwitchNorm into this package's, and back.
+r"""Convert weights of GluonCV, torchvision, Detectron, Detectron2 or SwitchNorm into this package's, and back.
 
 Example: torchvision's published Mask R-CNN, then used by any other script or get_model(..., pretrained=FILE)
 
     python scripts/convert.py --network maskrcnn_resnet50_fpn --source torchvision \
         --weights maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth --output maskrcnn.params
-    python scripts/demo.py --network maskrcnn_resnet50_fpn --params maskrcnn.params --images photo.jpg
+    python scripts/demo.py --network maskrcnn_resnet50_fpn --params maskrcnn.params photo.jpg
 
 and a network trained here for torchvision:
 

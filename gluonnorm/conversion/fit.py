@@ -79,10 +79,11 @@ def fit(source: Source, shapes: Shapes, arrays: Arrays, file_name: str = "",
     for name, array in ours.items():
         if name not in fresh and not _fits(array.shape, shapes[name]):
             found = rows[name].theirs
-            problems.add("misshapen", f"{found} is {arrays[found].shape}, {name} is {shapes[name]}")
+            problems.add("misshapen", f"{found} in the file is {arrays[found].shape}, "
+                                      f"{name} of the network {shapes[name]}")
     left_out = _left_out(source, shapes, arrays, {theirs for theirs, _ in pairs.values()}, problems)
     if problems:
-        raise ConversionError(f"{file_name} do not fit as {source.name}: {problems}"
+        raise ConversionError(f"{file_name} cannot be loaded as {source.name}: {problems}"
                               + _class_hint(classes, num_classes_differ))
     for name in bare:
         ours[name] = np.full(shapes[name], float(name.endswith("var")), np.float32)
@@ -206,8 +207,9 @@ def _left_out(source: Source, shapes: Shapes, arrays: Arrays, used: Set[str],
 def _class_hint(classes: Tuple[Optional[int], Optional[int]], how: Optional[str]) -> str:
     if None in classes or classes[0] == classes[1] or how is not None:
         return ""
+    reduce = ", 'reduce' cuts torchvision's 90 ids to the 80 that are classes" if classes == (90, 80) else ""
     return (f". The file has {classes[0]} classes, the network {classes[1]}; num_classes_differ='reset' gives fresh "
-            "predictors")
+            f"predictors{reduce}")
 
 
 def _match_eps(source: Source, names: List[str], file_name: str, eps: Optional[float], kinds: Mapping[str, str],

@@ -1,8 +1,9 @@
 """Weights of other codebases into a network, and back: all checked first, then written, and a report of it."""
+import logging
 import os
 import re
 from dataclasses import dataclass
-from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple, Union
 
 from gluonnorm.conversion.detectron import DETECTRON
 from gluonnorm.conversion.detectron2 import DETECTRON2
@@ -19,6 +20,7 @@ import mxnet as mx
 import numpy as np
 from mxnet.gluon import Block, Parameter
 
+log = logging.getLogger(__name__)
 SOURCES: Dict[str, Source] = {source.name: source for source in (GLUONCV, TORCHVISION, DETECTRON,
                                                               DETECTRON2, SWITCHNORM)}
 Weights = Union[str, "os.PathLike[str]", Mapping[str, Any]]
@@ -50,6 +52,8 @@ class Report:
     def __str__(self) -> str:
         parts: Dict[str, int] = {}
         for row in self.rows:
+            if row.note == FRESH:
+                continue
             part = row.ours.split(".")[0]
             parts[part] = parts.get(part, 0) + 1
         reasons: Dict[str, List[str]] = {}
@@ -118,9 +122,11 @@ def save(net: Block, path: Optional[str], source: str) -> Arrays:
     if nameless:
         raise ConversionError(f"{source} has no name for {len(nameless)} of the network's arrays: {some(nameless)}; "
                               f"only an architecture that {source} has can be saved for it")
-    wrong = _wrong_stride(net, table, shapes)
+    wrong, other = _wrong_stride(net, table, shapes), _other_geometry(net, table, shapes)
     if wrong:
         raise ConversionError(f"{wrong}; the file would detect something else there")
+    if other:
+        log.warning("beware: %s; from this file %s as it is detects a little differently", other, source)
     arrays = {}
     for name, (candidates, change) in plan.items():
         array = found[name].data(found[name].list_ctx()[0]).asnumpy()
@@ -197,18 +203,24 @@ def _other_geometry(net: Block, source: Source, shapes: Shapes) -> str:
               if getattr(config.convention, name) != value and (several or name != "anchor_order")]
     if not differ:
         return ""
-    return (f"the network has {', '.join(differ)}, which the weights were trained with; build it with "
+    return (f"the network's convention has {', '.join(differ)} of {source.name}; build it with "
             f"convention={source.convention!r} to detect as {source.name} does")
+
+
+def looks_like(names: Iterable[str]) -> Tuple[str, ...]:
+    """The sources whose files have names like these."""
+    names = list(names)
+    return tuple(source.name for source in SOURCES.values()
+                 if any(re.search(source.looks_like, name) for name in names))
 
 
 def _hint(source: Source, arrays: Arrays, shapes: Shapes) -> str:
     """The likely mistake: another source, or a classifier's file for a whole detector."""
-    def smells(of: Source) -> bool:
-        return any(re.search(of.looks_like, name) for name in arrays)
-    others = [name for name, other in SOURCES.items() if other is not source and smells(other)]
-    if others and not smells(source):
+    known = looks_like(arrays)
+    others = [name for name in known if name != source.name]
+    if others and source.name not in known:
         return f". The names look like those of {' or '.join(others)}; give source={others[0]!r}"
     detector = any(name.startswith("rpn.") for name in shapes)
-    if detector and smells(source) and not any(re.fullmatch(source.heads, name) for name in arrays):
+    if detector and source.name in known and not any(re.fullmatch(source.heads, name) for name in arrays):
         return ". The file has a backbone only; load_backbone puts it into a detector"
     return ""

@@ -79,7 +79,7 @@ TORCHVISION = Source(
     harmless=(Harmless(r".*\.num_batches_tracked", "a counter of training steps"),
               Harmless(r"fc\.(weight|bias)", "the classifier of ImageNet")),
     heads=r"backbone\.fpn\..*|rpn\..*|roi_heads\..*",
-    looks_like=r"^(backbone\.body\.|layer1\.0\.bn1\.|roi_heads\.box_head\.fc6)",
+    looks_like=r"^(backbone\.body\.|layer1\.0\.bn1\.weight|roi_heads\.box_head\.fc6)",
     eps=_eps,
     stride={"bn": "conv2", "gn": "conv2"},
     convention="torchvision",

@@ -84,8 +84,8 @@ def test_a_file_is_checked_whole_before_anything_is_written(net, saved):
     message = str(error.value)
     assert "2 missing: backbone.backbone.bn1.gamma (backbone.body.bn1.weight there), rpn.score.bias" in message
     assert "1 unexpected: roi_heads.box_head.fc8.weight" in message
-    assert "1 misshapen: backbone.body.conv1.weight is (64, 3, 3, 3), backbone.backbone.conv1.weight is (64, 3, 7, 7)" \
-        in message
+    assert ("1 misshapen: backbone.body.conv1.weight in the file is (64, 3, 3, 3), "
+            "backbone.backbone.conv1.weight of the network (64, 3, 7, 7)") in message
     assert "1 unusable: rpn.head.bbox_pred.bias has 3 values" in message or "has 12 values" in message
     assert_untouched(net, before)
 
@@ -243,3 +243,11 @@ def test_the_report_reads_well(net, saved):
     assert lines[0].split() == ["backbone.backbone.conv1.weight", "backbone.body.conv1.weight", "64x3x7x7"]
     assert any(line.endswith("4 background rows dropped") for line in lines)
     assert conversion.Report is type(report)
+
+
+def test_saving_another_geometry_for_torchvision_warns(caplog):
+    net = tiny_detector("fpn", convention="torchvision")
+    save(net, None, "torchvision")
+    assert not caplog.records
+    save(tiny_detector("fpn"), None, "torchvision")
+    assert "anchors 'exact' for 'rounded'" in caplog.text and "convention='torchvision'" in caplog.text
