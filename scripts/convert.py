@@ -74,6 +74,8 @@ def main(args: argparse.Namespace) -> None:
 
 def load(args: argparse.Namespace) -> None:
     """Weights of another codebase into a new network, and that into a file."""
+    if not args.output.endswith(".params"):
+        raise ValueError(f"--output {args.output}: here weights are MXNet's; choose a name that ends in .params")
     net = build(args)
     if args.backbone_only:
         report = conversion.load_backbone(net, args.weights, args.source, args.eps)

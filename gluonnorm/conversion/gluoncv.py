@@ -223,5 +223,5 @@ GLUONCV = Source(
     looks_like=r"^(features\.(resnetv1|[014]\.)|top_features\.|rpn\.anchor_generator|class_predictor\.)",
     prepare=_prepare,
     extras=_finish,
-    saves=True,
+    saves=(".params",),
 )

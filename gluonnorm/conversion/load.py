@@ -115,6 +115,8 @@ def save(net: Block, path: Optional[str], source: str) -> Arrays:
     if not table.saves:
         raise ConversionError(f"cannot save for {source!r}; there are: "
                               + ", ".join(name for name, known in SOURCES.items() if known.saves))
+    if path is not None and not str(path).endswith(table.saves):
+        raise ConversionError(f"{path}: {source} reads {' or '.join(table.saves)}; choose such a name")
     found = parameters(net)
     shapes = {name: parameter.shape for name, parameter in found.items()}
     plan = theirs(table, shapes)

@@ -92,7 +92,7 @@ class Source:
     reduced : 0-based foreground classes that ``num_classes_differ="reduce"`` keeps
     prepare : (arrays of a file, our {name: shape}) -> the arrays the table is for; for what is no change of one array
     extras : (network, arrays to be saved) -> further arrays, or others, of a file of this source
-    saves : whether ``save`` is offered
+    saves : endings of the files that ``save`` writes; none: it is not offered
     """
     name: str
     rules: Union[Sequence[Rule], Callable[[Shapes], Sequence[Rule]]]
@@ -110,7 +110,7 @@ class Source:
     reduced: Tuple[int, ...] = ()
     prepare: Callable[[Arrays, Shapes], Arrays] = lambda arrays, shapes: arrays
     extras: Callable[[Any, Arrays], Arrays] = lambda net, arrays: {}
-    saves: bool = False
+    saves: Tuple[str, ...] = ()
 
 
 class Named(NamedTuple):

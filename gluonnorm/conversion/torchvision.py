@@ -86,5 +86,5 @@ TORCHVISION = Source(
     geometry={"anchors": "rounded", "anchor_order": "ratio", "roi_aligned": False},
     reduced=tuple(i - 1 for i in range(1, 91) if i not in UNUSED_IDS),
     extras=_counters,
-    saves=True,
+    saves=(".pth", ".pt", ".safetensors"),
 )

@@ -41,7 +41,7 @@ def golden_row(path: Path) -> str:
 def gluoncv_row(name: str) -> str:
     """The line of one of GluonCV's models, which runs beside ours here; masks by their largest difference in a cell."""
     judge, x = gluoncv_judge.build(name, CLASSES, PROPOSALS), gluoncv_judge.image(*SIZE)
-    # GluonCV returns every box, of Mask R-CNN the best 2 x PROPOSALS; those without an area count, and are not compared.
+    # GluonCV returns every box, of Mask R-CNN the best 2 x PROPOSALS, also those without an area (left out later).
     most = len(CLASSES) * PROPOSALS
     ours = model_zoo.get_model(name, classes=CLASSES, rpn_test_post_nms=PROPOSALS, max_candidates=most,
                                max_detections=2 * PROPOSALS if name.startswith("mask") else most)
