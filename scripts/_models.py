@@ -5,6 +5,8 @@ from typing import Any, Dict, Optional, Sequence
 import model_zoo
 from gluonnorm import training
 from gluonnorm.deploy import Predictor
+from gluonnorm.nn import NORM_NAMES
+from gluonnorm.nn.rescale import DIRECTIONS
 from model_zoo.catalogue import BACKBONES
 
 import mxnet as mx
@@ -22,12 +24,17 @@ def add_model_arguments(parser: argparse.ArgumentParser, exported: bool) -> None
                             help="exported files PREFIX-symbol.json, PREFIX-0000.params and PREFIX.json")
     group.add_argument("--network", metavar="NAME",
                        help="a name of model_zoo.list_models(), e.g. faster_rcnn_fpn_resnet50_v1b_coco")
-    group.add_argument("--norm", help="frozen_bn, global_bn, bn, sync_bn, gn, sn or sn_nobn (default: the model's own)")
-    group.add_argument("--head-norm", metavar="NORM", help="another norm for neck and heads")
-    group.add_argument("--rescale", choices=["normalize", "denormalize"], help="the rescale layer, if it has one")
+    add_norm_arguments(group)
     group.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE",
                        help="settings that hold no weights, e.g. nms_thresh=0.3 rpn_test_post_nms=300; "
                             "see gluonnorm.rcnn.DetectorConfig")
+
+
+def add_norm_arguments(group: Any) -> None:
+    """Add the flags that choose a network's norms, and its rescale layer, to a parser or a group of its flags."""
+    group.add_argument("--norm", help=f"{', '.join(NORM_NAMES)} (default: the model's own)")
+    group.add_argument("--head-norm", metavar="NORM", help="another norm for neck and heads")
+    group.add_argument("--rescale", choices=list(DIRECTIONS), help="a constant rescale layer before the backbone")
 
 
 def open_detector(

@@ -20,7 +20,7 @@ from model_zoo.catalogue import BACKBONES
 
 import mxnet as mx
 from _cli import run
-from _models import open_network
+from _models import add_norm_arguments, open_network
 
 TWO_WAYS = tuple(name for name, source in conversion.SOURCES.items() if source.saves)
 
@@ -33,9 +33,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--report", metavar="FILE", help="write what became of each array")
     model = parser.add_argument_group("network")
     model.add_argument("--network", metavar="NAME", help="a name of --list")
-    model.add_argument("--norm", help="frozen_bn, global_bn, bn, sync_bn, gn, sn or sn_nobn (default: the model's own)")
-    model.add_argument("--head-norm", metavar="NORM", help="another norm for neck and heads")
-    model.add_argument("--rescale", choices=["normalize", "denormalize"], help="the rescale layer, if it has one")
+    add_norm_arguments(model)
     model.add_argument("--classes", nargs="+", metavar="NAME", help="class names, if they are not the network's own")
     there = parser.add_argument_group("into this package")
     there.add_argument("--source", choices=list(conversion.SOURCES), help="where the weights come from")

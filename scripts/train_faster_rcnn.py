@@ -29,6 +29,7 @@ import mxnet as mx
 from _callbacks import Curve, Evaluator
 from _cli import contexts, run, seed_everything, settings
 from _data import add_dataset_arguments, open_dataset
+from _models import add_norm_arguments
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -36,9 +37,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     model = parser.add_argument_group("model")
     model.add_argument("--network", required=True, metavar="NAME", help="one of model_zoo.list_models()")
-    model.add_argument("--norm", help="frozen_bn, global_bn, bn, sync_bn, gn, sn or sn_nobn (default: the model's own)")
-    model.add_argument("--head-norm", metavar="NORM", help="another norm for neck and heads")
-    model.add_argument("--rescale", choices=["normalize", "denormalize"], help="a rescale layer before the backbone")
+    add_norm_arguments(model)
     model.add_argument("--pretrained-base", nargs="?", const=True, default=False, metavar="FILE",
                        help="ImageNet weights of the backbone: a file of this package's or MXNet's, a key of "
                             "model_zoo.records, or nothing for the published ones")

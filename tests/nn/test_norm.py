@@ -3,7 +3,8 @@ from gluonnorm.nn import NORM_NAMES, BatchNorm, FrozenBatchNorm, GroupNorm, Swit
 import mxnet as mx
 import numpy as np
 import pytest
-from mxnet import autograd, nd
+from mxnet import nd
+from reference.step import run_recorded
 
 
 def fill(layer):
@@ -35,15 +36,6 @@ def slow_group_norm(x, groups, gamma, beta, epsilon=1e-5):
             y[n, g * size:(g + 1) * size] = (part - part.mean()) / np.sqrt(part.var() + epsilon)
         y[n] = y[n] * gamma[:, None, None] + beta[:, None, None]
     return y
-
-
-def run_recorded(layer, x, head=None):
-    """One training step's forward and backward; return the output and the gradient of x."""
-    x.attach_grad()
-    with autograd.record():
-        y = layer(x)
-    y.backward(nd.ones_like(y) if head is None else head)
-    return y.asnumpy(), x.grad.asnumpy()
 
 
 # ----------------------------------------------------------------------------------------------------------- batch norm

@@ -7,6 +7,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 from mxnet import autograd, nd
+from reference.step import run_recorded
 
 GOLDEN = Path(__file__).resolve().parent.parent / "golden" / "switch_norm_s0.npz"
 AUTHORS = {"gamma": "weight", "beta": "bias"}  # their names for our parameters, where they differ
@@ -50,15 +51,6 @@ def fill(layer):
         parameter.set_data(nd.random.uniform(low, high, parameter.shape))
         arrays[name] = parameter.data().asnumpy().astype(np.float64)
     return arrays
-
-
-def run_recorded(layer, x, head=None):
-    """One training step's forward and backward; return the output and the gradient of x."""
-    x.attach_grad()
-    with autograd.record():
-        y = layer(x)
-    y.backward(nd.ones_like(y) if head is None else head)
-    return y.asnumpy(), x.grad.asnumpy()
 
 
 def values(layer):
