@@ -5,22 +5,24 @@ Example: an exported network on a folder of photos
     python scripts/demo.py photos --exported out/blood --output drawn
 
 Every image gets a picture <name>-detections.jpg in the output folder and a line that says what was found. An image
-that cannot be read gets an error line; the others are still done, and the status is then 1.
+that cannot be read gets an error line; the others are still done, and the status is then 1. With --json all detections
+go into one file as well.
 """
 import argparse
+import json
+import os
 import sys
 from pathlib import Path
-from typing import List, Sequence
+from typing import Any, Dict, List, Sequence
 
-from gluonnorm.data import DataError, read_image
+from gluonnorm.evaluation import coco_results
+from gluonnorm.ops.images import ImageError, image_files, read_image
 from gluonnorm.types import Detections
 from gluonnorm.visualize import draw
 
 from _cli import contexts, run, seed_everything
 from _models import add_model_arguments, open_detector
 from PIL import Image
-
-SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 
 def parse_args() -> argparse.Namespace:
@@ -35,6 +37,10 @@ def parse_args() -> argparse.Namespace:
                         help="instance: each object has its own colour (default: class)")
     parser.add_argument("--no-boxes", action="store_true", help="draw masks alone: for many small objects")
     parser.add_argument("--output", default="detections", metavar="FOLDER", help="default: %(default)s")
+    parser.add_argument("--json", metavar="FILE",
+                        help="write all that the network returns, whatever --score-thresh: per image file, height, "
+                             "width and detections, or error; per detection class, id, score, box (x1 y1 x2 y2 in "
+                             "pixels) and, of networks with masks, mask (COCO's run lengths)")
     parser.add_argument("--gpus", default="", help="e.g. 0 (default: the CPU)")
     parser.add_argument("--seed", type=int, default=233, help="of every random choice (default: 233)")
     return parser.parse_args()
@@ -44,18 +50,23 @@ def main(args: argparse.Namespace) -> int:
     """Detect and draw, image by image; 1 if any could not be read."""
     seed_everything(args.seed)
     ctx = contexts(args.gpus)[:1]
-    files = image_files(args.images)
+    files = [file for path in args.images for file in (image_files(path) if os.path.isdir(path) else [Path(path)])]
     detector = open_detector(args, ctx, args.classes)
     output = Path(args.output)
+    if args.json:
+        if os.path.isdir(args.json):
+            raise ValueError(f"--json {args.json} is a folder; name a file")
+        Path(args.json).parent.mkdir(parents=True, exist_ok=True)
     output.mkdir(parents=True, exist_ok=True)
-    failed = 0
+    entries: List[Dict[str, Any]] = []
     used: List[str] = []
     for file in files:
+        entries.append({"file": str(file)})
         try:
             image = read_image(file)
-        except DataError as error:
+        except ImageError as error:
             print(f"error: {error}", file=sys.stderr)
-            failed = 1
+            entries[-1]["error"] = str(error)
             continue
         found = detector(image)
         if args.no_boxes and found.masks is None:
@@ -65,21 +76,20 @@ def main(args: argparse.Namespace) -> int:
         target = output / f"{unused_name(file.stem, used)}-detections.jpg"
         Image.fromarray(drawn).save(target, quality=92)
         print(f"{file}: {summary(found, detector.classes, args.score_thresh)} -> {target}")
-    return failed
+        if args.json:
+            entries[-1].update(height=image.shape[0], width=image.shape[1],
+                               detections=described(found, detector.classes))
+    if args.json:
+        Path(args.json).write_text(json.dumps({"classes": detector.classes, "images": entries}), encoding="utf-8")
+    return int(any("error" in entry for entry in entries))
 
 
-def image_files(paths: List[str]) -> List[Path]:
-    """``paths``, each folder replaced by the images in it, sorted. Raises DataError for a folder without any."""
-    files: List[Path] = []
-    for path in map(Path, paths):
-        if path.is_dir():
-            inside = sorted(entry for entry in path.iterdir() if entry.suffix.lower() in SUFFIXES)
-            if not inside:
-                raise DataError(f"{path}: no images in this folder; looked for {', '.join(SUFFIXES)}")
-            files += inside
-        else:
-            files.append(path)
-    return files
+def described(found: Detections, classes: Sequence[str]) -> List[Dict[str, Any]]:
+    """What was found on one image, best first, fit for JSON."""
+    results = coco_results([(0, found)], range(len(classes)))
+    return [{"class": classes[result["category_id"]], "id": result["category_id"], "score": result["score"], "box": box,
+             **({"mask": result["segmentation"]} if "segmentation" in result else {})}
+            for result, box in zip(results, found.boxes.tolist())]
 
 
 def unused_name(stem: str, used: List[str]) -> str:

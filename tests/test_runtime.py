@@ -29,6 +29,69 @@ def test_physical_cores_are_counted_within_what_is_allowed() -> None:
     assert 1 <= _runtime.physical_cores() <= len(os.sched_getaffinity(0))
 
 
+CPU = """processor\t: {number}
+model name\t: Some CPU: fast
+physical id\t: {socket}
+core id\t\t: {core}
+"""
+FOUR_CORES = [(0, 0, 0), (1, 0, 4), (2, 1, 0), (3, 1, 4), (4, 0, 0), (5, 0, 4), (6, 1, 0), (7, 1, 4)]  # 2 threads each
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+    """A function that makes the process see other files than its own: of processors, and of control groups."""
+    def make(cpuinfo, allowed, cgroup="", limits=()):
+        for name, text in (("cpuinfo", cpuinfo), ("cgroup", cgroup), *limits):
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text(text)
+        for name, file in (("CPUINFO", "cpuinfo"), ("CGROUP", "cgroup"), ("CGROUP_ROOT", "groups")):
+            monkeypatch.setattr(_runtime, name, str(tmp_path / file))
+        monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(allowed))
+    return make
+
+
+def cpuinfo(cpus) -> str:
+    return "\n".join(CPU.format(number=number, socket=socket, core=core) for number, socket, core in cpus)
+
+
+@pytest.mark.parametrize("allowed, cores", [
+    (range(8), 4), ((0, 4), 1), ((0, 1), 2), ((0, 2), 2), ((3,), 1), ((0, 1, 4, 5, 7), 3),
+])
+def test_hyperthreads_of_one_core_are_one(machine, allowed, cores) -> None:
+    machine(cpuinfo(FOUR_CORES), allowed)
+    assert _runtime.physical_cores() == cores
+
+
+@pytest.mark.parametrize("text", ["", "processor\t: 0\nBogoMIPS\t: 50.00\n\nprocessor\t: 1\n", "\x00 nonsense : ::\n"])
+def test_where_no_cores_are_named_the_allowed_processors_count(machine, text) -> None:  # as on ARM
+    machine(text, (0, 1, 2))
+    assert _runtime.physical_cores() == 3
+
+
+@pytest.mark.parametrize("cgroup, limits, cores", [
+    ("0::/\n", {"groups/cpu.max": "200000 100000\n"}, 2),
+    ("0::/\n", {"groups/cpu.max": "150000 100000\n"}, 2),  # the half would be lost
+    ("0::/\n", {"groups/cpu.max": "20000 100000\n"}, 1),
+    ("0::/\n", {"groups/cpu.max": "800000 100000\n"}, 4),  # more than there are cores
+    ("0::/\n", {"groups/cpu.max": "max 100000\n"}, 4),
+    ("0::/\n", {"groups/cpu.max": ""}, 4),
+    ("0::/\n", {}, 4),
+    ("0::/a/b\n", {"groups/a/cpu.max": "300000 100000", "groups/a/b/cpu.max": "max 100000"}, 3),  # the group above
+    ("0::/a/b\n", {"groups/a/cpu.max": "300000 100000", "groups/a/b/cpu.max": "100000 100000"}, 1),
+    ("0::/outside/of/here\n", {"groups/cpu.max": "100000 50000"}, 2),
+    ("7:memory:/\n4:cpu,cpuacct:/docker/x\n0::/\n",
+     {"groups/cpu/docker/x/cpu.cfs_quota_us": "250000\n", "groups/cpu/docker/x/cpu.cfs_period_us": "100000\n"}, 3),
+    ("4:cpuacct,cpu:/docker/x\n",
+     {"groups/cpu/cpu.cfs_quota_us": "100000\n", "groups/cpu/cpu.cfs_period_us": "100000\n"}, 1),
+    ("4:cpu:/\n", {"groups/cpu/cpu.cfs_quota_us": "-1\n", "groups/cpu/cpu.cfs_period_us": "100000\n"}, 4),
+    ("4:cpuset:/\n", {"groups/cpu/cpu.cfs_quota_us": "100000", "groups/cpu/cpu.cfs_period_us": "100000\n"}, 4),
+    ("nonsense\n", {}, 4),
+])
+def test_a_container_gets_no_more_threads_than_its_quota(machine, cgroup, limits, cores) -> None:
+    machine(cpuinfo(FOUR_CORES), range(8), cgroup, limits.items())
+    assert _runtime.physical_cores() == cores
+
+
 def test_import_is_light() -> None:
     heavy = "{'mxnet', 'gluoncv', 'matplotlib', 'cv2', 'pandas', 'scipy', 'pycocotools', 'tqdm', 'PIL', 'model_zoo'}"
     assert run(f"import gluonnorm, sys; print(sorted({heavy} & set(sys.modules)))") == "[]"

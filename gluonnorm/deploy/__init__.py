@@ -1,5 +1,5 @@
 """From a trained network to detections where it serves: files that need nothing of this package, and a predictor."""
 from gluonnorm.deploy.predictor import Predictor
-from gluonnorm.deploy.symbol import DeployError, export, load
+from gluonnorm.deploy.symbol import DTYPES, DeployError, export, load
 
-__all__ = ["DeployError", "Predictor", "export", "load"]
+__all__ = ["DTYPES", "DeployError", "Predictor", "export", "load"]

@@ -6,15 +6,24 @@ import os
 import tempfile
 import warnings
 from pathlib import Path
-from typing import Any, Dict, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Iterator, Optional, Sequence, Tuple, Union
 
 from gluonnorm import __version__
+from gluonnorm.deploy.executors import keep_inputs
+from gluonnorm.deploy.formats import to_bfloat16, to_int8
+from gluonnorm.nn.fold import fold_graph
+from gluonnorm.nn.graph import trace
+from gluonnorm.ops.images import image_files, prepare
+from gluonnorm.types import Preprocess
 
 import mxnet as mx
 import numpy as np
+from tqdm import tqdm
 
-DTYPES = ("float32",)
+DTYPES = ("float32", "bfloat16", "int8")
 OUTPUTS = ("ids", "scores", "boxes", "masks")
+Photo = Union[str, "os.PathLike[str]", np.ndarray]
+Photos = Union[str, "os.PathLike[str]", Sequence[Photo]]
 SUFFIXES = ("-symbol.json", "-0000.params", ".json")  # symbol, parameters, record: the order of writing
 
 
@@ -23,13 +32,14 @@ class DeployError(RuntimeError):
 
 
 def export(
-    net: mx.gluon.HybridBlock, prefix: str, image_size: Optional[Tuple[int, int]] = None, dtype: str = "float32"
+    net: mx.gluon.HybridBlock, prefix: str, image_size: Optional[Tuple[int, int]] = None, dtype: str = "float32",
+    calibration: Optional[Photos] = None
 ) -> Dict[str, Any]:
     """Write ``<prefix>-symbol.json``, ``<prefix>-0000.params`` and ``<prefix>.json``.
 
     The first two load with ``mx.gluon.SymbolBlock.imports``, ``mx.mod.Module`` and the C predict API at any batch
-    and image size; the third says what goes in and what comes out. All three are written aside first and moved
-    into place at the end, so an export that fails leaves earlier files as they were.
+    and image size; the third says what goes in and what comes out. Frozen norms are folded (``nn.fold``). All three
+    are written aside first and moved into place at the end, so an export that fails leaves earlier files as they were.
 
     Parameters
     ----------
@@ -42,24 +52,31 @@ def export(
         (height, width) of the network's input if it is always the same; written down for whoever binds memory
         ahead. None means that it varies.
     dtype
-        What the network computes in: one of ``DTYPES``.
+        What the network computes in. "float32" runs everywhere. "bfloat16" and "int8" run on the CPU alone, take and
+        give float32, and keep the last layers in it (``deploy.formats``).
+    calibration
+        For "int8": photos like those it will see, a folder or a sequence of paths and arrays (H, W, 3) as ``Predictor``
+        takes them. Some 30 to 100 do; each costs a run of the network.
 
     Returns
     -------
     The record, as written to ``<prefix>.json``:
 
     - ``classes``: names, in the order of the ids.
+    - ``dtype``: as given.
     - ``input``: ``name``, ``layout``, ``colour`` (the order of the channels), ``dtype``, ``image_size`` (None: any).
     - ``preprocess``: the fields of ``types.Preprocess``. ``multiple`` is what the graph itself pads its input to:
       nobody need do it before.
     - ``outputs``: their names in order. Rows are sorted by score and padded with -1; boxes are in pixels of the input.
     - ``config``: thresholds and all other settings.
-    - ``provenance``: the model's ``spec``, package ``versions``, ``sha256`` of the two other files.
+    - ``provenance``: the model's ``spec``, package ``versions``, ``sha256`` of the two other files, and how many photos
+      it was calibrated on.
 
     Raises
     ------
     ValueError
-        Unknown ``dtype``, or an ``image_size`` that is not two positive whole numbers.
+        Unknown ``dtype``, "int8" without photos or photos without "int8", or an ``image_size`` that is not two positive
+        whole numbers. Of these, ImageError for a photo that cannot be read.
     DeployError
         A parameter without values, a parameter that is not finite, or files that could not be written whole.
     """
@@ -67,34 +84,25 @@ def export(
         raise ValueError(f"dtype is {dtype!r}; a network can be exported in {', '.join(DTYPES)}")
     if image_size is not None and (len(image_size) != 2 or min(image_size) < 1 or any(s != int(s) for s in image_size)):
         raise ValueError(f"image_size is {image_size!r}; want (height, width) in whole pixels, or None for any size")
-    symbol, parameters = _trace(net, image_size)
+    photos = _photos(dtype, calibration)
+    symbol, values = _graph(net, image_size)
+    if dtype == "bfloat16":
+        symbol, values = to_bfloat16(symbol, values)
+    elif dtype == "int8":
+        symbol, values = to_int8(symbol, values, _inputs(photos, net.preprocess))
     spec = dataclasses.asdict(net.spec)
     record = {
         "classes": list(net.spec.classes),
+        "dtype": dtype,
         "input": {"name": "data", "layout": "NCHW", "colour": net.preprocess.order, "dtype": "float32",
                   "image_size": None if image_size is None else [int(side) for side in image_size]},
         "preprocess": dataclasses.asdict(net.preprocess),
         "outputs": list(OUTPUTS[:len(symbol.list_outputs())]),
         "config": spec["config"],
         "provenance": {"spec": spec, "versions": {"gluonnorm": __version__, "mxnet": mx.__version__,
-                                                  "numpy": np.__version__}},
+                                                  "numpy": np.__version__}, "calibrated_on": len(photos)},
     }
-    targets = _paths(prefix)
-    targets[0].parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=targets[0].parent, prefix=".export-") as folder:
-        aside = [Path(folder, target.name) for target in targets]
-        try:
-            aside[0].write_text(symbol.tojson(), encoding="utf-8")
-            mx.nd.save(str(aside[1]), parameters)
-            whole = mx.nd.load(str(aside[1])).keys() == parameters.keys()  # on a full disk MXNet can fail silently
-        except (OSError, mx.MXNetError):
-            whole = False
-        if not whole:
-            raise DeployError(f"the files of {prefix} could not be written whole; is the disk full?")
-        record["provenance"]["sha256"] = {"symbol": _sha256(aside[0]), "params": _sha256(aside[1])}
-        aside[2].write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-        for source, target in zip(aside, targets):
-            os.replace(source, target)
+    _write(prefix, symbol, values, record)
     return json.loads(json.dumps(record))  # tuples have become lists, as they will when it is read
 
 
@@ -106,7 +114,8 @@ def load(
     Raises
     ------
     DeployError
-        One of the three files is missing, is not what ``export`` wrote, or was altered since.
+        One of the three files is missing, is not what ``export`` wrote, or was altered since; or they do not belong
+        together; or a format that needs the CPU is to run on another device.
     """
     symbol_file, params_file, record_file = _paths(prefix)
     missing = [str(path) for path in (symbol_file, params_file, record_file) if not path.is_file()]
@@ -124,9 +133,22 @@ def load(
         if _sha256(path) != checksum:
             raise DeployError(f"{path} is not the file that {record_file} speaks of: its checksum differs; "
                               "copy all three files again, or export again")
+    devices = [ctx] if isinstance(ctx, mx.Context) else list(ctx)
+    on_cpu = all(device.device_type == "cpu" for device in devices)
+    if record.get("dtype", "float32") != "float32" and not on_cpu:
+        raise DeployError(f"{prefix} is of {record['dtype']}, which runs on the CPU alone, not on {devices}; "
+                          "export in float32 for it")
     with warnings.catch_warnings():  # MXNet wonders aloud about the input's type, then takes the parameters'
         warnings.filterwarnings("ignore", "Cannot decide type for the following arguments", UserWarning)
-        block = mx.gluon.SymbolBlock.imports(str(symbol_file), [record["input"]["name"]], str(params_file), ctx)
+        try:
+            symbol = mx.sym.load(str(symbol_file))
+            if on_cpu:
+                symbol = symbol.get_backend_symbol("MKLDNN")  # sums and relus become part of the convolution before
+            block = mx.gluon.SymbolBlock(symbol, mx.sym.var(record["input"]["name"]))
+            block.collect_params().load(str(params_file), ctx, cast_dtype=True, dtype_source="saved")
+        except (AssertionError, KeyError, UnicodeDecodeError, mx.MXNetError) as error:  # MXNet quotes damaged bytes
+            raise DeployError(f"{prefix}: symbol, parameters and record do not belong together "
+                              f"({_one_line(error)}); export again") from error
     return block, record
 
 
@@ -137,46 +159,65 @@ def _paths(prefix: str) -> Tuple[Path, Path, Path]:
     return symbol_file, params_file, record_file
 
 
-def _trace(
-    net: mx.gluon.HybridBlock, image_size: Optional[Tuple[int, int]]
-) -> Tuple[mx.sym.Symbol, Dict[str, mx.nd.NDArray]]:
-    """The inference graph of ``net`` and the parameters in it, named as Gluon's own export names them.
+def _photos(dtype: str, calibration: Optional[Photos]) -> Sequence[Photo]:
+    if dtype != "int8":
+        if calibration is not None:
+            raise ValueError(f"calibration is given with dtype {dtype!r}, which needs none; leave it out, or "
+                             "export in 'int8'")
+        return []
+    if isinstance(calibration, (str, os.PathLike)):
+        return image_files(calibration)
+    if calibration is None or not len(calibration):
+        raise ValueError("int8 is calibrated on photos, and there are none; give calibration, a folder or a list of "
+                         "some 30 photos like those the network will see")
+    return calibration
 
-    The graph comes from a call with a symbol, not from the block's cache: what the caller hybridized, and how, stays.
-    """
-    block_parameters = net.collect_params()
+
+def _inputs(photos: Sequence[Photo], rules: Preprocess) -> Iterator[np.ndarray]:
+    for photo in tqdm(photos, desc="calibrating", unit="photo", leave=False):
+        yield prepare(photo, rules)[None]
+
+
+def _graph(net: mx.gluon.HybridBlock,
+           image_size: Optional[Tuple[int, int]]) -> Tuple[mx.sym.Symbol, Dict[str, mx.nd.NDArray]]:
     try:
-        values = {name: _value(parameter) for name, parameter in block_parameters.items()}
-    except mx.gluon.parameter.DeferredInitializationError:
-        height, width = image_size or (64, 64)
-        net(mx.nd.zeros((1, 3, height, width), ctx=any_context(net)))
-        values = {name: _value(parameter) for name, parameter in block_parameters.items()}
-    symbol = mx.sym.Group(list(net(mx.sym.var("data"))))
-    parameters = {}
-    for kind, names in (("arg", symbol.list_arguments()), ("aux", symbol.list_auxiliary_states())):
-        parameters.update({f"{kind}:{name}": values[name] for name in names if name != "data"})
-    broken = [name for name, value in parameters.items() if not np.isfinite(value.asnumpy()).all()]
+        symbol, values = trace(net, image_size or (64, 64))
+    except RuntimeError as error:
+        raise DeployError(f"{error}, before it is exported") from error
+    broken = [name for name, value in values.items() if not np.isfinite(value.asnumpy()).all()]
     if broken:
         raise DeployError(f"{len(broken)} parameters hold NaN or infinity, the first is {broken[0]}; "
                           "export an earlier checkpoint")
-    return symbol, parameters
+    symbol, values = fold_graph(symbol, values)
+    return keep_inputs(symbol), values
 
 
-def _value(parameter: mx.gluon.Parameter) -> mx.nd.NDArray:
-    """The parameter on the CPU, averaged over its contexts: running statistics differ between them."""
-    try:
-        copies = [copy.as_in_context(mx.cpu()) for copy in parameter.list_data()]
-    except mx.gluon.parameter.DeferredInitializationError:
-        raise
-    except RuntimeError as error:
-        raise DeployError(f"parameter {parameter.name} has no values; load weights or initialize the network "
-                          "before it is exported") from error
-    return mx.nd.add_n(*copies) / len(copies)
+def _write(prefix: str, symbol: mx.sym.Symbol, values: Dict[str, mx.nd.NDArray], record: Dict[str, Any]) -> None:
+    """All three files or none; the checksums go into the record."""
+    states = set(symbol.list_auxiliary_states())
+    parameters = {f"{'aux' if name in states else 'arg'}:{name}": value for name, value in values.items()}
+    targets = _paths(prefix)
+    targets[0].parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=targets[0].parent, prefix=".export-") as folder:
+        aside = [Path(folder, target.name) for target in targets]
+        try:
+            aside[0].write_text(symbol.tojson(remove_amp_cast=False), encoding="utf-8")
+            mx.nd.save(str(aside[1]), parameters)
+            whole = mx.nd.load(str(aside[1])).keys() == parameters.keys()  # on a full disk MXNet can fail silently
+        except (OSError, mx.MXNetError):
+            whole = False
+        if not whole:
+            raise DeployError(f"the files of {prefix} could not be written whole; is the disk full?")
+        record["provenance"]["sha256"] = {"symbol": _sha256(aside[0]), "params": _sha256(aside[1])}
+        aside[2].write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        for source, target in zip(aside, targets):
+            os.replace(source, target)
 
 
-def any_context(net: mx.gluon.HybridBlock) -> mx.Context:
-    """One context that the network's parameters are on: the first."""
-    return next(iter(net.collect_params().values())).list_ctx()[0]
+def _one_line(error: Exception) -> str:
+    """An error of MXNet, whose messages have a trace below them."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
 
 
 def _sha256(path: Path) -> str:

@@ -7,9 +7,10 @@ same shape, so a network takes any of them without an ``if``. Parameters are cal
 import difflib
 import functools
 import inspect
+import math
 from typing import Callable, Dict, Optional, Tuple
 
-from gluonnorm.nn.switch_norm import SwitchNorm
+from gluonnorm.nn.switch_norm import SwitchNorm, scale_and_shift
 from gluonnorm.types import Tensor
 
 import mxnet as mx
@@ -123,6 +124,11 @@ class GroupNorm(HybridBlock):
         Added to the variance.
     center, scale, zero_gamma
         As in ``BatchNorm``.
+
+    Attributes
+    ----------
+    for_inference
+        True while the network is traced to be folded or exported: the same values, in operators that suit that.
     """
 
     def __init__(self, in_channels: int = 0, num_groups: int = 32, epsilon: float = 1e-5, center: bool = True,
@@ -134,8 +140,11 @@ class GroupNorm(HybridBlock):
             divisors = [n for n in range(1, in_channels + 1) if in_channels % n == 0]
             raise ValueError(f"GroupNorm cannot cut {in_channels} channels into {num_groups} equal groups; "
                              f"num_groups must be one of {divisors}")
+        self.for_inference = False
         self._num_groups = num_groups
         self._epsilon = epsilon
+        # Rows a group is cut into for its sum of squares; they must divide it whatever H and W are.
+        self._rows = math.gcd(in_channels // num_groups, 8) if in_channels else 1
         self._infers_channels = in_channels == 0
         self._float16 = False
         self.gamma = self.params.get("gamma", shape=(in_channels,), init=_gamma_start(scale, zero_gamma),
@@ -161,12 +170,17 @@ class GroupNorm(HybridBlock):
         count = F.linalg_gemm2(ones, ones, transpose_b=True)
         mean = F.broadcast_div(F.linalg_gemm2(groups, ones, transpose_b=True), count)
         centred = F.broadcast_sub(groups, mean)
-        row = F.expand_dims(centred, axis=2)
-        squares = F.reshape(F.linalg_gemm2(row, row, transpose_b=True), shape=(0, 0, -1))
+        # The sum of squares is the trace of a product of a few rows: one row alone is what BLAS is slowest at.
+        rows = F.reshape(centred, shape=(0, 0, self._rows, -1))
+        products = F.linalg_gemm2(rows, rows, transpose_b=True)
+        squares = F.sum(F.linalg_extractdiag(products), axis=-1, keepdims=True)
         std = F.sqrt(F.broadcast_div(squares, count) + self._epsilon)
-        factor = F.broadcast_div(F.reshape(gamma, shape=(1, self._num_groups, -1)), std)
-        y = F.broadcast_mul(F.reshape_like(centred, x), F.reshape(factor, shape=(0, -1, 1, 1)))
-        y = F.broadcast_add(y, F.reshape(beta, shape=(1, -1, 1, 1)))
+        if self.for_inference:
+            y = scale_and_shift(F, F.reshape_like(F.broadcast_div(centred, std), x), gamma, beta, self.gamma.shape[0])
+        else:
+            factor = F.broadcast_div(F.reshape(gamma, shape=(1, self._num_groups, -1)), std)
+            y = F.broadcast_mul(F.reshape_like(centred, x), F.reshape(factor, shape=(0, -1, 1, 1)))
+            y = F.broadcast_add(y, F.reshape(beta, shape=(1, -1, 1, 1)))
         return F.cast(y, dtype="float16") if self._float16 else y
 
 

@@ -44,6 +44,9 @@ class SwitchNorm(HybridBlock):
     ----------
     use_global_stats
         True once frozen: the BN part then uses the stored statistics in training too. Set by ``freeze``.
+    for_inference
+        True while the network is traced to be folded or exported: the same values as in inference, without what the
+        layer only does in training.
     """
 
     def __init__(self, in_channels: int = 0, use_bn: bool = True, momentum: float = 0.997, epsilon: float = 1e-5,
@@ -54,6 +57,7 @@ class SwitchNorm(HybridBlock):
         if epsilon <= 0:
             raise ValueError(f"SwitchNorm got epsilon {epsilon}; give a positive number")
         self.use_global_stats = False
+        self.for_inference = False
         self._momentum = momentum
         self._epsilon = epsilon
         self._infers_channels = in_channels == 0
@@ -99,9 +103,10 @@ class SwitchNorm(HybridBlock):
         # weights. Few operators read mean_in: from eight on, MXNet with static_alloc adds up their gradients wrongly.
         _, offset_ln, var_ln = _pool(F, mean_in, var_in, axis=1)
         offsets, variances = [F.zeros_like(mean_in), offset_ln], [var_in, var_ln]
+        stored = self.use_global_stats or self.for_inference
         if running_mean is not None:
             mean_bn, var_bn = (F.reshape(array, shape=(1, -1, 1)) for array in (running_mean, running_var))
-            if not self.use_global_stats:
+            if not stored:
                 mean, _, var = _pool(F, mean_in, var_in, axis=0)
                 beta = beta + self._remember(F, mean, var, gamma, beta, running_mean, running_var)
                 training = _is_training(F, count)
@@ -109,8 +114,13 @@ class SwitchNorm(HybridBlock):
                 var_bn = F.broadcast_mul(var, training) + F.broadcast_mul(var_bn, 1 - training)
             offsets.append(F.broadcast_sub(mean_in, mean_bn))
             variances.append(var_bn)
-        factor = F.broadcast_mul(F.reshape(gamma, shape=(1, -1, 1)),
-                                 F.rsqrt(_mix(F, var_weight, variances) + self._epsilon))
+        factor = F.rsqrt(_mix(F, var_weight, variances) + self._epsilon)
+        if self.for_inference:
+            shift = F.broadcast_mul(_mix(F, mean_weight, offsets), factor)
+            y = F.broadcast_add(F.broadcast_mul(centred, factor), shift)
+            y = scale_and_shift(F, F.reshape_like(y, x), gamma, beta, self.gamma.shape[0])
+            return F.cast(y, dtype="float16") if self._float16 else y
+        factor = F.broadcast_mul(F.reshape(gamma, shape=(1, -1, 1)), factor)
         shift = F.broadcast_add(F.broadcast_mul(_mix(F, mean_weight, offsets), factor),
                                 F.reshape(beta, shape=(1, -1, 1)))
         y = F.reshape_like(F.broadcast_add(F.broadcast_mul(centred, factor), shift), x)
@@ -130,6 +140,15 @@ class SwitchNorm(HybridBlock):
         rows = F.BatchNorm(F.concat(row + spread, row - spread, dim=0), gamma, beta, running_mean, running_var,
                            eps=1e-5, momentum=self._momentum, fix_gamma=False, cudnn_off=True, name="fwd")
         return F.reshape(F.slice_axis(rows, axis=0, begin=0, end=1), shape=(-1,)) * 0
+
+
+def scale_and_shift(F, x: Tensor, gamma: Tensor, beta: Tensor, channels: int) -> Tensor:
+    """gamma * x + beta for (N, C, H, W) and (C,), in inference: one pass, whose result has oneDNN's layout.
+
+    That spares the relu and the pooling or convolution that follow a plain one, and bringing it into that layout.
+    """
+    return F.Convolution(x, F.reshape(gamma, shape=(-1, 1, 1, 1)), beta, kernel=(1, 1), num_filter=channels,
+                         num_group=channels)
 
 
 def _pool(F, mean: Tensor, var: Tensor, axis: int) -> Tuple[Tensor, Tensor, Tensor]:

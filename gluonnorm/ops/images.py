@@ -6,7 +6,8 @@ A picture is (H, W, 3) RGB, uint8 or float32 in 0..255. What ``short``, ``roundi
 import math
 import os
 import struct
-from typing import Any, Tuple, Union
+from pathlib import Path
+from typing import Any, List, Tuple, Union
 
 from gluonnorm.types import RESIZES, ROUNDINGS, Preprocess
 
@@ -16,6 +17,7 @@ from PIL import Image, ImageFile, ImageOps
 
 PathLike = Union[str, "os.PathLike[str]"]
 
+SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")  # of the files a folder is asked for
 ORIENTATION = 0x0112  # the EXIF tag; values 5 to 8 swap height and width
 # what Pillow is known to raise on missing, foreign, truncated, corrupt and absurdly large files
 PILLOW_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
@@ -30,9 +32,12 @@ class ImageError(ValueError):
 def read_image(path: PathLike) -> np.ndarray:
     """The picture in a file as an (H, W, 3) uint8 RGB array, turned upright where its EXIF data says so.
 
-    Grey, palette, CMYK, ... pictures become RGB; transparency is dropped; 16-bit grey 0..65535 becomes 0..255.
-    Raises ImageError for a missing, truncated or corrupt file and for one that is not a picture.
+    Grey, palette, CMYK, ... pictures become RGB; transparency is dropped; 16 bits a channel, 0..65535, become 0..255;
+    of an animation this is the first frame. Raises ImageError for a missing, truncated or corrupt file and for one that
+    is not a picture.
     """
+    if os.path.isdir(path):
+        raise ImageError(f"{path}: is a folder; want an image file")
     ImageFile.LOAD_TRUNCATED_IMAGES = False  # importing GluonCV sets it for the whole process: grey instead of an error
     try:
         with Image.open(path) as image:
@@ -43,6 +48,8 @@ def read_image(path: PathLike) -> np.ndarray:
 
 def image_size(path: PathLike) -> Tuple[int, int]:
     """Height and width of what ``read_image`` returns, from the file's header alone. Raises ImageError likewise."""
+    if os.path.isdir(path):
+        raise ImageError(f"{path}: is a folder; want an image file")
     try:
         with Image.open(path) as image:
             width, height = image.size
@@ -52,10 +59,26 @@ def image_size(path: PathLike) -> Tuple[int, int]:
     return (width, height) if turned else (height, width)
 
 
+def image_files(folder: PathLike) -> List[Path]:
+    """The image files in a folder, by their endings, ``SUFFIXES``; sorted by name, without hidden ones and subfolders.
+
+    Raises ImageError for a folder without any, and for what is no folder or cannot be listed.
+    """
+    try:
+        files = sorted(file for file in Path(folder).iterdir()
+                       if file.suffix.lower() in SUFFIXES and not file.name.startswith(".") and file.is_file())
+    except (OSError, ValueError) as error:  # a ValueError: the name holds a null byte
+        raise ImageError(f"{folder}: cannot be listed: {getattr(error, 'strerror', error)}") from error
+    if not files:
+        raise ImageError(f"{folder}: no images in this folder; looked for {', '.join(SUFFIXES)}")
+    return files
+
+
 def check_image(image: Any) -> np.ndarray:
     """``image`` as it is if it is (H, W, 3) uint8, as float32 if its numbers are floating; H, W at least 1.
 
-    Raises ImageError for any other shape or type, for NaN and infinity, and for values far outside 0..255.
+    Raises ImageError for any other shape or type, for NaN and infinity, and for values far outside 0..255. Numbers in
+    0..1 cannot be told from a very dark picture in 0..255: they pass, as that. Whoever has such multiplies by 255.
     """
     if not isinstance(image, np.ndarray):
         raise ImageError(f"image is a {type(image).__name__}; want a path or an (H, W, 3) NumPy array, RGB in 0..255")
@@ -120,8 +143,21 @@ def resize(image: np.ndarray, height: int, width: int, method: str) -> np.ndarra
         channels = [channel.resize((width, height), Image.Resampling.BILINEAR) for channel in channels]
         return np.stack([np.asarray(channel) for channel in channels], axis=2)
     if method == "pixel" and image.dtype == np.uint8:
-        return mx.image.imresize(mx.nd.array(image, dtype="uint8"), width, height, interp=BILINEAR).asnumpy()
+        pixels = mx.nd.array(image, ctx=mx.cpu(), dtype="uint8")  # whatever the context of the caller
+        return mx.image.imresize(pixels, width, height, interp=BILINEAR).asnumpy()
     return _bilinear(image.astype(np.float32, copy=False), height, width)
+
+
+def prepare(image: Union[PathLike, np.ndarray], preprocess: Preprocess, resizing: bool = True) -> np.ndarray:
+    """The input of a network for inference: a path, or (H, W, 3) RGB, uint8 or float32 in 0..255 -> (3, h, w) float32.
+
+    Without ``resizing`` h, w are H, W. Raises ImageError for what is no picture.
+    """
+    image = check_image(read_image(image) if isinstance(image, (str, os.PathLike)) else image)
+    size = (image.shape[0], image.shape[1])
+    if resizing:
+        size = resize_size(*size, preprocess.short[-1], preprocess.max_size, preprocess.rounding)
+    return to_input(image, size, preprocess)
 
 
 def to_input(image: np.ndarray, size: Tuple[int, int], preprocess: Preprocess) -> np.ndarray:

@@ -1,5 +1,5 @@
 """Non-maximum suppression with outputs of fixed size: kept rows first, best first, the rest -1."""
-from typing import Any, Tuple
+from typing import Any, Optional, Tuple
 
 from gluonnorm.ops.boxes import split_coordinates
 from gluonnorm.ops.select import FILL, gather, top_k
@@ -33,7 +33,7 @@ def per_class_nms(F: Any, scores: Tensor, boxes: Tensor, iou_thresh: float = 0.5
 
     The ``max_candidates`` best of all (RoI, class) pairs go through one suppression that only compares boxes of
     one class. The result is that of a loop over the classes whenever no more pairs than that exceed
-    ``score_thresh``.
+    ``score_thresh``; :func:`best_pairs` says how a graph shows whether they do.
 
     Parameters
     ----------
@@ -51,11 +51,45 @@ def per_class_nms(F: Any, scores: Tensor, boxes: Tensor, iou_thresh: float = 0.5
     """
     if max_candidates < max_detections:
         raise ValueError(f"max_candidates is {max_candidates}, less than max_detections {max_detections}; raise it")
-    class_ids = F.broadcast_like(F.contrib.arange_like(scores, axis=2).reshape((1, 1, -1)), scores)
-    values, indices = top_k(F, F.reshape(scores, (0, -1)), max_candidates)
-    rows = F.concat(F.expand_dims(gather(F, F.reshape(class_ids, (0, -1)), indices), axis=-1),
-                    F.expand_dims(values, axis=-1),
-                    _widened(F, gather(F, F.reshape(boxes, (0, -3, 4)), indices), offset), dim=-1)
+    values, pairs = best_pairs(F, F.reshape(scores, (0, -1)), score_thresh, max_candidates)
+    num_classes = (F.max(F.contrib.arange_like(scores, axis=2)) + 1).reshape((1, 1))
+    ids = pairs - F.broadcast_mul(F.floor(F.broadcast_div(pairs, num_classes)), num_classes)
+    return suppress_pairs(F, ids, values, gather(F, F.reshape(boxes, (0, -3, 4)), pairs), iou_thresh, score_thresh,
+                          max_detections, offset)
+
+
+def best_pairs(F: Any, scores: Tensor, score_thresh: float, max_candidates: int,
+               known: Optional[int] = None) -> Tuple[Tensor, Tensor]:
+    """The ``max_candidates`` best of all pairs.
+
+    One value more than these is taken, in a node of its own: ``<prefix>candidates_output`` among a graph's internals,
+    (B, max_candidates + 1), ``FILL`` where no pair exceeds ``score_thresh``. Where its last column is above that,
+    the choice has cut pairs off.
+
+    Parameters
+    ----------
+    scores : (B, N) probabilities
+    known : N where the caller knows it
+
+    Returns
+    -------
+    values : (B, max_candidates), best first, ``FILL`` where there is none
+    pairs : (B, max_candidates) positions in the row
+    """
+    # Equal scores cost a partial sort nothing, so that a great many bad pairs in an unlucky order are no trouble.
+    values, pairs = top_k(F, F.maximum(scores, score_thresh), max_candidates + 1, known)
+    values = F.where(values > score_thresh, values, F.zeros_like(values) + FILL, name="candidates")
+    values, pairs = (F.slice_axis(column, axis=1, begin=0, end=max_candidates) for column in (values, pairs))
+    return values, pairs
+
+
+def suppress_pairs(F: Any, ids: Tensor, scores: Tensor, boxes: Tensor, iou_thresh: float, score_thresh: float,
+                   max_detections: int, offset: float = 0.0) -> Tuple[Tensor, Tensor, Tensor]:
+    """Suppression within each class of K chosen boxes: ids (B, K), scores (B, K) and boxes (B, K, 4), K at least D.
+
+    The settings and the result are those of :func:`per_class_nms`.
+    """
+    rows = F.concat(F.expand_dims(ids, axis=-1), F.expand_dims(scores, axis=-1), _widened(F, boxes, offset), dim=-1)
     rows = F.contrib.box_nms(rows, overlap_thresh=iou_thresh, valid_thresh=score_thresh, topk=-1, coord_start=2,
                              score_index=1, id_index=0, force_suppress=False)
     rows = F.slice_axis(rows, axis=1, begin=0, end=max_detections)

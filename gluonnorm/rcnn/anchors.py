@@ -68,6 +68,8 @@ def pyramid_anchors(F: Any, image: Tensor, features: Sequence[Tensor], strides: 
     """:func:`grid_anchors` of each level of a (padded) image (B, 3, H, W), in the order of the RPN's logits."""
     anchors = []
     for feature, stride, level_sizes in zip(features, strides, sizes):
+        # A map may lie in oneDNN's layout, and whoever asks for its size then pays for a plain copy: once is enough.
+        feature = F.slice_axis(feature, axis=1, begin=0, end=1)
         steps = _steps(F, image, feature, stride, convention)
         anchors.append(grid_anchors(F, feature, steps, cell_anchors(stride, level_sizes, ratios, convention)))
     return anchors

@@ -96,7 +96,8 @@ class FasterRCNN(mx.gluon.HybridBlock):
                                   config.convention)
         limits = image_extent(F, x) if config.convention.clip_to_padding else extent
         rois, roi_scores = propose(F, logits, deltas, anchors, limits, config, training=False)
-        pooled = roi_align(F, features, rois, strides, config.roi_size, config.roi_sample_ratio, config.convention)
+        pooled = roi_align(F, features, rois, strides, config.roi_size, config.roi_sample_ratio, config.convention,
+                           inside=True, channels=self.backbone.channels[0])
         class_logits, box_deltas = self.predictor(self.box_head.features(self.box_head.shared(pooled)))
         return detect(F, class_logits, box_deltas, rois, roi_scores, extent, len(self.classes), config)
 

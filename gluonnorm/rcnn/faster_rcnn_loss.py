@@ -117,7 +117,7 @@ class SecondStage(mx.gluon.HybridBlock):
         """What both heads read of the RoIs."""
         config = self._config
         return self.box_head.shared(roi_align(F, features, rois, self._strides, size, config.roi_sample_ratio,
-                                              config.convention))
+                                              config.convention, inside=True))
 
     def box_losses(self, F: Any, logits: Sequence[Tensor], deltas: Sequence[Tensor], shared: Tensor, rpn: RPNTargets,
                    roi: RoITargets) -> Tuple[Tensor, ...]:

@@ -37,7 +37,8 @@ class MaskRCNN(FasterRCNN):
         ids, scores, boxes = self._detect(F, x, features, extent)
         there = ids >= 0
         pooled = roi_align(F, features, F.broadcast_mul(boxes, there), self.backbone.strides, config.mask_roi_size,
-                           config.roi_sample_ratio, config.convention)
+                           config.roi_sample_ratio, config.convention, inside=config.convention.clip_detections,
+                           channels=self.backbone.channels[0])
         logits = self.mask_head(self.box_head.shared(pooled))
         masks = F.sigmoid(pick_class(F, logits, F.reshape(ids, (-1,))))
         masks = F.reshape_like(masks, ids, lhs_begin=0, lhs_end=1, rhs_begin=0, rhs_end=2)

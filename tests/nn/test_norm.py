@@ -162,6 +162,54 @@ def test_group_norm_gradients_equal_differences():
         np.testing.assert_allclose(got, expected, rtol=1e-3, atol=1e-4, err_msg=name)
 
 
+@pytest.mark.parametrize("flags", [None, {}, {"static_alloc": True, "static_shape": True}])
+@pytest.mark.parametrize("shape, groups", [((1, 15, 5, 3), 3), ((3, 12, 3, 5), 3), ((3, 16, 3, 3), 2),
+                                           ((1, 24, 3, 1), 2), ((3, 5, 3, 3), 5), ((3, 7, 1, 1), 1)])
+def test_group_norm_gradients_equal_the_formula_for_any_batch_and_odd_channels(shape, groups, flags):
+    layer = GroupNorm(shape[1], num_groups=groups)
+    a = fill(layer)
+    if flags is not None:
+        layer.hybridize(**flags)
+    for _ in range(2):  # with static_alloc the second call runs in the memory of the first
+        x, head = nd.random.normal(5, 2, shape), nd.random.normal(shape=shape)
+        y, grad = run_recorded(layer, x, head)
+        raw, slope = x.asnumpy().astype(np.float64), head.asnumpy().astype(np.float64)
+        np.testing.assert_allclose(y, slow_group_norm(raw, groups, a["gamma"], a["beta"]), rtol=1e-4, atol=1e-5)
+        unit = slow_group_norm(raw, groups, np.ones(shape[1]), np.zeros(shape[1]))
+        expected = np.empty(shape)
+        size = shape[1] // groups
+        for n in range(shape[0]):
+            for g in range(groups):
+                run = slice(g * size, (g + 1) * size)
+                inner, z = slope[n, run] * a["gamma"][run, None, None], unit[n, run]
+                std = np.sqrt(raw[n, run].var() + 1e-5)
+                expected[n, run] = (inner - inner.mean() - z * (inner * z).mean()) / std
+        np.testing.assert_allclose(grad, expected, rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(layer.gamma.grad().asnumpy(), (slope * unit).sum((0, 2, 3)), rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(layer.beta.grad().asnumpy(), slope.sum((0, 2, 3)), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("inferred", [False, True])
+def test_group_norm_behind_a_convolution_exports_and_takes_another_batch_and_size(tmp_path, inferred):
+    net = mx.gluon.nn.HybridSequential()  # oneDNN hands on 48 channels in a layout of its own, 15 it does not
+    net.add(mx.gluon.nn.Conv2D(48, 3, in_channels=3), GroupNorm(0 if inferred else 48, num_groups=16),
+            mx.gluon.nn.Activation("relu"), mx.gluon.nn.Conv2D(15, 1, in_channels=48),
+            GroupNorm(0 if inferred else 15, num_groups=3))
+    net.initialize(mx.init.Normal(0.5))
+    net.hybridize()
+    net(nd.ones((1, 3, 8, 8)))
+    net.export(str(tmp_path / "net"))
+    loaded = mx.gluon.SymbolBlock.imports(str(tmp_path / "net-symbol.json"), ["data"],
+                                          str(tmp_path / "net-0000.params"))
+    for shape in [(1, 3, 13, 9), (3, 3, 7, 11)]:
+        x = nd.random.normal(shape=shape)
+        hidden = net[0](x).asnumpy()
+        hidden = np.maximum(slow_group_norm(hidden, 16, np.ones(48), np.zeros(48)), 0)
+        hidden = net[3](nd.array(hidden)).asnumpy()
+        expected = slow_group_norm(hidden, 3, np.ones(15), np.zeros(15))
+        np.testing.assert_allclose(loaded(x).asnumpy(), expected, rtol=1e-3, atol=1e-4)
+
+
 def test_group_norm_stays_exact_on_large_maps_far_from_zero():
     layer = GroupNorm(4, num_groups=2)
     a = fill(layer)

@@ -110,3 +110,59 @@ def test_only_the_best_pairs_enter():
 def test_fewer_candidates_allowed_than_detections_wanted():
     with pytest.raises(ValueError, match="max_candidates is 9, less than max_detections 10"):
         per_class_nms(mx.nd, mx.nd.ones((1, 20, 1)), mx.nd.ones((1, 20, 1, 4)), max_detections=10, max_candidates=9)
+
+
+def candidates_of(scores, boxes, **settings):
+    """What the graph shows of the choice."""
+    graph = mx.sym.Group(list(per_class_nms(mx.sym, mx.sym.var("scores"), mx.sym.var("boxes"), **settings)))
+    name, = [name for name in graph.get_internals().list_outputs() if name.endswith("candidates_output")]
+    node = graph.get_internals()[name]
+    values, = node.eval(**{name: mx.nd.array(array) for name, array in (("scores", scores), ("boxes", boxes))
+                           if name in node.list_inputs()})
+    return values.asnumpy()
+
+
+@pytest.mark.parametrize("most", [10, 11, 12, 50])
+def test_the_graph_shows_whether_the_choice_has_cut(most):
+    scores, boxes = candidates(2, 6, 2)
+    scores.reshape(2, -1)[1, :5] = 0.05  # at the threshold is not above it; the first image has 12 pairs, the other 7
+    values = candidates_of(scores, boxes, max_candidates=most, max_detections=5, score_thresh=0.05)
+    assert values.shape == (2, most + 1)
+    for image in range(2):
+        above = -np.sort(-scores[image][scores[image] > np.float32(0.05)])[:most + 1]
+        np.testing.assert_array_equal(values[image, :len(above)], above)
+        assert (values[image, len(above):] == FILL).all()
+    assert [float(value) > 0.05 for value in values[:, -1]] == [most < 12, False]
+
+
+def test_the_node_keeps_its_name_in_nested_blocks_and_in_a_file(tmp_path):
+    class Inner(mx.gluon.HybridBlock):
+        def hybrid_forward(self, F, scores, boxes):
+            return per_class_nms(F, scores, boxes, max_candidates=10, max_detections=3)
+
+    class Outer(mx.gluon.HybridBlock):
+        def __init__(self):
+            super().__init__()
+            with self.name_scope():
+                self.one, self.other = Inner(), Inner()
+
+        def hybrid_forward(self, F, scores, boxes):
+            return self.one(scores, boxes) + self.other(0.5 * scores, boxes)
+
+    net = Outer()
+    net.hybridize()
+    net(*(mx.nd.array(array) for array in candidates(2, 6, 2)))
+    net.export(str(tmp_path / "net"))
+    graph = mx.sym.load(str(tmp_path / "net-symbol.json"))
+    names = [name for name in graph.get_internals().list_outputs() if name.endswith("candidates_output")]
+    assert len(set(names)) == 2
+
+
+def test_a_thousand_classes_equal_a_loop():
+    rng = np.random.default_rng(9)
+    scores = np.where(rng.random((1, 40, 1203)) < 0.002, distinct_scores(rng, (1, 40, 1203)), 0.01).astype(np.float32)
+    boxes = random_boxes(rng, scores.size, 60, 15).reshape(*scores.shape, 4)
+    wanted = slow.per_class_nms(scores[0], boxes[0], 0.5, 0.05, 100)
+    assert len(np.unique(wanted[0])) > 50
+    for got, want in zip(detections(scores, boxes), wanted):
+        np.testing.assert_allclose(got[0], want, rtol=1e-6)

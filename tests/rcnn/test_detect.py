@@ -2,6 +2,7 @@ from gluonnorm.rcnn.config import DetectorConfig
 from gluonnorm.rcnn.convention import BoxConvention
 from gluonnorm.rcnn.detect import detect
 
+import mxnet as mx
 import numpy as np
 import pytest
 import reference.boxes as slow
@@ -99,3 +100,18 @@ def test_settings_reach_the_suppression():
                {"max_detections": 2})
     counts = [(detections(*heads_of_3, 3, CONFIG.override(**change))[0] >= 0).sum() for change in changes]
     assert counts[1] < counts[0] < counts[2] and counts[4] == 4
+
+
+def test_the_graph_shows_the_candidates_also_where_there_are_fewer_pairs():
+    for most, width in ((20, 21), (36, 37), (1000, 37)):  # 12 RoIs and 3 classes: no more than 36 pairs
+        config = CONFIG.override(max_candidates=most)
+        result = detect(mx.sym, *(mx.sym.var(name) for name in ("logits", "deltas", "rois", "scores")),
+                        (mx.sym.var("height"), mx.sym.var("width")), 3, config)
+        internals = mx.sym.Group(list(result)).get_internals()
+        name, = [name for name in internals.list_outputs() if name.endswith("candidates_output")]
+        logits, _, _, scores = heads(3)
+        values, = internals[name].eval(logits=mx.nd.array(logits), scores=mx.nd.array(scores))
+        assert values.shape == (2, width)
+        chances = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        above = (chances[:, 1:].reshape(2, -1) > config.score_thresh).sum(axis=1)
+        assert ((values[:, -1] > config.score_thresh).asnumpy() == (above > most)).all() and above.min() > 3

@@ -12,8 +12,9 @@ MODERN, LEGACY = BoxConvention(), BoxConvention(roi_aligned=False)
 LEVELS = (4, 8, 16, 32)
 
 
-def aligned(maps, rois, strides, size=3, samples=2, convention=MODERN):
-    result, = both(lambda F, rois, *maps: roi_align(F, maps, rois, strides, size, samples, convention), rois, *maps)
+def aligned(maps, rois, strides, size=3, samples=2, convention=MODERN, **known):
+    result, = both(lambda F, rois, *maps: roi_align(F, maps, rois, strides, size, samples, convention, **known),
+                   rois, *maps)
     return result.reshape(*np.shape(rois)[:2], *result.shape[1:])
 
 
@@ -65,14 +66,15 @@ def test_levels_equal_the_formula_of_each_convention(name):
     assert levels[0, :, 0].tolist() == wanted and set(wanted) == {2, 3, 4, 5}
 
 
+@pytest.mark.parametrize("known", [{}, {"inside": True}, {"inside": True, "channels": 2}])
 @pytest.mark.parametrize("convention", [MODERN, LEGACY])
-def test_each_roi_reads_its_own_level_only(convention):
+def test_each_roi_reads_its_own_level_only(convention, known):
     rng = np.random.default_rng(1)
     strides, sizes = (4, 8, 16, 32, 64), (60, 150, 300, 500)
     maps = [rng.normal(size=(2, 2, 512 // stride, 512 // stride)).astype(np.float32) for stride in strides]
     corner = rng.uniform(0, 5, (2, 4, 2))
     rois = np.concatenate([corner, corner + np.reshape(sizes, (4, 1))], axis=2).astype(np.float32)
-    result = aligned(maps, rois, strides, size=2, convention=convention)
+    result = aligned(maps, rois, strides, size=2, convention=convention, **known)
     for b in range(2):
         for r in range(4):
             assert slow.pyramid_level(rois[b, r], 2, 5) == r + 2
@@ -80,13 +82,14 @@ def test_each_roi_reads_its_own_level_only(convention):
             np.testing.assert_allclose(result[b, r], wanted, atol=1e-5)
 
 
+@pytest.mark.parametrize("inside", [False, True])
 @pytest.mark.parametrize("convention", [MODERN, LEGACY])
 @pytest.mark.parametrize("samples", [2, 0])
-def test_other_levels_add_exact_zeros(samples, convention):
+def test_other_levels_add_exact_zeros(samples, convention, inside):
     for chosen, side in enumerate((60, 150, 300, 500)):
         maps = [np.full((1, 1, 512 // stride, 512 // stride), 1 if i == chosen else 1e30)
                 for i, stride in enumerate(LEVELS)]
-        result = aligned(maps, [[[0, 0, side, side]]], LEVELS, 2, samples, convention)
+        result = aligned(maps, [[[0, 0, side, side]]], LEVELS, 2, samples, convention, inside=inside)
         np.testing.assert_allclose(result, np.ones((1, 1, 1, 2, 2)), rtol=1e-6)
 
 
@@ -109,6 +112,63 @@ def test_gradient_is_that_of_the_sampling_and_reaches_one_level_only():
         wanted[cell] = (slow.roi_align(one, [10, 20, 250, 240], 16, 2, 2) * weights[0]).sum()
     assert np.count_nonzero(wanted) > 10
     np.testing.assert_allclose(maps[1].grad.asnumpy()[0, 0], wanted, atol=1e-5)
+
+
+def maps_of(rng, height, width, channels=4, batch=2):
+    """Maps of strides 4 to 32 of an image, halves rounded up."""
+    sizes = [(-(-height // 4), -(-width // 4))]
+    for _ in range(3):
+        sizes.append(tuple(-(-side // 2) for side in sizes[-1]))
+    return [rng.normal(size=(batch, channels, *size)).astype(np.float32) for size in sizes]
+
+
+def rois_within(rng, height, width, batch=2):
+    """Anywhere, cut by the border, along its ends and narrower than a cell, all of the image, padding."""
+    corners = np.sort(rng.uniform(-0.3, 1.3, (batch, 40, 2, 2)).clip(0, 1), axis=2)
+    corners[:, 20:30, 1] = 1
+    corners[:, 20:30, 0] = 1 - rng.uniform(0, 0.02, (batch, 10, 2)) * rng.integers(0, 2, (batch, 10, 2))
+    corners[:, 30:35, 1] = np.minimum(corners[:, 30:35, 0] + 0.01, 1)
+    corners[:, 35], corners[:, 36, 0], corners[:, 36, 1] = 0, 0, 1
+    return (corners * (width, height)).reshape(batch, 40, 4).astype(np.float32)
+
+
+@pytest.mark.parametrize("size", [(450, 500), (96, 33), (37, 90), (5, 9), (1, 1), (20, 400)])
+@pytest.mark.parametrize("convention", [MODERN, LEGACY])
+@pytest.mark.parametrize("samples", [2, 0])
+def test_one_call_for_rois_inside_equals_a_call_a_level(samples, convention, size):
+    rng = np.random.default_rng(4)
+    maps, rois = maps_of(rng, *size), rois_within(rng, *size)
+    wanted = aligned(maps, rois, LEVELS, 3, samples, convention)
+    for known in ({"inside": True}, {"inside": True, "channels": 4}, {"channels": 4}):
+        # Rows in the common array are higher numbers, so coordinates are rounded by up to 3e-5 cells more.
+        np.testing.assert_allclose(aligned(maps, rois, LEVELS, 3, samples, convention, **known), wanted, atol=1e-4)
+
+
+@pytest.mark.parametrize("strides", [(8, 16), (4, 8, 16), (2, 4, 8, 16, 32)])
+def test_one_call_takes_any_number_of_levels_and_maps_of_any_size(strides):
+    rng = np.random.default_rng(5)
+    for height, width in ((1, 1), (2, 3), (3, 2), (7, 31), (17, 5)):
+        maps = [rng.normal(size=(1, 2, -(-height // 2 ** i), -(-width // 2 ** i))) for i in range(len(strides))]
+        rois = rois_within(rng, height * strides[0], width * strides[0], 1)
+        np.testing.assert_allclose(aligned(maps, rois, strides, inside=True), aligned(maps, rois, strides), atol=1e-5)
+
+
+@pytest.mark.parametrize("convention", [MODERN, LEGACY])
+def test_one_call_has_the_gradient_of_a_call_a_level(convention):
+    rng = np.random.default_rng(6)
+    maps = [mx.nd.array(level) for level in maps_of(rng, 450, 500)]
+    rois, weights = mx.nd.array(rois_within(rng, 450, 500)), mx.nd.array(rng.normal(size=(80, 4, 3, 3)))
+    gradients = []
+    for inside in (False, True):
+        for level in maps:
+            level.attach_grad()
+        with mx.autograd.record():
+            loss = (roi_align(mx.nd, maps, rois, LEVELS, 3, 2, convention, inside) * weights).sum()
+        loss.backward()
+        gradients.append([level.grad.asnumpy() for level in maps])
+    for got, wanted in zip(*reversed(gradients)):
+        assert wanted.any()
+        np.testing.assert_allclose(got, wanted, atol=1e-4)
 
 
 def test_the_extra_level_is_not_read():

@@ -1,0 +1,107 @@
+"""demo.py from one end to the other: folders, faulty files, and its JSON against the predictor's own answers."""
+import io
+import json
+import runpy
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+
+from gluonnorm import deploy
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools import mask as run_lengths
+from tiny_detector import CLASSES, tiny_detector
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+SETTINGS = {"short": 64, "max_size": 96, "score_thresh": 0.0}
+
+
+def demo(*args):
+    """Status, standard output and standard error of the script, run inside this process, which has MXNet loaded."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setattr(sys, "argv", ["demo.py", *map(str, args)])
+        patch.syspath_prepend(str(SCRIPTS))
+        with pytest.raises(SystemExit) as stop:
+            runpy.run_path(str(SCRIPTS / "demo.py"), run_name="__main__")
+    return stop.value.code or 0, out.getvalue(), err.getvalue()
+
+
+@pytest.fixture(scope="module", params=["fpn", "mask_fpn"])
+def exported(request, tmp_path_factory):
+    prefix = str(tmp_path_factory.mktemp("exported") / "tiny")
+    deploy.export(tiny_detector(request.param, **SETTINGS), prefix)
+    return prefix
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """A folder of two photos, one file that is none, and one that has nothing to do with it."""
+    folder = tmp_path_factory.mktemp("photos")
+    for name, (height, width) in (("b.png", (50, 77)), ("a.PNG", (64, 40))):
+        blocks = np.random.default_rng(width).integers(0, 256, (-(-height // 6), -(-width // 6), 3), dtype=np.uint8)
+        Image.fromarray(blocks.repeat(6, axis=0).repeat(6, axis=1)[:height, :width]).save(folder / name)
+    (folder / "broken.jpg").write_bytes((folder / "b.png").read_bytes()[:100])
+    (folder / "notes.txt").write_text("no image")
+    return folder
+
+
+def test_json_holds_what_the_predictor_finds(exported, photos, tmp_path):
+    target = tmp_path / "new" / "found.json"
+    status, printed, errors = demo(photos, tmp_path / "absent.jpg", photos / "b.png", "--exported", exported,
+                                   "--output", tmp_path / "drawn", "--json", target, "--score-thresh", "1")
+    assert status == 1 and printed.count(": nothing -> ") == 3  # of a score that nothing has; the JSON holds all
+    document = json.loads(target.read_text())
+    assert document["classes"] == list(CLASSES)
+    entries = document["images"]
+    assert [entry["file"] for entry in entries] == [str(path) for path in (
+        photos / "a.PNG", photos / "b.png", photos / "broken.jpg", tmp_path / "absent.jpg", photos / "b.png")]
+    assert [f"error: {entry['error']}" for entry in entries if "error" in entry] == errors.splitlines()
+    assert [set(entry) for entry in entries[2:4]] == [{"file", "error"}] * 2
+    assert "broken.jpg: cannot be read as an image" in entries[2]["error"]
+    assert entries[3]["error"] == f"{tmp_path / 'absent.jpg'}: no such image file"
+    assert entries[1] == entries[4]
+    predictor = deploy.Predictor(exported)
+    for entry, size in zip(entries[:2], ((64, 40), (50, 77))):
+        found = predictor(entry["file"])
+        detections = entry["detections"]
+        assert (entry["height"], entry["width"]) == size and len(detections) == len(found.ids) > 3
+        np.testing.assert_array_equal([one["box"] for one in detections], found.boxes)
+        np.testing.assert_array_equal(np.float32([one["score"] for one in detections]), found.scores)
+        assert [one["id"] for one in detections] == found.ids.tolist()
+        assert [one["class"] for one in detections] == [CLASSES[i] for i in found.ids]
+        assert all(("mask" in one) == (found.masks is not None) for one in detections)
+        for one, mask in zip(detections, found.masks if found.masks is not None else ()):
+            np.testing.assert_array_equal(run_lengths.decode(one["mask"]), mask)
+        if found.masks is not None:
+            assert found.masks.any()
+
+
+def test_json_without_any_image_that_can_be_read(exported, photos, tmp_path):
+    status, printed, errors = demo(photos / "broken.jpg", "--exported", exported, "--output", tmp_path / "drawn",
+                                   "--json", tmp_path / "found.json")
+    assert status == 1 and printed == "" and errors.count("\n") == 1
+    (entry,) = json.loads((tmp_path / "found.json").read_text())["images"]
+    assert f"error: {entry['error']}\n" == errors
+
+
+def test_no_json_unless_it_is_asked_for(exported, photos, tmp_path):
+    status, printed, errors = demo(photos / "a.PNG", "--exported", exported, "--output", tmp_path / "drawn")
+    assert (status, errors) == (0, "") and [path.name for path in tmp_path.iterdir()] == ["drawn"]
+    assert [path.name for path in (tmp_path / "drawn").iterdir()] == ["a-detections.jpg"]
+
+
+def test_a_json_file_that_cannot_be_written_is_one_line(exported, photos, tmp_path):
+    (tmp_path / "folder").mkdir()
+    status, _, errors = demo(photos / "a.PNG", "--exported", exported, "--output", tmp_path / "drawn",
+                             "--json", tmp_path / "folder")
+    assert status == 2 and errors.startswith("error: ") and errors.count("\n") == 1 and "folder" in errors
+    assert not (tmp_path / "drawn").exists()  # before the work, not after it
+
+
+def test_help_says_what_the_json_holds():
+    status, printed, _ = demo("--help")
+    text = " ".join(printed.split())
+    assert status == 0 and "--json FILE write all that the network returns, whatever" in text
