@@ -37,6 +37,10 @@ CUDA = [
     "nvidia-nccl-cu11==2.21.5",
 ]
 
+# What scripts/benchmark.py measures beside this package; it can live in another environment (--peer-python).
+# These two belong together, need Python 3.9, and gave the answers in tests/golden.
+PEERS = ["torch==2.6.0", "torchvision==0.21.0"]
+
 setup(
     name="gluonnorm",
     version=VERSION,
@@ -47,5 +51,5 @@ setup(
     packages=find_packages(include=["gluonnorm", "gluonnorm.*", "model_zoo", "model_zoo.*"]),
     python_requires=">=3.8,<3.13",
     install_requires=CORE,
-    extras_require={"cpu": ["mxnet==1.9.1"], "cu112": CUDA, "test": ["pytest>=8", "ruff", "mypy"]},
+    extras_require={"cpu": ["mxnet==1.9.1"], "cu112": CUDA, "peers": PEERS, "test": ["pytest>=8", "ruff", "mypy"]},
 )

@@ -83,6 +83,14 @@ def test_last_layers_are_scores_deltas_and_mask_logits(kind, last, norm):
     assert {node.inputs[1][0].name for node in found} == {layer.weight.name for layer in layers}
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("norm", ["frozen_bn", "global_bn", "bn", "sync_bn", "sn"])
+@pytest.mark.filterwarnings("ignore:Caution using SyncBatchNorm")
+def test_no_batch_norm_is_exported(kind, norm, tmp_path):
+    export(detector(kind, norm=norm, rescale="normalize"), str(tmp_path / "tiny"))
+    assert not [op for op in operators(tmp_path / "tiny") if "BatchNorm" in op]
+
+
 def test_last_layers_compute_in_float32(tmp_path):
     net = detector()
     symbol, values = to_bfloat16(*fold_graph(*trace(net)))
