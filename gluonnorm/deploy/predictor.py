@@ -5,7 +5,7 @@ from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Se
 
 from gluonnorm.deploy.batching import ahead, in_batches
 from gluonnorm.deploy.outputs import with_candidates
-from gluonnorm.deploy.symbol import DeployError, load
+from gluonnorm.deploy.symbol import DeployError, Photo, load
 from gluonnorm.nn.graph import contexts
 from gluonnorm.ops.images import ImageError, image_files, prepare, read_image
 from gluonnorm.ops.numpy_ops import to_photo
@@ -14,7 +14,6 @@ from gluonnorm.types import Detections, Preprocess
 import mxnet as mx
 import numpy as np
 
-Photo = Union[str, "os.PathLike[str]", np.ndarray]
 NARROW = 32  # pixels: an image with shorter sides may leave nothing for the last layers of some networks
 Photos = Union[List[Any], Tuple[Photo, ...]]  # of Photo: but a list of arrays is no List[Photo] to mypy
 

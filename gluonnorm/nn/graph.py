@@ -3,7 +3,7 @@ import json
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Dict, Iterator, List, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Tuple
 
 import mxnet as mx
 from mxnet.gluon import HybridBlock
@@ -19,10 +19,10 @@ class Node:
     attrs: Dict[str, str] = field(default_factory=dict)
     inputs: List[Tuple["Node", int]] = field(default_factory=list)
 
-    def numbers(self, name: str, default: Sequence[int] = ()) -> Tuple[int, ...]:
-        """An attribute such as "(3, 3)" or "1" as whole numbers."""
+    def numbers(self, name: str) -> Tuple[int, ...]:
+        """An attribute such as "(3, 3)" or "1" as whole numbers; none where it is not set."""
         text = self.attrs.get(name, "").strip("()[], ")
-        return tuple(int(part) for part in text.split(",")) if text else tuple(default)
+        return tuple(int(part) for part in text.split(",")) if text else ()
 
     def flag(self, name: str, default: bool = False) -> bool:
         """An attribute that is true or false."""

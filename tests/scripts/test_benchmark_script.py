@@ -1,37 +1,19 @@
 """benchmark.py: its page and plot, what it says of rows that cannot run, and its arithmetic. No time is judged."""
 import importlib
-import io
-import runpy
 import stat
 import sys
-from contextlib import redirect_stderr, redirect_stdout
-from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
+from in_process import SCRIPTS, run_script
 from PIL import Image
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 ROW = {"kind": "nms", "rois": 20, "classes": 3}
 
 
-class Ended(NamedTuple):
-    """How a script ended."""
-    returncode: int
-    stdout: str
-    stderr: str
-
-
 def run(*args):
-    """Run the script as the shell would, but inside this process; its rows are processes of their own."""
-    out, err = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
-        patch.setattr(sys, "argv", ["benchmark.py", *map(str, args)])
-        patch.syspath_prepend(str(SCRIPTS))
-        with pytest.raises(SystemExit) as stop:
-            runpy.run_path(str(SCRIPTS / "benchmark.py"), run_name="__main__")
-    return Ended(stop.value.code or 0, out.getvalue(), err.getvalue())
+    """Run the script; its rows are processes of their own."""
+    return run_script("benchmark.py", *args)
 
 
 def cells(page, label):

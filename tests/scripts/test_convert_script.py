@@ -1,37 +1,17 @@
 """convert.py from one end to the other: in, back, and the errors a user can cause."""
-import io
-import runpy
-import sys
-from contextlib import redirect_stderr, redirect_stdout
-from pathlib import Path
-from typing import NamedTuple
 
 import model_zoo
 from gluonnorm import conversion
 
 import numpy as np
 import pytest
+from in_process import run_script
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 NETWORK = "faster_rcnn_fpn_resnet18_v1b_custom"
 
 
-class Ended(NamedTuple):
-    """How a script ended."""
-    returncode: int
-    stdout: str
-    stderr: str
-
-
 def convert(*args):
-    """Run the script as the shell would, but inside this process, which has MXNet loaded already."""
-    out, err = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
-        patch.setattr(sys, "argv", ["convert.py", *map(str, args)])
-        patch.syspath_prepend(str(SCRIPTS))
-        with pytest.raises(SystemExit) as stop:
-            runpy.run_path(str(SCRIPTS / "convert.py"), run_name="__main__")
-    return Ended(stop.value.code or 0, out.getvalue(), err.getvalue())
+    return run_script("convert.py", *args)
 
 
 @pytest.fixture(scope="module")

@@ -1,32 +1,20 @@
 """demo.py from one end to the other: folders, faulty files, and its JSON against the predictor's own answers."""
-import io
 import json
-import runpy
-import sys
-from contextlib import redirect_stderr, redirect_stdout
-from pathlib import Path
 
 from gluonnorm import deploy
 
 import numpy as np
 import pytest
+from in_process import run_script
 from PIL import Image
 from pycocotools import mask as run_lengths
 from tiny_detector import CLASSES, tiny_detector
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 SETTINGS = {"short": 64, "max_size": 96, "score_thresh": 0.0}
 
 
 def demo(*args):
-    """Status, standard output and standard error of the script, run inside this process, which has MXNet loaded."""
-    out, err = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
-        patch.setattr(sys, "argv", ["demo.py", *map(str, args)])
-        patch.syspath_prepend(str(SCRIPTS))
-        with pytest.raises(SystemExit) as stop:
-            runpy.run_path(str(SCRIPTS / "demo.py"), run_name="__main__")
-    return stop.value.code or 0, out.getvalue(), err.getvalue()
+    return run_script("demo.py", *args)
 
 
 @pytest.fixture(scope="module", params=["fpn", "mask_fpn"])

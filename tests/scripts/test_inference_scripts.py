@@ -1,14 +1,9 @@
 """eval_faster_rcnn.py, export.py and demo.py from one end to the other, on an untrained network of small size."""
 import dataclasses
-import io
 import json
 import os
-import runpy
 import subprocess
 import sys
-from contextlib import redirect_stderr, redirect_stdout
-from pathlib import Path
-from typing import NamedTuple
 
 import model_zoo
 from gluonnorm import deploy, training
@@ -18,27 +13,8 @@ from gluonnorm.evaluation import evaluate_coco, evaluate_voc
 import mxnet as mx
 import numpy as np
 import pytest
+from in_process import SCRIPTS, run_script
 from PIL import Image
-
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
-
-
-class Ended(NamedTuple):
-    """How a script ended."""
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-def run(script, *args):
-    """Run a script as the shell would, but inside this process, which has MXNet loaded already."""
-    out, err = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
-        patch.setattr(sys, "argv", [script, *map(str, args)])
-        patch.syspath_prepend(str(SCRIPTS))
-        with pytest.raises(SystemExit) as stop:
-            runpy.run_path(str(SCRIPTS / script), run_name="__main__")
-    return Ended(stop.value.code or 0, out.getvalue(), err.getvalue())
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +35,8 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def exported(folder):
     """The checkpoint exported by the script, and what the script printed."""
-    done = run("export.py", "--params", folder / "net-0000003.json", "--output", folder / "out" / "net",
-               "--image", folder / "shapes" / "val" / "000000.jpg")
+    done = run_script("export.py", "--params", folder / "net-0000003.json", "--output", folder / "out" / "net",
+                      "--image", folder / "shapes" / "val" / "000000.jpg")
     assert done.returncode == 0, done.stderr
     return folder / "out" / "net", done.stdout
 
@@ -78,8 +54,8 @@ def test_export_writes_files_and_finds_no_difference(exported):
 
 
 def test_settings_of_the_command_line_reach_the_export(folder):
-    done = run("export.py", "--params", folder / "net-0000003.json", "--set", "max_detections=5",
-               "--output", folder / "few" / "net", "--image", folder / "shapes" / "val" / "000000.jpg")
+    done = run_script("export.py", "--params", folder / "net-0000003.json", "--set", "max_detections=5",
+                      "--output", folder / "few" / "net", "--image", folder / "shapes" / "val" / "000000.jpg")
     assert done.returncode == 0, done.stderr
     assert json.loads((folder / "few" / "net.json").read_text())["config"]["max_detections"] == 5
 
@@ -89,8 +65,8 @@ def test_a_checkpoint_and_its_export_get_the_scores_of_their_detections(folder, 
     found = []
     for model, metric in ((("--params", folder / "net-0000003.json"), "coco"), (("--exported", exported[0]), "voc12")):
         saved = folder / f"{metric}.json"
-        done = run("eval_faster_rcnn.py", *model, *data_flags(folder), "--metric", metric, "--batch-size", 2,
-                   "--save-json", saved)
+        done = run_script("eval_faster_rcnn.py", *model, *data_flags(folder), "--metric", metric, "--batch-size", 2,
+                          "--save-json", saved)
         assert done.returncode == 0 and done.stderr == "", done.stderr
         results = json.loads(saved.read_text())
         found.append(results)
@@ -132,7 +108,7 @@ def masked(folder):
 @pytest.mark.parametrize("which", [0, 1])
 def test_masks_are_scored_too(folder, masked, which):
     saved = folder / f"masks-{which}.json"
-    done = run("eval_faster_rcnn.py", *masked[which], *data_flags(folder), "--save-json", saved)
+    done = run_script("eval_faster_rcnn.py", *masked[which], *data_flags(folder), "--save-json", saved)
     assert done.returncode == 0, done.stderr
     results = json.loads(saved.read_text())
     assert results and all("counts" in row["segmentation"] for row in results)
@@ -146,7 +122,7 @@ def test_masks_are_scored_too(folder, masked, which):
 
 
 def test_masks_need_no_truth_where_boxes_alone_are_scored(folder, masked):
-    done = run("eval_faster_rcnn.py", *masked[0], *data_flags(folder), "--metric", "voc07")
+    done = run_script("eval_faster_rcnn.py", *masked[0], *data_flags(folder), "--metric", "voc07")
     assert done.returncode == 0 and "mAP" in done.stdout and "segm" not in done.stdout
 
 
@@ -166,8 +142,8 @@ def test_demo_draws_what_it_can_and_says_what_it_cannot(folder, exported):
         Image.fromarray(pixels).save(photos / name)
     (photos / "broken.jpg").write_bytes((photos / "b.jpg").read_bytes()[:100])
     (photos / "notes.txt").write_text("not an image")
-    done = run("demo.py", photos, folder / "absent.jpg", photos / "b.jpg", "--exported", exported[0],
-               "--output", folder / "drawn", "--score-thresh", 0)
+    done = run_script("demo.py", photos, folder / "absent.jpg", photos / "b.jpg", "--exported", exported[0],
+                      "--output", folder / "drawn", "--score-thresh", 0)
     assert done.returncode == 1
     errors = done.stderr.splitlines()
     assert len(errors) == 2 and all(line.startswith("error: ") for line in errors)
@@ -199,7 +175,7 @@ def test_demo_draws_what_it_can_and_says_what_it_cannot(folder, exported):
 ])
 def test_what_the_user_can_cause_is_one_line_and_status_two(folder, monkeypatch, script, args, message):
     monkeypatch.chdir(folder)
-    done = run(script, *args)
+    done = run_script(script, *args)
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1 and message in done.stderr
     assert not (folder / "other").exists()
@@ -207,5 +183,5 @@ def test_what_the_user_can_cause_is_one_line_and_status_two(folder, monkeypatch,
 
 @pytest.mark.parametrize("script", ["eval_faster_rcnn.py", "export.py", "demo.py"])
 def test_help_shows_an_example(script):
-    done = run(script, "--help")
+    done = run_script(script, "--help")
     assert done.returncode == 0 and f"python scripts/{script}" in done.stdout and "--seed" in done.stdout

@@ -1,17 +1,14 @@
 """train_faster_rcnn.py as its user meets it: what it writes, how it resumes, how it ends when something is wrong."""
-import io
 import json
 import os
 import resource
-import runpy
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 from gluonnorm import training
 from gluonnorm.data import draw_shapes
@@ -19,9 +16,9 @@ from gluonnorm.data import draw_shapes
 import mxnet as mx
 import numpy as np
 import pytest
+from in_process import SCRIPTS, run_script
 from PIL import Image
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 SETTINGS = ("--set short=64 max_size=96 fpn_channels=32 rpn_channels=8 anchor_sizes=((8,),(16,),(32,),(64,),(128,)) "
             "num_sample=8 rpn_num_sample=16 rpn_train_pre_nms=50 rpn_train_post_nms=20 rpn_test_pre_nms=50 "
             "rpn_test_post_nms=10 max_detections=5").split()
@@ -30,22 +27,8 @@ MODEL = ["--network", "faster_rcnn_fpn_resnet18_v1b_custom", "--norm", "gn", "--
 STEPS = 3  # of an epoch: six images, two at a time
 
 
-class Ended(NamedTuple):
-    """How a script ended."""
-    returncode: int
-    stdout: str
-    stderr: str
-
-
 def train(*args):
-    """Run the script as the shell would, but inside this process, which has MXNet loaded already."""
-    out, err = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
-        patch.setattr(sys, "argv", ["train_faster_rcnn.py", *MODEL, *map(str, args)])
-        patch.syspath_prepend(str(SCRIPTS))
-        with pytest.raises(SystemExit) as stop:
-            runpy.run_path(str(SCRIPTS / "train_faster_rcnn.py"), run_name="__main__")
-    return Ended(stop.value.code or 0, out.getvalue(), err.getvalue())
+    return run_script("train_faster_rcnn.py", *MODEL, *args)
 
 
 def assert_one_line(done, *messages):
