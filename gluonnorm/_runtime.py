@@ -14,6 +14,7 @@ CUDA_LIBRARIES = ("libcudart.so.11.0", "libnvrtc.so.11.2", "libnvToolsExt.so.1",
                   "libnccl.so.2")
 CPUINFO, CGROUP, CGROUP_ROOT = "/proc/cpuinfo", "/proc/self/cgroup", "/sys/fs/cgroup"
 NO_QUOTA = 1 << 20
+COPIES_ALONE = 2**31 - 1  # elements; smaller copies are made by one thread
 
 
 def physical_cores() -> int:
@@ -81,12 +82,17 @@ def preload_cuda() -> List[str]:
 
 
 def prepare() -> None:
-    """Set the thread count MXNet reads at import, load CUDA's libraries where the ``cu112`` extra brought them, and
-    give NumPy 1.24+ the aliases MXNet and GluonCV still use.
+    """Set the thread counts MXNet reads, load CUDA's libraries where the ``cu112`` extra brought them, and give
+    NumPy 1.24+ the aliases MXNet and GluonCV still use.
 
-    MXNet takes half of the logical CPUs where ``OMP_NUM_THREADS`` is unset; a value already set is left alone.
+    MXNet takes half of the logical CPUs where ``OMP_NUM_THREADS`` is unset. And with its default of
+    ``MXNET_CPU_PARALLEL_SIZE`` the first large array copied from or to NumPy gives the copying thread OpenMP threads
+    of its own, beside the engine's. From then on there are more than cores, libgomp puts waiting threads to sleep at
+    once, and each parallel region of the engine first has to wake them: box_nms, which has one for every box, takes
+    up to ten times as long. Values already set are left alone.
     """
     os.environ.setdefault("OMP_NUM_THREADS", str(physical_cores()))
+    os.environ.setdefault("MXNET_CPU_PARALLEL_SIZE", str(COPIES_ALONE))
     preload_cuda()
     for name, kind in (("bool", np.bool_), ("float", np.float64), ("int", np.int_), ("object", np.object_)):
         if name not in np.__dict__:

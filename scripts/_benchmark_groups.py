@@ -53,7 +53,8 @@ class Group:
 def groups(quick: bool) -> List[Group]:
     """All groups, in the order of measuring; ``quick`` has the same rows with less to do."""
     return [
-        _detectors("gluoncv-fpn", "faster_rcnn_fpn_resnet50_v1b_coco", "gluoncv", (1.2, 2.0, 3.5), judged=True),
+        _detectors("gluoncv-fpn", "faster_rcnn_fpn_resnet50_v1b_coco", "gluoncv", (1.2, 2.0, 3.5), judged=True,
+                   tuned=True),
         _detectors("gluoncv-c4", "faster_rcnn_resnet50_v1b_coco", "gluoncv", (2.0, None, None)),
         _detectors("gluoncv-mask", "mask_rcnn_fpn_resnet50_v1b_coco", "gluoncv", (3.0, None, None), judged=True),
         _detectors("torchvision-fpn", "fasterrcnn_resnet50_fpn", "torchvision", (1.15, 1.7, 2.5)),
@@ -67,14 +68,15 @@ def groups(quick: bool) -> List[Group]:
 
 
 def _detectors(name: str, network: str, peer: str, targets: Tuple[Optional[float], ...],
-               judged: bool = False) -> Group:
-    """A peer's detector and ours, with the same weights, in every type."""
+               judged: bool = False, tuned: bool = False) -> Group:
+    """A peer's detector and ours, with the same weights, in every type; ``tuned``: the peer also as we run MXNet."""
     theirs = Row(peer, peer, {"kind": "detector", "network": network, "stem": name})
+    also = (Row(f"{peer}-tuned", peer, {**theirs.task, "tuned": True}),) if tuned else ()
     ours = [Row(dtype, "ours", {"kind": "detector", "prefix": f"{name}-{dtype}"},
                 None if target is None else Target("faster", target)) for dtype, target in zip(DTYPES, targets)]
     judge = Row("judge", peer, {**theirs.task, "kind": "judge"}) if judged else None
     weights = {"kind": "weights", "network": network, "stem": name, "source": peer, "dtypes": DTYPES}
-    return Group(name, f"{network}, one image, against {peer}", (theirs, *ours), peer, (weights,), judge)
+    return Group(name, f"{network}, one image, against {peer}", (theirs, *also, *ours), peer, (weights,), judge)
 
 
 def _norms() -> Group:

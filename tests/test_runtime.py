@@ -25,6 +25,24 @@ def test_threads_are_set_only_where_they_were_not(before: str, after: str) -> No
     assert run("import gluonnorm, os; print(os.environ['OMP_NUM_THREADS'])", OMP_NUM_THREADS=before) == after
 
 
+COPY = """
+import os
+import gluonnorm
+import mxnet as mx
+x = mx.nd.ones((1000, 1000))
+(x + 1).wait_to_read()
+before = len(os.listdir("/proc/self/task"))
+x.asnumpy()
+print(len(os.listdir("/proc/self/task")) - before)
+"""
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="needs a system that lists a process's threads")
+@pytest.mark.parametrize("size, started", [("", "0"), ("200000", "2")])
+def test_copies_start_no_threads_unless_the_user_says_so(size: str, started: str) -> None:
+    assert run(COPY, OMP_NUM_THREADS="3", MXNET_CPU_PARALLEL_SIZE=size) == started
+
+
 def test_physical_cores_are_counted_within_what_is_allowed() -> None:
     assert 1 <= _runtime.physical_cores() <= len(os.sched_getaffinity(0))
 
