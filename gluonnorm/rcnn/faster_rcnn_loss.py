@@ -4,12 +4,12 @@ from typing import Any, List, Sequence, Tuple
 from gluonnorm.ops.boxes import image_extent
 from gluonnorm.ops.pad import pad_to_multiple
 from gluonnorm.rcnn.anchors import pyramid_anchors
-from gluonnorm.rcnn.config import DetectorConfig
 from gluonnorm.rcnn.faster_rcnn import FasterRCNN
 from gluonnorm.rcnn.losses import LOSS_NAMES, binary_cross_entropy, cross_entropy, per_image, smooth_l1
 from gluonnorm.rcnn.roi_align import roi_align, roi_strides
 from gluonnorm.rcnn.rpn import propose
-from gluonnorm.rcnn.sampler import Sample, take_rows
+from gluonnorm.rcnn.sampled_rpn import SampledRPN
+from gluonnorm.rcnn.sampler import Sample
 from gluonnorm.rcnn.targets import RoITargets, RPNTargets, max_positive_rois, roi_targets, rpn_targets
 from gluonnorm.types import Tensor
 
@@ -23,16 +23,16 @@ class FasterRCNNLoss:
     returns one loss (B,) for each of ``loss_names``. Call it within ``autograd.record``.
 
     Targets are made by a graph of their own, outside the recording: MXNet would otherwise differentiate the
-    proposals and the matching, to multiply the result by zero.
+    proposals and the matching, to multiply the result by zero. The RPN's whole maps belong there too, for only the
+    sampled anchors learn: see :class:`~gluonnorm.rcnn.sampled_rpn.SampledRPN`.
     """
 
     loss_names: Tuple[str, ...] = LOSS_NAMES
 
     def __init__(self, net: FasterRCNN) -> None:
         self.first = _FirstStage(net)
-        self.targets = Targets(net.backbone.strides, net.config)
+        self.targets = Targets(net)
         self.second = SecondStage(net)
-        self._read = len(roi_strides(net.backbone.strides))  # maps that RoIs are read from
 
     def hybridize(self, **settings: Any) -> None:
         """Trace each of the three graphs once; ``settings`` as for ``HybridBlock.hybridize``."""
@@ -40,50 +40,44 @@ class FasterRCNNLoss:
             part.hybridize(**settings)
 
     def __call__(self, x: mx.nd.NDArray, *truth: mx.nd.NDArray) -> Tuple[mx.nd.NDArray, ...]:
-        padded, *maps = self.first(x)
+        padded, *features = self.first(x)
         with mx.autograd.pause():
-            targets = self.targets(x, padded, *truth, *maps)
-        return tuple(self.second(*targets, *self.used(maps)))
-
-    def used(self, maps: Sequence[mx.nd.NDArray]) -> List[mx.nd.NDArray]:
-        """What the second stage reads of the first's features, logits and deltas."""
-        return [*maps[:self._read], *maps[len(maps) // 3:]]
+            targets = self.targets(x, padded, *truth, *features)
+        return tuple(self.second(*targets, *features))
 
 
 class _FirstStage(mx.gluon.HybridBlock):
-    """Images to themselves padded, feature maps, logits and deltas, in one flat list as hybridized blocks return."""
+    """Images to themselves padded and feature maps, in one flat list as hybridized blocks return."""
 
     def __init__(self, net: FasterRCNN) -> None:
         super().__init__()
         self.backbone = net.backbone
-        self.rpn = net.rpn
         self._multiple, self._colour = net.preprocess.multiple, net.preprocess.padding
 
     def hybrid_forward(self, F: Any, x: Tensor) -> List[Tensor]:
         padded = pad_to_multiple(F, x, self._multiple, self._colour)
-        features = self.backbone(padded)
-        logits, deltas = self.rpn.over(features)
-        return [padded, *features, *logits, *deltas]
+        return [padded, *self.backbone(padded)]
 
 
 class Targets(mx.gluon.HybridBlock):
     """Truth and the first stage's output to what both stages should say; ``pack`` has the order."""
 
-    def __init__(self, strides: Sequence[int], config: DetectorConfig) -> None:
+    def __init__(self, net: FasterRCNN) -> None:
         super().__init__()
-        self._strides = strides
-        self._config = config
+        self.rpn = net.rpn
+        self._strides = net.backbone.strides
+        self._config = net.config
 
     def hybrid_forward(self, F: Any, *inputs: Tensor) -> List[Tensor]:
-        x, padded, boxes, labels, *maps = inputs
-        rpn, roi, _ = self.make(F, x, padded, boxes, labels, maps)
+        x, padded, boxes, labels, *features = inputs
+        rpn, roi, _ = self.make(F, x, padded, boxes, labels, features)
         return pack(rpn, roi)
 
     def make(self, F: Any, x: Tensor, padded: Tensor, boxes: Tensor, labels: Tensor,
-             maps: Sequence[Tensor]) -> Tuple[RPNTargets, RoITargets, Tensor]:
+             features: Sequence[Tensor]) -> Tuple[RPNTargets, RoITargets, Tensor]:
         """What the RPN and the heads should say, and each RoI's truth."""
         config = self._config
-        features, logits, deltas = _thirds(maps)
+        logits, deltas = self.rpn.over(features)
         anchors = pyramid_anchors(F, padded, features, self._strides, config.anchor_sizes, config.anchor_ratios,
                                   config.convention)
         rois, scores = propose(F, logits, deltas, anchors, image_extent(F, x), config, training=True)
@@ -96,6 +90,7 @@ class SecondStage(mx.gluon.HybridBlock):
 
     def __init__(self, net: FasterRCNN) -> None:
         super().__init__()
+        self.rpn = SampledRPN(net.rpn)
         self.box_head = net.box_head
         self.predictor = net.predictor
         self._strides = roi_strides(net.backbone.strides)
@@ -103,33 +98,26 @@ class SecondStage(mx.gluon.HybridBlock):
         self._num_classes = len(net.classes)
 
     def hybrid_forward(self, F: Any, *inputs: Tensor) -> Tuple[Tensor, ...]:
-        rpn, roi, maps = unpack(inputs)
-        features, logits, deltas = self.split(maps)
+        rpn, roi, features = unpack(inputs)
         shared = self.shared(F, features, roi.rois, self._config.roi_size)
-        return self.box_losses(F, logits, deltas, shared, rpn, roi)
-
-    def split(self, maps: Sequence[Tensor]) -> Tuple[Sequence[Tensor], Sequence[Tensor], Sequence[Tensor]]:
-        """Features that RoIs are read from, and logits and deltas of all levels, of which there may be one more."""
-        levels = len(self._strides)
-        return (maps[:levels], *_halves(maps[levels:]))
+        return self.box_losses(F, features, shared, rpn, roi)
 
     def shared(self, F: Any, features: Sequence[Tensor], rois: Tensor, size: int) -> Tensor:
         """What both heads read of the RoIs."""
-        config = self._config
+        config, features = self._config, features[:len(self._strides)]  # the RPN reads one more
         return self.box_head.shared(roi_align(F, features, rois, self._strides, size, config.roi_sample_ratio,
                                               config.convention, inside=True))
 
-    def box_losses(self, F: Any, logits: Sequence[Tensor], deltas: Sequence[Tensor], shared: Tensor, rpn: RPNTargets,
+    def box_losses(self, F: Any, features: Sequence[Tensor], shared: Tensor, rpn: RPNTargets,
                    roi: RoITargets) -> Tuple[Tensor, ...]:
         """The four losses of Faster R-CNN."""
-        return (*self._rpn_losses(F, logits, deltas, rpn), *self._rcnn_losses(F, shared, roi))
+        return (*self._rpn_losses(F, features, rpn), *self._rcnn_losses(F, shared, roi))
 
-    def _rpn_losses(self, F: Any, logits: Sequence[Tensor], deltas: Sequence[Tensor],
-                    target: RPNTargets) -> Tuple[Tensor, Tensor]:
+    def _rpn_losses(self, F: Any, features: Sequence[Tensor], target: RPNTargets) -> Tuple[Tensor, Tensor]:
         drawn = target.drawn
-        entropy = binary_cross_entropy(F, take_rows(F, F.concat(*logits, dim=1), drawn), drawn.positive)
-        error = smooth_l1(F, take_rows(F, F.concat(*deltas, dim=1), drawn) - target.deltas,
-                          self._config.rpn_smoothl1_beta)
+        logits, deltas = self.rpn(drawn.indices, *features)
+        entropy = binary_cross_entropy(F, logits, drawn.positive)
+        error = smooth_l1(F, deltas - target.deltas, self._config.rpn_smoothl1_beta)
         return (per_image(F, entropy, drawn.weight, drawn.weight),
                 per_image(F, F.sum(error, axis=-1), drawn.positive, drawn.weight))
 
@@ -145,15 +133,6 @@ class SecondStage(mx.gluon.HybridBlock):
         label = F.broadcast_like(F.expand_dims(F.maximum(label - 1, 0), axis=-1), wanted)
         error = smooth_l1(F, F.pick(deltas, label, axis=2) - wanted, config.rcnn_smoothl1_beta)
         return per_image(F, entropy, weight, weight), per_image(F, F.sum(error, axis=-1), positive, weight)
-
-
-def _halves(maps: Sequence[Tensor]) -> Tuple[Sequence[Tensor], Sequence[Tensor]]:
-    return maps[:len(maps) // 2], maps[len(maps) // 2:]
-
-
-def _thirds(maps: Sequence[Tensor]) -> Tuple[List[Tensor], List[Tensor], List[Tensor]]:
-    levels = len(maps) // 3
-    return list(maps[:levels]), list(maps[levels:2 * levels]), list(maps[2 * levels:])
 
 
 def pack(rpn: RPNTargets, roi: RoITargets) -> List[Tensor]:

@@ -21,20 +21,20 @@ class MaskRCNNLoss(FasterRCNNLoss):
 
     def __init__(self, net: MaskRCNN) -> None:
         super().__init__(net)
-        self.targets = _MaskTargets(net.backbone.strides, net.config, mask_size(net))
+        self.targets = _MaskTargets(net)
         self.second = _MaskSecondStage(net)
 
 
 class _MaskTargets(Targets):
     """As :class:`Targets`; the masks that the positive RoIs should show come last."""
 
-    def __init__(self, strides: Sequence[int], config: Any, size: int) -> None:
-        super().__init__(strides, config)
-        self._size = size
+    def __init__(self, net: MaskRCNN) -> None:
+        super().__init__(net)
+        self._size = mask_size(net)
 
     def hybrid_forward(self, F: Any, *inputs: Tensor) -> List[Tensor]:
-        x, padded, boxes, labels, masks, *maps = inputs
-        rpn, roi, truth = self.make(F, x, padded, boxes, labels, maps)
+        x, padded, boxes, labels, masks, *features = inputs
+        rpn, roi, truth = self.make(F, x, padded, boxes, labels, features)
         rois, truth = (F.slice_axis(rows, axis=1, begin=0, end=max_positive_rois(self._config))
                        for rows in (roi.rois, truth))
         return [*pack(rpn, roi), crop_targets(F, masks, boxes, truth, rois, self._size)]
@@ -48,11 +48,10 @@ class _MaskSecondStage(SecondStage):
         self.mask_head = net.mask_head
 
     def hybrid_forward(self, F: Any, *inputs: Tensor) -> Tuple[Tensor, ...]:
-        rpn, roi, (wanted, *maps) = unpack(inputs)
-        features, logits, deltas = self.split(maps)
+        rpn, roi, (wanted, *features) = unpack(inputs)
         shared = self.shared(F, features, roi.rois, self._config.roi_size)
         masks = self._mask_loss(F, wanted, features, shared, roi)
-        return (*self.box_losses(F, logits, deltas, shared, rpn, roi), masks)
+        return (*self.box_losses(F, features, shared, rpn, roi), masks)
 
     def _mask_loss(self, F: Any, wanted: Tensor, features: Sequence[Tensor], shared: Tensor,
                    roi: RoITargets) -> Tensor:

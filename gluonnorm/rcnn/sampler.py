@@ -1,7 +1,7 @@
 """Sampling: a fixed number of rows an image, at random, positives first."""
 from typing import Any, NamedTuple
 
-from gluonnorm.ops.select import gather, top_k
+from gluonnorm.ops.select import top_k
 from gluonnorm.types import Tensor
 
 
@@ -25,8 +25,3 @@ def sample(F: Any, positive: Tensor, negative: Tensor, size: int, max_positive: 
     drawn = F.broadcast_greater_equal(lottery, threshold)
     rank, indices = top_k(F, drawn * (2 + chance) + negative * (0.5 + 0.5 * chance), size)
     return Sample(indices=indices, positive=rank >= 2, weight=rank > 0)
-
-
-def take_rows(F: Any, data: Tensor, drawn: Sample) -> Tensor:
-    """The sampled rows of (B, N, ...): (B, S, ...)."""
-    return gather(F, data, drawn.indices)

@@ -41,13 +41,11 @@ def gradients(net, loss, x, boxes=BOXES, labels=LABELS, names=LOSS_NAMES):
 def test_losses_equal_their_formulas_on_the_same_targets(net):
     x, config, loss = images(2), net.config, FasterRCNNLoss(net)
     result = losses(loss, x)
-    padded, *maps = loss.first(x)
-    levels = len(maps) // 3
-    logits = np.concatenate([level.asnumpy() for level in maps[levels:2 * levels]], axis=1)
-    deltas = np.concatenate([level.asnumpy() for level in maps[2 * levels:]], axis=1)
+    padded, *features = loss.first(x)
+    logits, deltas = (np.concatenate([level.asnumpy() for level in maps], axis=1) for maps in net.rpn.over(features))
     mx.random.seed(7)
-    targets = loss.targets(x, padded, BOXES, LABELS, *maps)
-    pooled = roi_align(mx.nd, maps[:levels], targets[4], net.backbone.strides, config.roi_size, 2, config.convention)
+    targets = loss.targets(x, padded, BOXES, LABELS, *features)
+    pooled = roi_align(mx.nd, features, targets[4], net.backbone.strides, config.roi_size, 2, config.convention)
     class_logits, class_deltas = (array.asnumpy().reshape(2, config.num_sample, -1)
                                   for array in net.predictor(net.box_head.features(net.box_head.shared(pooled))))
     indices, positive, weight, wanted, _, labels, roi_wanted, roi_positive, roi_weight = (
@@ -70,15 +68,15 @@ def test_losses_equal_their_formulas_on_the_same_targets(net):
 
 def test_an_image_of_other_sides_is_padded_with_the_mean_and_proposals_end_at_the_image(net):
     loss, x, multiple = FasterRCNNLoss(net), images(2, 50, 70), net.preprocess.multiple
-    padded_, *maps = loss.first(x)
+    padded_, *features = loss.first(x)
     np.testing.assert_array_equal(padded_.asnumpy(), np.stack([padded(x[b:b + 1].asnumpy(), multiple)[0]
                                                                for b in range(2)]))
-    for got, want in zip(maps, net.backbone(padded_)):
+    for got, want in zip(features, net.backbone(padded_)):
         np.testing.assert_array_equal(got.asnumpy(), want.asnumpy())
     inside = mx.nd.clip(BOXES, -1, 50)
-    rois = loss.targets(x, padded_, inside, LABELS, *maps)[4].asnumpy()
+    rois = loss.targets(x, padded_, inside, LABELS, *features)[4].asnumpy()
     assert (rois <= [70, 50, 70, 50]).all() and (rois[..., 2] == 70).any()
-    wider = loss.targets(padded_, padded_, inside, LABELS, *maps)[4].asnumpy()
+    wider = loss.targets(padded_, padded_, inside, LABELS, *features)[4].asnumpy()
     assert (wider[..., 2] > 70).any() or (wider[..., 3] > 50).any()
     assert np.isfinite(losses(loss, x, inside)).all()
 
