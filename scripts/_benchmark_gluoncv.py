@@ -28,7 +28,7 @@ def build(task: Task, **settings: Any) -> mx.gluon.HybridBlock:
 def detector(task: Task) -> Tuple[Run, Facts]:
     """Its detector on one image, as it is."""
     net, x = build(task), mx.nd.array(images(1, task["size"], task["seed"]))
-    net.hybridize(static_alloc=True)
+    net.hybridize(static_alloc=True, static_shape=bool(task.get("tuned")))
 
     def run() -> List[mx.nd.NDArray]:
         outputs = net(x)
@@ -125,7 +125,7 @@ def suppression(task: Task) -> Tuple[Run, Facts]:
 
 
 def prepare(task: Task) -> Tuple[Optional[Run], Facts]:
-    """What ``task["kind"]`` names, with MXNet's own way of copying arrays unless ``task["tuned"]``."""
+    """What ``task["kind"]`` names, with MXNet's own way of copying arrays unless ``task["tuned"]`` asks for ours."""
     if not task.get("tuned"):
         os.environ.pop("MXNET_CPU_PARALLEL_SIZE", None)  # which is read at the first copy
     return {"detector": detector, "judge": judge, "training": training_step, "nms": suppression}[task["kind"]](task)

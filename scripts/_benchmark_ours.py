@@ -44,7 +44,6 @@ def weights(task: Task) -> Facts:
 def detector(task: Task) -> Tuple[Run, Facts]:
     """The exported files, on as many images at a time as ``task["images"]``."""
     net, _ = deploy.load(str(Path(task["folder"], task["prefix"])))
-    net.hybridize(static_alloc=True)
     x = mx.nd.array(images(task.get("images", 1), task["size"], task["seed"]))
 
     def run() -> List[mx.nd.NDArray]:

@@ -33,8 +33,8 @@ NOTES = f"""\
 - GluonCV's pyramids are timed as they are, but on the CPU they read uninitialised memory: what they should find comes
   from one more process, with that call corrected. Its training step does not count the RPN's targets, which its loader
   makes, and which leave out the anchors that cross the image's border: its RPN losses are others.
-- GluonCV runs with MXNet's defaults but for the threads. gluoncv-tuned is the same with the one setting more that
-  `import gluonnorm` makes, MXNET_CPU_PARALLEL_SIZE.
+- GluonCV runs as its own scripts run it, but for the threads. gluoncv-tuned has two settings more that this package
+  makes: MXNET_CPU_PARALLEL_SIZE, and static_shape when it is hybridized.
 - torchvision is timed without its transform and without pasting masks, because ours do neither; in training with
   FrozenBatchNorm2d, as with published weights.
 """

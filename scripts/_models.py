@@ -49,7 +49,8 @@ def open_detector(
             raise ValueError("--set cannot change exported files; give it to scripts/export.py")
         return Predictor(args.exported, ctx)
     net = open_network(args, ctx, classes)
-    net.hybridize()
+    on_cpu = all(device.device_type == "cpu" for device in ctx)
+    net.hybridize(static_alloc=on_cpu, static_shape=on_cpu)  # as ``deploy.load`` does
     return Predictor.from_network(net)
 
 

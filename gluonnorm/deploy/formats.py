@@ -7,17 +7,13 @@ logits. They cost little, and what they say is read by exponentials and sorting.
 import json
 from typing import Dict, Iterable, List, Set, Tuple
 
+from gluonnorm.deploy.last_layers import Values, last_layers
 from gluonnorm.nn.graph import VARIABLE, Graph, Node, block
 
 import mxnet as mx
 import numpy as np
 from mxnet.contrib import quantization
 from mxnet.contrib.amp.amp import bfloat16
-
-Values = Dict[str, mx.nd.NDArray]
-
-LAYERS = ("Convolution", "Deconvolution", "FullyConnected")
-ROI_ALIGN = "_contrib_ROIAlign"
 
 
 def to_bfloat16(symbol: mx.sym.Symbol, values: Values) -> Tuple[mx.sym.Symbol, Values]:
@@ -87,18 +83,6 @@ def ranges(symbol: mx.sym.Symbol, values: Values, names: List[str],
     net.hybridize()
     rows = np.array([[float(value.asscalar()) for value in net(mx.nd.array(image))] for image in images])
     return dict(zip(names, zip(rows[:, 0::2].min(axis=0).tolist(), rows[:, 1::2].max(axis=0).tolist())))
-
-
-def last_layers(graph: Graph) -> List[Node]:
-    """Layers whose output reaches no other layer, unless as the RoIs that it reads: scores, box deltas, mask logits."""
-    readers = graph.readers()
-    feeds: Set[int] = set()  # nodes that a layer further on takes in
-    for node in reversed(graph.nodes()):
-        for reader in readers[id(node)]:
-            through = reader.op in LAYERS or id(reader) in feeds
-            if through and not (reader.op == ROI_ALIGN and reader.inputs[0][0] is not node):
-                feeds.add(id(node))
-    return [node for node in graph.nodes() if node.op in LAYERS and id(node) not in feeds]
 
 
 def _passes_bfloat16(node: Node) -> bool:

@@ -50,7 +50,6 @@ class Predictor:
                  batch_size: int = 1):
         ctx = mx.cpu() if ctx is None else ctx
         net, record = load(prefix, ctx)
-        net.hybridize()
         try:
             classes, preprocess = tuple(record["classes"]), Preprocess.from_record(record["preprocess"])
         except (KeyError, TypeError, ValueError) as error:
@@ -81,6 +80,8 @@ class Predictor:
             raise ValueError(f"batch_size is {batch_size!r}; want a whole number of at least 1")
         self.net, self.classes, self.preprocess, self.mask_paste, self.cut = net, classes, preprocess, mask_paste, 0
         self._graph, self._outputs = with_candidates(net)
+        on_cpu = ctx.device_type == "cpu"
+        self._graph.hybridize(static_alloc=on_cpu, static_shape=on_cpu)  # see ``load``
         self._score_thresh, self._ctx, self._resize, self._batch_size = score_thresh, ctx, resize, int(batch_size)
 
     @overload

@@ -11,6 +11,7 @@ from typing import Any, Dict, Iterator, Optional, Sequence, Tuple, Union
 from gluonnorm import __version__
 from gluonnorm.deploy.executors import keep_inputs
 from gluonnorm.deploy.formats import to_bfloat16, to_int8
+from gluonnorm.deploy.last_layers import join_last_layers
 from gluonnorm.nn.fold import fold_graph
 from gluonnorm.nn.graph import trace
 from gluonnorm.ops.images import image_files, prepare
@@ -86,9 +87,11 @@ def export(
         raise ValueError(f"image_size is {image_size!r}; want (height, width) in whole pixels, or None for any size")
     photos = _photos(dtype, calibration)
     symbol, values = _graph(net, image_size)
-    if dtype == "bfloat16":
+    if dtype == "float32":
+        symbol, values = join_last_layers(symbol, values)
+    elif dtype == "bfloat16":
         symbol, values = to_bfloat16(symbol, values)
-    elif dtype == "int8":
+    else:
         symbol, values = to_int8(symbol, values, _inputs(photos, net.preprocess))
     spec = dataclasses.asdict(net.spec)
     record = {
@@ -109,7 +112,9 @@ def export(
 def load(
     prefix: str, ctx: Union[mx.Context, Sequence[mx.Context]] = mx.cpu()
 ) -> Tuple[mx.gluon.SymbolBlock, Dict[str, Any]]:
-    """Read what ``export`` wrote: the network as a block on ``ctx``, and the record described there.
+    """Read what ``export`` wrote: the network as a hybridized block on ``ctx``, and the record described there.
+
+    Its weights are fixed: on the CPU those changed after the first call may not count.
 
     Raises
     ------
@@ -149,6 +154,9 @@ def load(
         except (AssertionError, KeyError, UnicodeDecodeError, mx.MXNetError) as error:  # MXNet quotes damaged bytes
             raise DeployError(f"{prefix}: symbol, parameters and record do not belong together "
                               f"({_one_line(error)}); export again") from error
+    # Static graphs keep oneDNN's copies of the weights and their own buffers from call to call; images may change in
+    # size all the same. On a GPU MXNet would also compile kernels for them, and fails on devices newer than its CUDA.
+    block.hybridize(static_alloc=on_cpu, static_shape=on_cpu)
     return block, record
 
 

@@ -2,9 +2,9 @@ import json
 from collections import Counter
 
 from gluonnorm.deploy import DeployError, Predictor, export, load
-from gluonnorm.deploy.formats import last_layers, ranges, to_bfloat16
+from gluonnorm.deploy.formats import ranges, to_bfloat16
 from gluonnorm.nn.fold import fold_graph
-from gluonnorm.nn.graph import Graph, trace
+from gluonnorm.nn.graph import trace
 from gluonnorm.ops.images import ImageError
 
 import mxnet as mx
@@ -69,18 +69,6 @@ def test_bfloat16_with_average_pooling_between_layers(tmp_path):
     found = symbol.bind(mx.cpu(), {**values, "data": x}).forward()[0]
     assert found.dtype == np.float32
     np.testing.assert_allclose(found.asnumpy(), net(x).asnumpy(), rtol=0, atol=0.02 * np.abs(net(x).asnumpy()).max())
-
-
-@pytest.mark.parametrize("kind, last", [
-    ("fpn", 5 * 2 + 2), ("c4", 2 + 2), ("mask_fpn", 5 * 2 + 2 + 1), ("mask_c4", 2 + 2 + 1)])
-@pytest.mark.parametrize("norm", ["frozen_bn", "gn", "sn"])
-def test_last_layers_are_scores_deltas_and_mask_logits(kind, last, norm):
-    net = detector(kind, norm=norm)
-    found = last_layers(Graph.read(fold_graph(*trace(net))[0]))
-    assert len(found) == last
-    layers = [net.rpn.score, net.rpn.loc, net.predictor.score, net.predictor.loc]
-    layers += [net.mask_head.score] if net.has_masks else []
-    assert {node.inputs[1][0].name for node in found} == {layer.weight.name for layer in layers}
 
 
 @pytest.mark.parametrize("kind", KINDS)
