@@ -64,7 +64,8 @@ class FPN(Backbone):
         sums = [laterals[-1]]  # coarse to fine
         for lateral in laterals[-2::-1]:
             enlarged = F.UpSampling(sums[-1], scale=2, sample_type="nearest")
-            sums.append(F.elemwise_add(lateral, F.slice_like(enlarged, lateral, axes=(2, 3))))
+            like = F.slice_axis(lateral, axis=1, begin=0, end=1)  # for its size: it is held for the backward pass
+            sums.append(F.elemwise_add(lateral, F.slice_like(enlarged, like, axes=(2, 3))))
         maps = [output(total) for output, total in zip(self._outputs, reversed(sums))]
         if len(self._outputs) > len(maps):
             maps.append(self._outputs[-1](laterals[-1]))

@@ -1,6 +1,7 @@
 """Training a detector: forward, targets and losses as three graphs, of which the second is not differentiated."""
-from typing import Any, List, Sequence, Tuple
+from typing import Any, Callable, List, Sequence, Tuple
 
+from gluonnorm.nn.divide import Divided
 from gluonnorm.ops.boxes import image_extent
 from gluonnorm.ops.pad import pad_to_multiple
 from gluonnorm.rcnn.anchors import pyramid_anchors
@@ -30,14 +31,19 @@ class FasterRCNNLoss:
     loss_names: Tuple[str, ...] = LOSS_NAMES
 
     def __init__(self, net: FasterRCNN) -> None:
-        self.first = _FirstStage(net)
+        self._whole = _FirstStage(net)
+        self.first: Callable[[mx.nd.NDArray], List[mx.nd.NDArray]] = self._whole
         self.targets = Targets(net)
         self.second = SecondStage(net)
 
-    def hybridize(self, **settings: Any) -> None:
-        """Trace each of the three graphs once; ``settings`` as for ``HybridBlock.hybridize``."""
-        for part in (self.first, self.targets, self.second):
-            part.hybridize(**settings)
+    def hybridize(self, active: bool = True, **settings: Any) -> None:
+        """Trace each of the graphs once, that of the frozen layers apart; arguments as for ``HybridBlock.hybridize``.
+
+        What is frozen is looked up now: freeze first, or hybridize anew.
+        """
+        self.first = Divided(self._whole, **settings) if active else self._whole
+        for part in (self.targets, self.second):
+            part.hybridize(active, **settings)
 
     def __call__(self, x: mx.nd.NDArray, *truth: mx.nd.NDArray) -> Tuple[mx.nd.NDArray, ...]:
         padded, *features = self.first(x)

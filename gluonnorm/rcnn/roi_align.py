@@ -105,14 +105,15 @@ def _canvas(F: Any, features: Sequence[Tensor]) -> Tuple[Tensor, List[Tensor]]:
     """
     margin = 2 * len(features)  # what halves rounded up and edges need at most, in rows
     finest = F.Pad(features[0], mode="edge", pad_width=(0, 0, 0, 0, margin, 0, 0, 0))
+    like = F.slice_axis(finest, axis=1, begin=0, end=1)  # for its size alone: it is held for the backward pass
     column, starts, row = [], [], 1.0
     for times, feature in enumerate(features[1:], start=1):
         framed = F.Pad(feature, mode="edge", pad_width=(0, 0, 0, 0, 1, 1, 0, 1))
         # What comes behind a map's frame is never read; copies are at hand.
-        column.append(F.slice_like(F.concat(*[framed] * 2 ** times, dim=3), finest, axes=(3,)))
+        column.append(F.slice_like(F.concat(*[framed] * 2 ** times, dim=3), like, axes=(3,)))
         starts.append(row)
         row = row + F.max(F.contrib.arange_like(framed, axis=2)).reshape((1, 1, 1)) + 1
-    others = F.slice_like(F.concat(*column, column[0], dim=2), finest, axes=(2,))
+    others = F.slice_like(F.concat(*column, column[-1], dim=2), like, axes=(2,))
     first = F.ones_like(row)
     return F.concat(finest, others, dim=0), [first * margin, first, *starts[1:]]
 

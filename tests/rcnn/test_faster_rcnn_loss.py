@@ -89,16 +89,17 @@ def test_the_seed_decides(net):
 
 
 def test_hybridized_equals_imperative(net):
-    loss = FasterRCNNLoss(net)
+    loss, x = FasterRCNNLoss(net), images(2) * 0.9  # at 1 a relu of C4's head is so near its kink that rounding decides
     sizes = [(64, 96), (50, 70)]  # the graphs are traced at the first
     wanted = [losses(loss, images(2, *size)) for size in sizes]
-    wanted_gradients = gradients(net, loss, images(2))
+    wanted_gradients = gradients(net, loss, x)
     loss.hybridize()
     for size, value in zip(sizes, wanted):
         np.testing.assert_allclose(losses(loss, images(2, *size)), value, rtol=1e-4)
-    for name, gradient in gradients(net, loss, images(2)).items():
+    for name, gradient in gradients(net, loss, x).items():
         np.testing.assert_allclose(gradient, wanted_gradients[name], rtol=1e-3, atol=1e-4, err_msg=name)
     loss.hybridize(active=False)
+    np.testing.assert_array_equal(losses(loss, images(2, *sizes[1])), wanted[1])
 
 
 @pytest.mark.parametrize("kind", ["fpn", "c4"])
