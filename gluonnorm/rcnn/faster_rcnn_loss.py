@@ -1,4 +1,4 @@
-"""Training a detector: forward, targets and losses as three graphs, of which the second is not differentiated."""
+"""Training a detector: maps, targets and losses as graphs of their own, of which the second is not differentiated."""
 from typing import Any, Callable, List, Sequence, Tuple
 
 from gluonnorm.nn.divide import Divided
