@@ -93,6 +93,8 @@ def agreement(found: Sequence[np.ndarray], expected: Sequence[np.ndarray], score
         (each[0][0, :, 0], each[1][0, :, 0], each[2][0]) for each in (expected, found))
     confident = scores >= score
     same = ((box_iou(boxes, their_boxes) > 0.5) & (ids[:, None] == their_ids) & (their_scores >= score / 2))[confident]
+    if not confident.any():
+        return "the network finds none, so nothing was compared; give --image a photo with objects"
     return f"{int(same.any(axis=1).sum())} of the network's {int(confident.sum())} found again"
 
 

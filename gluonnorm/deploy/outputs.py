@@ -4,7 +4,7 @@ import io
 import warnings
 from typing import Dict, List, Tuple
 
-from gluonnorm.deploy.symbol import DeployError
+from gluonnorm.deploy.files import DeployError
 
 import mxnet as mx
 

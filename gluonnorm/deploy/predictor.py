@@ -4,8 +4,9 @@ import warnings
 from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union, overload
 
 from gluonnorm.deploy.batching import ahead, in_batches
+from gluonnorm.deploy.files import DeployError
 from gluonnorm.deploy.outputs import with_candidates
-from gluonnorm.deploy.symbol import DeployError, Photo, load
+from gluonnorm.deploy.symbol import Photo, load
 from gluonnorm.nn.graph import contexts
 from gluonnorm.ops.images import ImageError, image_files, prepare, read_image
 from gluonnorm.ops.numpy_ops import to_photo

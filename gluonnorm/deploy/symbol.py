@@ -1,20 +1,18 @@
 """A network as MXNet symbol files: write them, and read them back without any of the package's network code."""
 import dataclasses
-import hashlib
 import json
 import os
-import tempfile
 import warnings
-from pathlib import Path
-from typing import Any, Dict, Iterator, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 from gluonnorm import __version__
 from gluonnorm.deploy.executors import keep_inputs
+from gluonnorm.deploy.files import DeployError, read, write
 from gluonnorm.deploy.formats import to_bfloat16, to_int8
 from gluonnorm.deploy.last_layers import join_last_layers
 from gluonnorm.nn.fold import fold_graph
 from gluonnorm.nn.graph import trace
-from gluonnorm.ops.images import image_files, prepare
+from gluonnorm.ops.images import check_image, image_files, prepare, read_image
 from gluonnorm.types import Preprocess
 
 import mxnet as mx
@@ -25,11 +23,6 @@ DTYPES = ("float32", "bfloat16", "int8")
 OUTPUTS = ("ids", "scores", "boxes", "masks")
 Photo = Union[str, "os.PathLike[str]", np.ndarray]
 Photos = Union[str, "os.PathLike[str]", Sequence[Photo]]
-SUFFIXES = ("-symbol.json", "-0000.params", ".json")  # symbol, parameters, record: the order of writing
-
-
-class DeployError(RuntimeError):
-    """A network that cannot be exported, or exported files that are missing, altered or not ours."""
 
 
 def export(
@@ -105,7 +98,7 @@ def export(
         "provenance": {"spec": spec, "versions": {"gluonnorm": __version__, "mxnet": mx.__version__,
                                                   "numpy": np.__version__}, "calibrated_on": len(photos)},
     }
-    _write(prefix, symbol, values, record)
+    write(prefix, symbol, values, record)
     return json.loads(json.dumps(record))  # tuples have become lists, as they will when it is read
 
 
@@ -120,29 +113,18 @@ def load(
     ------
     DeployError
         One of the three files is missing, is not what ``export`` wrote, or was altered since; or they do not belong
-        together; or a format that needs the CPU is to run on another device.
+        together; or a format that needs the CPU is to run on another device; or there is no such device.
+    ValueError
+        ``ctx`` is no context.
     """
-    symbol_file, params_file, record_file = _paths(prefix)
-    missing = [str(path) for path in (symbol_file, params_file, record_file) if not path.is_file()]
-    if missing:
-        raise DeployError(f"{' and '.join(missing)} missing; an exported network is three files: "
-                          f"{', '.join(prefix + suffix for suffix in SUFFIXES)}")
-    try:
-        record = json.loads(record_file.read_text(encoding="utf-8"))
-        checksums = record["provenance"]["sha256"]
-        expected = [(symbol_file, checksums["symbol"]), (params_file, checksums["params"])]
-    except (ValueError, KeyError, TypeError) as error:
-        raise DeployError(f"{record_file} is not the record of an exported network ({error!r}); "
-                          "export again") from error
-    for path, checksum in expected:
-        if _sha256(path) != checksum:
-            raise DeployError(f"{path} is not the file that {record_file} speaks of: its checksum differs; "
-                              "copy all three files again, or export again")
-    devices = [ctx] if isinstance(ctx, mx.Context) else list(ctx)
+    symbol_file, params_file, record = read(prefix)
+    devices = _contexts(ctx)
     on_cpu = all(device.device_type == "cpu" for device in devices)
     if record.get("dtype", "float32") != "float32" and not on_cpu:
         raise DeployError(f"{prefix} is of {record['dtype']}, which runs on the CPU alone, not on {devices}; "
                           "export in float32 for it")
+    for device in devices:
+        _try(device)
     with warnings.catch_warnings():  # MXNet wonders aloud about the input's type, then takes the parameters'
         warnings.filterwarnings("ignore", "Cannot decide type for the following arguments", UserWarning)
         try:
@@ -160,11 +142,19 @@ def load(
     return block, record
 
 
-def _paths(prefix: str) -> Tuple[Path, Path, Path]:
-    if not os.path.basename(prefix):
-        raise ValueError(f"prefix is {prefix!r}; want a folder and a name, such as {os.path.join(prefix, 'model')!r}")
-    symbol_file, params_file, record_file = (Path(f"{prefix}{suffix}") for suffix in SUFFIXES)
-    return symbol_file, params_file, record_file
+def _contexts(ctx: Union[mx.Context, Sequence[mx.Context]]) -> List[mx.Context]:
+    devices = [ctx] if isinstance(ctx, mx.Context) else list(ctx)
+    if not all(isinstance(device, mx.Context) for device in devices):
+        raise ValueError(f"ctx is {ctx!r}; want an mx.Context, such as mx.cpu() or mx.gpu(0), or a list of these")
+    return devices
+
+
+def _try(device: mx.Context) -> None:
+    try:
+        mx.nd.zeros(1, ctx=device).wait_to_read()
+    except mx.MXNetError as error:
+        raise DeployError(f"{device} cannot be used here ({_one_line(error)}); give another ctx, such as mx.cpu()"
+                          ) from error
 
 
 def _photos(dtype: str, calibration: Optional[Photos]) -> Sequence[Photo]:
@@ -174,10 +164,12 @@ def _photos(dtype: str, calibration: Optional[Photos]) -> Sequence[Photo]:
                              "export in 'int8'")
         return []
     if isinstance(calibration, (str, os.PathLike)):
-        return image_files(calibration)
+        calibration = image_files(calibration)
     if calibration is None or not len(calibration):
         raise ValueError("int8 is calibrated on photos, and there are none; give calibration, a folder or a list of "
                          "some 30 photos like those the network will see")
+    for photo in calibration:  # now, rather than after many runs of the network
+        check_image(read_image(photo) if isinstance(photo, (str, os.PathLike)) else photo)
     return calibration
 
 
@@ -200,37 +192,7 @@ def _graph(net: mx.gluon.HybridBlock,
     return keep_inputs(symbol), values
 
 
-def _write(prefix: str, symbol: mx.sym.Symbol, values: Dict[str, mx.nd.NDArray], record: Dict[str, Any]) -> None:
-    """All three files or none; the checksums go into the record."""
-    states = set(symbol.list_auxiliary_states())
-    parameters = {f"{'aux' if name in states else 'arg'}:{name}": value for name, value in values.items()}
-    targets = _paths(prefix)
-    targets[0].parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=targets[0].parent, prefix=".export-") as folder:
-        aside = [Path(folder, target.name) for target in targets]
-        try:
-            aside[0].write_text(symbol.tojson(remove_amp_cast=False), encoding="utf-8")
-            mx.nd.save(str(aside[1]), parameters)
-            whole = mx.nd.load(str(aside[1])).keys() == parameters.keys()  # on a full disk MXNet can fail silently
-        except (OSError, mx.MXNetError):
-            whole = False
-        if not whole:
-            raise DeployError(f"the files of {prefix} could not be written whole; is the disk full?")
-        record["provenance"]["sha256"] = {"symbol": _sha256(aside[0]), "params": _sha256(aside[1])}
-        aside[2].write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-        for source, target in zip(aside, targets):
-            os.replace(source, target)
-
-
 def _one_line(error: Exception) -> str:
-    """An error of MXNet, whose messages have a trace below them."""
+    """An error of MXNet, whose messages have a trace below them, or before."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()
+    return (lines[-1] if lines[0].startswith("Traceback") else lines[0]) if lines else type(error).__name__

@@ -143,6 +143,7 @@ def rewritten(prefix, folder, change):
         with open(prefix + suffix, "rb") as file:
             (folder / f"tiny{suffix}").write_bytes(file.read())
     record = json.loads((folder / "tiny.json").read_text())
+    del record["provenance"]["sha256"]["record"]  # as in earlier versions
     change(record)
     (folder / "tiny.json").write_text(json.dumps(record))
     return str(folder / "tiny")

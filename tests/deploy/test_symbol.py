@@ -213,6 +213,41 @@ def test_an_altered_file_is_named(net, tmp_path, name):
         load(str(tmp_path / "tiny"))
 
 
+@pytest.mark.parametrize("change", [
+    lambda record: record["classes"].reverse(), lambda record: record["preprocess"].update(order="RGB"),
+    lambda record: record["provenance"]["spec"].pop("norm"), lambda record: record.pop("dtype")])
+def test_an_altered_record_is_named(net, tmp_path, change):
+    export(net, str(tmp_path / "tiny"))
+    record = json.loads((tmp_path / "tiny.json").read_text())
+    (tmp_path / "tiny.json").write_text(json.dumps(record, indent=None, sort_keys=True))  # says the same
+    load(str(tmp_path / "tiny"))
+    change(record)
+    (tmp_path / "tiny.json").write_text(json.dumps(record))
+    with pytest.raises(DeployError, match="tiny.json was altered"):
+        load(str(tmp_path / "tiny"))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_s_name_is_no_prefix(net, tmp_path, name):
+    export(net, str(tmp_path / "tiny"))
+    with pytest.raises(DeployError, match=f"give {tmp_path / 'tiny'} alone"):
+        load(str(tmp_path / name))
+
+
+@pytest.mark.parametrize("ctx", ["cpu", [mx.cpu(), "gpu"]])
+def test_what_is_no_context(net, tmp_path, ctx):
+    export(net, str(tmp_path / "tiny"))
+    with pytest.raises(ValueError, match="want an mx.Context, such as"):
+        load(str(tmp_path / "tiny"), ctx)
+
+
+@pytest.mark.skipif(mx.context.num_gpus() > 0, reason="this machine has a GPU")
+def test_a_device_there_is_not(net, tmp_path):
+    export(net, str(tmp_path / "tiny"))
+    with pytest.raises(DeployError, match=r"gpu\(0\) cannot be used here .*give another ctx"):
+        load(str(tmp_path / "tiny"), mx.gpu(0))
+
+
 @pytest.mark.parametrize("content", ["{", "[]", "{}", '{"provenance": {"sha256": {"symbol": "0"}}}'])
 def test_a_foreign_record_is_refused(net, tmp_path, content):
     export(net, str(tmp_path / "tiny"))
