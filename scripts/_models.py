@@ -6,6 +6,7 @@ import model_zoo
 from gluonnorm import training
 from gluonnorm.deploy import Predictor
 from gluonnorm.nn import NORM_NAMES
+from gluonnorm.nn.graph import hybridize_for_inference
 from gluonnorm.nn.rescale import DIRECTIONS
 from model_zoo.catalogue import BACKBONES
 
@@ -49,8 +50,7 @@ def open_detector(
             raise ValueError("--set cannot change exported files; give it to scripts/export.py")
         return Predictor(args.exported, ctx)
     net = open_network(args, ctx, classes)
-    on_cpu = all(device.device_type == "cpu" for device in ctx)
-    net.hybridize(static_alloc=on_cpu, static_shape=on_cpu)  # as ``deploy.load`` does
+    hybridize_for_inference(net)
     return Predictor.from_network(net)
 
 

@@ -50,13 +50,14 @@ def join_last_layers(symbol: mx.sym.Symbol, values: Values) -> Tuple[mx.sym.Symb
 
 def _join(graph: Graph, nodes: List[Node], values: Values, variables: Dict[str, Node]) -> None:
     first, stem = nodes[0], "_and_".join(node.name for node in nodes)
-    weights, biases = zip(*[[values[source.name] for source, _ in node.inputs[1:]] for node in nodes])
-    widths = [len(bias) for bias in biases]
+    widths = [int(node.attrs[WIDTH[node.op]]) for node in nodes]
     rest = -sum(widths) % BLOCK
     inputs = [first.inputs[0]]
-    for arrays, kind in ((weights, "weight"), (biases, "bias")):
-        name = "_and_".join(node.inputs[1 if kind == "weight" else 2][0].name for node in nodes)
+    for sources in zip(*(node.inputs[1:] for node in nodes)):  # the weights, then the biases
+        names = [source.name for source, _ in sources]
+        name = "_and_".join(names)
         if name not in variables:
+            arrays = [values[one] for one in names]
             fill = [mx.nd.zeros((rest, *arrays[0].shape[1:]), dtype=arrays[0].dtype)] if rest else []
             values[name] = mx.nd.concat(*arrays, *fill, dim=0)
             variables[name] = Node(VARIABLE, name, {"__shape__": str(values[name].shape)})

@@ -7,7 +7,7 @@ from gluonnorm.deploy.batching import ahead, in_batches
 from gluonnorm.deploy.files import DeployError
 from gluonnorm.deploy.outputs import with_candidates
 from gluonnorm.deploy.symbol import Photo, load
-from gluonnorm.nn.graph import contexts
+from gluonnorm.nn.graph import contexts, hybridize_for_inference
 from gluonnorm.ops.images import ImageError, image_files, prepare, read_image
 from gluonnorm.ops.numpy_ops import to_photo
 from gluonnorm.types import Detections, Preprocess
@@ -81,8 +81,7 @@ class Predictor:
             raise ValueError(f"batch_size is {batch_size!r}; want a whole number of at least 1")
         self.net, self.classes, self.preprocess, self.mask_paste, self.cut = net, classes, preprocess, mask_paste, 0
         self._graph, self._outputs = with_candidates(net)
-        on_cpu = ctx.device_type == "cpu"
-        self._graph.hybridize(static_alloc=on_cpu, static_shape=on_cpu)  # see ``load``
+        hybridize_for_inference(self._graph)
         self._score_thresh, self._ctx, self._resize, self._batch_size = score_thresh, ctx, resize, int(batch_size)
 
     @overload

@@ -11,8 +11,8 @@ from gluonnorm.deploy.files import DeployError, read, write
 from gluonnorm.deploy.formats import to_bfloat16, to_int8
 from gluonnorm.deploy.last_layers import join_last_layers
 from gluonnorm.nn.fold import fold_graph
-from gluonnorm.nn.graph import trace
-from gluonnorm.ops.images import check_image, image_files, prepare, read_image
+from gluonnorm.nn.graph import hybridize_for_inference, trace
+from gluonnorm.ops.images import image_files, open_image, prepare
 from gluonnorm.types import Preprocess
 
 import mxnet as mx
@@ -136,9 +136,7 @@ def load(
         except (AssertionError, KeyError, UnicodeDecodeError, mx.MXNetError) as error:  # MXNet quotes damaged bytes
             raise DeployError(f"{prefix}: symbol, parameters and record do not belong together "
                               f"({_one_line(error)}); export again") from error
-    # Static graphs keep oneDNN's copies of the weights and their own buffers from call to call; images may change in
-    # size all the same. On a GPU MXNet would also compile kernels for them, and fails on devices newer than its CUDA.
-    block.hybridize(static_alloc=on_cpu, static_shape=on_cpu)
+    hybridize_for_inference(block)
     return block, record
 
 
@@ -169,7 +167,7 @@ def _photos(dtype: str, calibration: Optional[Photos]) -> Sequence[Photo]:
         raise ValueError("int8 is calibrated on photos, and there are none; give calibration, a folder or a list of "
                          "some 30 photos like those the network will see")
     for photo in calibration:  # now, rather than after many runs of the network
-        check_image(read_image(photo) if isinstance(photo, (str, os.PathLike)) else photo)
+        open_image(photo)
     return calibration
 
 

@@ -1,14 +1,13 @@
 """A block as two graphs for training, what is frozen and the rest, with frozen norms inside the weights."""
+from functools import partial
 from typing import Any, Dict, List, Sequence, Set, Tuple
 
-from gluonnorm.nn.graph import VARIABLE, Graph, Node
+from gluonnorm.nn.graph import NORMS, VARIABLE, Graph, Node
 
 import mxnet as mx
 import numpy as np
 from mxnet import autograd
 from mxnet.gluon import HybridBlock
-
-NORMS = ("BatchNorm", "_contrib_SyncBatchNorm")
 
 
 class Divided:
@@ -80,10 +79,7 @@ def scale_weights(graph: Graph, learned: Set[str]) -> None:
         conv, constants = node.inputs[0][0], [source for source, _ in node.inputs[1:]]
         if conv.op != "Convolution" or len(readers[id(conv)]) > 1 or any(one.name in learned for one in constants):
             continue
-
-        def made(op: str, kind: str, *sources: Node, name: str = node.name, **attrs: str) -> Node:
-            return Node(op, f"{name}_{kind}", attrs, [(source, 0) for source in sources])
-
+        made = partial(_made, node.name)
         gamma, beta, mean, var = constants
         scale = made("rsqrt", "rsqrt", made("_plus_scalar", "var", var, scalar=node.attrs.get("eps", "1e-3")))
         if not node.flag("fix_gamma", True):
@@ -95,6 +91,10 @@ def scale_weights(graph: Graph, learned: Set[str]) -> None:
         weight = made("broadcast_mul", "weight", conv.inputs[1][0], column)
         graph.replace(node, Node("Convolution", conv.name, {**conv.attrs, "no_bias": "False"},
                                  [conv.inputs[0], (weight, 0), (shift, 0)]))
+
+
+def _made(stem: str, op: str, kind: str, *sources: Node, **attrs: str) -> Node:
+    return Node(op, f"{stem}_{kind}", attrs, [(source, 0) for source in sources])
 
 
 def _learning(graph: Graph, learned: Set[str]) -> Set[int]:

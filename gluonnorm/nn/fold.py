@@ -1,13 +1,12 @@
 """Frozen scales and shifts, folded into the convolutions beside them: the same function with fewer passes."""
 from typing import Any, Dict, List, Optional, Tuple
 
-from gluonnorm.nn.graph import VARIABLE, Graph, Node, block, contexts, trace
+from gluonnorm.nn.graph import NORMS, VARIABLE, Graph, Node, block, contexts, trace
 
 import mxnet as mx
 import numpy as np
 from mxnet.gluon import HybridBlock
 
-NORMS = ("BatchNorm", "_contrib_SyncBatchNorm")
 SCALARS = ("_mul_scalar", "_div_scalar", "_plus_scalar", "_minus_scalar")
 SAYS = ("spec", "classes", "config", "preprocess", "has_masks")  # what a detector says of itself, and its copy as well
 

@@ -9,6 +9,7 @@ import mxnet as mx
 from mxnet.gluon import HybridBlock
 
 VARIABLE = "null"  # MXNet's name for the operator of a variable
+NORMS = ("BatchNorm", "_contrib_SyncBatchNorm")  # batch norms of all kinds
 
 
 @dataclass(eq=False)
@@ -114,6 +115,16 @@ def trace(net: HybridBlock, size: Tuple[int, int] = (64, 64)) -> Tuple[mx.sym.Sy
 def contexts(net: HybridBlock) -> List[mx.Context]:
     """Where the parameters of a network are; the CPU for one without any."""
     return next((parameter.list_ctx() for parameter in net.collect_params().values()), [mx.cpu()])
+
+
+def hybridize_for_inference(net: HybridBlock) -> None:
+    """Hybridize a network whose inputs may change in size, as is best where its parameters are.
+
+    On the CPU static graphs keep oneDNN's copies of the weights and their own buffers from call to call. On a GPU MXNet
+    would also compile kernels for them, and fails on devices newer than its CUDA.
+    """
+    on_cpu = all(device.device_type == "cpu" for device in contexts(net))
+    net.hybridize(static_alloc=on_cpu, static_shape=on_cpu)
 
 
 def block(symbol: mx.sym.Symbol, values: Dict[str, mx.nd.NDArray], ctx: Any) -> mx.gluon.SymbolBlock:

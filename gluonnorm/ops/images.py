@@ -148,12 +148,17 @@ def resize(image: np.ndarray, height: int, width: int, method: str) -> np.ndarra
     return _bilinear(image.astype(np.float32, copy=False), height, width)
 
 
+def open_image(image: Union[PathLike, np.ndarray]) -> np.ndarray:
+    """(H, W, 3) RGB, uint8 or float32 in 0..255, from a path or as it is. Raises ImageError for what is no picture."""
+    return check_image(read_image(image) if isinstance(image, (str, os.PathLike)) else image)
+
+
 def prepare(image: Union[PathLike, np.ndarray], preprocess: Preprocess, resizing: bool = True) -> np.ndarray:
     """The input of a network for inference: a path, or (H, W, 3) RGB, uint8 or float32 in 0..255 -> (3, h, w) float32.
 
     Without ``resizing`` h, w are H, W. Raises ImageError for what is no picture.
     """
-    image = check_image(read_image(image) if isinstance(image, (str, os.PathLike)) else image)
+    image = open_image(image)
     size = (image.shape[0], image.shape[1])
     if resizing:
         size = resize_size(*size, preprocess.short[-1], preprocess.max_size, preprocess.rounding)

@@ -181,3 +181,12 @@ def test_a_failed_export_leaves_earlier_files(tmp_path):
     with pytest.raises(ImageError):
         export(net, str(tmp_path / "tiny"), dtype="int8", calibration=[np.zeros((4, 4), np.uint8)])
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def test_a_bad_photo_for_calibration_is_an_error_before_the_network_runs(tmp_path, monkeypatch):
+    (tmp_path / "bad.jpg").write_bytes(b"no picture")
+    monkeypatch.setattr("gluonnorm.deploy.symbol.trace", lambda *args: pytest.fail("the network was traced first"))
+    with pytest.raises(ImageError, match="bad.jpg"):
+        export(detector(), str(tmp_path / "tiny"), dtype="int8",
+               calibration=[np.zeros((8, 8, 3), np.uint8), tmp_path / "bad.jpg"])
+    assert not list(tmp_path.glob("tiny*"))
