@@ -14,7 +14,7 @@ COLOUR_BY = ("class", "instance")
 
 def draw(
     image: np.ndarray, detections: Detections, classes: Sequence[str], score_thresh: float = 0.5, *,
-    colour_by: str = "class", boxes: bool = True
+    color_by: str = "class", boxes: bool = True
 ) -> np.ndarray:
     """Draw masks, and boxes with class and score, on a copy of ``image``; lines and letters grow with the picture.
 
@@ -31,7 +31,7 @@ def draw(
         Class names; entry ``i`` belongs to id ``i``.
     score_thresh
         Least score that is drawn, in 0..1.
-    colour_by
+    color_by
         ``"class"``: one colour a class; ``"instance"``: each detection another, to tell many of one class apart.
     boxes
         False draws the masks alone.
@@ -43,16 +43,16 @@ def draw(
     Raises
     ------
     ValueError
-        An image or detections of another shape, an id that ``classes`` does not name, another ``colour_by``.
+        An image or detections of another shape, an id that ``classes`` does not name, another ``color_by``.
     """
     _check_image(image)
     _check_detections(detections, image, len(classes))
-    if colour_by not in COLOUR_BY:
-        raise ValueError(f"colour_by is {colour_by!r}; want one of {', '.join(COLOUR_BY)}")
+    if color_by not in COLOUR_BY:
+        raise ValueError(f"color_by is {color_by!r}; want one of {', '.join(COLOUR_BY)}")
     scores = np.asarray(detections.scores)
     shown = np.flatnonzero(scores >= score_thresh)
     shown = shown[np.argsort(scores[shown], kind="stable")]
-    colours = [class_colour(int(detections.ids[i] if colour_by == "class" else i)) for i in shown]
+    colours = [class_colour(int(detections.ids[i] if color_by == "class" else i)) for i in shown]
     pixels = np.array(image)
     if detections.masks is not None:
         for i, colour in zip(shown, colours):

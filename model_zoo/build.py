@@ -41,7 +41,7 @@ def get_model(name: str, norm: Optional[str] = None, head_norm: Optional[str] = 
         have it if it is sync_bn, gn or sn, and otherwise none
     rescale : None, "denormalize" (the loader normalizes, the backbone wants raw pixels) or "normalize" (the other way)
     classes : names; required by ``*_custom``, replaces those of the data set elsewhere
-    pretrained : weights of the whole network: True, the published ones; a key of ``model_zoo.records.RECORDS``; or a
+    pretrained : weights of the whole network: True, the published ones; a key of ``model_zoo.published_weights.PUBLISHED_WEIGHTS``; or a
         file of this package's. With ``classes`` of another number the predictors stay fresh
     pretrained_base : weights of the backbone: True, a key, or a file, see :func:`model_zoo.weights.load_base`
     ctx : where the parameters live; CPU by default

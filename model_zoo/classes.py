@@ -1,7 +1,7 @@
 """The classes of the public data sets, in the order of their ids."""
 from typing import Tuple
 
-from gluonnorm.conversion.torchvision import UNUSED_IDS
+from gluonnorm.conversion.codebases.torchvision import UNUSED_IDS
 
 VOC_CLASSES = ("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
                "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor")

@@ -10,14 +10,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Iterator, Optional, Union
 
-from model_zoo.records import WeightsRecord
+from gluonnorm.errors import GluonnormError
+from model_zoo.published_weights import PublishedWeights
 from model_zoo.transfer import TransferError, transfer
 
 BLOCK = 1 << 20  # bytes
 log = logging.getLogger(__name__)
 
 
-class DownloadError(OSError):
+class DownloadError(GluonnormError, OSError):
     """A file could not be fetched or is not the published one; the message says how to get it by hand."""
 
 
@@ -26,7 +27,7 @@ def cache_folder(folder: Union[str, Path, None] = None) -> Path:
     return Path(folder or os.environ.get("GLUONNORM_HOME") or "~/.cache/gluonnorm").expanduser()
 
 
-def download(record: WeightsRecord, folder: Union[str, Path, None] = None, progress: bool = True) -> Path:
+def download(record: PublishedWeights, folder: Union[str, Path, None] = None, progress: bool = True) -> Path:
     """Return the path of the checked file of ``record``, fetching it if the cache does not have it.
 
     A file in the cache is checked each time. A cut transfer stays as ``.part`` and is taken up again, by this call or a
@@ -73,7 +74,7 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _fetch(record: WeightsRecord, path: Path, progress: bool) -> None:
+def _fetch(record: PublishedWeights, path: Path, progress: bool) -> None:
     url = record.address()
     zipped = path.with_suffix(".zip") if url.endswith(".zip") else None
     if zipped is not None and zipped.is_file():
@@ -98,7 +99,7 @@ def _fetch(record: WeightsRecord, path: Path, progress: bool) -> None:
             raise DownloadError(f"{url}: what it gives {problem}; it was deleted. {_by_hand(record, path)}")
 
 
-def _take(record: WeightsRecord, arrived: Path, path: Path) -> str:
+def _take(record: PublishedWeights, arrived: Path, path: Path) -> str:
     """Unpack, check and rename ``arrived`` to ``path``; or return what is wrong with it."""
     if not record.address().endswith(".zip"):
         return _accept(record, arrived, path)
@@ -116,7 +117,7 @@ def _take(record: WeightsRecord, arrived: Path, path: Path) -> str:
     return problem
 
 
-def _accept(record: WeightsRecord, candidate: Path, path: Path) -> str:
+def _accept(record: PublishedWeights, candidate: Path, path: Path) -> str:
     problem = _misfit(record, candidate)
     if not problem:
         os.replace(candidate, path)
@@ -125,7 +126,7 @@ def _accept(record: WeightsRecord, candidate: Path, path: Path) -> str:
     return problem
 
 
-def _check_cached(record: WeightsRecord, path: Path) -> None:
+def _check_cached(record: PublishedWeights, path: Path) -> None:
     problem, memory = _misfit(record, path), _memory(path)
     if not problem and not _is_whole(record.checksum):
         found = _digest(path, "sha256")
@@ -141,7 +142,7 @@ def _check_cached(record: WeightsRecord, path: Path) -> None:
         raise DownloadError(f"{path}: {problem}. Delete it, and {memory.name} if there is one, to fetch it again")
 
 
-def _remember(record: WeightsRecord, path: Path, digest: str) -> None:
+def _remember(record: PublishedWeights, path: Path, digest: str) -> None:
     stated = f"only {record.checksum}" if record.checksum else "no checksum"
     log.warning("%s: its publisher states %s; trusting this file, whose SHA-256 %s later ones must have", path.name,
                 stated, digest)
@@ -156,7 +157,7 @@ def _is_whole(checksum: Optional[str]) -> bool:
     return checksum is not None and (checksum.split(":")[0], len(checksum)) in (("sha1", 45), ("sha256", 71))
 
 
-def _misfit(record: WeightsRecord, path: Path) -> str:
+def _misfit(record: PublishedWeights, path: Path) -> str:
     """What is wrong with the file's checksum; "" if it is right or none is known."""
     if record.checksum is None:
         return ""
@@ -173,7 +174,7 @@ def _digest(path: Path, algorithm: str) -> str:
     return digest.hexdigest()
 
 
-def _by_hand(record: WeightsRecord, path: Path) -> str:
+def _by_hand(record: PublishedWeights, path: Path) -> str:
     url = record.address()
     name = path.with_suffix(".zip").name if url.endswith(".zip") else path.name
     check = f"the file's checksum begins with {record.checksum}" if record.checksum else "no checksum is published"

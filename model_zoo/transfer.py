@@ -10,6 +10,7 @@ from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 from gluonnorm import __version__
+from gluonnorm.errors import GluonnormError
 
 from tqdm import tqdm
 
@@ -21,7 +22,7 @@ PASSING = (408, 429)  # answers of a server that may be better the next time; be
 log = logging.getLogger(__name__)
 
 
-class TransferError(OSError):
+class TransferError(GluonnormError, OSError):
     """An address gives nothing, or not all of it; the message names the cause. What has come stays in the file."""
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Dict, List, Optional, Union
 
 from gluonnorm.backbones import FPN, Backbone, ResNetV2, mxnet_names
-from gluonnorm.conversion.files import read_arrays
 from gluonnorm.conversion.load import Report, load, load_backbone, looks_like
+from gluonnorm.weight_files.formats import read_arrays
 from model_zoo.download import download
-from model_zoo.records import RECORDS, WeightsRecord, resolve_base, resolve_pretrained
+from model_zoo.published_weights import PUBLISHED_WEIGHTS, PublishedWeights, resolve_base, resolve_pretrained
 
 import mxnet as mx
 import numpy as np
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 def load_pretrained(net: mx.gluon.HybridBlock, value: Union[bool, str], name: str, reset: bool = False) -> None:
     """What ``get_model(name, pretrained=value)`` loads.
 
-    ``value`` is True (the record of ``name``), a key of ``RECORDS``, or a file of this package's own weights.
+    ``value`` is True (the record of ``name``), a key of ``PUBLISHED_WEIGHTS``, or a file of this package's own weights.
     ``reset``: the caller named classes of his own, so where their number is not the file's the predictors stay fresh.
     Raises ValueError or, where a file cannot be fetched, :class:`model_zoo.download.DownloadError`.
     """
@@ -38,7 +38,7 @@ def load_pretrained_base(net: mx.gluon.HybridBlock, value: Union[bool, str], bac
                          model: Optional[str] = None) -> None:
     """What ``pretrained_base=value`` loads into a detector, or into a bare backbone (``model`` None).
 
-    ``value`` is True, a key of ``RECORDS``, or a file for :func:`load_base`. Errors as for :func:`load_pretrained`.
+    ``value`` is True, a key of ``PUBLISHED_WEIGHTS``, or a file for :func:`load_base`. Errors as for :func:`load_pretrained`.
     """
     record = resolve_base(backbone, norm, None if model is None else net.preprocess, model) if value is True else \
         _record(str(value))
@@ -48,7 +48,7 @@ def load_pretrained_base(net: mx.gluon.HybridBlock, value: Union[bool, str], bac
         load_record(net, record, "base")
 
 
-def load_record(net: mx.gluon.HybridBlock, record: WeightsRecord, part: str = "all", reset: bool = False,
+def load_record(net: mx.gluon.HybridBlock, record: PublishedWeights, part: str = "all", reset: bool = False,
                 folder: Folder = None, progress: bool = True) -> Optional[Report]:
     """Fetch the file of ``record``, if the cache has it not, and load it into ``net``.
 
@@ -112,12 +112,12 @@ def load_base(backbone: Backbone, top: Optional[mx.gluon.HybridBlock], path: str
     _assign(wanted, arrays)
 
 
-def _record(value: str) -> Optional[WeightsRecord]:
+def _record(value: str) -> Optional[PublishedWeights]:
     """The record of that key; None if it is a file instead."""
-    if value in RECORDS or Path(value).exists():
-        return RECORDS.get(value)
-    nearest = get_close_matches(value, RECORDS, n=3, cutoff=0.3)
-    raise ValueError(f"{value}: no such file of weights, nor a key of model_zoo.records.RECORDS; nearest keys: "
+    if value in PUBLISHED_WEIGHTS or Path(value).exists():
+        return PUBLISHED_WEIGHTS.get(value)
+    nearest = get_close_matches(value, PUBLISHED_WEIGHTS, n=3, cutoff=0.3)
+    raise ValueError(f"{value}: no such file of weights, nor a key of model_zoo.published_weights.PUBLISHED_WEIGHTS; nearest keys: "
                      f"{', '.join(nearest) or 'none'}")
 
 

@@ -5,8 +5,8 @@ from typing import Any, Dict, Optional, Sequence
 import model_zoo
 from gluonnorm import training
 from gluonnorm.deploy import Predictor
+from gluonnorm.graph.trace import hybridize_for_inference
 from gluonnorm.nn import NORM_NAMES
-from gluonnorm.nn.graph import hybridize_for_inference
 from gluonnorm.nn.rescale import DIRECTIONS
 from model_zoo.catalogue import BACKBONES
 

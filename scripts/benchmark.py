@@ -22,11 +22,11 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import List, Optional, Sequence
 
-from _benchmark_groups import Group, groups
-from _benchmark_machine import describe
-from _benchmark_measure import GroupResult, measure
-from _benchmark_page import page, plot, profile_section, put_profile
 from _cli import run
+from benchmarks.groups import Group, groups
+from benchmarks.machine import describe
+from benchmarks.measure import GroupResult, measure
+from benchmarks.page import page, plot, profile_section, put_profile
 from tqdm import tqdm
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"

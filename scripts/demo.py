@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Sequence
 
 from gluonnorm.evaluation import coco_results
-from gluonnorm.ops.images import ImageError, image_files, read_image
+from gluonnorm.photos.files import ImageError, image_files, read_image
 from gluonnorm.types import Detections
 from gluonnorm.visualize import draw
 
@@ -33,7 +33,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--classes", nargs="+", metavar="NAME", help="class names, for weights of a *_custom network")
     parser.add_argument("--score-thresh", type=float, default=0.5, metavar="S",
                         help="draw detections of at least this score (default: 0.5)")
-    parser.add_argument("--colour-by", choices=["class", "instance"], default="class",
+    parser.add_argument("--color-by", choices=["class", "instance"], default="class",
                         help="instance: each object has its own colour (default: class)")
     parser.add_argument("--no-boxes", action="store_true", help="draw masks alone: for many small objects")
     parser.add_argument("--output", default="detections", metavar="FOLDER", help="default: %(default)s")
@@ -71,7 +71,7 @@ def main(args: argparse.Namespace) -> int:
         found = detector(image)
         if args.no_boxes and found.masks is None:
             raise ValueError("--no-boxes leaves nothing to draw: this network has no masks")
-        drawn = draw(image, found, detector.classes, args.score_thresh, colour_by=args.colour_by,
+        drawn = draw(image, found, detector.classes, args.score_thresh, color_by=args.color_by,
                      boxes=not args.no_boxes)
         target = output / f"{unused_name(file.stem, used)}-detections.jpg"
         Image.fromarray(drawn).save(target, quality=92)

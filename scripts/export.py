@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import List, Sequence
 
 from gluonnorm.deploy import DTYPES, DeployError, Predictor, export, load
-from gluonnorm.ops.images import image_files, read_image, to_input
-from gluonnorm.ops.numpy_ops import box_iou
+from gluonnorm.photos.boxes import box_iou
+from gluonnorm.photos.files import image_files, read_image
+from gluonnorm.photos.prepare import to_input
 
 import mxnet as mx
 import numpy as np

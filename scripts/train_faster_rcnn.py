@@ -40,7 +40,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     add_norm_arguments(model)
     model.add_argument("--pretrained-base", nargs="?", const=True, default=False, metavar="FILE",
                        help="ImageNet weights of the backbone: a file of this package's or MXNet's, a key of "
-                            "model_zoo.records, or nothing for the published ones")
+                            "model_zoo.published_weights, or nothing for the published ones")
     model.add_argument("--pretrained", nargs="?", const=True, default=False, metavar="FILE",
                        help="weights of the whole network to start from, likewise")
     model.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE",

@@ -119,12 +119,12 @@ def edge_of(mask):
 
 def test_colours_by_instance():
     rows = [10, 50, 40, 90, 0.6, 1], [50, 50, 80, 90, 0.9, 1], [90, 50, 120, 90, 0.7, 1]
-    by_class, by_instance = (draw(grey(), masked(*rows), CLASSES, boxes=False, colour_by=way)
+    by_class, by_instance = (draw(grey(), masked(*rows), CLASSES, boxes=False, color_by=way)
                              for way in ("class", "instance"))
     assert {tuple(by_class[50, x]) for x in (25, 65, 105)} == {class_colour(1)}
     assert [tuple(by_instance[50, x]) for x in (25, 65, 105)] == [class_colour(i) for i in range(3)]
-    with pytest.raises(ValueError, match="colour_by is 'score'; want one of class, instance"):
-        draw(grey(), detections(), CLASSES, colour_by="score")
+    with pytest.raises(ValueError, match="color_by is 'score'; want one of class, instance"):
+        draw(grey(), detections(), CLASSES, color_by="score")
 
 
 def test_masks_below_the_threshold_empty_ones_and_none_at_all():

@@ -1,6 +1,5 @@
 """Weights of GluonCV, torchvision, Detectron, Detectron2 and SwitchNorm: read, load and save."""
 from gluonnorm.conversion.errors import ConversionError
-from gluonnorm.conversion.files import read_arrays
-from gluonnorm.conversion.load import SOURCES, Report, load, load_backbone, looks_like, save
+from gluonnorm.conversion.load import SOURCES, Report, load, load_backbone, looks_like, read_arrays, save
 
 __all__ = ["SOURCES", "ConversionError", "Report", "load", "load_backbone", "looks_like", "read_arrays", "save"]

@@ -1,11 +1,6 @@
 """What conversion raises."""
+from gluonnorm.errors import InputError
 
 
-class ConversionError(ValueError):
-    """A file of weights cannot be read, or does not fit; the message names it, says what is wrong and what to do."""
-
-
-def cause_of(error: BaseException) -> str:
-    """What another program's error says, as part of one line."""
-    text = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return text if len(text) <= 160 else f"{text[:157]}..."
+class ConversionError(InputError):
+    """Weights of another codebase cannot be read or do not fit; the message says what is wrong and what to do."""

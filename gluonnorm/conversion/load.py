@@ -5,16 +5,16 @@ import re
 from dataclasses import dataclass
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple, Union
 
-from gluonnorm.conversion.detectron import DETECTRON
-from gluonnorm.conversion.detectron2 import DETECTRON2
+from gluonnorm.conversion.codebases.detectron import DETECTRON
+from gluonnorm.conversion.codebases.detectron2 import DETECTRON2
+from gluonnorm.conversion.codebases.gluoncv import GLUONCV
+from gluonnorm.conversion.codebases.switchnorm import SWITCHNORM
+from gluonnorm.conversion.codebases.torchvision import TORCHVISION
 from gluonnorm.conversion.errors import ConversionError
-from gluonnorm.conversion.files import read_file, write_arrays
-from gluonnorm.conversion.fit import CLASSES_DIFFER, FRESH, Row, fit, some
-from gluonnorm.conversion.gluoncv import GLUONCV
+from gluonnorm.conversion.match import CLASSES_DIFFER, FRESH, Row, fit, some
 from gluonnorm.conversion.network import backbone_parameters, parameters, stride_on
-from gluonnorm.conversion.rename import Arrays, Shapes, Source, norm_kinds, theirs
-from gluonnorm.conversion.switchnorm import SWITCHNORM
-from gluonnorm.conversion.torchvision import TORCHVISION
+from gluonnorm.conversion.rules import Arrays, Shapes, Source, norm_kinds, theirs
+from gluonnorm.weight_files import WeightFileError, read_file, write_arrays
 
 import mxnet as mx
 import numpy as np
@@ -135,7 +135,10 @@ def save(net: Block, path: Optional[str], source: str) -> Arrays:
         arrays[candidates[0]] = np.ascontiguousarray(change.save(array))
     arrays.update(table.extras(net, arrays))
     if path is not None:
-        write_arrays(path, arrays)
+        try:
+            write_arrays(path, arrays)
+        except WeightFileError as error:
+            raise ConversionError(str(error)) from error
     return arrays
 
 
@@ -161,6 +164,18 @@ def _load(net: Block, targets: Mapping[str, Parameter], weights: Weights, source
     return Report(source, file_name, found.rows, found.left_out, (*notes, *found.notes))
 
 
+def read_arrays(path: Union[str, "os.PathLike[str]"]) -> Arrays:
+    """The arrays of a file of weights by name. Raises ConversionError for a file that cannot be read."""
+    return _read_file(path)[0]
+
+
+def _read_file(path: Union[str, "os.PathLike[str]"]) -> Tuple[Arrays, List[str]]:
+    try:
+        return read_file(path)
+    except WeightFileError as error:
+        raise ConversionError(str(error)) from error
+
+
 def _source(name: str) -> Source:
     if name not in SOURCES:
         raise ConversionError(f"no source {name!r}; there are: {', '.join(SOURCES)}")
@@ -170,8 +185,8 @@ def _source(name: str) -> Source:
 def _read(weights: Weights) -> Tuple[Arrays, str, List[str]]:
     """{name: array}, the file's name and notes."""
     if not isinstance(weights, Mapping):
-        arrays, notes = read_file(os.fspath(weights))
-        return dict(arrays), os.fspath(weights), list(notes)
+        arrays, notes = _read_file(weights)
+        return arrays, os.fspath(weights), notes
     arrays = {}
     for name, value in weights.items():
         array = value.asnumpy() if isinstance(value, mx.nd.NDArray) else np.asarray(value)

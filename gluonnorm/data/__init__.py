@@ -6,8 +6,8 @@ from gluonnorm.data.batchify import Batch, SampleInfo, batchify
 from gluonnorm.data.coco import COCODataset
 from gluonnorm.data.gluoncv import GluonCVDataset
 from gluonnorm.data.images import image_size, read_image
+from gluonnorm.data.labeled_image import DataError, Dataset, Record
 from gluonnorm.data.loader import Loader
-from gluonnorm.data.record import DataError, Dataset, Record
 from gluonnorm.data.sampler import AspectGroupSampler
 from gluonnorm.data.synthetic import draw_shapes
 from gluonnorm.data.transforms import MASK_SIZE, EvalTransform, Sample, TrainTransform, resize_size

@@ -1,9 +1,9 @@
 """What every reader does with the boxes and names it has read."""
 from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple, Union
 
+from gluonnorm.data.labeled_image import DataError, Record
 from gluonnorm.data.masks import Runs, decode_masks
-from gluonnorm.data.record import DataError, Record
-from gluonnorm.ops.numpy_ops import clip_boxes, valid_boxes
+from gluonnorm.photos.boxes import clip_boxes, valid_boxes
 
 import numpy as np
 

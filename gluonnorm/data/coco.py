@@ -6,8 +6,8 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from gluonnorm.data.annotations import Truth, check_classes, make_truth
 from gluonnorm.data.images import image_size, read_image
+from gluonnorm.data.labeled_image import DataError, PathLike, Record
 from gluonnorm.data.masks import Runs, read_segmentation
-from gluonnorm.data.record import DataError, PathLike, Record
 
 import numpy as np
 

@@ -3,7 +3,7 @@ import threading
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from gluonnorm.data.annotations import Truth, check_classes, coco_format, make_truth
-from gluonnorm.data.record import DataError, Record
+from gluonnorm.data.labeled_image import DataError, Record
 
 import numpy as np
 

@@ -5,7 +5,7 @@ from itertools import islice
 from typing import Callable, Deque, Iterator, List, Sequence
 
 from gluonnorm.data.batchify import Batch, batchify
-from gluonnorm.data.record import DataError, Dataset
+from gluonnorm.data.labeled_image import DataError, Dataset
 from gluonnorm.data.sampler import AspectGroupSampler
 from gluonnorm.data.transforms import Sample
 

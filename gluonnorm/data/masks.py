@@ -1,7 +1,7 @@
 """Masks as COCO writes them: polygons and run lengths to compressed run lengths, these to arrays and to crops."""
 from typing import Any, Dict, List, Sequence, Tuple
 
-from gluonnorm.data.record import DataError
+from gluonnorm.data.labeled_image import DataError
 
 import numpy as np
 from pycocotools import mask as rle

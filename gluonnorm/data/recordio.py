@@ -3,7 +3,7 @@ import os
 from typing import Sequence
 
 from gluonnorm.data.gluoncv import GluonCVDataset
-from gluonnorm.data.record import DataError, PathLike
+from gluonnorm.data.labeled_image import DataError, PathLike
 
 from gluoncv.data import LstDetection, RecordFileDetection
 

@@ -4,8 +4,8 @@ import json
 import os
 from typing import Any, Dict, List, NamedTuple, Tuple
 
-from gluonnorm.data.record import PathLike
-from gluonnorm.ops.numpy_ops import box_iou
+from gluonnorm.data.labeled_image import PathLike
+from gluonnorm.photos.boxes import box_iou
 
 import numpy as np
 from PIL import Image, ImageDraw

@@ -1,10 +1,11 @@
 """A record to what the network sees: resized, flipped, normalised; image and boxes together."""
 from typing import NamedTuple, Optional
 
+from gluonnorm.data.labeled_image import Record
 from gluonnorm.data.masks import crop_masks
-from gluonnorm.data.record import Record
-from gluonnorm.ops.images import resize_size, to_input
-from gluonnorm.ops.numpy_ops import flip_boxes, valid_boxes
+from gluonnorm.photos.boxes import flip_boxes, valid_boxes
+from gluonnorm.photos.prepare import to_input
+from gluonnorm.photos.resize import resize_size
 from gluonnorm.types import Preprocess
 
 import numpy as np

@@ -5,7 +5,7 @@ from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 
 from gluonnorm.data.annotations import Truth, check_classes, coco_format, make_truth
 from gluonnorm.data.images import image_size, read_image
-from gluonnorm.data.record import DataError, PathLike, Record
+from gluonnorm.data.labeled_image import DataError, PathLike, Record
 
 import numpy as np
 

@@ -4,12 +4,13 @@ import warnings
 from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union, overload
 
 from gluonnorm.deploy.batching import ahead, in_batches
-from gluonnorm.deploy.files import DeployError
-from gluonnorm.deploy.outputs import with_candidates
-from gluonnorm.deploy.symbol import Photo, load
-from gluonnorm.nn.graph import contexts, hybridize_for_inference
-from gluonnorm.ops.images import ImageError, image_files, prepare, read_image
-from gluonnorm.ops.numpy_ops import to_photo
+from gluonnorm.deploy.bundle import DeployError
+from gluonnorm.deploy.candidate_count import expose_candidate_count
+from gluonnorm.deploy.export import Photo, load
+from gluonnorm.graph.trace import contexts, hybridize_for_inference
+from gluonnorm.photos.files import ImageError, image_files, read_image
+from gluonnorm.photos.paste import to_photo
+from gluonnorm.photos.prepare import prepare
 from gluonnorm.types import Detections, Preprocess
 
 import mxnet as mx
@@ -80,7 +81,7 @@ class Predictor:
         if batch_size < 1 or batch_size != int(batch_size):
             raise ValueError(f"batch_size is {batch_size!r}; want a whole number of at least 1")
         self.net, self.classes, self.preprocess, self.mask_paste, self.cut = net, classes, preprocess, mask_paste, 0
-        self._graph, self._outputs = with_candidates(net)
+        self._graph, self._outputs = expose_candidate_count(net)
         hybridize_for_inference(self._graph)
         self._score_thresh, self._ctx, self._resize, self._batch_size = score_thresh, ctx, resize, int(batch_size)
 
@@ -99,7 +100,7 @@ class Predictor:
         ----------
         image
             A path, or (H, W, 3) RGB, uint8 or float32 in 0..255; a list or tuple of these; or a folder's path, which
-            stands for the list ``ops.images.image_files(folder)``.
+            stands for the list ``photos.files.image_files(folder)``.
         resize
             As for the class, for this call; None takes what was said there.
 

@@ -1,7 +1,7 @@
 """From padded batches to detections in each photo's own pixels."""
 from typing import Any, Callable, Iterable, Iterator, Optional, Sequence, Tuple, Union
 
-from gluonnorm.ops.numpy_ops import to_photo
+from gluonnorm.photos.paste import to_photo
 from gluonnorm.types import Detections
 
 import mxnet as mx
@@ -29,7 +29,7 @@ def predict(
 
     Yields
     ------
-    What ``ops.numpy_ops.to_photo`` makes of each image's rows, with the sample's ``scale`` and original ``size``.
+    What ``photos.paste.to_photo`` makes of each image's rows, with the sample's ``scale`` and original ``size``.
     """
     contexts = [ctx] if isinstance(ctx, mx.Context) else list(ctx)
     for batch in batches:

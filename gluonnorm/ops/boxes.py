@@ -1,4 +1,4 @@
-"""Boxes inside the graph: x1 y1 x2 y2 in pixels, no "+1"; ``numpy_ops`` is the NumPy half."""
+"""Boxes inside the graph: x1 y1 x2 y2 in pixels, no "+1"; ``photos.boxes`` has them on NumPy arrays."""
 from typing import Any, Tuple
 
 from gluonnorm.types import Tensor

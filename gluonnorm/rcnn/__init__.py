@@ -1,7 +1,7 @@
 """Everything two-stage: anchors, proposals, RoIs, heads, targets, losses, detections and their masks."""
+from gluonnorm.convention import CONVENTIONS, BoxConvention
 from gluonnorm.rcnn.box_heads import BoxPredictor, ConvFCHead, Res5Head, TwoFCHead
 from gluonnorm.rcnn.config import DetectorConfig, ModelSpec
-from gluonnorm.rcnn.convention import CONVENTIONS, BoxConvention
 from gluonnorm.rcnn.faster_rcnn import FasterRCNN
 from gluonnorm.rcnn.faster_rcnn_loss import FasterRCNNLoss
 from gluonnorm.rcnn.mask_head import MaskHead

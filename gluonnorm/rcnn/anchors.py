@@ -1,8 +1,8 @@
 """Anchors, computed in the graph from the feature map at hand: no table limits the image, none is in the weights."""
 from typing import Any, List, Sequence, Tuple
 
+from gluonnorm.convention import BoxConvention
 from gluonnorm.ops.boxes import image_extent
-from gluonnorm.rcnn.convention import BoxConvention
 from gluonnorm.types import Tensor
 
 import numpy as np

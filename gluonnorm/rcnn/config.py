@@ -3,8 +3,8 @@ from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from typing import Any, Dict, Optional, Tuple
 
+from gluonnorm.convention import BoxConvention
 from gluonnorm.ops.coder import DELTA_CLIP, Stds
-from gluonnorm.rcnn.convention import BoxConvention
 from gluonnorm.types import IMAGENET_MEAN, IMAGENET_STD
 
 

@@ -1,7 +1,7 @@
 """Training a detector: maps, targets and losses as graphs of their own, of which the second is not differentiated."""
 from typing import Any, Callable, List, Sequence, Tuple
 
-from gluonnorm.nn.divide import Divided
+from gluonnorm.graph.split_frozen import FrozenSplit
 from gluonnorm.ops.boxes import image_extent
 from gluonnorm.ops.pad import pad_to_multiple
 from gluonnorm.rcnn.anchors import pyramid_anchors
@@ -41,7 +41,7 @@ class FasterRCNNLoss:
 
         What is frozen is looked up now: freeze first, or hybridize anew.
         """
-        self.first = Divided(self._whole, **settings) if active else self._whole
+        self.first = FrozenSplit(self._whole, **settings) if active else self._whole
         for part in (self.targets, self.second):
             part.hybridize(active, **settings)
 

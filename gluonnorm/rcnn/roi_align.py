@@ -2,8 +2,8 @@
 import math
 from typing import Any, List, Sequence, Tuple
 
+from gluonnorm.convention import BoxConvention
 from gluonnorm.ops.boxes import split_coordinates
-from gluonnorm.rcnn.convention import BoxConvention
 from gluonnorm.types import Tensor
 
 FAR = -1e4  # pixels; a RoI there samples nothing and gives zeros (CPU ROIAlign corrupts memory for batch index -1)

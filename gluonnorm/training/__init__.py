@@ -4,9 +4,9 @@
 """
 from gluonnorm.training.callback import Callback, StepRecord
 from gluonnorm.training.checkpoint import CheckpointError, latest, load, mark_best, prune, read, save
+from gluonnorm.training.checkpoint_mismatch import trainable_parameters
 from gluonnorm.training.log import MetricsLog, RunningMeans, TextLog, read_metrics
 from gluonnorm.training.loop import Interrupted, Loop, NonFiniteLoss
-from gluonnorm.training.match import trainable_parameters
 from gluonnorm.training.saver import CheckpointSaver
 from gluonnorm.training.schedule import cosine, scale_for_batch, warmup_multistep
 from gluonnorm.training.step import TrainStep

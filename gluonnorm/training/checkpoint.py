@@ -14,7 +14,8 @@ import re
 import shutil
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
-from gluonnorm.training.match import some, spec_misfits, trained_names, trainer_misfits, weight_misfits
+from gluonnorm.errors import GluonnormError
+from gluonnorm.training.checkpoint_mismatch import some, spec_misfits, trained_names, trainer_misfits, weight_misfits
 
 import mxnet as mx
 import numpy as np
@@ -23,7 +24,7 @@ from mxnet import gluon
 _KINDS = ("params", "states", "json")  # in the order they come into being
 
 
-class CheckpointError(RuntimeError):
+class CheckpointError(GluonnormError, RuntimeError):
     """A checkpoint could not be written, read, or does not belong to this network."""
 
 

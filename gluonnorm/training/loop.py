@@ -5,6 +5,7 @@ import time
 from collections import deque
 from typing import Any, Callable, Deque, Dict, Iterable, Iterator, NamedTuple, Optional, Sequence, Tuple
 
+from gluonnorm.errors import GluonnormError
 from gluonnorm.training.callback import Callback, StepRecord
 from gluonnorm.training.interrupt import SignalGuard, StopRequest
 from gluonnorm.training.log import RunningMeans
@@ -14,7 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 
-class NonFiniteLoss(RuntimeError):
+class NonFiniteLoss(GluonnormError, RuntimeError):
     """A loss became NaN or infinite. The weights are spoilt; the last checkpoint is not.
 
     Attributes: ``step`` (1-based), ``names`` of the images of the batch, ``losses`` {name: mean over the batch}.
@@ -29,7 +30,7 @@ class NonFiniteLoss(RuntimeError):
             "warm-up, or look at these images and their boxes")
 
 
-class Interrupted(RuntimeError):
+class Interrupted(GluonnormError, RuntimeError):
     """SIGINT or SIGTERM stopped the loop between two steps, after ``on_interrupt``. ``step`` updates were made."""
     exit_code = 130  # what a shell expects of a program stopped by Ctrl-C
 

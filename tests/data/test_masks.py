@@ -1,6 +1,6 @@
 from gluonnorm.data import DataError
 from gluonnorm.data.masks import crop_masks, decode_masks, read_segmentation
-from gluonnorm.ops.numpy_ops import paste_masks
+from gluonnorm.photos.paste import paste_masks
 
 import numpy as np
 import pytest

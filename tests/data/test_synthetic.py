@@ -1,7 +1,7 @@
 import json
 
 from gluonnorm.data import COCODataset, draw_shapes
-from gluonnorm.ops.numpy_ops import box_iou
+from gluonnorm.photos.boxes import box_iou
 
 import numpy as np
 import pytest

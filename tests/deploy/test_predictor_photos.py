@@ -1,6 +1,6 @@
 """Several photos, folders of them, and photos that are none or hardly: one result each, the one it would get alone."""
 from gluonnorm.deploy import Predictor
-from gluonnorm.ops.images import ImageError, image_files
+from gluonnorm.photos.files import ImageError, image_files
 from model_zoo import get_model
 
 import mxnet as mx

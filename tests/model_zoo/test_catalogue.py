@@ -4,7 +4,7 @@ import json
 
 import model_zoo
 from gluonnorm.backbones import Backbone, resnet_v1, resnet_v2
-from gluonnorm.conversion.torchvision import UNUSED_IDS
+from gluonnorm.conversion.codebases.torchvision import UNUSED_IDS
 from gluonnorm.nn import NORM_NAMES
 from gluonnorm.rcnn import DetectorConfig, ModelSpec
 from gluonnorm.types import IMAGENET_MEAN, IMAGENET_STD, Preprocess

@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from model_zoo import records, transfer
+from model_zoo import published_weights, transfer
 from model_zoo.download import DownloadError, cache_folder, download
-from model_zoo.records import WeightsRecord
+from model_zoo.published_weights import PublishedWeights
 
 import pytest
 from file_server import FileServer
@@ -30,7 +30,7 @@ def server(monkeypatch):
 
 
 def record_of(server, checksum=f"sha256:{SHA256}", name="weights"):
-    return WeightsRecord(f"test/{name}", "weights.pth", server.url + name, "torchvision", checksum, license="MIT")
+    return PublishedWeights(f"test/{name}", "weights.pth", server.url + name, "torchvision", checksum, license="MIT")
 
 
 def zipped(**members):
@@ -149,10 +149,10 @@ def test_first_file_by_hand_is_noted_too(server, tmp_path):
 @pytest.fixture
 def of_zip(server, monkeypatch):
     """A record as GluonCV's: a .zip with one file in it, whose SHA-1 is known."""
-    monkeypatch.setattr(records, "GLUONCV_REPO", "https://example.org/")
+    monkeypatch.setattr(published_weights, "GLUONCV_REPO", "https://example.org/")
     monkeypatch.setenv("MXNET_GLUON_REPO", server.url.rstrip("/"))
     server.files["net-0123abcd.zip"] = zipped(**{"net-0123abcd.params": CONTENT})
-    return WeightsRecord("gluoncv/net", "net-0123abcd.params", "https://example.org/models/net-0123abcd.zip", "gluoncv",
+    return PublishedWeights("gluoncv/net", "net-0123abcd.params", "https://example.org/models/net-0123abcd.zip", "gluoncv",
                          f"sha1:{hashlib.sha1(CONTENT).hexdigest()}")
 
 

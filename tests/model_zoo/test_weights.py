@@ -5,11 +5,11 @@ import zipfile
 
 import model_zoo
 from gluonnorm.backbones import ResNetV1, ResNetV1Top, ResNetV2, ResNetV2Top
-from gluonnorm.conversion.files import read_arrays, write_arrays
 from gluonnorm.conversion.load import save as save_for
 from gluonnorm.nn import make_norm
-from model_zoo import records
-from model_zoo.records import RECORDS, WeightsRecord
+from gluonnorm.weight_files.formats import read_arrays, write_arrays
+from model_zoo import published_weights
+from model_zoo.published_weights import PUBLISHED_WEIGHTS, PublishedWeights
 from model_zoo.weights import load_base, load_pretrained, load_pretrained_base, load_record, load_weights
 
 import mxnet as mx
@@ -216,10 +216,10 @@ def publish(monkeypatch, tmp_path):
             with zipfile.ZipFile(tmp_path / name, "w") as archive:
                 archive.write(path, path.name)
         server.files[name] = (tmp_path / name).read_bytes()
-        record = WeightsRecord(f"{source}/published", path.name, server.url + name, source,
+        record = PublishedWeights(f"{source}/published", path.name, server.url + name, source,
                                f"sha1:{hashlib.sha1(content).hexdigest()}", **fields)
-        monkeypatch.setattr(records, "RECORDS", {record.key: record, **RECORDS})
-        monkeypatch.setattr("model_zoo.weights.RECORDS", records.RECORDS)
+        monkeypatch.setattr(published_weights, "PUBLISHED_WEIGHTS", {record.key: record, **PUBLISHED_WEIGHTS})
+        monkeypatch.setattr("model_zoo.weights.PUBLISHED_WEIGHTS", published_weights.PUBLISHED_WEIGHTS)
         return record
 
     publisher.server = server

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import model_zoo
 from gluonnorm.conversion.load import load, save
-from gluonnorm.ops.numpy_ops import paste_masks
+from gluonnorm.photos.paste import paste_masks
 
 import numpy as np
 import pytest

@@ -1,5 +1,5 @@
+from gluonnorm.convention import CONVENTIONS, BoxConvention
 from gluonnorm.rcnn.anchors import cell_anchors, grid_anchors, pyramid_anchors
-from gluonnorm.rcnn.convention import CONVENTIONS, BoxConvention
 
 import numpy as np
 import pytest

@@ -1,8 +1,8 @@
 import json
 from dataclasses import asdict
 
+from gluonnorm.convention import CONVENTIONS
 from gluonnorm.rcnn.config import DetectorConfig, ModelSpec
-from gluonnorm.rcnn.convention import CONVENTIONS
 
 import pytest
 

@@ -1,5 +1,5 @@
+from gluonnorm.convention import BoxConvention
 from gluonnorm.rcnn.config import DetectorConfig
-from gluonnorm.rcnn.convention import BoxConvention
 from gluonnorm.rcnn.detect import detect
 
 import mxnet as mx

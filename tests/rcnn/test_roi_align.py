@@ -1,4 +1,4 @@
-from gluonnorm.rcnn.convention import CONVENTIONS, BoxConvention
+from gluonnorm.convention import CONVENTIONS, BoxConvention
 from gluonnorm.rcnn.roi_align import roi_align, roi_level, roi_strides
 
 import mxnet as mx

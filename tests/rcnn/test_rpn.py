@@ -1,6 +1,6 @@
+from gluonnorm.convention import BoxConvention
 from gluonnorm.rcnn.anchors import pyramid_anchors
 from gluonnorm.rcnn.config import DetectorConfig
-from gluonnorm.rcnn.convention import BoxConvention
 from gluonnorm.rcnn.rpn import RPNHead, propose
 
 import mxnet as mx

@@ -33,7 +33,7 @@ def agreed(cell):
 def part(monkeypatch):
     """A file of the benchmark as a module."""
     monkeypatch.syspath_prepend(str(SCRIPTS))
-    return lambda name: importlib.import_module(f"_benchmark_{name}")
+    return lambda name: importlib.import_module(f"benchmarks.{name}")
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,92 @@
+"""The errors of this package, and the phrases that their messages share."""
+from difflib import get_close_matches
+from typing import Iterable, Sequence
+
+
+class GluonnormError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+class InputError(GluonnormError, ValueError):
+    """The caller gave something that cannot be used; the message says what, what is wanted, and the way out."""
+
+
+def first_few(names: Sequence[str], limit: int = 4) -> str:
+    """List the first names, and how many more there are.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names or phrases, in the order in which they are shown.
+    limit : int
+        How many are shown.
+
+    Returns
+    -------
+    str
+        The names, separated by commas; "none" without names.
+
+    Examples
+    --------
+    >>> first_few(["a", "b", "c"], limit=2)
+    'a, b and 1 more'
+    """
+    if not names:
+        return "none"
+    shown = ", ".join(names[:limit])
+    hidden = len(names) - limit
+    return f"{shown} and {hidden} more" if hidden > 0 else shown
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Suggest the known names that are closest to a wrong one.
+
+    Parameters
+    ----------
+    name : str
+        The name that was given.
+    known : iterable of str
+        The names that would have been right.
+
+    Returns
+    -------
+    str
+        A question that continues an error message, or "" if no known name is close.
+
+    Examples
+    --------
+    >>> did_you_mean("frozenbn", ["frozen_bn", "gn"])
+    '; did you mean frozen_bn?'
+    >>> did_you_mean("xyz", ["frozen_bn", "gn"])
+    ''
+    """
+    closest = get_close_matches(str(name), list(known), n=3, cutoff=0.5)
+    if not closest:
+        return ""
+    *others, last = closest
+    return f"; did you mean {', '.join(others)} or {last}?" if others else f"; did you mean {last}?"
+
+
+def first_line(error: BaseException, limit: int = 160) -> str:
+    """Shorten the message of another library's error to one line.
+
+    MXNet appends a stack trace to its messages, or puts one in front of them.
+
+    Parameters
+    ----------
+    error : BaseException
+        The error of the other library.
+    limit : int
+        The most characters that are kept.
+
+    Returns
+    -------
+    str
+        The line that says what happened; the name of the error's class if it has no message.
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    # In a message that starts with a trace, the reason is the last line.
+    text = lines[-1] if lines[0].startswith("Traceback") else lines[0]
+    return text if len(text) <= limit else f"{text[:limit - 3]}..."

@@ -1,0 +1,1 @@
+"""Everything that rewrites a traced graph: MXNet symbols in, MXNet symbols out."""

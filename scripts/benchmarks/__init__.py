@@ -1,0 +1,1 @@
+"""The parts of scripts/benchmark.py: rows, processes, measurements and the page."""
