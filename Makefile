@@ -1,5 +1,6 @@
 # `make demo` and `make test` work from a fresh clone: they find a Python, make .venv and install into it once.
-VENV := .venv
+# `make VENV=.venv-3.8 PYTHON=/path/to/python3.8 test-fast` does the same with another Python in another folder.
+VENV ?= .venv
 BIN := $(VENV)/bin
 # Without --no-compile pip also compiles the large packages that are never imported, a third of the time.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
@@ -11,16 +12,19 @@ NONE_FOUND := No supported Python found: gluonnorm needs 3.8 to 3.12 with its ve
 	python3-venv). If yours is elsewhere: make PYTHON=/path/to/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint parity clean
+.PHONY: help demo test test-fast lint parity clean
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 11
 
 demo: $(VENV)/runtime.stamp  ## draw a data set, train, evaluate, export and detect: results in demo/
 	$(BIN)/python scripts/quickstart.py --output demo
 
 test: lint  ## check style and types, then run every test
 	$(BIN)/python -m pytest
+
+test-fast: $(VENV)/test.stamp  ## run the tests that take less than ten seconds each
+	$(BIN)/python -m pytest -m "not slow"
 
 lint: $(VENV)/test.stamp  ## check style (ruff) and types (mypy)
 	$(BIN)/ruff check .
@@ -30,7 +34,7 @@ parity: $(VENV)/test.stamp  ## compare with the other codebases' answers, and wr
 	PYTHONPATH=tests $(BIN)/python -m parity.report
 
 clean:  ## remove .venv, caches and everything the demo wrote
-	rm -rf $(VENV) demo build *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf .venv .venv-* demo build *.egg-info .pytest_cache .ruff_cache .mypy_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp is written last, so an interrupted installation is taken up again.

@@ -4,25 +4,41 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
-INIT = (HERE / "gluonnorm" / "__init__.py").read_text(encoding="utf-8")
-VERSION = next(line.split('"')[1] for line in INIT.splitlines() if line.startswith("__version__"))
-README = HERE / "README.md"
 
-CORE = [
-    # MXNet 1.9.1 uses names that NumPy 1.24 dropped; Python 3.12 has no older NumPy, so there
-    # gluonnorm/_runtime.py sets the names, and setuptools brings back the distutils MXNet imports.
-    "numpy<1.24; python_version < '3.12'",
-    "numpy==1.26.*; python_version >= '3.12'",
-    "setuptools; python_version >= '3.12'",
-    "gluoncv==0.10.5.post0",
-    "opencv-python<4.12",  # of gluoncv; later ones want NumPy 2
-    "matplotlib",
-    "pillow",
-    "pycocotools",
+
+def read_version() -> str:
+    """Read the version from the package without importing it, since NumPy may not be installed
+    yet."""
+    text = (HERE / "gluonnorm" / "__init__.py").read_text(encoding="utf-8")
+    for line in text.splitlines():
+        if line.startswith("__version__"):
+            return line.split('"')[1]
+    raise RuntimeError("gluonnorm/__init__.py has no line that starts with __version__")
+
+
+# What a Predictor needs beside MXNet. A machine that only serves a model installs this and MXNet.
+SERVING = [
+    "numpy",
+    "pillow>=10.1",  # visualize.py scales Pillow's own font, which needs 10.1
     "tqdm",
+    "setuptools; python_version >= '3.12'",  # has the distutils that MXNet 1.9.1 imports
 ]
 
-# MXNet for NVIDIA GPUs of compute capability 5.0 to 8.9, with the CUDA 11 run time it is linked against.
+# What training, evaluation, the scripts and GluonCV's data sets need beside MXNet.
+TRAINING = [
+    # GluonCV uses names that NumPy 1.24 dropped. Python 3.12 has no older NumPy, so there
+    # gluonnorm/_runtime.py restores the names.
+    "numpy<1.24; python_version < '3.12'",
+    "numpy==1.26.*; python_version >= '3.12'",
+    "gluoncv==0.10.5.post0",
+    "scipy<1.16",  # GluonCV names no version, and later ones need a newer NumPy
+    "opencv-python<4.12",  # likewise
+    "matplotlib",
+    "pycocotools",
+]
+
+# MXNet for NVIDIA GPUs of compute capability 5.0 to 8.9, with the CUDA 11 libraries that it is
+# linked against.
 CUDA = [
     "mxnet-cu112==1.9.1",
     "nvidia-cuda-runtime-cu11==11.8.89",
@@ -33,23 +49,49 @@ CUDA = [
     "nvidia-curand-cu11==10.3.0.86",
     "nvidia-cusolver-cu11==11.4.1.48",
     "nvidia-cusparse-cu11==11.7.5.86",
-    "nvidia-cudnn-cu11==8.9.6.50",  # the library asks for libcudnn.so.8: nothing from 9 on
+    "nvidia-cudnn-cu11==8.9.6.50",  # MXNet asks for libcudnn.so.8, so nothing from 9 on
     "nvidia-nccl-cu11==2.21.5",
 ]
 
-# What scripts/benchmark.py measures beside this package; it can live in another environment (--peer-python).
-# These two belong together, need Python 3.9, and gave the answers in tests/golden.
+# What scripts/benchmark.py measures beside this package. It can live in another environment
+# (--peer-python). These two belong together, need Python 3.9, and gave the answers in tests/golden.
 PEERS = ["torch==2.6.0", "torchvision==0.21.0"]
 
 setup(
     name="gluonnorm",
-    version=VERSION,
+    version=read_version(),
     description="Two-stage object detection on MXNet Gluon, in which normalization is a choice",
-    long_description=README.read_text(encoding="utf-8") if README.exists() else "",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
+    author="The gluonnorm authors",
     license="MIT",
+    license_files=["LICENSE"],
+    keywords="object detection, Faster R-CNN, Mask R-CNN, MXNet, Gluon, normalization",
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "License :: OSI Approved :: MIT License",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.8",
+        "Programming Language :: Python :: 3.9",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+        "Typing :: Typed",
+    ],
     packages=find_packages(include=["gluonnorm", "gluonnorm.*", "model_zoo", "model_zoo.*"]),
+    package_data={"gluonnorm": ["py.typed"], "model_zoo": ["py.typed"]},
+    zip_safe=False,
     python_requires=">=3.8,<3.13",
-    install_requires=CORE,
-    extras_require={"cpu": ["mxnet==1.9.1"], "cu112": CUDA, "peers": PEERS, "test": ["pytest>=8", "ruff", "mypy"]},
+    install_requires=SERVING,
+    extras_require={
+        "cpu": ["mxnet==1.9.1", *TRAINING],
+        "cu112": [*CUDA, *TRAINING],
+        "peers": PEERS,
+        "test": ["pytest>=8", "ruff", "mypy"],
+    },
 )

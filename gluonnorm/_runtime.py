@@ -1,99 +1,199 @@
-"""What a process needs before MXNet 1.9.1 is imported: threads, CUDA libraries, and names that newer NumPy dropped."""
+"""Prepare a process for MXNet 1.9.1: threads, CUDA libraries, and names that newer versions of
+NumPy dropped."""
 import ctypes
 import importlib.util
 import math
 import os
+import sys
+import warnings
 from glob import glob
-from typing import List, Set, Tuple
+from typing import Dict, List, Set, Tuple
 
 import numpy as np
 
-# What MXNet's CUDA build is linked against, each after those it needs itself.
-CUDA_LIBRARIES = ("libcudart.so.11.0", "libnvrtc.so.11.2", "libnvToolsExt.so.1", "libcublasLt.so.11", "libcublas.so.11",
-                  "libcufft.so.10", "libcurand.so.10", "libcusparse.so.11", "libcusolver.so.11", "libcudnn.so.8",
-                  "libnccl.so.2")
-CPUINFO, CGROUP, CGROUP_ROOT = "/proc/cpuinfo", "/proc/self/cgroup", "/sys/fs/cgroup"
-NO_QUOTA = 1 << 20
-COPIES_ALONE = 2**31 - 1  # elements; smaller copies are made by one thread
+# The libraries that MXNet's CUDA build is linked against. Each comes after the libraries that it
+# needs itself.
+CUDA_LIBRARIES = (
+    "libcudart.so.11.0",
+    "libnvrtc.so.11.2",
+    "libnvToolsExt.so.1",
+    "libcublasLt.so.11",
+    "libcublas.so.11",
+    "libcufft.so.10",
+    "libcurand.so.10",
+    "libcusparse.so.11",
+    "libcusolver.so.11",
+    "libcudnn.so.8",
+    "libnccl.so.2",
+)
+CPUINFO = "/proc/cpuinfo"
+CGROUP = "/proc/self/cgroup"
+CGROUP_ROOT = "/sys/fs/cgroup"
+UNLIMITED_CPUS = float(1 << 20)  # more CPUs than any machine has
+LARGEST_COPY = 2**31 - 1  # elements; no array is larger, so every copy is made by one thread
+# NumPy 1.24 dropped these aliases, which MXNet and GluonCV still use.
+NUMPY_ALIASES = {"bool": np.bool_, "float": np.float64, "int": np.int_, "object": np.object_}
+
+
+def prepare() -> None:
+    """Set the thread counts that MXNet reads, load the CUDA libraries, and restore NumPy's aliases.
+
+    Environment variables that are set already are left alone. If MXNet was imported before, the
+    thread settings come too late, and a warning says so. """
+    thread_settings = {
+        # MXNet uses only half of the logical CPUs where OMP_NUM_THREADS is unset.
+        "OMP_NUM_THREADS": str(physical_cores()),
+        # By default MXNet copies arrays of 200000 elements and more from and to NumPy with OpenMP
+        # threads of the copying thread, beside those of its engine. From the first such copy on
+        # there are more threads than cores, so libgomp puts waiting threads to sleep at once, and
+        # every parallel region of the engine has to wake them. box_nms has one region for every
+        # box: it then takes up to ten times as long.
+        "MXNET_CPU_PARALLEL_SIZE": str(LARGEST_COPY),
+    }
+    unset = [name for name in thread_settings if name not in os.environ]
+    if unset and "mxnet" in sys.modules:
+        warnings.warn(
+            f"mxnet was imported before gluonnorm, so {' and '.join(unset)} cannot take effect "
+            "any more and networks may run slowly; import gluonnorm first, or set the variables "
+            "in the environment",
+            stacklevel=3,
+        )
+    for name in unset:
+        os.environ[name] = thread_settings[name]
+    preload_cuda()
+    for alias, scalar_type in NUMPY_ALIASES.items():
+        if alias not in np.__dict__:
+            setattr(np, alias, scalar_type)
 
 
 def physical_cores() -> int:
-    """Number of physical cores this process may use, at least 1.
+    """Count the physical cores that this process may use.
 
-    Those it may run on, the hyperthreads of one counted once; fewer where the quota of a container is, rounded up.
-    Where ``/proc/cpuinfo`` names no cores, the allowed CPUs are counted.
+    The hyperthreads of one core count once. The quota of a container, rounded up, limits the
+    number. Where ``/proc/cpuinfo`` names no cores, as on ARM, the allowed CPUs are counted.
+
+    Returns
+    -------
+    int
+        At least 1.
     """
-    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
+    allowed = _allowed_cpus()
     cores: Set[Tuple[str, str]] = set()
-    for stanza in _text(CPUINFO).split("\n\n"):
-        fields = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in stanza.splitlines())}
-        number = fields.get("processor", "")
-        if number.isdecimal() and int(number) in allowed and "core id" in fields:
-            cores.add((fields.get("physical id", "0"), fields["core id"]))
-    return max(1, int(min(len(cores) or len(allowed), math.ceil(cpu_quota()))))
+    for processor in read_processors():
+        number = processor.get("processor", "")
+        if number.isdecimal() and int(number) in allowed and "core id" in processor:
+            cores.add((processor.get("physical id", "0"), processor["core id"]))
+    available = len(cores) or len(allowed)
+    return max(1, min(available, math.ceil(cpu_quota())))
+
+
+def read_processors() -> List[Dict[str, str]]:
+    """Read what the system knows of each logical processor.
+
+    Returns
+    -------
+    list of dict of str to str
+        The fields of ``/proc/cpuinfo``, such as "model name" and "flags"; empty where there is no
+        such file.
+    """
+    processors = []
+    for stanza in _read_text(CPUINFO).split("\n\n"):
+        fields = {}
+        for line in stanza.splitlines():
+            name, _, value = line.partition(":")
+            fields[name.strip()] = value.strip()
+        if fields:
+            processors.append(fields)
+    return processors
 
 
 def cpu_quota() -> float:
-    """How many CPUs' time control groups grant this process; a number beyond all CPUs where they set no limit.
+    """Return how many CPUs' time control groups grant this process.
 
-    The least of its own group and of those above it, of either version of control groups. ``docker run --cpus 2`` and
-    Kubernetes limit containers so, and leave them all CPUs to run on.
+    ``docker run --cpus 2`` and Kubernetes limit a container in this way, and leave it all CPUs to
+    run on. The smallest quota of the process's own group and of the groups above it counts, for
+    both versions of control groups.
+
+    Returns
+    -------
+    float
+        CPUs; ``UNLIMITED_CPUS`` where there is no limit.
     """
-    least = float(NO_QUOTA)
-    for line in _text(CGROUP).splitlines():
-        _, controllers, path = line.split(":", 2) if line.count(":") > 1 else ("", "", "")
+    quota = UNLIMITED_CPUS
+    for line in _read_text(CGROUP).splitlines():
+        if line.count(":") < 2:
+            controllers, path = "", ""
+        else:
+            _, controllers, path = line.split(":", 2)
         if controllers and "cpu" not in controllers.split(","):
             continue
-        parts = [part for part in path.split("/") if part]
-        for depth in range(len(parts) + 1):  # inside a container the path may be that outside: then the root is ours
-            folder = os.path.join(CGROUP_ROOT, "cpu" if controllers else "", *parts[:depth])
-            limit = (_text(os.path.join(folder, "cpu.max")) if not controllers else
-                     _text(os.path.join(folder, "cpu.cfs_quota_us")) + _text(os.path.join(folder, "cpu.cfs_period_us")))
-            time, period, *_ = [*limit.split(), "", ""]
-            if time.isdecimal() and period.isdecimal() and int(period):  # not "max", nor -1
-                least = min(least, int(time) / int(period))
-    return least
-
-
-def _text(path: str) -> str:
-    """The text of a small file, "" where it cannot be read."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read()
-    except OSError:
-        return ""
+        for folder in _group_folders(controllers, path):
+            quota = min(quota, _folder_quota(folder, is_version_1=bool(controllers)))
+    return quota
 
 
 def preload_cuda() -> List[str]:
-    """Load the libraries of the ``nvidia-*-cu11`` wheels, which no search path covers; return their files.
+    """Load the libraries of the ``nvidia-*-cu11`` wheels, which are on no search path of the
+    system.
 
-    Without those wheels nothing happens: MXNet's CPU build needs none, and its CUDA build then looks for a CUDA 11
-    of the system.
+    Without these wheels nothing happens: MXNet's CPU build needs none of the libraries, and its
+    CUDA build then looks for CUDA 11 in the system.
+
+    Returns
+    -------
+    list of str
+        The files that were loaded.
     """
-    spec = importlib.util.find_spec("nvidia")
-    folders = list(spec.submodule_search_locations or ()) if spec else []
-    files = [path for name in CUDA_LIBRARIES for folder in folders
-             for path in glob(os.path.join(folder, "*", "lib", name))]
-    if not files or not files[0].endswith(CUDA_LIBRARIES[0]):  # wheels of another CUDA, for another program
+    package = importlib.util.find_spec("nvidia")
+    folders = list(package.submodule_search_locations or ()) if package else []
+    files: List[str] = []
+    for library in CUDA_LIBRARIES:
+        for folder in folders:
+            files += glob(os.path.join(folder, "*", "lib", library))
+    if not files or not files[0].endswith(CUDA_LIBRARIES[0]):
+        # There may be wheels of another version of CUDA, which serve another program.
         return []
     for path in files:
         ctypes.CDLL(path, mode=ctypes.RTLD_GLOBAL)
     return files
 
 
-def prepare() -> None:
-    """Set the thread counts MXNet reads, load CUDA's libraries where the ``cu112`` extra brought them, and give
-    NumPy 1.24+ the aliases MXNet and GluonCV still use.
+def _allowed_cpus() -> Set[int]:
+    """The logical processors that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return os.sched_getaffinity(0)
+    return set(range(os.cpu_count() or 1))
 
-    MXNet takes half of the logical CPUs where ``OMP_NUM_THREADS`` is unset. And with its default of
-    ``MXNET_CPU_PARALLEL_SIZE`` the first large array copied from or to NumPy gives the copying thread OpenMP threads
-    of its own, beside the engine's. From then on there are more than cores, libgomp puts waiting threads to sleep at
-    once, and each parallel region of the engine first has to wake them: box_nms, which has one for every box, takes
-    up to ten times as long. Values already set are left alone.
-    """
-    os.environ.setdefault("OMP_NUM_THREADS", str(physical_cores()))
-    os.environ.setdefault("MXNET_CPU_PARALLEL_SIZE", str(COPIES_ALONE))
-    preload_cuda()
-    for name, kind in (("bool", np.bool_), ("float", np.float64), ("int", np.int_), ("object", np.object_)):
-        if name not in np.__dict__:
-            setattr(np, name, kind)
+
+def _group_folders(controllers: str, path: str) -> List[str]:
+    """The folders of a control group and of the groups above it, from the root down.
+
+    Inside a container the path may be the one outside of it. Its folders then do not exist, and the
+    root is the container's own group. """
+    parts = [part for part in path.split("/") if part]
+    root = os.path.join(CGROUP_ROOT, "cpu" if controllers else "")
+    return [os.path.join(root, *parts[:depth]) for depth in range(len(parts) + 1)]
+
+
+def _folder_quota(folder: str, is_version_1: bool) -> float:
+    """The quota of one control group in CPUs."""
+    if is_version_1:
+        limit = _read_text(os.path.join(folder, "cpu.cfs_quota_us"))
+        limit += _read_text(os.path.join(folder, "cpu.cfs_period_us"))
+    else:
+        limit = _read_text(os.path.join(folder, "cpu.max"))
+    numbers = limit.split()
+    # A group without a limit has the time "max" (version 2) or -1 (version 1).
+    if len(numbers) < 2 or not numbers[0].isdecimal() or not numbers[1].isdecimal():
+        return UNLIMITED_CPUS
+    time, period = int(numbers[0]), int(numbers[1])
+    return time / period if period else UNLIMITED_CPUS
+
+
+def _read_text(path: str) -> str:
+    """The text of a small file, or "" where it cannot be read."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""

@@ -8,7 +8,8 @@ class GluonnormError(Exception):
 
 
 class InputError(GluonnormError, ValueError):
-    """The caller gave something that cannot be used; the message says what, what is wanted, and the way out."""
+    """The caller gave something that cannot be used; the message says what, what is wanted, and the
+    way out."""
 
 
 def first_few(names: Sequence[str], limit: int = 4) -> str:

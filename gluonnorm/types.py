@@ -1,42 +1,72 @@
-"""The few names that every room shares."""
+"""Types that every room shares: a tensor, a network's preprocessing, the detections on a photo."""
+import math
 from dataclasses import dataclass, fields
-from typing import Any, Dict, NamedTuple, Optional, Tuple, Union
+from numbers import Real
+from typing import TYPE_CHECKING, Any, Dict, NamedTuple, Optional, Tuple, Union
 
-import mxnet as mx
+from gluonnorm.errors import InputError
+
 import numpy as np
 
-Tensor = Union[mx.nd.NDArray, mx.sym.Symbol]  # what ``hybrid_forward`` sees: imperative or traced
+if TYPE_CHECKING:
+    import mxnet as mx
 
-IMAGENET_MEAN = (123.675, 116.28, 103.53)  # RGB, 0..255
-IMAGENET_STD = (58.395, 57.12, 57.375)
+# What ``hybrid_forward`` gets: an array when it runs imperatively, a symbol when it is traced. The
+# names are strings because rooms that need no MXNet import this module as well.
+Tensor = Union["mx.nd.NDArray", "mx.sym.Symbol"]
 
+IMAGENET_MEAN = (123.675, 116.28, 103.53)  # RGB, in 0..255
+IMAGENET_STD = (58.395, 57.12, 57.375)  # RGB, in 0..255
 
-ORDERS = ("RGB", "BGR")
-RESIZES = ("pixel", "float", "antialias")
+CHANNEL_ORDERS = ("RGB", "BGR")
+RESIZE_METHODS = ("pixel", "float", "antialias")
 ROUNDINGS = ("nearest", "even", "floor")
 
 
 @dataclass(frozen=True)
 class Preprocess:
-    """What happens to a photo before the network sees it.
+    """How a photo becomes the input of a network: size, interpolation, channels, normalization.
 
-    Values
-        With ``normalize`` the network's input is ``(pixel - mean) / std``, else the raw pixel; pixels and constants in
-        0..255, ``mean`` and ``std`` given in RGB whatever ``order`` is. ``order``: in which the network sees the
-        channels, "RGB" or "BGR" (Detectron, Detectron2: their weights were trained on OpenCV's order).
-    Size
-        ``short`` holds the length(s) in pixels of the shorter side after resizing: training draws one of them per
-        image, inference takes the last. The longer side is at most ``max_size``. ``rounding`` of sides that are no
-        whole pixels: "nearest", halves up (Detectron2); "even", halves to the even neighbour (GluonCV, Detectron: a
-        pixel less, and only where a side ends in exactly a half); "floor", down (torchvision: often a pixel less, even
-        of the shorter side, since ``h * (800 / h)`` may be 799.99..).
-    Resizing
-        ``resize``, always bilinear with pixel centres at half coordinates: "pixel", on bytes, rounded to bytes (OpenCV,
-        GluonCV); "float", not rounded (torchvision, Detectron: up to half a grey level away from "pixel"); "antialias",
-        on bytes, averaged over the area a pixel comes from where the photo shrinks (Pillow, Detectron2).
-    Padding
-        ``multiple``: the network itself pads its input right and below, with the mean colour, until both sides are
-        multiples of so many pixels. Whoever prepares images need not; boxes end at the image, not at this padding.
+    Lists become tuples. A wrong value raises InputError when the object is made.
+
+    Attributes
+    ----------
+    short : tuple of int
+        Lengths of the shorter side after resizing, in pixels, each at least 1. Training picks one
+        of them at random for each image; inference takes the last one.
+    max_size : int
+        Largest length of the longer side after resizing, in pixels. It is at least the largest of
+        ``short``.
+    normalize : bool
+        True feeds ``(pixel - mean) / std`` to the network, False the pixel in 0..255.
+    mean : tuple of float
+        Mean of each channel in 0..255, in the order red, green, blue, whatever ``order`` is.
+    std : tuple of float
+        Standard deviation of each channel in 0..255, positive, in the order red, green, blue.
+    order : str
+        Order in which the network expects the channels: ``"RGB"``, or ``"BGR"`` for the weights of
+        Detectron and Detectron2, which were trained on images in OpenCV's order.
+    resize : str
+        How pixels are interpolated. Every method is bilinear, with pixel centers at half
+        coordinates.
+
+        - ``"pixel"``: on bytes, rounded to bytes (OpenCV, GluonCV).
+        - ``"float"``: not rounded (torchvision, Detectron). Differs from ``"pixel"`` by up to half
+          a gray level.
+        - ``"antialias"``: on bytes; where the photo shrinks, each pixel averages the area that it
+          covers (Pillow, Detectron2).
+    rounding : str
+        How the sides after resizing are rounded to whole pixels.
+
+        - ``"nearest"``: halves go up (Detectron2).
+        - ``"even"``: halves go to the even neighbor (GluonCV, Detectron). Only a side that ends in
+          exactly one half differs from ``"nearest"``, by one pixel.
+        - ``"floor"``: always down (torchvision). Sides are often one pixel shorter. That can happen
+          to the shorter side as well, because ``h * (800 / h)`` may be 799.99 in double precision.
+    multiple : int
+        The network itself pads its input on the right and at the bottom with the mean color until
+        both sides are multiples of this number of pixels; 1 means no padding. The caller does not
+        pad. Boxes end at the border of the image, not at the border of this padding.
     """
     short: Tuple[int, ...] = (800,)
     max_size: int = 1333
@@ -49,42 +79,134 @@ class Preprocess:
     multiple: int = 32
 
     def __post_init__(self) -> None:
-        if not self.short or min(self.short) < 1:
-            raise ValueError(f"Preprocess.short is {self.short!r}; give one or more lengths of at least 1 pixel")
-        if self.max_size < max(self.short):
-            raise ValueError(f"Preprocess.max_size is {self.max_size}, less than short {max(self.short)}; raise it")
-        if min(self.std) <= 0:
-            raise ValueError(f"Preprocess.std is {self.std!r}; every entry must be positive")
-        for name, choices in (("order", ORDERS), ("resize", RESIZES), ("rounding", ROUNDINGS)):
-            if getattr(self, name) not in choices:
-                raise ValueError(f"Preprocess.{name} is {getattr(self, name)!r}; give one of {', '.join(choices)}")
-        if self.multiple < 1 or self.multiple != int(self.multiple):
-            raise ValueError(f"Preprocess.multiple is {self.multiple!r}; want whole pixels, 1 for no padding")
+        for name in ("short", "mean", "std"):
+            value = getattr(self, name)
+            if isinstance(value, list):
+                object.__setattr__(self, name, tuple(value))
+        self._check_lengths()
+        self._check_channels()
+        self._check_choice("order", CHANNEL_ORDERS)
+        self._check_choice("resize", RESIZE_METHODS)
+        self._check_choice("rounding", ROUNDINGS)
 
     @property
     def padding(self) -> Tuple[float, float, float]:
-        """The mean colour as the network sees it: 0 if its input is normalised, else the mean itself, in its order."""
+        """The mean color as the network sees it, channel by channel in the network's order.
+
+        It is 0 if the input is normalized, else the mean itself.
+        """
         if self.normalize:
             return 0.0, 0.0, 0.0
         red, green, blue = self.mean
         return (red, green, blue) if self.order == "RGB" else (blue, green, red)
 
     @classmethod
-    def from_record(cls, values: Dict[str, Any]) -> "Preprocess":
-        """The record that an export wrote, lists for tuples; fields that an older one lacks take their defaults.
+    def from_manifest(cls, values: Dict[str, Any]) -> "Preprocess":
+        """Rebuild the preprocessing from the ``preprocess`` entry of an export's manifest.
 
-        Raises ValueError for a field of no meaning here: such an input cannot be prepared as it should be.
+        Parameters
+        ----------
+        values : dict
+            Field names and values. Fields that a manifest of an earlier version lacks take their
+            defaults.
+
+        Returns
+        -------
+        Preprocess
+            The rules that the exported network needs.
+
+        Raises
+        ------
+        InputError
+            ``values`` is not a dict, a value is wrong, or there is a field that this version does
+            not know. Without that field the input cannot be prepared correctly.
         """
+        if not isinstance(values, dict):
+            raise InputError(f"preprocess is {values!r}; want a dict of the fields of Preprocess")
         unknown = sorted(set(values) - {field.name for field in fields(cls)})
         if unknown:
-            raise ValueError(f"preprocess has {', '.join(unknown)}, which this version does not know; use a later one")
-        known: Dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
-        return cls(**known)
+            raise InputError(f"preprocess has {', '.join(unknown)}, which this version does not "
+                             "know; use a later version")
+        return cls(**values)
+
+    def _check_lengths(self) -> None:
+        """Raise InputError if a length in pixels is not a positive integer."""
+        short_is_valid = isinstance(self.short, tuple) and all(map(is_positive_integer, self.short))
+        if not short_is_valid or not self.short:
+            raise InputError(f"Preprocess.short is {self.short!r}; "
+                             "give a tuple of one or more lengths of at least 1 pixel")
+        if not is_positive_integer(self.max_size):
+            raise InputError(f"Preprocess.max_size is {self.max_size!r}; "
+                             "want whole pixels, at least 1")
+        if self.max_size < max(self.short):
+            raise InputError(f"Preprocess.max_size is {self.max_size}, "
+                             f"less than short {max(self.short)}; raise it")
+        if not is_positive_integer(self.multiple):
+            raise InputError(f"Preprocess.multiple is {self.multiple!r}; "
+                             "want whole pixels, 1 for no padding")
+
+    def _check_channels(self) -> None:
+        """Raise InputError if ``normalize``, ``mean`` or ``std`` is wrong."""
+        if not isinstance(self.normalize, (bool, np.bool_)):
+            raise InputError(f"Preprocess.normalize is {self.normalize!r}; want True or False")
+        for name in ("mean", "std"):
+            value = getattr(self, name)
+            is_triple = isinstance(value, tuple) and len(value) == 3
+            if not is_triple or not all(map(_is_finite_number, value)):
+                raise InputError(f"Preprocess.{name} is {value!r}; "
+                                 "want three numbers, for red, green and blue")
+        if min(self.std) <= 0:
+            raise InputError(f"Preprocess.std is {self.std!r}; every entry must be positive")
+
+    def _check_choice(self, name: str, choices: Tuple[str, ...]) -> None:
+        """Raise InputError if a field is none of its choices."""
+        value = getattr(self, name)
+        if value not in choices:
+            raise InputError(f"Preprocess.{name} is {value!r}; give one of {', '.join(choices)}")
 
 
 class Detections(NamedTuple):
-    """What was found on one image, best first: N rows, nothing padded."""
-    boxes: np.ndarray  # (N, 4) float32, x1 y1 x2 y2 in the image's own pixels
-    scores: np.ndarray  # (N,) float32 in 0..1
-    ids: np.ndarray  # (N,) int32, 0-based foreground class
-    masks: Optional[np.ndarray] = None  # (N, H, W) bool in the image's own pixels, where the network gives masks
+    """The N objects that a network detects on one image, best first, without padding.
+
+    Attributes
+    ----------
+    boxes : numpy.ndarray
+        (N, 4) float32, rows ``x1 y1 x2 y2`` in the image's own pixels.
+    scores : numpy.ndarray
+        (N,) float32 in 0..1.
+    ids : numpy.ndarray
+        (N,) int32, foreground class counted from 0.
+    masks : numpy.ndarray or None
+        (N, H, W) bool in the image's own pixels; None if the network has no masks.
+    """
+    boxes: np.ndarray
+    scores: np.ndarray
+    ids: np.ndarray
+    masks: Optional[np.ndarray] = None
+
+
+def _is_finite_number(value: Any) -> bool:
+    """True for an integer or floating-point number, but not for a bool, NaN or infinity."""
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def is_positive_integer(value: Any) -> bool:
+    """Tell whether a value is an integer of at least 1.
+
+    Parameters
+    ----------
+    value : object
+        Any value.
+
+    Returns
+    -------
+    bool
+        True also for a float without a fraction; False for a bool and for anything that is not a
+        number.
+
+    Examples
+    --------
+    >>> [is_positive_integer(value) for value in (3, 3.0, 2.5, 0, True, "3")]
+    [True, True, False, False, False, False]
+    """
+    return _is_finite_number(value) and value >= 1 and value == int(value)

@@ -1,166 +1,290 @@
-"""Detections drawn on a photo, and photos laid out in a grid: arrays in, arrays out."""
+"""Drawing of detections on a photo, and of photos in a grid: arrays in, arrays out."""
 import colorsys
 import math
-from typing import Optional, Sequence, Tuple
+from typing import List, NamedTuple, Optional, Sequence, Tuple
 
+from gluonnorm.errors import InputError
 from gluonnorm.types import Detections
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-Colour = Tuple[int, int, int]
-COLOUR_BY = ("class", "instance")
+Color = Tuple[int, int, int]
+COLOR_BY = ("class", "instance")
+BLACK = (0, 0, 0)
+WHITE = (255, 255, 255)
+BRIGHT = 140  # black letters are easier to read than white ones on a color brighter than this
+LINES_PER_SIDE = 250  # the shorter side of the photo is so many lines wide
+LETTERS_PER_SIDE = 30  # and so many letters high
+SMALLEST_FONT = 10  # pixels
+
+
+class _Label(NamedTuple):
+    """The text above a box.
+
+    Attributes
+    ----------
+    text : str
+        Class name and score.
+    color : tuple of int
+        RGB color of its background.
+    """
+    text: str
+    color: Color
 
 
 def draw(
-    image: np.ndarray, detections: Detections, classes: Sequence[str], score_thresh: float = 0.5, *,
-    color_by: str = "class", boxes: bool = True
+    image: np.ndarray, detections: Detections, classes: Sequence[str], score_thresh: float = 0.5,
+    *, color_by: str = "class", boxes: bool = True,
 ) -> np.ndarray:
-    """Draw masks, and boxes with class and score, on a copy of ``image``; lines and letters grow with the picture.
+    """Draw masks, and boxes with class and score, on a copy of a photo.
 
-    A mask is laid over the picture half transparent, its outline opaque.
+    A mask is half transparent, its outline is opaque. Lines and letters grow with the photo.
 
     Parameters
     ----------
-    image
-        (H, W, 3) uint8 RGB.
-    detections
-        Boxes, and perhaps masks, in the pixels of ``image``. Those below ``score_thresh`` are not drawn; the best lies
-        on top.
-    classes
+    image : numpy.ndarray
+        (H, W, 3) uint8, RGB.
+    detections : Detections
+        Boxes, and masks if there are any, in pixels of ``image``. The best one is drawn on top.
+    classes : sequence of str
         Class names; entry ``i`` belongs to id ``i``.
-    score_thresh
-        Least score that is drawn, in 0..1.
-    color_by
-        ``"class"``: one colour a class; ``"instance"``: each detection another, to tell many of one class apart.
-    boxes
-        False draws the masks alone.
+    score_thresh : float
+        Lowest score that is drawn, in 0..1.
+    color_by : str
+        ``"class"`` gives each class a color. ``"instance"`` gives each detection a color, which
+        tells several objects of one class apart.
+    boxes : bool
+        False draws only the masks.
 
     Returns
     -------
-    (H, W, 3) uint8.
+    numpy.ndarray
+        (H, W, 3) uint8, a new array.
 
     Raises
     ------
-    ValueError
-        An image or detections of another shape, an id that ``classes`` does not name, another ``color_by``.
+    InputError
+        The image or the detections have another shape or dtype, ``classes`` has no name for an id,
+        or ``color_by`` is unknown.
+
+    Examples
+    --------
+    >>> detections = Detections(np.float32([[10, 20, 50, 60]]), np.float32([0.9]), np.int32([0]))
+    >>> picture = draw(np.zeros((80, 100, 3), np.uint8), detections, ["cat"])
+    >>> picture.shape, picture.any()
+    ((80, 100, 3), True)
     """
     _check_image(image)
     _check_detections(detections, image, len(classes))
-    if color_by not in COLOUR_BY:
-        raise ValueError(f"color_by is {color_by!r}; want one of {', '.join(COLOUR_BY)}")
+    if color_by not in COLOR_BY:
+        raise InputError(f"color_by is {color_by!r}; want one of {', '.join(COLOR_BY)}")
     scores = np.asarray(detections.scores)
-    shown = np.flatnonzero(scores >= score_thresh)
-    shown = shown[np.argsort(scores[shown], kind="stable")]
-    colours = [class_colour(int(detections.ids[i] if color_by == "class" else i)) for i in shown]
+    indices = _worst_first(scores, score_thresh)
+    colors = [class_color(int(detections.ids[i] if color_by == "class" else i)) for i in indices]
     pixels = np.array(image)
     if detections.masks is not None:
-        for i, colour in zip(shown, colours):
-            _draw_mask(pixels, np.asarray(detections.masks[i]), colour)
+        for index, color in zip(indices, colors):
+            _draw_mask(pixels, np.asarray(detections.masks[index]), color)
+    if not boxes:
+        return pixels
     picture = Image.fromarray(pixels)
     canvas = ImageDraw.Draw(picture)
-    for i, colour in zip(shown if boxes else (), colours):
-        box, label = np.asarray(detections.boxes[i]).tolist(), f"{classes[detections.ids[i]]} {scores[i]:.2f}"
-        _draw_box(canvas, picture.size, box, label, colour)
+    for index, color in zip(indices, colors):
+        box = np.asarray(detections.boxes[index]).tolist()
+        class_name = classes[detections.ids[index]]
+        label = _Label(f"{class_name} {scores[index]:.2f}", color)
+        _draw_box(canvas, picture.size, box, label)
     return np.array(picture)
 
 
-def class_colour(class_id: int) -> Colour:
-    """A bright RGB colour, the same for a class in every picture, far from those of the classes near it in the list."""
-    golden = (math.sqrt(5) - 1) / 2  # multiples of the golden ratio spread evenly over the circle of hues
-    red, green, blue = colorsys.hsv_to_rgb((0.02 + class_id * golden) % 1, 0.85 - 0.3 * (class_id // 8 % 2), 1.0)
+def class_color(class_id: int) -> Color:
+    """Choose a bright color for a class.
+
+    It is the same in every picture, and far from the colors of the neighboring class ids.
+
+    Parameters
+    ----------
+    class_id : int
+        The class, or any other number to tell apart, at least 0.
+
+    Returns
+    -------
+    tuple of int
+        Red, green and blue in 0..255.
+
+    Examples
+    --------
+    >>> class_color(0), class_color(1)
+    ((255, 64, 38), (38, 75, 255))
+    """
+    # Multiples of the golden ratio spread evenly over the circle of hues, however many there are.
+    golden_ratio = (math.sqrt(5) - 1) / 2
+    hue = (0.02 + class_id * golden_ratio) % 1
+    saturation = 0.85 - 0.3 * (class_id // 8 % 2)
+    red, green, blue = colorsys.hsv_to_rgb(hue, saturation, 1.0)
     return round(255 * red), round(255 * green), round(255 * blue)
 
 
 def grid(images: Sequence[np.ndarray], columns: Optional[int] = None, gap: int = 4) -> np.ndarray:
-    """One picture of all ``images``, row by row, each centred in a cell as large as the largest of them.
+    """Arrange images in a grid, row by row.
+
+    Every cell is as large as the largest height and width of the images. Smaller images are
+    centered in their cells.
 
     Parameters
     ----------
-    images
-        (H, W, 3) uint8 each, of any sizes; at least one.
-    columns
-        Images a row; by default as many as make the grid about square.
-    gap
-        White pixels between cells.
+    images : sequence of numpy.ndarray
+        At least one image, each (H, W, 3) uint8, of any size.
+    columns : int or None
+        Number of images in a row. None chooses it so that there are about as many rows as columns.
+    gap : int
+        Number of white pixels between cells.
 
     Returns
     -------
-    (H', W', 3) uint8.
+    numpy.ndarray
+        (H', W', 3) uint8, one picture.
+
+    Raises
+    ------
+    InputError
+        There are no images, an image has another shape or dtype, or ``columns`` or ``gap`` is too
+        small.
+
+    Examples
+    --------
+    >>> grid([np.zeros((20, 30, 3), np.uint8)] * 3).shape
+    (44, 64, 3)
     """
     if not len(images):
-        raise ValueError("grid got no images; give at least one (H, W, 3) uint8 array")
+        raise InputError("grid got no images; give at least one (H, W, 3) uint8 array")
     for image in images:
         _check_image(image)
-    columns = math.ceil(math.sqrt(len(images))) if columns is None else min(columns, len(images))
+    if columns is None:
+        columns = math.ceil(math.sqrt(len(images)))
+    columns = min(columns, len(images))
     if columns < 1 or gap < 0:
-        raise ValueError(f"grid got columns={columns} and gap={gap}; want at least 1 and at least 0")
+        raise InputError(
+            f"grid got columns={columns} and gap={gap}; want at least 1 and at least 0")
     rows = math.ceil(len(images) / columns)
-    cell_h = max(image.shape[0] for image in images)
-    cell_w = max(image.shape[1] for image in images)
-    page = np.full((rows * (cell_h + gap) - gap, columns * (cell_w + gap) - gap, 3), 255, dtype=np.uint8)
-    for i, image in enumerate(images):
+    cell_height = max(image.shape[0] for image in images)
+    cell_width = max(image.shape[1] for image in images)
+    page_height = rows * (cell_height + gap) - gap
+    page_width = columns * (cell_width + gap) - gap
+    page = np.full((page_height, page_width, 3), 255, dtype=np.uint8)
+    for index, image in enumerate(images):
+        row, column = divmod(index, columns)
         height, width = image.shape[:2]
-        top = i // columns * (cell_h + gap) + (cell_h - height) // 2
-        left = i % columns * (cell_w + gap) + (cell_w - width) // 2
+        top = row * (cell_height + gap) + (cell_height - height) // 2
+        left = column * (cell_width + gap) + (cell_width - width) // 2
         page[top:top + height, left:left + width] = image
     return page
 
 
 def _check_image(image: np.ndarray) -> None:
-    shape, dtype = getattr(image, "shape", None), getattr(image, "dtype", type(image).__name__)
-    if shape is None or len(shape) != 3 or shape[2] != 3 or 0 in shape or dtype != np.uint8:
-        raise ValueError(f"image is {shape} of {dtype}; want (H, W, 3) of uint8, RGB, at least 1 pixel each way")
+    """Raise InputError for anything but an (H, W, 3) uint8 array with pixels."""
+    shape = getattr(image, "shape", None)
+    dtype = getattr(image, "dtype", type(image).__name__)
+    is_rgb = shape is not None and len(shape) == 3 and shape[2] == 3 and 0 not in shape
+    if not is_rgb or dtype != np.uint8:
+        raise InputError(f"image is {shape} of {dtype}; "
+                         "want (H, W, 3) of uint8, RGB, at least 1 pixel each way")
 
 
 def _check_detections(detections: Detections, image: np.ndarray, num_classes: int) -> None:
-    boxes, scores, ids = (np.asarray(field) for field in detections[:3])
+    """Raise InputError for shapes or ids that do not fit each other, the image or the classes."""
+    boxes = np.asarray(detections.boxes)
+    scores = np.asarray(detections.scores)
+    ids = np.asarray(detections.ids)
     if boxes.shape != (len(ids), 4) or scores.shape != (len(ids),) or ids.ndim != 1:
-        raise ValueError(f"detections have boxes {boxes.shape}, scores {scores.shape}, ids {ids.shape}; "
-                         "want (N, 4), (N,) and (N,) of the same N")
+        raise InputError(f"detections have boxes {boxes.shape}, scores {scores.shape}, "
+                         f"ids {ids.shape}; want (N, 4), (N,) and (N,) of the same N")
     if len(ids) and not 0 <= ids.min() <= ids.max() < num_classes:
-        raise ValueError(f"detections have ids from {ids.min()} to {ids.max()}, but there are {num_classes} class "
-                         "names; give the names the network was trained with, without a background")
-    if detections.masks is not None:
-        masks, wanted = np.asarray(detections.masks), (len(ids), *image.shape[:2])
-        if masks.shape != wanted or masks.dtype != bool:
-            raise ValueError(f"masks are {masks.shape} of {masks.dtype}; want {wanted} of bool, in the image's pixels")
+        raise InputError(f"detections have ids from {ids.min()} to {ids.max()}, but there are "
+                         f"{num_classes} class names; give the names the network was trained with, "
+                         "without a background")
+    if detections.masks is None:
+        return
+    masks = np.asarray(detections.masks)
+    expected_shape = (len(ids), *image.shape[:2])
+    if masks.shape != expected_shape or masks.dtype != bool:
+        raise InputError(f"masks are {masks.shape} of {masks.dtype}; "
+                         f"want {expected_shape} of bool, in the image's pixels")
 
 
-def _draw_mask(pixels: np.ndarray, mask: np.ndarray, colour: Colour) -> None:
-    """Half the colour on the mask, all of it on the edge, which lies inside; changes ``pixels``."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+def _worst_first(scores: np.ndarray, score_thresh: float) -> List[int]:
+    """Indices of the detections to draw, in the order of drawing: the best one comes last."""
+    shown = np.flatnonzero(scores >= score_thresh)
+    order = np.argsort(scores[shown], kind="stable")
+    return shown[order].tolist()
+
+
+def _draw_mask(pixels: np.ndarray, mask: np.ndarray, color: Color) -> None:
+    """Mix half of the color into the mask's pixels and paint the inner side of its outline."""
+    rows = np.flatnonzero(mask.any(axis=1))
+    columns = np.flatnonzero(mask.any(axis=0))
     if not len(rows):
         return
+    # Only the mask's bounding box is touched: most masks are much smaller than the photo.
     region = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-    part, inside = pixels[region], mask[region]
-    deep = inside
-    for _ in range(_line_width(mask.shape)):  # peel off a layer of pixels each time
-        ring = np.pad(deep, 1)
-        deep = deep & ring[:-2, 1:-1] & ring[2:, 1:-1] & ring[1:-1, :-2] & ring[1:-1, 2:]
-    part[deep] = part[deep] // 2 + np.array(colour, np.uint8) // 2
-    part[inside & ~deep] = colour
+    part = pixels[region]
+    inside = mask[region]
+    interior = inside
+    for _ in range(_line_width(mask.shape)):
+        interior = _peel(interior)
+    part[interior] = part[interior] // 2 + np.array(color, np.uint8) // 2
+    part[inside & ~interior] = color
 
 
-def _line_width(shape: Sequence[int]) -> int:
-    return max(1, round(min(shape) / 250))
+def _peel(mask: np.ndarray) -> np.ndarray:
+    """Remove the pixels of a mask that have a neighbor outside it, above, below, left or right."""
+    padded = np.pad(mask, 1)
+    above = padded[:-2, 1:-1]
+    below = padded[2:, 1:-1]
+    left = padded[1:-1, :-2]
+    right = padded[1:-1, 2:]
+    return mask & above & below & left & right
+
+
+def _line_width(size: Sequence[int]) -> int:
+    """Width of lines, in pixels, on a photo of this size."""
+    return max(1, round(min(size) / LINES_PER_SIDE))
 
 
 def _draw_box(
-    canvas: ImageDraw.ImageDraw, size: Tuple[int, int], box: Sequence[float], label: str, colour: Colour
+    canvas: ImageDraw.ImageDraw, size: Tuple[int, int], box: Sequence[float], label: _Label
 ) -> None:
-    """The box's outline, and the label above its top left corner, moved where it would leave the picture."""
-    width, height = size
-    side, line = min(width, height), _line_width(size)
+    """Draw the outline of a box, and its label above the top left corner."""
     x1, y1, x2, y2 = box
-    # The last pixel a box covers is the one before its end.
-    canvas.rectangle((x1, y1, max(x1, x2 - 1), max(y1, y2 - 1)), outline=colour, width=line)
-    font = ImageFont.load_default(size=max(10, round(side / 30)))
-    pad = line + 1
-    _, _, text_w, text_h = canvas.textbbox((0, 0), label, font=font)
-    text_w, text_h = text_w + 2 * pad, text_h + 2 * pad
-    left = min(max(0.0, x1), max(0.0, width - text_w))
-    top = y1 - text_h if y1 >= text_h else min(max(0.0, y1), max(0.0, height - text_h))
-    canvas.rectangle((left, top, left + text_w, top + text_h), fill=colour)
-    dark = 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2] > 140  # perceived brightness, ITU-R BT.601
-    canvas.text((left + pad, top + pad), label, fill=(0, 0, 0) if dark else (255, 255, 255), font=font)
+    # The second corner is exclusive: the last pixel of a box is the one before it.
+    last_x = max(x1, x2 - 1)
+    last_y = max(y1, y2 - 1)
+    canvas.rectangle((x1, y1, last_x, last_y), outline=label.color, width=_line_width(size))
+    _draw_label(canvas, size, box, label)
+
+
+def _draw_label(
+    canvas: ImageDraw.ImageDraw, size: Tuple[int, int], box: Sequence[float], label: _Label
+) -> None:
+    """Draw a label above a box, moved inward where it would leave the picture."""
+    width, height = size
+    font = ImageFont.load_default(size=max(SMALLEST_FONT, round(min(size) / LETTERS_PER_SIDE)))
+    margin = _line_width(size) + 1
+    _, _, text_width, text_height = canvas.textbbox((0, 0), label.text, font=font)
+    label_width = text_width + 2 * margin
+    label_height = text_height + 2 * margin
+    x1, y1 = box[:2]
+    left = min(max(0.0, x1), max(0.0, width - label_width))
+    top = y1 - label_height
+    if top < 0:
+        top = min(max(0.0, y1), max(0.0, height - label_height))
+    canvas.rectangle((left, top, left + label_width, top + label_height), fill=label.color)
+    letter_color = BLACK if _brightness(label.color) > BRIGHT else WHITE
+    canvas.text((left + margin, top + margin), label.text, fill=letter_color, font=font)
+
+
+def _brightness(color: Color) -> float:
+    """Perceived brightness of an RGB color in 0..255, by ITU-R BT.601."""
+    red, green, blue = color
+    return 0.299 * red + 0.587 * green + 0.114 * blue

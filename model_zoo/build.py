@@ -1,9 +1,11 @@
-"""From a name to a network: the only place where backbones meet the two-stage detector."""
-from typing import Any, Dict, Optional, Sequence, Tuple, Union
+"""Networks from names: the only place where backbones meet the two-stage detector."""
+from pathlib import Path
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import gluonnorm  # noqa: F401  prepares the process before MXNet is imported
 from gluonnorm.backbones import FPN, Backbone, ResNetV1, ResNetV1Top, ResNetV2, ResNetV2Top
-from gluonnorm.nn import NORM_NAMES, Norm, make_norm
+from gluonnorm.errors import InputError, did_you_mean
+from gluonnorm.nn import NORM_NAMES, Norm, make_norm, used_in_heads
 from gluonnorm.nn.rescale import DIRECTIONS
 from gluonnorm.rcnn import (
     ConvFCHead,
@@ -17,141 +19,334 @@ from gluonnorm.rcnn import (
     TwoFCHead,
 )
 from gluonnorm.types import IMAGENET_MEAN, IMAGENET_STD
-from model_zoo.catalogue import BACKBONES, MODELS, list_models, unknown
+from model_zoo.catalogue import BACKBONES, MODELS, list_models, unknown_model
 from model_zoo.rows.model import Model
 from model_zoo.weights import load_pretrained, load_pretrained_base
 
 import mxnet as mx
 
 Context = Union[mx.Context, Sequence[mx.Context], None]
-LIVE_NORMS = ("sync_bn", "gn", "sn", "sn_nobn")  # what neck and heads take over from the backbone unless told otherwise
+Pretrained = Union[bool, str, Path]
+DEFAULT_NORM = "frozen_bn"
+C4_STAGES = 3  # the fourth stage of the ResNet is the box head
+ALL_STAGES = 4
 
 
-def get_model(name: str, norm: Optional[str] = None, head_norm: Optional[str] = None, rescale: Optional[str] = None,
-              classes: Optional[Sequence[str]] = None, pretrained: Union[bool, str] = False,
-              pretrained_base: Union[bool, str] = False, ctx: Context = None, **overrides: Any) -> mx.gluon.HybridBlock:
+class _DetectorParts(NamedTuple):
+    """What depends on the neck of a detector: its backbone, its box head and the heads' norm.
+
+    Attributes
+    ----------
+    backbone : Backbone
+        The ResNet, with a pyramid if the neck is "fpn".
+    box_head : HybridBlock
+        RoI features in, features of the box predictor out.
+    mask_channels : int
+        The number of channels that a mask head reads.
+    head_norm : Norm or None
+        The norm in the heads; None: convolutions with biases.
+    """
+    backbone: Backbone
+    box_head: mx.gluon.HybridBlock
+    mask_channels: int
+    head_norm: Optional[Norm]
+
+
+def get_model(
+    name: str,
+    norm: Optional[str] = None,
+    head_norm: Optional[str] = None,
+    rescale: Optional[str] = None,
+    classes: Optional[Sequence[str]] = None,
+    pretrained: Pretrained = False,
+    pretrained_base: Pretrained = False,
+    ctx: Context = None,
+    **overrides: Any,
+) -> mx.gluon.HybridBlock:
     """Build a detector, or a bare backbone, by its name.
 
     Parameters
     ----------
-    name : one of :func:`list_models`
-    norm : frozen_bn, global_bn, bn, sync_bn, gn, sn or sn_nobn, for backbone, neck and heads; None is the model's own,
-        which is frozen_bn unless the name says otherwise
-    head_norm : a different one for neck and heads. None: a C4 head has the backbone's norm; a pyramid and its heads
-        have it if it is sync_bn, gn or sn, and otherwise none
-    rescale : None, "denormalize" (the loader normalizes, the backbone wants raw pixels) or "normalize" (the other way)
-    classes : names; required by ``*_custom``, replaces those of the data set elsewhere
-    pretrained : weights of the whole network: True, the published ones; a key of ``model_zoo.published_weights.PUBLISHED_WEIGHTS``; or a
-        file of this package's. With ``classes`` of another number the predictors stay fresh
-    pretrained_base : weights of the backbone: True, a key, or a file, see :func:`model_zoo.weights.load_base`
-    ctx : where the parameters live; CPU by default
-    overrides : fields of :class:`gluonnorm.rcnn.DetectorConfig`, e.g. ``nms_thresh=0.6``
+    name : str
+        One of :func:`list_models`.
+    norm : str or None
+        The normalization of backbone, neck and heads: "frozen_bn", "global_bn", "bn", "sync_bn",
+        "gn", "sn" or "sn_nobn". None: the norm of the row, which is "frozen_bn" for most names.
+    head_norm : str or None
+        Another norm for neck and heads. None: the head of a C4 detector has the backbone's norm;
+        a pyramid and its heads have it if :func:`gluonnorm.nn.used_in_heads` is True for it or
+        the row has norms in its heads, and otherwise they have no norm.
+    rescale : str or None
+        "denormalize": the loader normalizes, but the backbone was trained on raw pixels.
+        "normalize": the loader passes raw pixels, but the backbone was trained on normalized
+        ones. None: loader and backbone agree.
+    classes : sequence of str, or None
+        The names of the classes, in the order of their ids. A ``*_custom`` model needs them;
+        elsewhere they replace the classes of the data set.
+    pretrained : bool, str or Path
+        The weights of the complete network: True for the published file; a key of
+        ``model_zoo.published_weights.PUBLISHED_WEIGHTS``; or a file written by this package. If
+        ``classes`` has another length than in the published file, the predictors stay random.
+    pretrained_base : bool, str or Path
+        The weights of the backbone: True, a key, or a file for
+        :func:`model_zoo.weights.load_base`.
+    ctx : mxnet.Context, sequence of them, or None
+        The devices of the parameters; None is the CPU.
+    **overrides
+        Fields of :class:`gluonnorm.rcnn.DetectorConfig`, for example ``nms_thresh=0.6``.
 
     Returns
     -------
-    An initialized :class:`gluonnorm.rcnn.FasterRCNN` or :class:`gluonnorm.rcnn.MaskRCNN`, or a
-    :class:`gluonnorm.backbones.Backbone`.
+    HybridBlock
+        An initialized :class:`gluonnorm.rcnn.FasterRCNN` or :class:`gluonnorm.rcnn.MaskRCNN`;
+        for the name of a backbone a :class:`gluonnorm.backbones.Backbone`.
 
     Raises
     ------
-    ValueError, TypeError : a wrong name, value or option, with the nearest right ones
+    InputError
+        A wrong name, value or option, or weights that do not fit.
+    DownloadError
+        A published file that cannot be fetched.
+
+    Examples
+    --------
+    >>> net = get_model("faster_rcnn_resnet18_v1b_custom", norm="gn", classes=("red", "white"))
+    >>> net.classes
+    ('red', 'white')
+    >>> net = get_model("mask_rcnn_fpn_resnet50_v1b_coco", pretrained=True)  # doctest: +SKIP
     """
-    norm_names = list(NORM_NAMES)
-    for value in (norm, head_norm):
-        if value is not None and value not in norm_names:
-            raise unknown("norm", value, norm_names)
-    if rescale is not None and rescale not in DIRECTIONS:
-        raise unknown("rescale", rescale, list(DIRECTIONS))
+    _check_choice("norm", norm, NORM_NAMES)
+    _check_choice("head_norm", head_norm, NORM_NAMES)
+    _check_choice("rescale", rescale, DIRECTIONS)
     if name in BACKBONES:
-        if overrides or classes is not None or head_norm is not None or pretrained:
-            raise TypeError(f"{name!r} is a bare backbone: it takes norm, rescale, pretrained_base and ctx only")
-        backbone = _backbone(name, norm or "frozen_bn", 4, rescale)
-        backbone.initialize(ctx=ctx)
-        if pretrained_base:
-            load_pretrained_base(backbone, pretrained_base, name, norm or "frozen_bn")
-        return backbone
+        unusable = _unusable_for_backbone(head_norm, classes, pretrained, overrides)
+        if unusable:
+            raise InputError(
+                f"{name!r} is a bare backbone: it takes norm, rescale, pretrained_base and ctx"
+                f" only, not {', '.join(unusable)}"
+            )
+        return _get_backbone(name, norm or DEFAULT_NORM, rescale, pretrained_base, ctx)
     if name not in MODELS:
-        raise unknown("model", name, list_models())
+        raise unknown_model(name, list_models())
+
     model = MODELS[name]
-    spec = ModelSpec(model=name, norm=norm or model.norm, head_norm=head_norm, rescale=rescale,
-                     classes=_classes(model, classes),
-                     config=DetectorConfig(**model.settings).override(**overrides))
+    spec = ModelSpec(
+        model=name,
+        norm=norm or model.norm,
+        head_norm=head_norm,
+        rescale=rescale,
+        classes=_choose_classes(model, classes),
+        config=DetectorConfig(**model.settings).override(**overrides),
+    )
     net = from_spec(spec, ctx)
+    # Weights of the complete network come last, because they replace weights of the backbone.
     if pretrained_base:
         load_pretrained_base(net, pretrained_base, model.backbone, spec.norm, name)
     if pretrained:
         load_pretrained(net, pretrained, name, reset=classes is not None)
-    frozen = spec.config.freeze_at
-    net.backbone.freeze_at(frozen if frozen is not None else 2 * bool(pretrained or pretrained_base))
+    _freeze_backbone(net, has_weights=bool(pretrained or pretrained_base))
     return net
 
 
 def from_spec(spec: Union[ModelSpec, Dict[str, Any]], ctx: Context = None) -> FasterRCNN:
-    """Build the network a checkpoint's or an exported file's record describes, initialized at random."""
+    """Build the network that a checkpoint or an exported file describes, with random weights.
+
+    Parameters
+    ----------
+    spec : ModelSpec or dict
+        The description, or ``dataclasses.asdict`` of it, also after a trip through JSON.
+    ctx : mxnet.Context, sequence of them, or None
+        The devices of the parameters; None is the CPU.
+
+    Returns
+    -------
+    FasterRCNN
+        The initialized network; a :class:`gluonnorm.rcnn.MaskRCNN` if the model has a mask head.
+
+    Raises
+    ------
+    InputError
+        A model, norm or setting that this version does not know, or settings that do not fit
+        each other.
+
+    Examples
+    --------
+    >>> net = get_model("faster_rcnn_resnet18_v1b_custom", classes=("red", "white"))
+    >>> again = from_spec(net.spec)
+    >>> again.spec == net.spec
+    True
+    """
     if not isinstance(spec, ModelSpec):
         spec = ModelSpec.from_dict(spec)
     if spec.model not in MODELS:
-        raise unknown("model", spec.model, sorted(MODELS))
-    model, config = MODELS[spec.model], spec.config
-    if spec.rescale and (config.order, config.mean, config.std) != ("RGB", IMAGENET_MEAN, IMAGENET_STD):
-        raise ValueError(f"rescale={spec.rescale!r} knows ImageNet's mean and std in RGB only, and {spec.model!r} has "
-                         "others; leave it out")
-    if model.neck == "c4":
-        head_norm: Optional[str] = spec.head_norm or spec.norm
-        backbone = _backbone(model.backbone, spec.norm, 3, spec.rescale)
-        head = Res5Head(*_top(model.backbone, spec.head_norm or spec.norm))
-    else:
-        head_norm = spec.head_norm or (spec.norm if model.normed or spec.norm in LIVE_NORMS else None)
-        norm = None if head_norm is None else make_norm(head_norm)
-        trunk = _backbone(model.backbone, spec.norm, 4, spec.rescale)
-        backbone = FPN(trunk, config.fpn_channels, norm, model.fpn_extra)
-        head = _box_head(model.head, config, norm)
-    anchors = len(config.anchor_sizes[0]) * len(config.anchor_ratios)
-    rpn = RPNHead(backbone.channels[0], config.rpn_channels, anchors, config.rpn_convs)
+        raise unknown_model(spec.model, MODELS)
+    _check_rescale(spec)
+
+    model = MODELS[spec.model]
+    config = spec.config
+    parts = _c4_parts(model, spec) if model.neck == "c4" else _fpn_parts(model, spec)
+    # All levels have equally many anchors in a cell, because they share the weights of the RPN.
+    anchors_per_cell = len(config.anchor_sizes[0]) * len(config.anchor_ratios)
+    rpn_head = RPNHead(
+        parts.backbone.channels[0],
+        config.rpn_channels,
+        anchors_per_cell,
+        config.rpn_convs,
+    )
     if model.mask_convs is None:
-        net = FasterRCNN(backbone, rpn, head, spec)
+        net = FasterRCNN(parts.backbone, rpn_head, parts.box_head, spec)
     else:
-        channels = head.channels if model.neck == "c4" else config.fpn_channels
-        mask_head = MaskHead(channels, config.mask_channels, len(spec.classes), model.mask_convs,
-                             make_norm(head_norm) if head_norm and model.mask_convs else None)
-        net = MaskRCNN(backbone, rpn, head, mask_head, spec)
+        mask_head = _build_mask_head(model.mask_convs, parts, spec)
+        net = MaskRCNN(parts.backbone, rpn_head, parts.box_head, mask_head, spec)
     net.initialize(ctx=ctx)
     return net
 
 
-def _backbone(name: str, norm: str, stages: int, rescale: Optional[str]) -> Backbone:
-    family, depth = _parse(name)
-    out_stages = (stages,) if stages == 3 else None  # C4 reads its last map only
-    if family == "v2":
-        return ResNetV2(depth, make_norm(norm), stages, out_stages, rescale)
-    return ResNetV1(depth, family[-1], make_norm(norm), stages, out_stages, rescale)
+def _check_choice(option: str, value: Optional[str], choices: Sequence[str]) -> None:
+    """Refuse the value of an option that is neither None nor one of the choices."""
+    if value is None or value in choices:
+        return
+    suggestion = did_you_mean(value, choices) or ";"
+    raise InputError(f"no {option} {value!r}{suggestion} give one of {', '.join(choices)}")
 
 
-def _top(name: str, norm: str) -> Tuple[mx.gluon.HybridBlock, int]:
-    family, depth = _parse(name)
-    if family == "v2":
-        top = ResNetV2Top(depth, norm=make_norm(norm))
-    else:
-        top = ResNetV1Top(depth, variant=family[-1], norm=make_norm(norm))
-    return top, top.channels
+def _check_rescale(spec: ModelSpec) -> None:
+    """Refuse a rescale layer for input that has other constants than the layer's own."""
+    input_constants = (spec.config.order, spec.config.mean, spec.config.std)
+    if spec.rescale and input_constants != ("RGB", IMAGENET_MEAN, IMAGENET_STD):
+        raise InputError(
+            f"rescale={spec.rescale!r} knows ImageNet's mean and std in RGB only, and"
+            f" {spec.model!r} has others; leave it out"
+        )
 
 
-def _parse(backbone: str) -> Tuple[str, int]:
-    resnet, family = backbone.split("_")
-    return family, int(resnet[len("resnet"):])
+def _unusable_for_backbone(
+    head_norm: Optional[str],
+    classes: Optional[Sequence[str]],
+    pretrained: Pretrained,
+    overrides: Dict[str, Any],
+) -> List[str]:
+    """Name the options of a call that only a detector can use."""
+    unusable = list(overrides)
+    if head_norm is not None:
+        unusable.append("head_norm")
+    if classes is not None:
+        unusable.append("classes")
+    if pretrained:
+        unusable.append("pretrained")
+    return unusable
 
 
-def _box_head(name: str, config: DetectorConfig, norm: Optional[Norm]) -> mx.gluon.HybridBlock:
-    if name.endswith("2fc"):
-        return TwoFCHead(config.fpn_channels, config.roi_size, pool=name == "pool2fc")
-    return ConvFCHead(config.fpn_channels, config.roi_size, norm, num_convs=int(name[0]))
-
-
-def _classes(model: Model, classes: Optional[Sequence[str]]) -> Tuple[str, ...]:
+def _choose_classes(model: Model, classes: Optional[Sequence[str]]) -> Tuple[str, ...]:
+    """Return the caller's classes, or else the row's."""
     if classes is None:
         if model.classes is None:
-            raise ValueError(f"{model.name!r} has no classes of its own; give classes=('name', ...)")
+            raise InputError(
+                f"{model.name!r} has no classes of its own; give classes=('name', ...)")
         return model.classes
-    if isinstance(classes, str) or not classes or len(set(classes)) != len(tuple(classes)):
-        raise ValueError(f"classes is {classes!r}; give one or more different names in a sequence")
+    if isinstance(classes, str) or not classes or len(set(classes)) != len(classes):
+        raise InputError(
+            f"classes is {classes!r}; give one or more different names in a sequence")
     return tuple(str(name) for name in classes)
+
+
+def _get_backbone(
+    name: str, norm: str, rescale: Optional[str], pretrained_base: Pretrained, ctx: Context
+) -> Backbone:
+    """Build a bare backbone with all stages, and load its weights if the caller asks for it."""
+    backbone = _build_backbone(name, norm, ALL_STAGES, rescale)
+    backbone.initialize(ctx=ctx)
+    if pretrained_base:
+        load_pretrained_base(backbone, pretrained_base, name, norm)
+    return backbone
+
+
+def _freeze_backbone(net: FasterRCNN, has_weights: bool) -> None:
+    """Freeze what the configuration names, or else the stem and first stage of loaded weights."""
+    freeze_at = net.config.freeze_at
+    if freeze_at is None:
+        # Random stages must learn: a frozen random stem costs about 3 AP (Detectron f8ffc87).
+        freeze_at = 2 if has_weights else 0
+    net.backbone.freeze_at(freeze_at)
+
+
+def _c4_parts(model: Model, spec: ModelSpec) -> _DetectorParts:
+    """Build a backbone that ends at stride 16, and a box head from the last stage of the ResNet."""
+    head_norm = make_norm(spec.head_norm or spec.norm)
+    backbone = _build_backbone(model.backbone, spec.norm, C4_STAGES, spec.rescale)
+    fourth_stage = _build_fourth_stage(model.backbone, head_norm)
+    box_head = Res5Head(fourth_stage, fourth_stage.channels)
+    return _DetectorParts(
+        backbone=backbone,
+        box_head=box_head,
+        mask_channels=box_head.channels,
+        head_norm=head_norm,
+    )
+
+
+def _fpn_parts(model: Model, spec: ModelSpec) -> _DetectorParts:
+    """Build a backbone with a pyramid, and a box head for RoIs of its levels."""
+    config = spec.config
+    resnet = _build_backbone(model.backbone, spec.norm, ALL_STAGES, spec.rescale)
+    head_norm = _choose_fpn_head_norm(model, spec)
+    backbone = FPN(resnet, config.fpn_channels, head_norm, model.fpn_extra)
+    return _DetectorParts(
+        backbone=backbone,
+        box_head=_build_fpn_box_head(model.head, config, head_norm),
+        mask_channels=config.fpn_channels,
+        head_norm=head_norm,
+    )
+
+
+def _choose_fpn_head_norm(model: Model, spec: ModelSpec) -> Optional[Norm]:
+    """Choose the norm of a pyramid and its heads: the caller's, the backbone's, or none."""
+    if spec.head_norm:
+        return make_norm(spec.head_norm)
+    if model.norm_in_heads or used_in_heads(spec.norm):
+        return make_norm(spec.norm)
+    return None
+
+
+def _build_backbone(name: str, norm: str, stages: int, rescale: Optional[str]) -> Backbone:
+    """Build a ResNet with its first stages; without the fourth it returns its last map only."""
+    variant, depth = _parse_backbone(name)
+    # A C4 detector reads the map of stride 16 only; a pyramid reads the maps of all stages.
+    out_stages = (stages,) if stages == C4_STAGES else None
+    if variant == "v2":
+        return ResNetV2(depth, make_norm(norm), stages, out_stages, rescale)
+    return ResNetV1(depth, variant[-1], make_norm(norm), stages, out_stages, rescale)
+
+
+def _build_fourth_stage(backbone_name: str, norm: Norm) -> mx.gluon.HybridBlock:
+    """Build the fourth stage of a ResNet, which is the box head of a C4 detector."""
+    variant, depth = _parse_backbone(backbone_name)
+    if variant == "v2":
+        return ResNetV2Top(depth, norm=norm)
+    return ResNetV1Top(depth, variant=variant[-1], norm=norm)
+
+
+def _parse_backbone(name: str) -> Tuple[str, int]:
+    """Split "resnet50_v1b" into ("v1b", 50)."""
+    resnet, variant = name.split("_")
+    depth = int(resnet[len("resnet"):])
+    return variant, depth
+
+
+def _build_fpn_box_head(
+    head: str, config: DetectorConfig, norm: Optional[Norm]
+) -> mx.gluon.HybridBlock:
+    """Build the box head that a row names, for example "2fc" or "4conv1fc"."""
+    if head.endswith("2fc"):
+        return TwoFCHead(config.fpn_channels, config.roi_size, pool=head == "pool2fc")
+    return ConvFCHead(config.fpn_channels, config.roi_size, norm, num_convs=int(head[0]))
+
+
+def _build_mask_head(num_convs: int, parts: _DetectorParts, spec: ModelSpec) -> MaskHead:
+    """Build the mask head; without convolutions of its own (C4) there is nothing to normalize."""
+    return MaskHead(
+        parts.mask_channels,
+        spec.config.mask_channels,
+        len(spec.classes),
+        num_convs,
+        parts.head_norm if num_convs else None,
+    )

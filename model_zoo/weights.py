@@ -1,165 +1,376 @@
-"""Weights into networks: strict, and saying what is wrong before anything is changed."""
+"""Weights into networks: everything is checked before anything is changed."""
 import logging
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Dict, List, Optional, Union
+from typing import Dict, Iterable, Optional, Tuple, Union
 
-from gluonnorm.backbones import FPN, Backbone, ResNetV2, mxnet_names
-from gluonnorm.conversion.load import Report, load, load_backbone, looks_like
-from gluonnorm.weight_files.formats import read_arrays
+from gluonnorm.backbones import FPN, Backbone, ResNetV2, ResNetV2Top, mxnet_names
+from gluonnorm.conversion import Report, load, load_backbone, looks_like
+from gluonnorm.errors import InputError, did_you_mean
+from gluonnorm.weight_files import Mismatches, compare, read_arrays
 from model_zoo.download import download
-from model_zoo.published_weights import PUBLISHED_WEIGHTS, PublishedWeights, resolve_base, resolve_pretrained
+from model_zoo.published_weights import (
+    KEY_PHRASE,
+    PUBLISHED_WEIGHTS,
+    PublishedWeights,
+    resolve_base,
+    resolve_pretrained,
+)
 
 import mxnet as mx
 import numpy as np
 
-LAST_STAGE = ("layer4.", "bn_out.", "stage4_", "batchnorm2_")  # what a C4 detector has as its head
-FOURTH_STAGE = ("layer4.", "res5_")  # its names in published files: torchvision's and GluonCV's, Detectron's
-CLASSIFIER = ("fc.", "output.", "dense0_")  # last layers of image classifiers, which a detector drops
+Arrays = Dict[str, np.ndarray]
+Parameters = Dict[str, mx.gluon.Parameter]
 Folder = Union[str, Path, None]
+Pretrained = Union[bool, str, Path]
+PARTS = ("all", "base")
+# The names of the fourth stage in files of a backbone, for ResNet v1 and both namings of v2.
+FOURTH_STAGE = ("layer4.", "bn_out.", "stage4_", "batchnorm2_")
+# The same in published files: of torchvision and GluonCV, and of Detectron.
+PUBLISHED_FOURTH_STAGE = ("layer4.", "res5_")
+# The last layer of image classifiers, which a detector does not need.
+CLASSIFIER = ("fc.", "output.", "dense0_")
 log = logging.getLogger(__name__)
 
 
-def load_pretrained(net: mx.gluon.HybridBlock, value: Union[bool, str], name: str, reset: bool = False) -> None:
-    """What ``get_model(name, pretrained=value)`` loads.
+def load_pretrained(
+    net: mx.gluon.HybridBlock, value: Pretrained, name: str, reset: bool = False
+) -> None:
+    """Load what ``get_model(name, pretrained=value)`` asks for.
 
-    ``value`` is True (the record of ``name``), a key of ``PUBLISHED_WEIGHTS``, or a file of this package's own weights.
-    ``reset``: the caller named classes of his own, so where their number is not the file's the predictors stay fresh.
-    Raises ValueError or, where a file cannot be fetched, :class:`model_zoo.download.DownloadError`.
+    Parameters
+    ----------
+    net : HybridBlock
+        The detector, initialized.
+    value : True, str or Path
+        True for the published file of ``name``; a key of ``PUBLISHED_WEIGHTS``; or a file that
+        ``net.save_parameters`` wrote.
+    name : str
+        The name of the model.
+    reset : bool
+        Whether the predictors may stay random: they do if the number of classes differs.
+
+    Raises
+    ------
+    InputError
+        No such weights, or weights of another network. The network is then unchanged.
+    DownloadError
+        A published file that cannot be fetched.
+
+    Examples
+    --------
+    >>> load_pretrained(net, True, "maskrcnn_resnet50_fpn_v2")  # doctest: +SKIP
     """
-    record = resolve_pretrained(name) if value is True else _record(str(value))
+    record = resolve_pretrained(name) if value is True else _find_record(str(value))
     if record is None:
         load_weights(net, str(value))
     else:
         load_record(net, record, reset=reset)
 
 
-def load_pretrained_base(net: mx.gluon.HybridBlock, value: Union[bool, str], backbone: str, norm: str,
-                         model: Optional[str] = None) -> None:
-    """What ``pretrained_base=value`` loads into a detector, or into a bare backbone (``model`` None).
+def load_pretrained_base(
+    net: mx.gluon.HybridBlock,
+    value: Pretrained,
+    backbone: str,
+    norm: str,
+    model: Optional[str] = None,
+) -> None:
+    """Load what ``pretrained_base=value`` asks for into a detector or a bare backbone.
 
-    ``value`` is True, a key of ``PUBLISHED_WEIGHTS``, or a file for :func:`load_base`. Errors as for :func:`load_pretrained`.
+    Parameters
+    ----------
+    net : HybridBlock
+        The detector or the backbone, initialized.
+    value : True, str or Path
+        True for a published file that fits; a key of ``PUBLISHED_WEIGHTS``; or a file for
+        :func:`load_base`.
+    backbone : str
+        The name of the backbone.
+    norm : str
+        The norm of the backbone.
+    model : str or None
+        The name of the detector; None: ``net`` is a bare backbone.
+
+    Raises
+    ------
+    InputError
+        No such weights, or weights of another network. The network is then unchanged.
+    DownloadError
+        A published file that cannot be fetched.
+
+    Examples
+    --------
+    >>> load_pretrained_base(net, True, "resnet50_v1b", "frozen_bn")  # doctest: +SKIP
     """
-    record = resolve_base(backbone, norm, None if model is None else net.preprocess, model) if value is True else \
-        _record(str(value))
+    if value is True:
+        preprocess = None if model is None else net.preprocess
+        record: Optional[PublishedWeights] = resolve_base(backbone, norm, preprocess, model)
+    else:
+        record = _find_record(str(value))
     if record is None:
-        load_base(_trunk(net), _top(net), str(value))
+        load_base(_resnet_of(net), _fourth_stage_of(net), str(value))
     else:
-        load_record(net, record, "base")
+        load_record(net, record, part="base")
 
 
-def load_record(net: mx.gluon.HybridBlock, record: PublishedWeights, part: str = "all", reset: bool = False,
-                folder: Folder = None, progress: bool = True) -> Optional[Report]:
-    """Fetch the file of ``record``, if the cache has it not, and load it into ``net``.
+def load_record(
+    net: mx.gluon.HybridBlock,
+    record: PublishedWeights,
+    part: str = "all",
+    reset: bool = False,
+    folder: Folder = None,
+    progress: bool = True,
+) -> Optional[Report]:
+    """Fetch a published file if the cache does not have it, and load it into a network.
 
-    ``part`` is "all", or "base": the backbone and, of a C4 detector, the stage that became its head, unless that has a
-    norm the file has no statistics for; then it starts fresh. Files are converted each time, which takes about as long
-    as reading a second, converted copy would. The report is that of ``gluonnorm.conversion``; None for a ResNet v2,
-    whose files have MXNet's own names.
+    The file is converted each time, which takes about as long as reading a converted copy would.
+
+    Parameters
+    ----------
+    net : HybridBlock
+        The network, initialized.
+    record : PublishedWeights
+        The file.
+    part : str
+        "all": the complete network. "base": the backbone and, in a C4 detector, the fourth stage
+        in the box head, unless the file has no statistics for the head's norm.
+    reset : bool
+        Whether the predictors may stay random if the number of classes differs.
+    folder : str, Path or None
+        The cache, see :func:`model_zoo.download.cache_folder`.
+    progress : bool
+        Whether a progress bar is shown on a terminal.
+
+    Returns
+    -------
+    gluonnorm.conversion.Report or None
+        What was loaded from where; None for the backbone of a ResNet v2, whose files have
+        MXNet's own names and need no conversion.
+
+    Raises
+    ------
+    InputError
+        The weights are those of another network, which is then unchanged.
+    DownloadError
+        The file cannot be fetched.
+
+    Examples
+    --------
+    >>> load_record(net, PUBLISHED_WEIGHTS["torchvision/resnet50"], "base")  # doctest: +SKIP
     """
+    if part not in PARTS:
+        raise InputError(f"part is {part!r}; give one of {', '.join(PARTS)}")
     path = str(download(record, folder, progress))
-    if part == "all":
-        report = load(net, path, record.source, "reset" if reset else None, record.eps)
-    elif isinstance(_trunk(net), ResNetV2):
-        load_base(_trunk(net), _top(net), path)
-        return None
-    elif _top(net) is not None and (net.spec.head_norm or net.spec.norm) not in record.norms:
-        log.warning("%s: no statistics for head_norm=%r: the head starts fresh", record.key, net.spec.head_norm)
-        arrays = {name: array for name, array in read_arrays(path).items() if not name.startswith(FOURTH_STAGE)}
-        report = load_backbone(_trunk(net), arrays, record.source, record.eps)
-    else:
-        report = load_backbone(net, path, record.source, record.eps)
+    if part == "base":
+        return _load_base_record(net, record, path)
+    report = load(net, path, record.source, "reset" if reset else None, record.eps)
     log.info("%s", report)
     return report
 
 
 def load_weights(net: mx.gluon.HybridBlock, path: str) -> None:
-    """Load a whole network saved with ``net.save_parameters``; names and shapes must agree exactly."""
+    """Load a complete network that ``net.save_parameters`` saved.
+
+    Parameters
+    ----------
+    net : HybridBlock
+        The network, initialized.
+    path : str
+        The file, in any format of :mod:`gluonnorm.weight_files`.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, or its names and shapes are not exactly those of the network.
+        The network is then unchanged.
+
+    Examples
+    --------
+    >>> load_weights(net, "detector.params")  # doctest: +SKIP
+    """
     arrays = read_arrays(path)
     parameters = net._collect_params_with_prefix()
-    _refuse_mismatch(path, parameters, arrays, sorted(set(arrays) - set(parameters)))
+    mismatches = compare(arrays, parameters)
+    if mismatches:
+        raise _wrong_network(path, mismatches, arrays)
     _assign(parameters, arrays)
 
 
-def load_base(backbone: Backbone, top: Optional[mx.gluon.HybridBlock], path: str) -> None:
-    """Load ImageNet weights into a backbone and, for a C4 detector, into the stage that became its head.
+def load_base(
+    backbone: Backbone, fourth_stage: Optional[mx.gluon.HybridBlock], path: str
+) -> None:
+    """Load a file of ImageNet weights into a backbone and into the head of a C4 detector.
 
-    The names may be structural (``layer1.0.conv1.weight``: this package, GluonCV's v1b and v1d) or, for a ResNet v2,
-    those of ``mxnet.gluon.model_zoo.vision.resnet*_v2``: structural (``features.1.weight``), or without the net's
-    prefix (``stage1_conv0_weight``). The backbone must be there whole. A head that is not there whole, or has another
-    norm, starts fresh, since stored statistics are worthless behind random convolutions. The classifier is dropped;
-    anything else unexpected is an error.
+    The names in the file are structural (``layer1.0.conv1.weight``: this package, GluonCV's v1b
+    and v1d). For a ResNet v2 they may also be the names of
+    ``mxnet.gluon.model_zoo.vision.resnet*_v2``: structural (``features.1.weight``), or without
+    the prefix of the network (``stage1_conv0_weight``).
+
+    The file must have all parameters of the backbone. A fourth stage that is incomplete, or has
+    another norm, stays random, because stored statistics are worthless behind random
+    convolutions. The last layer of the classifier is ignored.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        The ResNet, initialized.
+    fourth_stage : HybridBlock or None
+        The fourth stage of the ResNet in the box head of a C4 detector; None: no such head.
+    path : str
+        The file, in any format of :mod:`gluonnorm.weight_files`.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, or lacks arrays of the backbone, or has unexpected or misshapen
+        ones. The network is then unchanged.
+
+    Examples
+    --------
+    >>> load_base(net.backbone, None, "resnet50_v1b.params")  # doctest: +SKIP
     """
     arrays = read_arrays(path)
     if isinstance(backbone, ResNetV2):
-        arrays = _without_structure(arrays)
-    if isinstance(backbone, ResNetV2) and any(name.startswith("stage") for name in arrays):
-        renames = mxnet_names(backbone)
-        wanted, wanted_top = _renamed(backbone, renames), _renamed(top, mxnet_names(top)) if top is not None else {}
+        arrays = _with_mxnet_layer_names(arrays)
+    backbone_parameters = _parameters_named_as_in(arrays, backbone)
+    stage_parameters: Parameters = {}
+    if fourth_stage is not None:
+        stage_parameters = _parameters_named_as_in(arrays, fourth_stage)
+    backbone_arrays, stage_arrays = _split_arrays(
+        arrays, backbone_parameters, has_fourth_stage=fourth_stage is not None)
+
+    # All checks come before the first assignment, so that an error leaves the network unchanged.
+    mismatches = compare(backbone_arrays, backbone_parameters)
+    if mismatches:
+        raise _wrong_network(path, mismatches, arrays)
+    names_in_one = sorted(set(stage_arrays) ^ set(stage_parameters))
+    if names_in_one:
+        log.warning(
+            "%s: %d tensors are not both in the file and in the head (%s, ...):"
+            " the head starts fresh",
+            path,
+            len(names_in_one),
+            names_in_one[0],
+        )
     else:
-        wanted = backbone._collect_params_with_prefix()
-        wanted_top = top._collect_params_with_prefix() if top is not None else {}
-    of_top = {name for name in arrays if name.startswith(LAST_STAGE)} if top is not None else set()
-    unexpected = [name for name in sorted(set(arrays) - set(wanted) - of_top) if not name.startswith(CLASSIFIER)]
-    _refuse_mismatch(path, wanted, arrays, unexpected)
-    if of_top == set(wanted_top):
-        _refuse_mismatch(path, wanted_top, arrays, [])
-        _assign(wanted_top, arrays)
+        mismatches = compare(stage_arrays, stage_parameters)
+        if mismatches:
+            raise _wrong_network(path, mismatches, arrays)
+        _assign(stage_parameters, stage_arrays)
+    _assign(backbone_parameters, backbone_arrays)
+
+
+def _find_record(value: str) -> Optional[PublishedWeights]:
+    """Return the published file of a key; None if the value is the path of a file instead."""
+    if value in PUBLISHED_WEIGHTS:
+        return PUBLISHED_WEIGHTS[value]
+    if Path(value).exists():
+        return None
+    suggestion = did_you_mean(value, PUBLISHED_WEIGHTS)
+    raise InputError(f"{value}: no such file of weights, nor {KEY_PHRASE}{suggestion}")
+
+
+def _load_base_record(
+    net: mx.gluon.HybridBlock, record: PublishedWeights, path: str
+) -> Optional[Report]:
+    """Load a published file into the backbone of a network and, if it fits, into its C4 head."""
+    resnet = _resnet_of(net)
+    fourth_stage = _fourth_stage_of(net)
+    if isinstance(resnet, ResNetV2):
+        load_base(resnet, fourth_stage, path)
+        return None
+    # The box head of a C4 detector takes the fourth stage of the file. If it has another norm,
+    # the statistics in the file cannot fill it.
+    if fourth_stage is None or (net.spec.head_norm or net.spec.norm) in record.norms:
+        report = load_backbone(net, path, record.source, record.eps)
     else:
-        differ = sorted(of_top ^ set(wanted_top))
-        log.warning("%s: %d tensors are not both in the file and in the head (%s, ...): the head starts fresh", path,
-                    len(differ), differ[0])
-    _assign(wanted, arrays)
+        log.warning(
+            "%s: no statistics for head_norm=%r: the head starts fresh",
+            record.key,
+            net.spec.head_norm,
+        )
+        arrays = {}
+        for name, array in read_arrays(path).items():
+            if not name.startswith(PUBLISHED_FOURTH_STAGE):
+                arrays[name] = array
+        report = load_backbone(resnet, arrays, record.source, record.eps)
+    log.info("%s", report)
+    return report
 
 
-def _record(value: str) -> Optional[PublishedWeights]:
-    """The record of that key; None if it is a file instead."""
-    if value in PUBLISHED_WEIGHTS or Path(value).exists():
-        return PUBLISHED_WEIGHTS.get(value)
-    nearest = get_close_matches(value, PUBLISHED_WEIGHTS, n=3, cutoff=0.3)
-    raise ValueError(f"{value}: no such file of weights, nor a key of model_zoo.published_weights.PUBLISHED_WEIGHTS; nearest keys: "
-                     f"{', '.join(nearest) or 'none'}")
-
-
-def _trunk(net: mx.gluon.HybridBlock) -> Backbone:
+def _resnet_of(net: mx.gluon.HybridBlock) -> Backbone:
+    """Return the ResNet of a detector or backbone, without its pyramid."""
     backbone = net if isinstance(net, Backbone) else net.backbone
     return backbone.backbone if isinstance(backbone, FPN) else backbone
 
 
-def _top(net: mx.gluon.HybridBlock) -> Optional[mx.gluon.HybridBlock]:
-    return None if isinstance(net, Backbone) else getattr(net.box_head, "stage", None)
+def _fourth_stage_of(net: mx.gluon.HybridBlock) -> Optional[mx.gluon.HybridBlock]:
+    """Return the stage of the ResNet in the box head of a C4 detector; None for other networks."""
+    if isinstance(net, Backbone):
+        return None
+    return getattr(net.box_head, "stage", None)
 
 
-def _without_structure(arrays: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
-    """If ``arrays`` have the structural names of a ResNet v2 of MXNet's, those its layers give them instead."""
+def _with_mxnet_layer_names(arrays: Arrays) -> Arrays:
+    """Rename structural names of an MXNet ResNet v2 to layer names; return other names as they are.
+
+    "features.1.weight" becomes "conv0_weight".
+    """
+    # Only a network of the same depth has the same names, and it also knows its layers' names. The
+    # networks are not initialized, so that building them is cheap.
     for depth in (18, 34, 50, 101):
-        twin = mx.gluon.model_zoo.vision.get_resnet(2, depth)
-        names = {name: parameter.name[len(twin.prefix):]
-                 for name, parameter in twin._collect_params_with_prefix().items()}
-        if set(names) == set(arrays):
-            return {names[name]: array for name, array in arrays.items()}
+        network = mx.gluon.model_zoo.vision.get_resnet(2, depth)
+        parameters = network._collect_params_with_prefix()
+        if set(parameters) != set(arrays):
+            continue
+        renamed = {}
+        for structural_name, array in arrays.items():
+            layer_name = parameters[structural_name].name[len(network.prefix):]
+            renamed[layer_name] = array
+        return renamed
     return arrays
 
 
-def _renamed(block: mx.gluon.HybridBlock, names: Dict[str, str]) -> Dict[str, mx.gluon.Parameter]:
-    return {names[name]: parameter for name, parameter in block._collect_params_with_prefix().items()}
+def _parameters_named_as_in(arrays: Arrays, block: mx.gluon.HybridBlock) -> Parameters:
+    """Collect the parameters of a block under the names that a file uses for them."""
+    parameters = block._collect_params_with_prefix()
+    has_mxnet_names = any(name.startswith("stage") for name in arrays)
+    if not has_mxnet_names or not isinstance(block, (ResNetV2, ResNetV2Top)):
+        return parameters
+    names_in_file = mxnet_names(block)
+    renamed = {}
+    for name, parameter in parameters.items():
+        renamed[names_in_file[name]] = parameter
+    return renamed
 
 
-def _refuse_mismatch(path: str, parameters: Dict[str, mx.gluon.Parameter], arrays: Dict[str, np.ndarray],
-                     unexpected: List[str]) -> None:
-    missing = sorted(set(parameters) - set(arrays))
-    misshapen = [f"{name} {arrays[name].shape} for {parameter.shape}" for name, parameter in sorted(parameters.items())
-                 if name in arrays and arrays[name].shape != parameter.shape]
-    problems = (("missing", missing), ("unexpected", unexpected), ("of wrong shape", misshapen))
-    found = [f"{len(names)} {kind} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
-             for kind, names in problems if names]
-    if found:
-        others = looks_like(arrays)
-        hint = (f". The names are those of {' or '.join(others)}: convert the file with scripts/convert.py or "
-                f"gluonnorm.conversion.load(net, path, {others[0]!r})") if others else ""
-        raise ValueError(f"{path}: weights of another network: {'; '.join(found)}{hint}")
+def _split_arrays(
+    arrays: Arrays, backbone_parameters: Parameters, has_fourth_stage: bool
+) -> Tuple[Arrays, Arrays]:
+    """Split a file into the arrays of the backbone and of the head, without the classifier."""
+    backbone_arrays = {}
+    stage_arrays = {}
+    for name, array in arrays.items():
+        if has_fourth_stage and name.startswith(FOURTH_STAGE):
+            stage_arrays[name] = array
+        elif name in backbone_parameters or not name.startswith(CLASSIFIER):
+            backbone_arrays[name] = array
+    return backbone_arrays, stage_arrays
 
 
-def _assign(parameters: Dict[str, mx.gluon.Parameter], arrays: Dict[str, np.ndarray]) -> None:
+def _wrong_network(path: str, mismatches: Mismatches, names: Iterable[str]) -> InputError:
+    """Make the error for a file that does not fit; hint at the codebase that has such names."""
+    hint = ""
+    codebases = looks_like(names)
+    if codebases:
+        hint = (
+            f". The names are those of {' or '.join(codebases)}: convert the file with"
+            f" scripts/convert.py or gluonnorm.conversion.load(net, path, {codebases[0]!r})"
+        )
+    return InputError(f"{path}: weights of another network: {mismatches}{hint}")
+
+
+def _assign(parameters: Parameters, arrays: Arrays) -> None:
+    """Give parameters their values; the arrays are converted to the parameters' dtypes."""
     for name, parameter in parameters.items():
         parameter.set_data(mx.nd.array(arrays[name], dtype=parameter.dtype))

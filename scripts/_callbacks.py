@@ -1,86 +1,340 @@
-"""What listens to the training script's loop beside the library's own callbacks: scores, and the curve."""
+"""The training script's own callbacks: recalibration, evaluation and pictures of the run."""
 import os
-from typing import Any, Dict, List
+from typing import Any, Callable, Dict, Iterable, Iterator, List
 
 from gluonnorm import training
-from gluonnorm.data import Dataset
+from gluonnorm.data import Batch, Dataset
+from gluonnorm.errors import InputError
 from gluonnorm.evaluation import coco_results, evaluate_coco, evaluate_voc, predict
+from gluonnorm.nn import mixing_weights, recalibrate
 from gluonnorm.rcnn import FasterRCNN
+from gluonnorm.training.mixing_plot import plot_mixing_weights
 from gluonnorm.training.plot import plot_curves
 
 import mxnet as mx
 from _data import evaluation_loader
 from tqdm import tqdm
 
-HEADLINES = ("AP", "AP50", "mAP07", "segm/AP", "segm/AP50")  # those of masks where there are masks
-MOST_CLASSES = 8  # curves a picture can hold
+# The scores that are logged and drawn; those of masks exist only for networks with masks.
+HEADLINES = ("AP", "AP50", "mAP07", "segm/AP", "segm/AP50")
+MAX_CLASS_CURVES = 8
 
 
-def evaluate(net: FasterRCNN, ctx: List[mx.Context], dataset: Dataset, workers: int = 2) -> Dict[str, float]:
-    """COCO's numbers and VOC07's mAP (as ``mAP07``); COCO's of masks, if there are any, as ``segm/AP`` and so on."""
+def evaluate(
+    net: FasterRCNN, ctx: List[mx.Context], dataset: Dataset, workers: int = 2
+) -> Dict[str, float]:
+    """Score a network on a data set.
+
+    Parameters
+    ----------
+    net : FasterRCNN
+        The network; it is hybridized.
+    ctx : list of mx.Context
+        The devices that hold its weights. Each gets one image at a time.
+    dataset : Dataset
+        Images and ground truth, with masks if the network gives masks.
+    workers : int
+        Threads that read and resize images.
+
+    Returns
+    -------
+    dict of str to float
+        COCO's numbers, and VOC07's mean AP as ``mAP07``. A network with masks has COCO's numbers
+        of the masks too, as ``segm/AP`` and so on.
+    """
     loader = evaluation_loader(dataset, net.preprocess, len(ctx), workers)
     net.hybridize()
-    truth = dataset.coco_truth()
+    ground_truth = dataset.coco_truth()
     batches = tqdm(loader, desc="evaluate", unit="batch", disable=None, leave=False)
-    results = coco_results(predict(net, batches, ctx, net.config.convention.mask_paste), dataset.category_ids)
-    scores = {**evaluate_coco(truth, results), "mAP07": evaluate_voc(truth, results)["mAP"]}
+    detections = predict(net, batches, ctx, net.config.convention.mask_paste)
+    results = coco_results(detections, dataset.category_ids)
+    scores = evaluate_coco(ground_truth, results)
+    scores["mAP07"] = evaluate_voc(ground_truth, results)["mAP"]
     if net.has_masks:
-        scores.update({f"segm/{name}": value for name, value in evaluate_coco(truth, results, "segm").items()})
+        for name, value in evaluate_coco(ground_truth, results, "segm").items():
+            scores[f"segm/{name}"] = value
     return scores
 
 
+def headlines(scores: Dict[str, float]) -> List[str]:
+    """List the names of the scores over all classes that are logged and drawn.
+
+    Parameters
+    ----------
+    scores : dict of str to float
+        What ``evaluate`` returns.
+
+    Returns
+    -------
+    list of str
+        Those of ``HEADLINES`` that ``scores`` has.
+    """
+    return [name for name in HEADLINES if name in scores]
+
+
+def class_score_prefix(scores: Dict[str, float]) -> str:
+    """Tell how the names of the logged scores of single classes begin.
+
+    Parameters
+    ----------
+    scores : dict of str to float
+        What ``evaluate`` returns.
+
+    Returns
+    -------
+    str
+        ``"segm/AP50/"`` for a network with masks, otherwise ``"AP50/"``.
+    """
+    return "segm/AP50/" if "segm/AP50" in scores else "AP50/"
+
+
+def drawn_scores(scores: Dict[str, float]) -> Dict[str, float]:
+    """Select the scores that get a curve.
+
+    Parameters
+    ----------
+    scores : dict of str to float
+        What ``evaluate`` returns.
+
+    Returns
+    -------
+    dict of str to float
+        The headlines, and each class's AP50 if there are at most ``MAX_CLASS_CURVES`` classes.
+    """
+    prefix = class_score_prefix(scores)
+    class_names = [name for name in scores if name.startswith(prefix)]
+    names = headlines(scores)
+    if len(class_names) <= MAX_CLASS_CURVES:
+        names += class_names
+    return {name: scores[name] for name in names}
+
+
+class Recalibration(training.Callback):
+    """Replace running statistics by exact averages at the end of each epoch.
+
+    Put it before the ``CheckpointSaver``, so that the checkpoint and the evaluation that follows
+    both have the new statistics.
+
+    Parameters
+    ----------
+    net : FasterRCNN
+        A network with ``bn``, ``sync_bn`` or ``sn`` layers that are not frozen.
+    batches : callable
+        ``batches(epoch, skip)`` gives the training batches of an epoch, as for ``training.Loop``.
+        Their order must follow from ``epoch`` alone. A resumed run then repeats a straight one.
+    ctx : list of mx.Context
+        The devices of the training. Each batch is split over them, because the layers of
+        each device only see that device's images.
+    num_batches : int
+        Batches that are averaged. An epoch with fewer batches is used completely.
+
+    Raises
+    ------
+    InputError
+        The network has no running statistics that move.
+    """
+
+    def __init__(
+        self,
+        net: FasterRCNN,
+        batches: Callable[[int, int], Iterable[Batch]],
+        ctx: List[mx.Context],
+        num_batches: int,
+    ) -> None:
+        if not has_running_statistics(net):
+            raise InputError(
+                "--recalibrate: this network has no bn, sync_bn or sn layer with running "
+                f"statistics that move (norm {net.spec.norm}); leave --recalibrate out")
+        self.net = net
+        self.batches = batches
+        self.ctx = ctx
+        self.num_batches = num_batches
+
+    def on_epoch_end(self, loop: training.RunningLoop) -> None:
+        """Average over the first batches of the epoch that has just ended."""
+        parts = self._device_parts(loop.epoch - 1)
+        recalibrate(self.net, parts, self.num_batches * len(self.ctx))
+
+    def _device_parts(self, epoch: int) -> Iterator[mx.nd.NDArray]:
+        """Yield the images that each device saw of each batch, (N, 3, H, W)."""
+        devices = len(self.ctx)
+        for number, batch in enumerate(self.batches(epoch, 0)):
+            if number == self.num_batches:
+                return
+            parts = min(devices, batch.images.shape[0])
+            yield from mx.gluon.utils.split_data(batch.images, parts, even_split=False)
+
+
 class Evaluator(training.Callback):
-    """Scores the network on the validation set every ``interval`` epochs and after the last; keeps the best weights."""
+    """Score the network on the validation set, and keep the weights with the best score.
 
-    def __init__(self, net: FasterRCNN, ctx: List[mx.Context], dataset: Dataset, saver: training.CheckpointSaver,
-                 text: training.TextLog, metrics: training.MetricsLog, args: Any) -> None:
-        self.net, self.ctx, self.dataset = net, ctx, dataset
-        self.saver, self.text, self.metrics = saver, text, metrics
-        self.interval, self.epochs, self.workers = args.val_interval, args.epochs, args.num_workers
+    It runs every ``interval`` epochs and after the last one. The decisive score is the AP50 of
+    boxes, or the AP of masks for a network with masks.
+
+    Parameters
+    ----------
+    net : FasterRCNN
+        The network that is being trained.
+    ctx : list of mx.Context
+        The devices that hold its weights.
+    dataset : Dataset
+        The validation set.
+    saver : CheckpointSaver
+        It must come earlier among the callbacks; its newest checkpoint is the one that is scored.
+    text, metrics : TextLog, MetricsLog
+        Where the scores are written.
+    interval : int
+        Epochs from one evaluation to the next.
+    epochs : int
+        The last epoch.
+    workers : int
+        Threads that read and resize images.
+    resume : bool
+        Whether the run continues an earlier one, whose best score then counts.
+    """
+
+    def __init__(
+        self,
+        net: FasterRCNN,
+        ctx: List[mx.Context],
+        dataset: Dataset,
+        saver: training.CheckpointSaver,
+        text: training.TextLog,
+        metrics: training.MetricsLog,
+        interval: int,
+        epochs: int,
+        workers: int,
+        resume: bool,
+    ) -> None:
+        self.net = net
+        self.ctx = ctx
+        self.dataset = dataset
+        self.saver = saver
+        self.text = text
+        self.metrics = metrics
+        self.interval = interval
+        self.epochs = epochs
+        self.workers = workers
         self.decisive = "segm/AP" if net.has_masks else "AP50"
-        rows = training.read_metrics(metrics.path) if args.resume and os.path.exists(metrics.path) else []
-        self.best = max((row["eval"][self.decisive] for row in rows if "eval" in row), default=-1.0)
+        self.best = best_score(metrics.path, self.decisive) if resume else -1.0
 
-    def on_epoch_end(self, loop: training.Loop) -> None:
-        """Evaluate if it is time to."""
+    def on_epoch_end(self, loop: training.RunningLoop) -> None:
+        """Evaluate if an evaluation is due."""
         if loop.epoch % self.interval and loop.epoch != self.epochs:
             return
         scores = evaluate(self.net, self.ctx, self.dataset, self.workers)
         self.metrics.write({"step": loop.step, "epoch": loop.epoch, "eval": scores})
-        line = "  ".join(f"{name} {scores[name]:.3f}" for name in headlines(scores))
-        head = per_class(scores)
-        classes = "  ".join(f"{name[len(head):]} {scores[name]:.3f}" for name in scores if name.startswith(head))
-        self.text.write(f"epoch {loop.epoch}  {line}  ({head[:-1]}: {classes})")
-        tqdm.write(f"epoch {loop.epoch}: {line}")
+        self._report(loop.epoch, scores)
         if scores[self.decisive] > self.best and self.saver.path is not None:
             self.best = scores[self.decisive]
             training.mark_best(self.saver.path)
 
+    def _report(self, epoch: int, scores: Dict[str, float]) -> None:
+        """Write the scores to the log, and those over all classes to the terminal."""
+        overall = "  ".join(f"{name} {scores[name]:.3f}" for name in headlines(scores))
+        prefix = class_score_prefix(scores)
+        classes = []
+        for name, value in scores.items():
+            if name.startswith(prefix):
+                classes.append(f"{name[len(prefix):]} {value:.3f}")
+        metric = prefix.rstrip("/")
+        self.text.write(f"epoch {epoch}  {overall}  ({metric}: {'  '.join(classes)})")
+        # A plain print would tear the progress bar apart.
+        tqdm.write(f"epoch {epoch}: {overall}")
 
-class Curve(training.Callback):
-    """Draws losses, headline scores and, where they are few, the AP50 of each class."""
+
+class CurvePicture(training.Callback):
+    """Draw losses and scores against the step at the end of each epoch.
+
+    Parameters
+    ----------
+    metrics : MetricsLog
+        The rows to draw. It must come earlier among the callbacks.
+    png_path : str
+        The file to write.
+    title : str
+        The headline of the picture.
+    """
 
     def __init__(self, metrics: training.MetricsLog, png_path: str, title: str) -> None:
-        self.metrics, self.png_path, self.title = metrics, png_path, title
+        self.metrics = metrics
+        self.png_path = png_path
+        self.title = title
 
-    def on_epoch_end(self, loop: training.Loop) -> None:
-        """Draw everything so far."""
+    def on_epoch_end(self, loop: training.RunningLoop) -> None:
+        """Draw all rows that have been written so far."""
         rows = training.read_metrics(self.metrics.path)
-        plot_curves([{**row, "eval": shown(row["eval"])} if "eval" in row else row for row in rows],
-                    self.png_path, self.title)
+        for row in rows:
+            if "eval" in row:
+                row["eval"] = drawn_scores(row["eval"])
+        plot_curves(rows, self.png_path, self.title)
 
 
-def shown(scores: Dict[str, float]) -> Dict[str, float]:
-    """The scores worth a curve."""
-    classes = [name for name in scores if name.startswith(per_class(scores))]
-    return {name: scores[name] for name in (*headlines(scores), *(classes if len(classes) <= MOST_CLASSES else ()))}
+class MixingPicture(training.Callback):
+    """Draw the mixing weights of switchable norms at the end of each epoch.
+
+    A network without switchable norms gets no picture.
+
+    Parameters
+    ----------
+    net : FasterRCNN
+        The network that is being trained.
+    png_path : str
+        The file to write.
+    title : str
+        The headline of the picture.
+    """
+
+    def __init__(self, net: FasterRCNN, png_path: str, title: str) -> None:
+        self.net = net
+        self.png_path = png_path
+        self.title = title
+
+    def on_epoch_end(self, loop: training.RunningLoop) -> None:
+        """Draw the weights as they are now."""
+        rows = mixing_weights(self.net)
+        if rows:
+            plot_mixing_weights(rows, self.png_path, self.title)
 
 
-def headlines(scores: Dict[str, float]) -> List[str]:
-    """Names of the scores over all classes worth telling."""
-    return [name for name in HEADLINES if name in scores]
+def has_running_statistics(net: FasterRCNN) -> bool:
+    """Tell whether a network has norm layers that ``recalibrate`` would set.
+
+    Parameters
+    ----------
+    net : FasterRCNN
+        The network.
+
+    Returns
+    -------
+    bool
+        False if every norm is frozen, or of a type without running statistics.
+    """
+    no_batches: List[Any] = []
+    try:
+        return bool(recalibrate(net, no_batches))
+    except InputError:
+        # Without layers to set, recalibrate returns before it asks for a batch. It refuses the
+        # empty list only if there are such layers.
+        return True
 
 
-def per_class(scores: Dict[str, float]) -> str:
-    """How the names of the classes' own scores worth telling begin: the AP50 of masks where there are masks."""
-    return "segm/AP50/" if "segm/AP50" in scores else "AP50/"
+def best_score(metrics_path: str, name: str) -> float:
+    """Read the best score that an earlier part of a run has reached.
+
+    Parameters
+    ----------
+    metrics_path : str
+        The JSON lines of ``training.MetricsLog``; the file may be missing.
+    name : str
+        The score, such as ``"AP50"``.
+
+    Returns
+    -------
+    float
+        The highest value, or -1 without any evaluation.
+    """
+    if not os.path.exists(metrics_path):
+        return -1.0
+    rows = training.read_metrics(metrics_path)
+    return max((row["eval"][name] for row in rows if "eval" in row), default=-1.0)

@@ -1,68 +1,149 @@
-"""What all scripts share: how they end, which devices they use, and their seed."""
+"""What every script needs: how it ends, devices, seeds and NAME=VALUE settings."""
 import ast
 import random
 import sys
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
-from gluonnorm.deploy import DeployError
-from gluonnorm.training import CheckpointError, Interrupted, NonFiniteLoss
+from gluonnorm.errors import GluonnormError, InputError
+from gluonnorm.training import Interrupted
 
 import mxnet as mx
 import numpy as np
 
+FAILED = 2
+STOPPED_BY_CTRL_C = 130
+
 
 def run(main: Callable[[Any], Optional[int]], args: Any) -> None:
-    """Call ``main(args)`` and end the process with the status it returns (None is 0).
+    """Call ``main(args)`` and end the process, with one line for errors that the user can mend.
 
-    What the user can cause, a wrong option, a damaged file, a full disk, a diverging loss, becomes one line
-    ``error: ...`` on standard error and status 2; Ctrl-C gives 130. Anything else is a fault of the program and
-    keeps its traceback.
+    This is the one place where errors become text:
+
+    - ``GluonnormError`` (a wrong flag, a damaged file, a diverging loss) and ``OSError`` (a missing
+      file, a full disk) are printed as one line ``error: ...`` on standard error; the status is 2.
+    - ``Interrupted``, the orderly stop of a training run, ends with its own ``exit_code``, and
+      Ctrl-C anywhere else with 130.
+    - Every other exception is a bug. It keeps its traceback, a plain ``ValueError`` included.
+
+    Parameters
+    ----------
+    main : callable
+        The script's work. It takes ``args`` and returns the exit status; None means 0.
+    args : argparse.Namespace
+        The parsed command line.
     """
     try:
         sys.exit(main(args))
-    except (ValueError, OSError, CheckpointError, DeployError, NonFiniteLoss) as error:  # DataError is a ValueError
-        print(f"error: {one_line(error)}", file=sys.stderr)
-        sys.exit(2)
+    # Interrupted is a GluonnormError too, so it must come first.
     except Interrupted as stop:
         print(stop, file=sys.stderr)
         sys.exit(stop.exit_code)
+    except (GluonnormError, OSError) as error:
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        sys.exit(FAILED)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(STOPPED_BY_CTRL_C)
 
 
 def one_line(error: BaseException) -> str:
-    """The message of ``error`` without line breaks."""
+    """Put the message of an error on one line.
+
+    Parameters
+    ----------
+    error : BaseException
+        Any error; its message may have several lines.
+
+    Returns
+    -------
+    str
+        The message with single spaces between its words; the name of the class if it is empty.
+    """
     return " ".join(str(error).split()) or type(error).__name__
 
 
 def contexts(gpus: str) -> List[mx.Context]:
-    """The devices of ``--gpus``: ``"0,1"`` are two GPUs, ``""`` is the CPU. Raises ValueError for any other."""
+    """Turn the value of ``--gpus`` into devices.
+
+    Parameters
+    ----------
+    gpus : str
+        Numbers of GPUs with commas between them, such as ``"0,1"``; ``""`` for the CPU.
+
+    Returns
+    -------
+    list of mx.Context
+        One or more devices.
+
+    Raises
+    ------
+    InputError
+        The text is no list of numbers, or MXNet sees no GPU of such a number.
+
+    Examples
+    --------
+    >>> contexts("")
+    [cpu(0)]
+    """
     try:
         numbers = [int(number) for number in gpus.split(",") if number.strip()]
     except ValueError:
-        raise ValueError(f"--gpus is {gpus!r}; want numbers with commas between them, or nothing for the CPU") from None
-    there = mx.context.num_gpus()
+        raise InputError(
+            f"--gpus is {gpus!r}; want numbers with commas between them, or nothing for the CPU"
+        ) from None
+    visible = mx.context.num_gpus()
     for number in numbers:
-        if not 0 <= number < there:
-            raise ValueError(f"--gpus asks for GPU {number}, but MXNet sees {there}; leave it out to use the CPU")
-    return [mx.gpu(number) for number in numbers] or [mx.cpu()]
+        if not 0 <= number < visible:
+            raise InputError(f"--gpus asks for GPU {number}, but MXNet sees {visible}; "
+                             "leave it out to use the CPU")
+    if not numbers:
+        return [mx.cpu()]
+    return [mx.gpu(number) for number in numbers]
 
 
 def seed_everything(seed: int) -> None:
-    """Set the random states of Python, NumPy and MXNet."""
+    """Seed the random generators of Python, NumPy and MXNet.
+
+    Parameters
+    ----------
+    seed : int
+        Any non-negative number.
+    """
     random.seed(seed)
     np.random.seed(seed)
     mx.random.seed(seed)
 
 
-def settings(pairs: Sequence[str]) -> Dict[str, Any]:
-    """``["short=300", "normalize=False"]`` as keyword arguments; values are Python literals."""
+def parse_settings(pairs: Sequence[str]) -> Dict[str, Any]:
+    """Turn the values of ``--set`` into keyword arguments.
+
+    Parameters
+    ----------
+    pairs : sequence of str
+        Texts ``NAME=VALUE``, where each value is a Python literal.
+
+    Returns
+    -------
+    dict of str to any
+        The value of each name.
+
+    Raises
+    ------
+    InputError
+        A text without ``=``, or a value that is no literal.
+
+    Examples
+    --------
+    >>> parse_settings(["short=300", "normalize=False"])
+    {'short': 300, 'normalize': False}
+    """
     values = {}
     for pair in pairs:
-        name, equals, text = pair.partition("=")
+        name, _, text = pair.partition("=")
         try:
             values[name] = ast.literal_eval(text)
         except (ValueError, SyntaxError):
-            raise ValueError(f"--set {pair}: give NAME=VALUE with a number, a tuple, True, False or None") from None
+            raise InputError(
+                f"--set {pair}: give NAME=VALUE with a number, a tuple, True, False or None"
+            ) from None
     return values

@@ -1,4 +1,7 @@
-"""The scripts' data set flags, and the data sets they open."""
+"""The flags that name a data set, and the functions that open it.
+
+``open_dataset`` takes the parsed command line, because it is the border between flags and objects.
+"""
 import argparse
 import os
 from typing import Optional, Sequence
@@ -12,9 +15,11 @@ from gluonnorm.data import (
     VOCDataset,
 )
 from gluonnorm.data.recordio import open_lst, open_record
+from gluonnorm.errors import InputError
 from gluonnorm.types import Preprocess
 
-DEFAULT_SPLITS = {  # of --dataset: the official names where there are any
+# The official names of the splits, where a format has any.
+DEFAULT_SPLITS = {
     "coco": {"train": "train2017", "val": "val2017"},
     "voc": {"train": "trainval", "val": "test"},
     "record": {"train": "train", "val": "val"},
@@ -23,67 +28,120 @@ DEFAULT_SPLITS = {  # of --dataset: the official names where there are any
 
 
 def add_dataset_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the flags that say where images and truth lie."""
+    """Add the flags that say where the images and the ground truth are.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        The script's parser; it gets a group of flags.
+    """
     group = parser.add_argument_group(
-        "data set", "Paths are relative to --data-root; '{split}' in them stands for the split's name.")
-    group.add_argument("--dataset", choices=sorted(DEFAULT_SPLITS), default="voc",
-                       help="the files' format, with any classes (default: voc). coco: JSON and a folder of images; "
-                            "voc: Annotations, JPEGImages and ImageSets/Main; record: {split}.rec with its .idx; "
-                            "lst: {split}.lst of im2rec")
+        "data set",
+        "Paths are relative to --data-root; '{split}' in them is replaced by the split's name.",
+    )
+    group.add_argument(
+        "--dataset", choices=sorted(DEFAULT_SPLITS), default="voc",
+        help="the format of the files; the classes may be any (default: voc). coco: JSON and a "
+             "folder of images; voc: Annotations, JPEGImages and ImageSets/Main; record: "
+             "{split}.rec with its .idx; lst: {split}.lst of im2rec")
     group.add_argument("--data-root", required=True, metavar="FOLDER", help="the data set's folder")
-    group.add_argument("--train-split", metavar="NAME", help="default: train2017 (coco), trainval (voc), train")
-    group.add_argument("--val-split", metavar="NAME", help="default: val2017 (coco), test (voc), val")
-    group.add_argument("--annotations", default="annotations/instances_{split}.json", metavar="FILE",
+    group.add_argument("--train-split", metavar="NAME",
+                       help="default: train2017 (coco), trainval (voc), train")
+    group.add_argument("--val-split", metavar="NAME",
+                       help="default: val2017 (coco), test (voc), val")
+    group.add_argument("--annotations", metavar="FILE",
+                       default="annotations/instances_{split}.json",
                        help="coco: the annotation file (default: %(default)s)")
     group.add_argument("--image-dir", metavar="FOLDER",
-                       help="coco, lst: where the images are (default: '{split}' for coco, --data-root for lst)")
+                       help="coco, lst: the folder of the images (default: '{split}' for coco, "
+                            "--data-root for lst)")
     group.add_argument("--classes", nargs="+", metavar="NAME",
-                       help="names and order of the classes; needed for record and lst, otherwise the files' own")
+                       help="names and order of the classes; needed for record and lst, "
+                            "otherwise the files' own")
     group.add_argument("--one-based", action="store_true",
-                       help="voc: pixels count from 1 and both corners belong to the box, as in the official files")
+                       help="voc: pixels count from 1 and both corners belong to the box, as in "
+                            "the official files")
     group.add_argument("--pixel-boxes", action="store_true",
-                       help="record, lst: coordinates are pixels, not fractions of the image's sides")
+                       help="record, lst: coordinates are pixels, not fractions of the "
+                            "image's sides")
     group.add_argument("-j", "--num-workers", type=int, default=2, metavar="N",
                        help="threads that read and resize images (default: 2)")
 
 
-def open_dataset(args: argparse.Namespace, split: str, classes: Optional[Sequence[str]] = None) -> Dataset:
-    """The data set of the flags.
+def open_dataset(
+    args: argparse.Namespace, split: str, classes: Optional[Sequence[str]] = None
+) -> Dataset:
+    """Open the data set that the flags name.
 
     Parameters
     ----------
-    args
+    args : argparse.Namespace
         Parsed flags of ``add_dataset_arguments``.
-    split
-        ``"train"`` or ``"val"``: what the split is for; its name in the files is a flag.
-    classes
-        Names and order of the classes, such as a trained network's; None takes ``--classes``, else the files' own.
+    split : str
+        ``"train"`` or ``"val"``: what the split is used for. Its name in the files is a flag.
+    classes : sequence of str, optional
+        Names and order of the classes, such as a trained network's. None takes ``--classes``,
+        and without them the files' own.
+
+    Returns
+    -------
+    Dataset
+        The images and their ground truth.
 
     Raises
     ------
-    DataError or ValueError
-        Files missing or faulty, classes that are not there or not given.
+    InputError
+        A file is missing or faulty, or the classes do not fit the files or are not known.
     """
-    name = getattr(args, f"{split}_split") or DEFAULT_SPLITS[args.dataset][split]
+    split_name = getattr(args, f"{split}_split") or DEFAULT_SPLITS[args.dataset][split]
     classes = classes or args.classes
+    root = args.data_root
     if args.dataset == "voc":
-        return VOCDataset(args.data_root, name, classes, one_based=args.one_based)
+        return VOCDataset(root, split_name, classes, one_based=args.one_based)
     if args.dataset == "coco":
-        return COCODataset(_path(args, args.annotations, name), _path(args, args.image_dir or "{split}", name), classes)
+        annotation_file = _split_path(root, args.annotations, split_name)
+        image_folder = _split_path(root, args.image_dir or "{split}", split_name)
+        return COCODataset(annotation_file, image_folder, classes)
+    # RecordIO and LST files hold numbers for classes, so the names must come from elsewhere.
     if classes is None:
-        raise ValueError(f"--dataset {args.dataset} holds no class names; give --classes NAME ...")
+        raise InputError(
+            f"--dataset {args.dataset} holds no class names; give --classes NAME ...")
+    normalized = not args.pixel_boxes
     if args.dataset == "record":
-        return open_record(_path(args, "{split}.rec", name), classes, normalized=not args.pixel_boxes)
-    return open_lst(_path(args, "{split}.lst", name), _path(args, args.image_dir or "", name), classes,
-                    normalized=not args.pixel_boxes)
+        record_file = _split_path(root, "{split}.rec", split_name)
+        return open_record(record_file, classes, normalized=normalized)
+    list_file = _split_path(root, "{split}.lst", split_name)
+    image_folder = _split_path(root, args.image_dir or "", split_name)
+    return open_lst(list_file, image_folder, classes, normalized=normalized)
 
 
-def evaluation_loader(dataset: Dataset, preprocess: Preprocess, batch_size: int, workers: int) -> Loader:
-    """Every image of ``dataset`` once, in batches, made as ``preprocess`` says."""
+def evaluation_loader(
+    dataset: Dataset, preprocess: Preprocess, batch_size: int, workers: int
+) -> Loader:
+    """Make a loader that gives every image of a data set once, without augmentation.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        The images.
+    preprocess : Preprocess
+        How the network wants its images.
+    batch_size : int
+        Images in a batch.
+    workers : int
+        Threads that read and resize images.
+
+    Returns
+    -------
+    Loader
+        Images of similar shape share a batch.
+    """
     sampler = AspectGroupSampler(dataset.sizes(), batch_size, shuffle=False, seed=0)
-    return Loader(dataset, EvalTransform(preprocess), sampler, preprocess.padding, seed=0, train=False,
+    transform = EvalTransform(preprocess)
+    return Loader(dataset, transform, sampler, preprocess.padding, seed=0, train=False,
                   workers=workers)
 
 
-def _path(args: argparse.Namespace, pattern: str, split: str) -> str:
-    return os.path.join(args.data_root, pattern.replace("{split}", split))
+def _split_path(root: str, pattern: str, split_name: str) -> str:
+    """Insert the split's name into a path below the data set's folder."""
+    return os.path.join(root, pattern.replace("{split}", split_name))

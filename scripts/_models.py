@@ -1,53 +1,95 @@
-"""The scripts' flags for a trained detector, and the detector they open."""
+"""The flags that name a trained detector, and the functions that open it.
+
+``open_detector`` and ``open_network`` take the parsed command line, because they are the border
+between flags and objects.
+"""
 import argparse
 from typing import Any, Dict, Optional, Sequence
 
 import model_zoo
 from gluonnorm import training
 from gluonnorm.deploy import Predictor
+from gluonnorm.errors import InputError
 from gluonnorm.graph.trace import hybridize_for_inference
 from gluonnorm.nn import NORM_NAMES
 from gluonnorm.nn.rescale import DIRECTIONS
 from model_zoo.catalogue import BACKBONES
 
 import mxnet as mx
-from _cli import settings
+from _cli import parse_settings
 
 
 def add_model_arguments(parser: argparse.ArgumentParser, exported: bool) -> None:
-    """Add the flags that say which trained network to use; ``exported`` networks too, or only those with weights."""
+    """Add the flags that name a trained network.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        The script's parser; it gets a group of flags.
+    exported : bool
+        Whether the script also runs exported files, and so has the flag ``--exported``.
+    """
     group = parser.add_argument_group("model")
     source = group.add_mutually_exclusive_group(required=True)
     source.add_argument("--params", "--pretrained", metavar="FILE",
-                        help="a checkpoint's .json, which knows its network, or weights, which need --network")
+                        help="a checkpoint's .json, which knows its network, or weights, which "
+                             "need --network")
     if exported:
         source.add_argument("--exported", metavar="PREFIX",
-                            help="exported files PREFIX-symbol.json, PREFIX-0000.params and PREFIX.json")
+                            help="exported files PREFIX-symbol.json, PREFIX-0000.params and "
+                                 "PREFIX.json")
     group.add_argument("--network", metavar="NAME",
-                       help="a name of model_zoo.list_models(), e.g. faster_rcnn_fpn_resnet50_v1b_coco")
+                       help="a name of model_zoo.list_models(), e.g. "
+                            "faster_rcnn_fpn_resnet50_v1b_coco")
     add_norm_arguments(group)
     group.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE",
-                       help="settings that hold no weights, e.g. nms_thresh=0.3 rpn_test_post_nms=300; "
-                            "see gluonnorm.rcnn.DetectorConfig")
+                       help="settings that hold no weights, e.g. nms_thresh=0.3 "
+                            "rpn_test_post_nms=300; see gluonnorm.rcnn.DetectorConfig")
 
 
 def add_norm_arguments(group: Any) -> None:
-    """Add the flags that choose a network's norms, and its rescale layer, to a parser or a group of its flags."""
+    """Add the flags that choose a network's norms and its rescale layer.
+
+    Parameters
+    ----------
+    group : argparse.ArgumentParser or argument group
+        What gets the flags.
+    """
     group.add_argument("--norm", help=f"{', '.join(NORM_NAMES)} (default: the model's own)")
     group.add_argument("--head-norm", metavar="NORM", help="another norm for neck and heads")
-    group.add_argument("--rescale", choices=list(DIRECTIONS), help="a constant rescale layer before the backbone")
+    group.add_argument("--rescale", choices=list(DIRECTIONS),
+                       help="a constant rescale layer in front of the backbone")
 
 
 def open_detector(
     args: argparse.Namespace, ctx: Sequence[mx.Context], classes: Optional[Sequence[str]] = None
 ) -> Predictor:
-    """The detector of the flags, hybridized, on ``ctx``; ``classes`` are for weights of a ``*_custom`` network.
+    """Open the trained detector that the flags name, ready for photos.
 
-    Raises ValueError, CheckpointError or DeployError with what is wrong and the way out.
+    Parameters
+    ----------
+    args : argparse.Namespace
+        Parsed flags of ``add_model_arguments``.
+    ctx : sequence of mx.Context
+        The devices that hold the weights.
+    classes : sequence of str, optional
+        Class names, for the weights of a ``*_custom`` network.
+
+    Returns
+    -------
+    Predictor
+        The exported files, or the network with its weights, hybridized.
+
+    Raises
+    ------
+    InputError
+        The flags do not fit together, or the files are no weights of that network.
+    CheckpointError, DeployError
+        A checkpoint or an export is damaged or of another network.
     """
     if getattr(args, "exported", None):
         if args.set:
-            raise ValueError("--set cannot change exported files; give it to scripts/export.py")
+            raise InputError("--set cannot change exported files; give it to scripts/export.py")
         return Predictor(args.exported, ctx)
     net = open_network(args, ctx, classes)
     hybridize_for_inference(net)
@@ -57,39 +99,78 @@ def open_detector(
 def open_network(
     args: argparse.Namespace, ctx: Sequence[mx.Context], classes: Optional[Sequence[str]] = None
 ) -> mx.gluon.HybridBlock:
-    """The network of the flags, with the weights of a checkpoint or of a file of weights, and with --set applied."""
-    net = _load_network(args, ctx, classes)
-    try:
-        net.configure(**settings(args.set))
-    except TypeError as error:  # no such setting
-        raise ValueError(f"--set: {error}") from error
+    """Build the network that the flags name, load its weights, and apply ``--set``.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        Parsed flags of ``add_model_arguments``.
+    ctx : sequence of mx.Context
+        The devices that hold the weights.
+    classes : sequence of str, optional
+        Class names, for the weights of a ``*_custom`` network.
+
+    Returns
+    -------
+    HybridBlock
+        The detector.
+
+    Raises
+    ------
+    InputError
+        The flags do not fit together, or the files are no weights of that network.
+    CheckpointError
+        A checkpoint is damaged or of another network.
+    """
+    # Before the weights are loaded, so that a mistyped setting is reported at once.
+    changes = parse_settings(args.set)
+    if args.params.endswith(".json"):
+        stated = _stated_fields(args, classes)
+        net = _network_of_checkpoint(args.params, stated, ctx)
+    else:
+        net = _network_of_weights(args, ctx, classes)
+    net.configure(**changes)
     return net
 
 
-def _load_network(
+def _network_of_checkpoint(
+    checkpoint: str, stated: Dict[str, Any], ctx: Sequence[mx.Context]
+) -> mx.gluon.HybridBlock:
+    """Build the network that a checkpoint describes; ``stated`` are fields it must agree with."""
+    spec = training.read(checkpoint)["spec"]
+    try:
+        net = model_zoo.from_spec(spec, ctx)
+    except InputError as error:
+        raise InputError(f"{checkpoint} describes no network of this version ({error}); use the "
+                         "version it was written with") from error
+    training.load(checkpoint, net, spec=stated)
+    return net
+
+
+def _network_of_weights(
     args: argparse.Namespace, ctx: Sequence[mx.Context], classes: Optional[Sequence[str]]
 ) -> mx.gluon.HybridBlock:
-    if args.params.endswith(".json"):
-        spec = training.read(args.params)["spec"]
-        try:
-            net = model_zoo.from_spec(spec, ctx)
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"{args.params} describes no network of this version ({error}); use the version it was "
-                             "written with") from error
-        training.load(args.params, net, spec=_stated(args, classes))
-        return net
+    """Build the network of ``--network`` and load a file of weights into it."""
     if args.network is None:
-        raise ValueError(f"{args.params} holds weights alone; name their network with --network, "
+        raise InputError(f"{args.params} holds weights alone; name their network with --network, "
                          "or give a checkpoint's .json")
     if args.network in BACKBONES:
-        raise ValueError(f"--network {args.network} is a bare backbone; want a detector, such as "
+        raise InputError(f"--network {args.network} is a bare backbone; want a detector, such as "
                          "faster_rcnn_fpn_resnet50_v1b_coco")
-    return model_zoo.get_model(args.network, norm=args.norm, head_norm=args.head_norm, rescale=args.rescale,
-                               classes=classes, pretrained=args.params, ctx=ctx)
+    return model_zoo.get_model(
+        args.network, norm=args.norm, head_norm=args.head_norm, rescale=args.rescale,
+        classes=classes, pretrained=args.params, ctx=ctx)
 
 
-def _stated(args: argparse.Namespace, classes: Optional[Sequence[str]]) -> Dict[str, Any]:
-    """What the flags say about a checkpoint's network, which must then be so."""
-    flags = {"model": args.network, "norm": args.norm, "head_norm": args.head_norm, "rescale": args.rescale,
-             "classes": classes}
-    return {name: value for name, value in flags.items() if value is not None}
+def _stated_fields(
+    args: argparse.Namespace, classes: Optional[Sequence[str]]
+) -> Dict[str, Any]:
+    """Collect what the flags say about a checkpoint's network; the checkpoint must agree."""
+    flags = {
+        "model": args.network,
+        "norm": args.norm,
+        "head_norm": args.head_norm,
+        "rescale": args.rescale,
+        "classes": classes,
+    }
+    return {field: value for field, value in flags.items() if value is not None}

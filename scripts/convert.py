@@ -1,68 +1,122 @@
-r"""Convert weights of GluonCV, torchvision, Detectron, Detectron2 or SwitchNorm into this package's, and back.
+r"""Convert weights of other codebases into this package's, and back.
 
-Example: torchvision's published Mask R-CNN, then used by any other script or get_model(..., pretrained=FILE)
+The codebases are GluonCV, torchvision, Detectron, Detectron2 and SwitchNorm.
+
+Example: torchvision's published Mask R-CNN, converted for get_model(..., pretrained=FILE) and for
+the other scripts
 
     python scripts/convert.py --network maskrcnn_resnet50_fpn --source torchvision \
         --weights maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth --output maskrcnn.params
     python scripts/demo.py --network maskrcnn_resnet50_fpn --params maskrcnn.params photo.jpg
 
-and a network trained here for torchvision:
+and a network of this package for torchvision:
 
     python scripts/convert.py --save-as torchvision --params runs/net-0001025.json --output net.pth
 """
 import argparse
 import os
-from typing import Any
+from typing import Any, List
 
 import model_zoo
 from gluonnorm import conversion
+from gluonnorm.errors import InputError
 from model_zoo.catalogue import BACKBONES
 
 import mxnet as mx
-from _cli import run
+from _cli import run, seed_everything
 from _models import add_norm_arguments, open_network
 
-TWO_WAYS = tuple(name for name, source in conversion.SOURCES.items() if source.saves)
+# The codebases whose files this package also writes.
+WRITABLE_SOURCES = tuple(name for name, source in conversion.SOURCES.items() if source.save_endings)
 
 
 def parse_args() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--list", action="store_true", help="print the sources and the networks' names, and end")
-    parser.add_argument("--output", metavar="FILE", help="weights to write; .params for this package and GluonCV")
-    parser.add_argument("--report", metavar="FILE", help="write what became of each array")
+    """Read the command line, and end with a usage message if a needed flag is missing.
+
+    Returns
+    -------
+    argparse.Namespace
+        The value of every flag.
+    """
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--list", action="store_true",
+                        help="print the sources and the networks' names, and end")
+    parser.add_argument("--output", metavar="FILE",
+                        help="the file of weights to write; .params for this package and GluonCV")
+    parser.add_argument("--report", metavar="FILE",
+                        help="write a table there of what happened to each array")
+    parser.add_argument("--seed", type=int, default=233,
+                        help="seed of the layers that get no weights from the file, such as fresh "
+                             "predictors (default: 233)")
     model = parser.add_argument_group("network")
     model.add_argument("--network", metavar="NAME", help="a name of --list")
     add_norm_arguments(model)
-    model.add_argument("--classes", nargs="+", metavar="NAME", help="class names, if they are not the network's own")
-    there = parser.add_argument_group("into this package")
-    there.add_argument("--source", choices=list(conversion.SOURCES), help="where the weights come from")
-    there.add_argument("--weights", metavar="FILE", help="of any kind those write: .pth, .pkl, .params, .safetensors")
-    there.add_argument("--backbone-only", action="store_true",
-                       help="fill a detector's backbone from an ImageNet file, and leave the rest fresh")
-    there.add_argument("--num-classes-differ", choices=["reset", "reduce"],
-                       help="fresh predictors, or torchvision's 90 ids cut to the 80 that are classes")
-    there.add_argument("--eps", type=float, help="of the file's BatchNorm layers (default: by the file)")
-    back = parser.add_argument_group("out of this package")
-    back.add_argument("--save-as", choices=TWO_WAYS, help="write the weights of --params in the names of this source")
-    back.add_argument("--params", metavar="FILE",
-                      help="a checkpoint's .json, which knows its network, or weights, which need --network")
+    model.add_argument("--classes", nargs="+", metavar="NAME",
+                       help="class names, if they are not the network's own")
+    load_group = parser.add_argument_group("into this package")
+    load_group.add_argument("--source", choices=list(conversion.SOURCES),
+                            help="the codebase that wrote the weights")
+    load_group.add_argument("--weights", metavar="FILE",
+                            help="the file to convert, in any format that the codebase writes: "
+                                 ".pth, .pkl, .params, .safetensors")
+    load_group.add_argument("--backbone-only", action="store_true",
+                            help="fill a detector's backbone from an ImageNet file, and leave the "
+                                 "rest fresh")
+    load_group.add_argument("--num-classes-differ", choices=["reset", "reduce"],
+                            help="reset: fresh predictors; reduce: torchvision's 90 ids become the "
+                                 "80 that are classes")
+    load_group.add_argument("--eps", type=float,
+                            help="epsilon of the file's BatchNorm layers (default: by the file)")
+    save_group = parser.add_argument_group("out of this package")
+    save_group.add_argument("--save-as", choices=WRITABLE_SOURCES,
+                            help="write the weights of --params in the names of this codebase")
+    save_group.add_argument("--params", metavar="FILE",
+                            help="a checkpoint's .json, which knows its network, or weights, which "
+                                 "need --network")
+    # open_network reads --set, which is of no use here.
     parser.set_defaults(set=[])
     args = parser.parse_args()
-    if not args.list:
-        wanted = ("output", "params") if args.save_as else ("output", "network", "source", "weights")
-        missing = [f"--{name}" for name in wanted if getattr(args, name) is None]
-        if missing:
-            parser.error(f"give {', '.join(missing)} too")
-        if not args.save_as and args.params:
-            parser.error("--params is what --save-as reads; the file to convert is --weights")
+    if args.list:
+        return args
+    missing = missing_flags(args)
+    if missing:
+        parser.error(f"give {', '.join(missing)} too")
+    if args.params and not args.save_as:
+        parser.error("--params is what --save-as reads; the file to convert is --weights")
     return args
 
 
+def missing_flags(args: argparse.Namespace) -> List[str]:
+    """List the flags that the chosen direction needs and that were not given.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        The parsed command line.
+
+    Returns
+    -------
+    list of str
+        Flags such as ``"--output"``; empty if none is missing.
+    """
+    needed = ["output", "network", "source", "weights"]
+    if args.save_as:
+        needed = ["output", "params"]
+    return [f"--{name}" for name in needed if getattr(args, name) is None]
+
+
 def main(args: argparse.Namespace) -> None:
-    """Print the names, or convert in the direction of the flags."""
+    """Print the names, or convert in the direction that the flags choose.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        What ``parse_args`` returns.
+    """
+    seed_everything(args.seed)
     if args.list:
-        print(f"sources: {', '.join(conversion.SOURCES)} (and back: {', '.join(TWO_WAYS)})")
+        print(f"sources: {', '.join(conversion.SOURCES)} (and back: {', '.join(WRITABLE_SOURCES)})")
         print("networks: " + ", ".join(model_zoo.list_models()))
     elif args.save_as:
         save(args)
@@ -71,46 +125,84 @@ def main(args: argparse.Namespace) -> None:
 
 
 def load(args: argparse.Namespace) -> None:
-    """Weights of another codebase into a new network, and that into a file."""
+    """Load another codebase's weights into a new network, and write them as this package's.
+
+    It takes the parsed command line, because it is one of the two things that ``main`` does.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        What ``parse_args`` returns.
+    """
     if not args.output.endswith(".params"):
-        raise ValueError(f"--output {args.output}: here weights are MXNet's; choose a name that ends in .params")
-    net = build(args)
+        raise InputError(f"--output {args.output}: this direction writes MXNet's format; choose a "
+                         "name that ends in .params")
+    net = build_network(args)
     if args.backbone_only:
         report = conversion.load_backbone(net, args.weights, args.source, args.eps)
     else:
         report = conversion.load(net, args.weights, args.source, args.num_classes_differ, args.eps)
-    make_folder(args.output)
+    make_parent_folder(args.output)
     net.save_parameters(args.output)
     print(report)
     print(f"wrote {args.output}")
     if args.report:
-        make_folder(args.report)
+        make_parent_folder(args.report)
         with open(args.report, "w", encoding="utf-8") as file:
             file.write(f"{report}\n\n{report.table()}\n")
 
 
 def save(args: argparse.Namespace) -> None:
-    """A trained network into a file of another codebase."""
+    """Write a network of this package in the names and the format of another codebase.
+
+    It takes the parsed command line, because it is one of the two things that ``main`` does.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        What ``parse_args`` returns.
+    """
     if args.network in BACKBONES:
-        net = build(args, pretrained_base=args.params)
+        net = build_network(args, pretrained_base=args.params)
     else:
         net = open_network(args, [mx.cpu()], args.classes)
-    make_folder(args.output)
+    make_parent_folder(args.output)
     arrays = conversion.save(net, args.output, args.save_as)
     print(f"wrote {len(arrays)} arrays in the names of {args.save_as} to {args.output}")
 
 
-def build(args: argparse.Namespace, **options: Any) -> mx.gluon.HybridBlock:
-    """The network of the flags."""
-    try:
-        return model_zoo.get_model(args.network, norm=args.norm, head_norm=args.head_norm, rescale=args.rescale,
-                                   classes=args.classes, **options)
-    except TypeError as error:  # a flag that this network does not take
-        raise ValueError(str(error)) from error
+def build_network(args: argparse.Namespace, **options: Any) -> mx.gluon.HybridBlock:
+    """Build the network that the flags describe.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        What ``parse_args`` returns.
+    **options
+        Further arguments of ``model_zoo.get_model``.
+
+    Returns
+    -------
+    HybridBlock
+        A detector or a bare backbone.
+
+    Raises
+    ------
+    InputError
+        No such network, or a flag that this network does not take.
+    """
+    return model_zoo.get_model(args.network, norm=args.norm, head_norm=args.head_norm,
+                               rescale=args.rescale, classes=args.classes, **options)
 
 
-def make_folder(path: str) -> None:
-    """The folder a file goes to."""
+def make_parent_folder(path: str) -> None:
+    """Make the folder of a file that is about to be written.
+
+    Parameters
+    ----------
+    path : str
+        The file.
+    """
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
 
 

@@ -4,9 +4,9 @@ Example: an exported network on a folder of photos
 
     python scripts/demo.py photos --exported out/blood --output drawn
 
-Every image gets a picture <name>-detections.jpg in the output folder and a line that says what was found. An image
-that cannot be read gets an error line; the others are still done, and the status is then 1. With --json all detections
-go into one file as well.
+Every image gets a picture <name>-detections.jpg in the output folder and a line that says what was
+found. An image that cannot be read gets an error line; the others are still processed, and the
+status is then 1. With --json all detections are also written to one file.
 """
 import argparse
 import json
@@ -15,97 +15,243 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, List, Sequence
 
+from gluonnorm.deploy import Predictor
+from gluonnorm.errors import InputError
 from gluonnorm.evaluation import coco_results
-from gluonnorm.photos.files import ImageError, image_files, read_image
+from gluonnorm.photos.files import ImageError, read_image
 from gluonnorm.types import Detections
 from gluonnorm.visualize import draw
 
+import numpy as np
 from _cli import contexts, run, seed_everything
 from _models import add_model_arguments, open_detector
+from _photos import list_photos
 from PIL import Image
+
+JPEG_QUALITY = 92
+UNREADABLE_IMAGES = 1  # the exit status
 
 
 def parse_args() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help="image files, or folders of them")
+    """Read the command line.
+
+    Returns
+    -------
+    argparse.Namespace
+        The value of every flag.
+    """
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("images", nargs="+", metavar="IMAGE",
+                        help="image files, or folders of them")
     add_model_arguments(parser, exported=True)
-    parser.add_argument("--classes", nargs="+", metavar="NAME", help="class names, for weights of a *_custom network")
+    parser.add_argument("--classes", nargs="+", metavar="NAME",
+                        help="class names, for weights of a *_custom network")
     parser.add_argument("--score-thresh", type=float, default=0.5, metavar="S",
                         help="draw detections of at least this score (default: 0.5)")
     parser.add_argument("--color-by", choices=["class", "instance"], default="class",
-                        help="instance: each object has its own colour (default: class)")
-    parser.add_argument("--no-boxes", action="store_true", help="draw masks alone: for many small objects")
-    parser.add_argument("--output", default="detections", metavar="FOLDER", help="default: %(default)s")
+                        help="instance: each object has its own color (default: class)")
+    parser.add_argument("--no-boxes", action="store_true",
+                        help="draw masks alone: for many small objects")
+    parser.add_argument("--output", default="detections", metavar="FOLDER",
+                        help="the folder of the pictures (default: %(default)s)")
     parser.add_argument("--json", metavar="FILE",
-                        help="write all that the network returns, whatever --score-thresh: per image file, height, "
-                             "width and detections, or error; per detection class, id, score, box (x1 y1 x2 y2 in "
-                             "pixels) and, of networks with masks, mask (COCO's run lengths)")
+                        help="write all that the network returns, whatever --score-thresh: per "
+                             "image file, height, width and detections, or error; per detection "
+                             "class, id, score, box (x1 y1 x2 y2 in pixels) and, of networks with "
+                             "masks, mask (COCO's run lengths)")
     parser.add_argument("--gpus", default="", help="e.g. 0 (default: the CPU)")
-    parser.add_argument("--seed", type=int, default=233, help="of every random choice (default: 233)")
+    parser.add_argument("--seed", type=int, default=233,
+                        help="seed of every random choice (default: 233)")
     return parser.parse_args()
 
 
 def main(args: argparse.Namespace) -> int:
-    """Detect and draw, image by image; 1 if any could not be read."""
+    """Detect and draw, image by image.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        What ``parse_args`` returns.
+
+    Returns
+    -------
+    int
+        The exit status: 0, or 1 if an image could not be read.
+    """
     seed_everything(args.seed)
     ctx = contexts(args.gpus)[:1]
-    files = [file for path in args.images for file in (image_files(path) if os.path.isdir(path) else [Path(path)])]
+    files = list_photos(args.images)
     detector = open_detector(args, ctx, args.classes)
-    output = Path(args.output)
+    folder = Path(args.output)
+    # Before the work, so that a wrong name does not cost the results.
     if args.json:
         if os.path.isdir(args.json):
-            raise ValueError(f"--json {args.json} is a folder; name a file")
+            raise InputError(f"--json {args.json} is a folder; name a file")
         Path(args.json).parent.mkdir(parents=True, exist_ok=True)
-    output.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+
     entries: List[Dict[str, Any]] = []
-    used: List[str] = []
+    used_names: List[str] = []
     for file in files:
-        entries.append({"file": str(file)})
         try:
             image = read_image(file)
         except ImageError as error:
             print(f"error: {error}", file=sys.stderr)
-            entries[-1]["error"] = str(error)
+            entries.append({"file": str(file), "error": str(error)})
             continue
-        found = detector(image)
-        if args.no_boxes and found.masks is None:
-            raise ValueError("--no-boxes leaves nothing to draw: this network has no masks")
-        drawn = draw(image, found, detector.classes, args.score_thresh, color_by=args.color_by,
-                     boxes=not args.no_boxes)
-        target = output / f"{unused_name(file.stem, used)}-detections.jpg"
-        Image.fromarray(drawn).save(target, quality=92)
-        print(f"{file}: {summary(found, detector.classes, args.score_thresh)} -> {target}")
+        detections = detect(detector, image, need_masks=args.no_boxes)
+        picture = draw(image, detections, detector.classes, args.score_thresh,
+                       color_by=args.color_by, boxes=not args.no_boxes)
+        target = folder / f"{unused_name(file.stem, used_names)}-detections.jpg"
+        Image.fromarray(picture).save(target, quality=JPEG_QUALITY)
+        print(f"{file}: {summary(detections, detector.classes, args.score_thresh)} -> {target}")
         if args.json:
-            entries[-1].update(height=image.shape[0], width=image.shape[1],
-                               detections=described(found, detector.classes))
+            entries.append(json_entry(file, image, detections, detector.classes))
     if args.json:
-        Path(args.json).write_text(json.dumps({"classes": detector.classes, "images": entries}), encoding="utf-8")
-    return int(any("error" in entry for entry in entries))
+        document = {"classes": detector.classes, "images": entries}
+        Path(args.json).write_text(json.dumps(document), encoding="utf-8")
+    any_error = any("error" in entry for entry in entries)
+    return UNREADABLE_IMAGES if any_error else 0
 
 
-def described(found: Detections, classes: Sequence[str]) -> List[Dict[str, Any]]:
-    """What was found on one image, best first, fit for JSON."""
-    results = coco_results([(0, found)], range(len(classes)))
-    return [{"class": classes[result["category_id"]], "id": result["category_id"], "score": result["score"], "box": box,
-             **({"mask": result["segmentation"]} if "segmentation" in result else {})}
-            for result, box in zip(results, found.boxes.tolist())]
+def detect(detector: Predictor, image: np.ndarray, need_masks: bool) -> Detections:
+    """Run the detector on one image.
+
+    Parameters
+    ----------
+    detector : Predictor
+        The detector.
+    image : np.ndarray
+        (H, W, 3) uint8 RGB.
+    need_masks : bool
+        Whether masks are all that will be drawn.
+
+    Returns
+    -------
+    Detections
+        Boxes and masks in the image's own pixels.
+
+    Raises
+    ------
+    InputError
+        The detector gives no masks, and they are needed.
+    """
+    detections = detector(image)
+    if need_masks and detections.masks is None:
+        raise InputError("--no-boxes leaves nothing to draw: this network has no masks")
+    return detections
 
 
-def unused_name(stem: str, used: List[str]) -> str:
-    """``stem``, or ``stem-2``, ``stem-3``, .. where images of several folders have the same name."""
-    name, number = stem, 1
-    while name in used:
+def json_entry(
+    file: Path, image: np.ndarray, detections: Detections, classes: Sequence[str]
+) -> Dict[str, Any]:
+    """Describe an image and its detections in JSON's types.
+
+    Parameters
+    ----------
+    file : Path
+        The image file.
+    image : np.ndarray
+        (H, W, 3).
+    detections : Detections
+        N detections, best first.
+    classes : sequence of str
+        The name of each class id.
+
+    Returns
+    -------
+    dict
+        ``file``, ``height``, ``width`` and ``detections``.
+    """
+    height, width = image.shape[:2]
+    return {
+        "file": str(file),
+        "height": height,
+        "width": width,
+        "detections": json_detections(detections, classes),
+    }
+
+
+def json_detections(detections: Detections, classes: Sequence[str]) -> List[Dict[str, Any]]:
+    """Describe the detections of one image in JSON's types.
+
+    Parameters
+    ----------
+    detections : Detections
+        N detections, best first.
+    classes : sequence of str
+        The name of each class id.
+
+    Returns
+    -------
+    list of dict
+        For each detection ``class``, ``id``, ``score``, ``box`` (x1 y1 x2 y2 in pixels), and
+        ``mask`` (COCO's run lengths) if there are masks.
+    """
+    results = coco_results([(0, detections)], range(len(classes)))
+    rows = []
+    for result, box in zip(results, detections.boxes.tolist()):
+        class_id = result["category_id"]
+        row = {"class": classes[class_id], "id": class_id, "score": result["score"], "box": box}
+        if "segmentation" in result:
+            row["mask"] = result["segmentation"]
+        rows.append(row)
+    return rows
+
+
+def unused_name(stem: str, used_names: List[str]) -> str:
+    """Find a file name for a picture, because images of several folders may share one name.
+
+    Parameters
+    ----------
+    stem : str
+        The image's file name without its ending.
+    used_names : list of str
+        The names so far; the new one is appended.
+
+    Returns
+    -------
+    str
+        ``stem``, or ``stem-2``, ``stem-3`` and so on.
+
+    Examples
+    --------
+    >>> unused_name("a", ["a"])
+    'a-2'
+    """
+    name = stem
+    number = 1
+    while name in used_names:
         number += 1
         name = f"{stem}-{number}"
-    used.append(name)
+    used_names.append(name)
     return name
 
 
-def summary(found: Detections, classes: Sequence[str], score_thresh: float) -> str:
-    """How many of which class were drawn."""
-    ids = found.ids[found.scores >= score_thresh].tolist()
-    counts = [f"{ids.count(i)} {name}" for i, name in enumerate(classes) if i in ids]
+def summary(detections: Detections, classes: Sequence[str], score_thresh: float) -> str:
+    """Count the drawn detections of each class.
+
+    Parameters
+    ----------
+    detections : Detections
+        All detections of an image.
+    classes : sequence of str
+        The name of each class id.
+    score_thresh : float
+        Detections of a lower score are not drawn and not counted.
+
+    Returns
+    -------
+    str
+        A text such as ``"2 cat, 1 dog"``, or ``"nothing"``.
+    """
+    drawn_ids = detections.ids[detections.scores >= score_thresh].tolist()
+    counts = []
+    for class_id, name in enumerate(classes):
+        count = drawn_ids.count(class_id)
+        if count:
+            counts.append(f"{count} {name}")
     return ", ".join(counts) or "nothing"
 
 

@@ -1,6 +1,6 @@
 """Evaluate a Faster or Mask R-CNN, as a checkpoint, as weights or exported, on a data set.
 
-With --metric coco a network that gives masks has these scored too, as segm/AP and so on.
+With --metric coco a network that gives masks is scored on these too, as segm/AP and so on.
 
 Example: the COCO and class-wise AP of a checkpoint on the val split of a VOC folder
 
@@ -19,72 +19,148 @@ from _data import add_dataset_arguments, evaluation_loader, open_dataset
 from _models import add_model_arguments, open_detector
 from tqdm import tqdm
 
+MASK_PREFIX = "segm/"
+
 
 def parse_args() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Read the command line.
+
+    Returns
+    -------
+    argparse.Namespace
+        The value of every flag.
+    """
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_model_arguments(parser, exported=True)
     add_dataset_arguments(parser)
     parser.add_argument("--metric", choices=["coco", "voc07", "voc12"],
                         help="default: voc07 with --dataset voc, else coco")
-    parser.add_argument("--batch-size", type=int, default=1, metavar="N", help="images at a time (default: 1)")
+    parser.add_argument("--batch-size", type=int, default=1, metavar="N",
+                        help="images at a time (default: 1)")
     parser.add_argument("--gpus", default="", help="e.g. 0,1 (default: the CPU)")
-    parser.add_argument("--save-json", metavar="FILE", help="write the detections there, as COCO results")
-    parser.add_argument("--seed", type=int, default=233, help="of every random choice (default: 233)")
+    parser.add_argument("--save-json", metavar="FILE",
+                        help="write the detections to this file, as COCO results")
+    parser.add_argument("--seed", type=int, default=233,
+                        help="seed of every random choice (default: 233)")
     return parser.parse_args()
 
 
 def main(args: argparse.Namespace) -> None:
-    """Predict on every image, then print the table of scores."""
+    """Predict on every image, then print the table of scores.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        What ``parse_args`` returns.
+    """
     seed_everything(args.seed)
     ctx = contexts(args.gpus)
     detector = open_detector(args, ctx, args.classes)
     metric = args.metric or ("voc07" if args.dataset == "voc" else "coco")
-    masks = metric == "coco" and gives_masks(detector.net)
+    score_masks = metric == "coco" and gives_masks(detector.net)
     dataset = open_dataset(args, "val", detector.classes)
-    dataset = dataset.with_masks() if masks else dataset
+    if score_masks:
+        dataset = dataset.with_masks()
     loader = evaluation_loader(dataset, detector.preprocess, args.batch_size, args.num_workers)
-    detections = predict(detector.net, loader, ctx, detector.mask_paste if masks else None)
-    results = coco_results(tqdm(detections, total=len(dataset), unit="image", disable=None), dataset.category_ids)
+    mask_paste = detector.mask_paste if score_masks else None
+    # The detections come one image at a time, because their masks would fill the memory.
+    detections = predict(detector.net, loader, ctx, mask_paste)
+    progress = tqdm(detections, total=len(dataset), unit="image", disable=None)
+    results = coco_results(progress, dataset.category_ids)
     if args.save_json:
         with open(args.save_json, "w", encoding="utf-8") as file:
             json.dump(results, file)
-    truth = dataset.coco_truth()
-    metrics = evaluate_coco(truth, results) if metric == "coco" else evaluate_voc(truth, results, metric=metric)
-    if masks:
-        metrics.update({f"segm/{name}": value for name, value in evaluate_coco(truth, results, "segm").items()})
-    print(f"{metric}, {len(dataset)} images, {len(results)} detections (-1: no such truth)")
+
+    ground_truth = dataset.coco_truth()
+    if metric == "coco":
+        metrics = evaluate_coco(ground_truth, results)
+    else:
+        metrics = evaluate_voc(ground_truth, results, metric=metric)
+    if score_masks:
+        for name, value in evaluate_coco(ground_truth, results, "segm").items():
+            metrics[f"{MASK_PREFIX}{name}"] = value
+    print(f"{metric}, {len(dataset)} images, {len(results)} detections "
+          "(-1: no ground truth of this class or size)")
     print(table(metrics))
 
 
 def gives_masks(net: mx.gluon.HybridBlock) -> bool:
-    """Whether a network, or what was exported of one, returns masks: its fourth output."""
+    """Tell whether a network, or an exported one, returns masks, its fourth output.
+
+    Parameters
+    ----------
+    net : HybridBlock
+        A detector, or the block of its exported files.
+
+    Returns
+    -------
+    bool
+        Whether a call returns more than ids, scores and boxes.
+    """
     return len(net(mx.sym.var("data"))) > 3
 
 
 def table(metrics: Dict[str, float]) -> str:
-    """The numbers over all classes, a line each, then a line a class with all it has, such as AP and AP50."""
+    """Format scores as text.
+
+    Parameters
+    ----------
+    metrics : dict of str to float
+        Scores over all classes, and scores of single classes such as ``AP/cat``.
+
+    Returns
+    -------
+    str
+        A line for each score over all classes, an empty line, and a line for each class with its
+        scores, such as AP and AP50, as columns.
+    """
     overall: Dict[str, float] = {}
     columns: Dict[str, Dict[str, float]] = {}
     for name, value in metrics.items():
-        head, label = split(name)
-        if label:
-            columns.setdefault(head, {})[label] = value
+        metric, class_name = split_metric(name)
+        if class_name:
+            columns.setdefault(metric, {})[class_name] = value
         else:
             overall[name] = value
-    classes = list(columns["AP"])
-    width = max(map(len, [*overall, *classes]))
+    # Every metric has the AP of each class.
+    class_names = list(columns["AP"])
+    width = max(len(name) for name in [*overall, *class_names])
     lines = [f"{name:{width}}  {value:7.4f}" for name, value in overall.items()]
-    lines += ["", f"{'class':{width}}" + "".join(f"  {head:>9}" for head in columns)]
-    lines += [f"{name:{width}}" + "".join(f"  {columns[head][name]:9.4f}" for head in columns) for name in classes]
+    lines.append("")
+    titles = "".join(f"  {metric:>9}" for metric in columns)
+    lines.append(f"{'class':{width}}{titles}")
+    for class_name in class_names:
+        cells = "".join(f"  {column[class_name]:9.4f}" for column in columns.values())
+        lines.append(f"{class_name:{width}}{cells}")
     return "\n".join(lines)
 
 
-def split(name: str) -> Tuple[str, str]:
-    """``AP50/cat`` is ("AP50", "cat"), ``segm/AP/cat`` ("segm/AP", "cat"), ``segm/AP`` ("segm/AP", "")."""
-    kind = "segm/" if name.startswith("segm/") else ""
-    head, _, label = name[len(kind):].partition("/")
-    return kind + head, label
+def split_metric(name: str) -> Tuple[str, str]:
+    """Split the name of a score into the metric and the class.
+
+    Parameters
+    ----------
+    name : str
+        A name that ``evaluate_coco`` or ``evaluate_voc`` gives, perhaps with ``segm/`` in front.
+
+    Returns
+    -------
+    metric : str
+        Such as ``"AP50"`` or ``"segm/AP"``.
+    class_name : str
+        The class; ``""`` for a score over all classes.
+
+    Examples
+    --------
+    >>> split_metric("segm/AP50/cat")
+    ('segm/AP50', 'cat')
+    >>> split_metric("segm/AP")
+    ('segm/AP', '')
+    """
+    prefix = MASK_PREFIX if name.startswith(MASK_PREFIX) else ""
+    metric, _, class_name = name[len(prefix):].partition("/")
+    return prefix + metric, class_name
 
 
 if __name__ == "__main__":

@@ -6,97 +6,211 @@ Example: a checkpoint to out/blood-symbol.json, out/blood-0000.params and out/bl
 
 and the same in int8 for the CPU, calibrated on 50 photos of a folder:
 
-    python scripts/export.py --params runs/blood-0001025.json --output out/blood8 --dtype int8 --calibration photos
+    python scripts/export.py --params runs/blood-0001025.json --output out/blood8 \\
+        --dtype int8 --calibration photos
 
-The files are read back and run on the image (on noise without --image) beside the network. In float32 the largest
-difference is printed, and one that matters is an error; in the other formats, how many detections are found again:
-what they cost in AP, scripts/eval_faster_rcnn.py --exported says.
+The files are read back and run on the image (on noise without --image) beside the network. In
+float32 the largest difference is printed, and one that is more than rounding is an error. In the
+other formats the script prints how many of the network's detections the files also give;
+scripts/eval_faster_rcnn.py --exported measures what they cost in AP.
 """
 import argparse
-import os
 import random
 from pathlib import Path
-from typing import List, Sequence
+from typing import List, Optional, Sequence, Tuple
 
-from gluonnorm.deploy import DTYPES, DeployError, Predictor, export, load
+from gluonnorm.deploy import DTYPES, DeployError, export, load
 from gluonnorm.photos.boxes import box_iou
-from gluonnorm.photos.files import image_files, read_image
-from gluonnorm.photos.prepare import to_input
+from gluonnorm.photos.prepare import network_input, prepare
+from gluonnorm.types import Preprocess
 
 import mxnet as mx
 import numpy as np
 from _cli import contexts, run, seed_everything
 from _models import add_model_arguments, open_network
+from _photos import list_photos
 
-TOLERANCE = {"ids": 0.0, "scores": 1e-4, "boxes": 0.05, "masks": 1e-3}  # boxes in pixels
+# The largest difference that rounding explains, of each output; boxes in pixels.
+TOLERANCE = {"ids": 0.0, "scores": 1e-4, "boxes": 0.05, "masks": 1e-3}
+NOISE_SIZE = (256, 320)  # height and width
+CONFIDENT_SCORE = 0.5
 
 
 def parse_args() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Read the command line.
+
+    Returns
+    -------
+    argparse.Namespace
+        The value of every flag.
+    """
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_model_arguments(parser, exported=False)
-    parser.add_argument("--classes", nargs="+", metavar="NAME", help="class names, for weights of a *_custom network")
-    parser.add_argument("--output", required=True, metavar="PREFIX", help="folder and first part of the files' names")
+    parser.add_argument("--classes", nargs="+", metavar="NAME",
+                        help="class names, for weights of a *_custom network")
+    parser.add_argument("--output", required=True, metavar="PREFIX",
+                        help="folder and first part of the files' names")
     parser.add_argument("--image-size", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"),
                         help="the input's size, if it is always the same (default: any)")
     parser.add_argument("--dtype", choices=list(DTYPES), default="float32",
-                        help="what the network computes in; bfloat16 and int8 run on the CPU alone (default: float32)")
+                        help="the type the network computes in; bfloat16 and int8 run on the CPU "
+                             "alone (default: float32)")
     parser.add_argument("--calibration", nargs="+", metavar="PATH",
-                        help="for int8: photos like those it will see, files or folders")
+                        help="for int8: photos like those the detector will get, files or folders")
     parser.add_argument("--num-calibration", type=int, default=50, metavar="N",
-                        help="so many of them, drawn at random (default: 50)")
+                        help="use so many of these photos, chosen at random (default: 50)")
     parser.add_argument("--image", metavar="FILE", help="image for the check")
     parser.add_argument("--seed", type=int, default=233,
-                        help="of the drawing, and of the noise without --image (default: 233)")
+                        help="seed of that choice, and of the noise without --image (default: 233)")
     return parser.parse_args()
 
 
 def main(args: argparse.Namespace) -> None:
-    """Write the files, run them and the network on one input, and compare."""
+    """Write the files, run them and the network on one input, and compare.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        What ``parse_args`` returns.
+    """
     seed_everything(args.seed)
     ctx = contexts("")
     net = open_network(args, ctx, args.classes)
-    if args.image:
-        pixels = Predictor.from_network(net).prepare(read_image(args.image))
-    else:
-        size = tuple(args.image_size or (256, 320))
-        pixels = to_input(np.random.uniform(0, 255, (*size, 3)).astype(np.float32), size, net.preprocess)
-    photos = calibration_photos(args.calibration, args.num_calibration) if args.calibration else None
-    record = export(net, args.output, args.image_size and tuple(args.image_size), args.dtype, photos)
+    image_size = tuple(args.image_size) if args.image_size else None
+    pixels = check_input(args.image, image_size or NOISE_SIZE, net.preprocess)
+    photos = None
+    if args.calibration:
+        photos = choose_photos(args.calibration, args.num_calibration)
+    manifest = export(net, args.output, image_size, args.dtype, photos)
     block, _ = load(args.output, ctx)
     print(f"wrote {args.output}-symbol.json, {args.output}-0000.params, {args.output}.json")
-    found, expected = ([output.asnumpy() for output in each(mx.nd.array(pixels[None]))] for each in (block, net))
-    print(f"checked on an input of {pixels.shape}: {int((expected[0] >= 0).sum())} detections")
+
+    batch = mx.nd.array(pixels[None])
+    exported_outputs = [output.asnumpy() for output in block(batch)]
+    network_outputs = [output.asnumpy() for output in net(batch)]
+    network_ids = network_outputs[0]
+    print(f"checked on an input of {pixels.shape}: {int((network_ids >= 0).sum())} detections")
     if args.dtype == "float32":
-        compare(found, expected, record["outputs"])
+        compare(exported_outputs, network_outputs, manifest["outputs"])
     else:
-        print(f"of at least 0.5: {agreement(found, expected)}")
+        print(f"of at least {CONFIDENT_SCORE:g}: {agreement(exported_outputs, network_outputs)}")
 
 
-def calibration_photos(paths: Sequence[str], count: int) -> List[Path]:
-    """At most ``count`` of the photos in files and folders, at random."""
-    files = [file for path in paths for file in (image_files(path) if os.path.isdir(path) else [Path(path)])]
+def check_input(
+    image: Optional[str], noise_size: Tuple[int, ...], preprocess: Preprocess
+) -> np.ndarray:
+    """Make the input on which files and network are compared.
+
+    Parameters
+    ----------
+    image : str, optional
+        An image file; None takes noise.
+    noise_size : tuple of int
+        Height and width of the noise.
+    preprocess : Preprocess
+        How the network wants its images.
+
+    Returns
+    -------
+    np.ndarray
+        (3, h, w) float32.
+
+    Raises
+    ------
+    ImageError
+        The file cannot be read as an image.
+    """
+    if image is not None:
+        return prepare(image, preprocess).pixels
+    height, width = noise_size
+    noise = np.random.uniform(0, 255, (height, width, 3)).astype(np.float32)
+    return network_input(noise, (height, width), preprocess)
+
+
+def choose_photos(paths: Sequence[str], count: int) -> List[Path]:
+    """Choose photos of files and folders at random.
+
+    Parameters
+    ----------
+    paths : sequence of str
+        Files and folders.
+    count : int
+        The most photos that are chosen.
+
+    Returns
+    -------
+    list of Path
+        The chosen files, sorted.
+    """
+    files = list_photos(paths)
     return sorted(random.sample(files, min(count, len(files))))
 
 
-def compare(found: Sequence[np.ndarray], expected: Sequence[np.ndarray], names: Sequence[str]) -> None:
-    """Print the largest difference of each output. Raises DeployError where it is more than rounding."""
-    differences = {name: float(np.abs(one - other).max()) for name, one, other in zip(names, found, expected)}
-    print("largest difference: " + ", ".join(f"{name} {value:.3g}" for name, value in differences.items()))
+def compare(
+    exported_outputs: Sequence[np.ndarray],
+    network_outputs: Sequence[np.ndarray],
+    names: Sequence[str],
+) -> None:
+    """Print the largest difference of each output between the files and the network.
+
+    Parameters
+    ----------
+    exported_outputs, network_outputs : sequence of np.ndarray
+        The outputs of one batch, of equal shapes.
+    names : sequence of str
+        The name of each output.
+
+    Raises
+    ------
+    DeployError
+        A difference is more than rounding.
+    """
+    differences = {}
+    for name, exported, expected in zip(names, exported_outputs, network_outputs):
+        differences[name] = float(np.abs(exported - expected).max())
+    listed = ", ".join(f"{name} {value:.3g}" for name, value in differences.items())
+    print(f"largest difference: {listed}")
+    # "not <=" also catches a difference that is NaN.
     wrong = [name for name, value in differences.items() if not value <= TOLERANCE[name]]
     if wrong:
-        raise DeployError(f"the exported files differ from the network in {', '.join(wrong)}; do not use them")
+        raise DeployError(f"the exported files differ from the network in {', '.join(wrong)}; "
+                          "do not use them")
 
 
-def agreement(found: Sequence[np.ndarray], expected: Sequence[np.ndarray], score: float = 0.5) -> str:
-    """How many of the network's confident detections the files give as well: same class, boxes that overlap by half."""
-    (ids, scores, boxes), (their_ids, their_scores, their_boxes) = (
-        (each[0][0, :, 0], each[1][0, :, 0], each[2][0]) for each in (expected, found))
-    confident = scores >= score
-    same = ((box_iou(boxes, their_boxes) > 0.5) & (ids[:, None] == their_ids) & (their_scores >= score / 2))[confident]
+def agreement(
+    exported_outputs: Sequence[np.ndarray], network_outputs: Sequence[np.ndarray]
+) -> str:
+    """Count the network's confident detections that the exported files give too.
+
+    Two detections agree if they have one class and an IoU above 0.5, and the exported one has at
+    least half of the confident score.
+
+    Parameters
+    ----------
+    exported_outputs, network_outputs : sequence of np.ndarray
+        ids (1, D, 1), scores (1, D, 1) and boxes (1, D, 4) of one image, perhaps masks.
+
+    Returns
+    -------
+    str
+        The counts in words.
+    """
+    ids = network_outputs[0][0, :, 0]
+    scores = network_outputs[1][0, :, 0]
+    boxes = network_outputs[2][0]
+    exported_ids = exported_outputs[0][0, :, 0]
+    exported_scores = exported_outputs[1][0, :, 0]
+    exported_boxes = exported_outputs[2][0]
+    confident = scores >= CONFIDENT_SCORE
     if not confident.any():
         return "the network finds none, so nothing was compared; give --image a photo with objects"
-    return f"{int(same.any(axis=1).sum())} of the network's {int(confident.sum())} found again"
+    same_place = box_iou(boxes, exported_boxes) > 0.5
+    same_class = ids[:, None] == exported_ids
+    likely = exported_scores >= CONFIDENT_SCORE / 2
+    agreeing = (same_place & same_class & likely).any(axis=1)
+    found_again = int(agreeing[confident].sum())
+    return f"{found_again} of the network's {int(confident.sum())} found again"
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
-"""The whole way in a few minutes: draw a data set, train, evaluate, export, detect with the exported files.
+"""Everything from an empty folder to detections, in a few minutes.
 
-Each step is one of the other scripts or a call that a program of yours would make. Everything lands in --output.
+The script draws a data set, trains, evaluates, exports, and detects with the exported files. Each
+step is one of the other scripts, or a call that a program of yours would make. All files go to
+--output.
 
 example:
   python scripts/quickstart.py --output demo
@@ -23,72 +25,196 @@ from _cli import run, seed_everything
 from PIL import Image
 
 NETWORK = "faster_rcnn_fpn_resnet18_v1b_custom"
+NORM = "gn"
+# Small enough to train on a laptop's CPU while one waits.
 SETTINGS: Dict[str, Any] = {
-    "short": 128, "max_size": 256, "anchor_sizes": ((16,), (32,), (64,), (128,), (256,)), "fpn_channels": 64,
-    "rpn_channels": 64, "num_sample": 64, "rpn_num_sample": 64, "rpn_train_pre_nms": 200, "rpn_train_post_nms": 100,
-    "rpn_test_pre_nms": 200, "rpn_test_post_nms": 50, "max_detections": 20}
+    "short": 128,
+    "max_size": 256,
+    "anchor_sizes": ((16,), (32,), (64,), (128,), (256,)),
+    "fpn_channels": 64,
+    "rpn_channels": 64,
+    "num_sample": 64,
+    "rpn_num_sample": 64,
+    "rpn_train_pre_nms": 200,
+    "rpn_train_post_nms": 100,
+    "rpn_test_pre_nms": 200,
+    "rpn_test_post_nms": 50,
+    "max_detections": 20,
+}
+JPEG_QUALITY = 92
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
-    """The command line's flags."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", default="demo", metavar="FOLDER", help="where everything goes (default: demo)")
-    parser.add_argument("--images", type=int, default=240, metavar="N", help="to train on (default: 240)")
-    parser.add_argument("--val-images", type=int, default=40, metavar="N", help="held out (default: 40)")
-    parser.add_argument("--epochs", type=int, default=3, metavar="N", help="(default: 3)")
-    parser.add_argument("--seed", type=int, default=233, help="of pictures, weights and order (default: 233)")
+    """Read the command line.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        The flags; None takes those of this process.
+
+    Returns
+    -------
+    argparse.Namespace
+        The value of every flag.
+    """
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", default="demo", metavar="FOLDER",
+                        help="the folder of all files (default: demo)")
+    parser.add_argument("--images", type=int, default=240, metavar="N",
+                        help="images to train on (default: 240)")
+    parser.add_argument("--val-images", type=int, default=40, metavar="N",
+                        help="held-out images to evaluate on (default: 40)")
+    parser.add_argument("--epochs", type=int, default=3, metavar="N",
+                        help="epochs of training (default: 3)")
+    parser.add_argument("--seed", type=int, default=233,
+                        help="seed of images, weights and order (default: 233)")
     return parser.parse_args(argv)
 
 
 def main(args: argparse.Namespace) -> None:
-    """Draw, train, evaluate, export, detect."""
-    began = time.time()
+    """Draw, train, evaluate, export and detect.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        What ``parse_args`` returns.
+    """
+    start_time = time.time()
     output = Path(args.output)
-    data, prefix, exported = output / "data", output / "run" / "shapes", output / "export" / "shapes"
-    print(f"1. drawing {args.images} + {args.val_images} images of coloured shapes into {data}")
-    draw_shapes(data, args.images, args.val_images, seed=args.seed)
-    held_out = COCODataset(data / "annotations" / "instances_val.json", data / "val")
+    data_folder = output / "data"
+    prefix = output / "run" / "shapes"
+    print(f"1. drawing {args.images} + {args.val_images} images of colored shapes into "
+          f"{data_folder}")
+    draw_shapes(data_folder, args.images, args.val_images, seed=args.seed)
+    held_out = COCODataset(data_folder / "annotations" / "instances_val.json", data_folder / "val")
 
     print(f"2. training {NETWORK} with group norm, from scratch, for {args.epochs} epochs")
-    for file in prefix.parent.glob(f"{prefix.name}*"):  # of an earlier demo
-        file.unlink()
+    remove_earlier_run(prefix)
     seed_everything(args.seed)
-    fresh = model_zoo.get_model(NETWORK, norm="gn", classes=held_out.classes, **SETTINGS)
-    before = evaluate(fresh, [mx.cpu()], held_out)
-    train.main(train.parse_args(train_flags(args, data, prefix)))
+    fresh_net = model_zoo.get_model(NETWORK, norm=NORM, classes=held_out.classes, **SETTINGS)
+    scores_before = evaluate(fresh_net, [mx.cpu()], held_out)
+    flags = train_flags(data_folder, prefix, args.epochs, args.seed)
+    train.main(train.parse_args(flags))
 
-    checkpoint = training.latest(str(prefix)) or ""  # training has left one
+    checkpoint = training.latest(str(prefix))
+    assert checkpoint is not None, "training leaves a checkpoint"
     net = model_zoo.from_spec(training.read(checkpoint)["spec"])
     training.load(checkpoint, net)
-    after = evaluate(net, [mx.cpu()], held_out)
+    scores_after = evaluate(net, [mx.cpu()], held_out)
     print(f"3. on {len(held_out)} held-out images, before and after training: "
-          f"AP {before['AP']:.3f} -> {after['AP']:.3f}, AP50 {before['AP50']:.3f} -> {after['AP50']:.3f}")
+          f"{change('AP', scores_before, scores_after)}, "
+          f"{change('AP50', scores_before, scores_after)}")
 
+    exported = output / "export" / "shapes"
     exported.parent.mkdir(parents=True, exist_ok=True)
     deploy.export(net, str(exported))
     picture = output / "detections.jpg"
-    Image.fromarray(detections(str(exported), held_out)).save(picture, quality=92)
+    detections = draw_detections(str(exported), held_out)
+    Image.fromarray(detections).save(picture, quality=JPEG_QUALITY)
     print("4. exported, loaded back as a plain symbol, and run on held-out images\n")
-    for what, where in (("data set", data), ("checkpoint", checkpoint), ("curve", f"{prefix}-curve.png"),
-                        ("exported", f"{exported}-symbol.json"), ("picture", picture)):
-        print(f"{what:<11}{where}")
-    print(f"{time.time() - began:.0f} seconds")
+    print(f"data set   {data_folder}")
+    print(f"checkpoint {checkpoint}")
+    print(f"curve      {prefix}-curve.png")
+    print(f"exported   {exported}-symbol.json")
+    print(f"picture    {picture}")
+    print(f"{time.time() - start_time:.0f} seconds")
 
 
-def train_flags(args: argparse.Namespace, data: Path, prefix: Path) -> List[str]:
-    """The command line of the training script."""
-    return ["--network", NETWORK, "--norm", "gn", "--dataset", "coco", "--data-root", str(data),
-            "--train-split", "train", "--val-split", "val", "--epochs", str(args.epochs), "--batch-size", "2",
-            "--lr", "0.01", "--lr-decay-epoch", str(0.75 * args.epochs), "--lr-warmup", "20", "--clip-gradient", "10",
-            "--seed", str(args.seed), "--save-prefix", str(prefix),
-            "--set", *(f"{name}={value}" for name, value in SETTINGS.items())]
+def remove_earlier_run(prefix: Path) -> None:
+    """Delete the files of an earlier demo, which the training script would not mix with new ones.
+
+    Parameters
+    ----------
+    prefix : Path
+        Folder and first part of the files' names.
+    """
+    for file in prefix.parent.glob(f"{prefix.name}*"):
+        file.unlink()
 
 
-def detections(exported: str, dataset: COCODataset, count: int = 12) -> np.ndarray:
-    """One picture of what the exported files find on the first images of ``dataset``."""
+def train_flags(data_folder: Path, prefix: Path, epochs: int, seed: int) -> List[str]:
+    """Make the command line of the training script.
+
+    Parameters
+    ----------
+    data_folder : Path
+        The drawn data set.
+    prefix : Path
+        Folder and first part of the names of the files that training writes.
+    epochs : int
+        Epochs of training.
+    seed : int
+        Seed of weights and order.
+
+    Returns
+    -------
+    list of str
+        Flags and their values.
+    """
+    settings = [f"{name}={value}" for name, value in SETTINGS.items()]
+    return [
+        "--network", NETWORK,
+        "--norm", NORM,
+        "--dataset", "coco",
+        "--data-root", str(data_folder),
+        "--train-split", "train",
+        "--val-split", "val",
+        "--epochs", str(epochs),
+        "--batch-size", "2",
+        "--lr", "0.01",
+        "--lr-decay-epoch", str(0.75 * epochs),
+        "--lr-warmup", "20",
+        "--clip-gradient", "10",
+        "--seed", str(seed),
+        "--save-prefix", str(prefix),
+        "--set", *settings,
+    ]
+
+
+def change(name: str, scores_before: Dict[str, float], scores_after: Dict[str, float]) -> str:
+    """Write a score before and after training.
+
+    Parameters
+    ----------
+    name : str
+        The score, such as ``"AP"``.
+    scores_before, scores_after : dict of str to float
+        What ``evaluate`` returned.
+
+    Returns
+    -------
+    str
+        A text such as ``"AP 0.000 -> 0.512"``.
+    """
+    return f"{name} {scores_before[name]:.3f} -> {scores_after[name]:.3f}"
+
+
+def draw_detections(exported: str, dataset: COCODataset, count: int = 12) -> np.ndarray:
+    """Draw what the exported files find on the first images of a data set.
+
+    Parameters
+    ----------
+    exported : str
+        The prefix of the exported files.
+    dataset : COCODataset
+        The images.
+    count : int
+        The most images that are shown.
+
+    Returns
+    -------
+    np.ndarray
+        (H, W, 3) uint8: the images side by side.
+    """
     detector = deploy.Predictor(exported)
-    images = [dataset[i].image for i in range(min(count, len(dataset)))]
-    return grid([draw(image, found, detector.classes) for image, found in zip(images, detector(images))])
+    images = []
+    for index in range(min(count, len(dataset))):
+        images.append(dataset[index].image)
+    pictures = []
+    for image, detections in zip(images, detector(images)):
+        pictures.append(draw(image, detections, detector.classes))
+    return grid(pictures)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,23 @@
-"""Train a Faster or Mask R-CNN, evaluate it after each epoch, and leave checkpoints, a log and a curve.
+"""Train a Faster or Mask R-CNN, and evaluate it after each epoch.
 
-A mask_rcnn_* network wants --dataset coco, with a mask for every box. The best weights are those of the highest AP50 of
-boxes, or, where there are masks, of the highest AP of masks.
+A mask_rcnn_* network needs --dataset coco, with a mask for every box. The best weights are those
+with the highest AP50 of boxes, or with the highest AP of masks if the network gives masks.
 
-Written beside --save-prefix: PREFIX-<step>.{json,params,states} (checkpoints, the .json last), PREFIX-best.params,
-PREFIX.log, PREFIX-metrics.jsonl, PREFIX-curve.png and PREFIX-arguments.json. Ctrl-C saves, then ends with status 130;
---resume goes on from there, with the same numbers as a run that was never stopped.
+These files are written beside --save-prefix:
+  PREFIX-<step>.{json,params,states}  checkpoints; the .json is written last
+  PREFIX-best.params                  the weights with the best score
+  PREFIX.log, PREFIX-metrics.jsonl    losses and scores, for people and for programs
+  PREFIX-curve.png                    losses and scores against the step
+  PREFIX-mixing.png                   the mixing weights of a network with switchable norms
+  PREFIX-arguments.json               the flags and versions of the run
+
+Ctrl-C saves a checkpoint and ends with status 130. --resume continues from it, with the same
+numbers as a run that was never stopped.
 
 example:
-  python scripts/train_faster_rcnn.py --network faster_rcnn_resnet50_v2_custom --dataset voc --data-root BCCD \\
-      --train-split train --val-split val --pretrained-base resnet50_v2_c4.npz --epochs 8 --lr-decay-epoch 6 \\
+  python scripts/train_faster_rcnn.py --network faster_rcnn_resnet50_v2_custom \\
+      --dataset voc --data-root BCCD --train-split train --val-split val \\
+      --pretrained-base resnet50_v2_c4.npz --epochs 8 --lr-decay-epoch 6 \\
       --set short=300 max_size=600 num_sample=64 roi_size=7 --save-prefix runs/bccd
 """
 import argparse
@@ -17,148 +25,419 @@ import json
 import platform
 import sys
 from dataclasses import asdict
-from typing import Any, List, Optional, Sequence
+from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence
 
 import gluonnorm
 import model_zoo
 from gluonnorm import training
 from gluonnorm.data import AspectGroupSampler, Batch, Dataset, Loader, TrainTransform
+from gluonnorm.errors import InputError
 from gluonnorm.rcnn import FasterRCNN, make_loss
+from gluonnorm.types import Preprocess
 
 import mxnet as mx
-from _callbacks import Curve, Evaluator
-from _cli import contexts, run, seed_everything, settings
+from _callbacks import CurvePicture, Evaluator, MixingPicture, Recalibration
+from _cli import contexts, parse_settings, run, seed_everything
 from _data import add_dataset_arguments, open_dataset
 from _models import add_norm_arguments
+from _schedule import add_schedule_arguments, make_schedule
+
+# Norms that compute with stored statistics, which a network without pretrained weights does not
+# have.
+STORED_STATISTICS_NORMS = ("frozen_bn", "global_bn")
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
-    """The command line's flags; GluonCV's names where they mean the same."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    model = parser.add_argument_group("model")
-    model.add_argument("--network", required=True, metavar="NAME", help="one of model_zoo.list_models()")
-    add_norm_arguments(model)
-    model.add_argument("--pretrained-base", nargs="?", const=True, default=False, metavar="FILE",
-                       help="ImageNet weights of the backbone: a file of this package's or MXNet's, a key of "
-                            "model_zoo.published_weights, or nothing for the published ones")
-    model.add_argument("--pretrained", nargs="?", const=True, default=False, metavar="FILE",
-                       help="weights of the whole network to start from, likewise")
-    model.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE",
-                       help="settings of the detector, e.g. short=300 num_sample=64 normalize=False; "
-                            "see gluonnorm.rcnn.DetectorConfig")
+    """Read the command line.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        The flags; None takes those of this process.
+
+    Returns
+    -------
+    argparse.Namespace
+        The value of every flag. The flags have GluonCV's names where they mean the same.
+    """
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_network_arguments(parser)
     add_dataset_arguments(parser)
-    schedule = parser.add_argument_group("schedule")
-    schedule.add_argument("--epochs", type=int, default=20, metavar="N", help="in all (default: 20)")
-    schedule.add_argument("--batch-size", type=int, default=1, metavar="N",
-                          help="images an update on this machine (default: 1)")
-    schedule.add_argument("--lr", type=float, metavar="RATE",
-                          help="for the whole batch (default: 0.00125 x images of all machines)")
-    schedule.add_argument("--lr-decay", type=float, default=0.1, metavar="X", help="factor of a decay (default: 0.1)")
-    schedule.add_argument("--lr-decay-epoch", default="14,18", metavar="N,N",
-                          help="after so many epochs (default: 14,18)")
-    schedule.add_argument("--lr-warmup", type=int, default=100, metavar="STEPS", help="linear warm-up (default: 100)")
-    schedule.add_argument("--lr-warmup-factor", type=float, default=1 / 3, metavar="X",
-                          help="the rate at step 0 is X of the full one (default: 1/3)")
-    schedule.add_argument("--momentum", type=float, default=0.9, metavar="X", help="of SGD (default: 0.9)")
-    schedule.add_argument("--wd", type=float, default=1e-4, metavar="X",
-                          help="weight decay; norms have none (default: 1e-4)")
-    schedule.add_argument("--clip-gradient", type=float, metavar="NORM", help="largest global norm (default: none)")
-    place = parser.add_argument_group("run")
-    place.add_argument("--gpus", default="", help="e.g. 0,1 (default: the CPU)")
-    place.add_argument("--kv-store", default="device", help="MXNet's kvstore (default: device)",
-                       choices=["device", "local", "nccl", "dist_sync", "dist_device_sync"])
-    place.add_argument("--save-prefix", default="runs/faster_rcnn", metavar="PREFIX", help="(default: %(default)s)")
-    place.add_argument("--save-interval", type=int, metavar="STEPS", help="save within epochs too")
-    place.add_argument("--resume", action="store_true", help="go on from the newest checkpoint of --save-prefix")
-    place.add_argument("--val-interval", type=int, default=1, metavar="EPOCHS",
-                       help="0 never evaluates (default: 1)")
-    place.add_argument("--log-interval", type=int, default=20, metavar="STEPS", help="of the log file (default: 20)")
-    place.add_argument("--seed", type=int, default=233, help="of weights, order, flips and sampling (default: 233)")
+    add_schedule_arguments(parser)
+    add_run_arguments(parser)
     return parser.parse_args(argv)
 
 
+def add_network_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of the network and of the weights it starts from.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        The script's parser; it gets a group of flags.
+    """
+    group = parser.add_argument_group("model")
+    group.add_argument("--network", required=True, metavar="NAME",
+                       help="one of model_zoo.list_models()")
+    add_norm_arguments(group)
+    group.add_argument("--pretrained-base", nargs="?", const=True, default=False, metavar="FILE",
+                       help="ImageNet weights of the backbone: a file of this package's or "
+                            "MXNet's, a key of model_zoo.published_weights, or nothing for the "
+                            "published ones")
+    group.add_argument("--pretrained", nargs="?", const=True, default=False, metavar="FILE",
+                       help="weights of the complete network to start from, likewise")
+    group.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE",
+                       help="settings of the detector, e.g. short=300 num_sample=64 "
+                            "normalize=False; see gluonnorm.rcnn.DetectorConfig")
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of devices, files, evaluation and seed.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        The script's parser; it gets a group of flags.
+    """
+    group = parser.add_argument_group("run")
+    group.add_argument("--gpus", default="", help="e.g. 0,1 (default: the CPU)")
+    group.add_argument("--kv-store", default="device", help="MXNet's kvstore (default: device)",
+                       choices=["device", "local", "nccl", "dist_sync", "dist_device_sync"])
+    group.add_argument("--save-prefix", default="runs/faster_rcnn", metavar="PREFIX",
+                       help="folder and first part of all file names (default: %(default)s)")
+    group.add_argument("--save-interval", type=int, metavar="STEPS",
+                       help="save a checkpoint every STEPS updates too, not only after each epoch")
+    group.add_argument("--resume", action="store_true",
+                       help="continue from the newest checkpoint of --save-prefix")
+    group.add_argument("--recalibrate", type=int, default=0, metavar="N",
+                       help="after each epoch, before its checkpoint and its evaluation, replace "
+                            "the running statistics of bn, sync_bn and sn layers by exact averages "
+                            "over N training batches, at most an epoch (default: 0, never)")
+    group.add_argument("--val-interval", type=int, default=1, metavar="EPOCHS",
+                       help="epochs from one evaluation to the next; 0 never evaluates "
+                            "(default: 1)")
+    group.add_argument("--log-interval", type=int, default=20, metavar="STEPS",
+                       help="updates from one line of the log file to the next (default: 20)")
+    group.add_argument("--seed", type=int, default=233,
+                       help="seed of weights, order, flips and sampling (default: 233)")
+
+
 def main(args: argparse.Namespace) -> None:
-    """Build, train, evaluate."""
+    """Build everything that the flags describe, and train.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        What ``parse_args`` returns.
+    """
+    if args.recalibrate < 0:
+        raise InputError(
+            f"--recalibrate is {args.recalibrate}; want a number of batches, 0 for never")
     seed_everything(args.seed)
     ctx = contexts(args.gpus)
-    newest = training.latest(args.save_prefix)
-    if args.resume and newest is None:
-        raise ValueError(f"--resume: no checkpoint under {args.save_prefix!r}; leave it out to start afresh")
-    if newest is not None and not args.resume:  # pruning keeps the highest steps: the old run's
-        raise ValueError(f"{newest} is of an earlier run; --resume goes on from it, another --save-prefix spares it")
+    checkpoint = checkpoint_to_resume(args.save_prefix, args.resume)
     train_set = open_dataset(args, "train")
     val_set = open_dataset(args, "val", train_set.classes) if args.val_interval else None
-    try:
-        net = model_zoo.get_model(
-            args.network, norm=args.norm, head_norm=args.head_norm, rescale=args.rescale, classes=train_set.classes,
-            pretrained=args.pretrained, pretrained_base=args.pretrained_base, ctx=ctx,
-            **settings(args.set))
-    except TypeError as error:  # a setting the model does not have, or of a wrong type
-        raise ValueError(error) from error
-    if net.has_masks:  # only now is it known: the network's classes are those of the data set
-        train_set, val_set = train_set.with_masks(), val_set and val_set.with_masks()
-    if not (args.pretrained or args.pretrained_base) and net.spec.norm in ("frozen_bn", "global_bn"):
-        print(f"note: {net.spec.norm} has no statistics to stand on without pretrained weights; consider --norm gn",
-              file=sys.stderr)
+    net = build_network(args, train_set.classes, ctx)
+    # Only now is it known whether the network gives masks: its classes are those of the data set.
+    if net.has_masks:
+        train_set = train_set.with_masks()
+        val_set = val_set and val_set.with_masks()
+
     kvstore = mx.kv.create(args.kv_store)
-    trainer = mx.gluon.Trainer(learned(net), "sgd", {"learning_rate": 1.0, "momentum": args.momentum, "wd": args.wd},
-                               kvstore=kvstore, update_on_kvstore=False)
-    start = 0
-    if newest is not None:
-        start = training.load(newest, net, trainer, json.loads(json.dumps(asdict(net.spec))))["step"]
-    fit(args, net, trainer, ctx, (kvstore.rank, kvstore.num_workers), train_set, val_set, start)
+    trainer = make_trainer(net, kvstore, args.momentum, args.wd)
+    spec = asdict(net.spec)
+    first_step = 0
+    if checkpoint is not None:
+        first_step = training.load(checkpoint, net, trainer, spec)["step"]
 
-
-def fit(args: argparse.Namespace, net: FasterRCNN, trainer: mx.gluon.Trainer, ctx: List[mx.Context],
-        part: Sequence[int], train_set: Dataset, val_set: Optional[Dataset], start: int) -> None:
-    """Wire data, step, schedule and callbacks together, and run."""
+    loader = make_loader(train_set, net.preprocess, args.batch_size, args.seed, args.num_workers,
+                         part=kvstore.rank, num_parts=kvstore.num_workers)
+    batches = epoch_batches(loader)
+    batch_size = args.batch_size * kvstore.num_workers
+    rate = make_schedule(args, len(loader), batch_size)
     loss = make_loss(net)
     loss.hybridize()
-    preprocess = net.preprocess
-    sampler = AspectGroupSampler(train_set.sizes(), args.batch_size, shuffle=True, seed=args.seed, part=part[0],
-                                 num_parts=part[1])
-    loader = Loader(train_set, TrainTransform(preprocess), sampler, preprocess.padding, seed=args.seed, train=True,
-                    workers=args.num_workers)
-    batch_size = args.batch_size * part[1]
-    peak = args.lr if args.lr is not None else training.scale_for_batch(0.00125, batch_size, 1)
-    milestones = [int(float(epoch) * len(loader)) for epoch in args.lr_decay_epoch.split(",") if epoch]
+    step = training.TrainStep(loss, trainer, ctx, args.clip_gradient)
 
-    def rate(step: int) -> float:
-        return training.warmup_multistep(step, peak, milestones, args.lr_decay, args.lr_warmup, args.lr_warmup_factor)
-
-    def batches(epoch: int, skip: int) -> Any:
-        loader.set_epoch(epoch)
-        return loader.iterate(skip)
-
-    def adapt(batch: Batch) -> Any:
-        masks = [batch.masks] if net.has_masks else []
-        return (batch.images, batch.boxes, batch.labels, *masks, [sample.name for sample in batch.samples])
-
-    spec = asdict(net.spec)
-    text = training.TextLog(f"{args.save_prefix}.log", args.log_interval)
-    metrics = training.MetricsLog(f"{args.save_prefix}-metrics.jsonl")
-    saver = training.CheckpointSaver(args.save_prefix, net, trainer, spec, every_steps=args.save_interval)
-    callbacks: List[training.Callback] = [text, metrics, saver]
-    if val_set is not None:
-        callbacks.append(Evaluator(net, ctx, val_set, saver, text, metrics, args))
-    callbacks.append(Curve(metrics, f"{args.save_prefix}-curve.png", args.network))
-    with open(f"{args.save_prefix}-arguments.json", "w", encoding="utf-8") as file:
-        json.dump({"arguments": vars(args), "spec": spec, "python": platform.python_version(), "mxnet": mx.__version__,
-                   "gluonnorm": gluonnorm.__version__}, file, indent=1)
-    loop = training.Loop(training.TrainStep(loss, trainer, ctx, args.clip_gradient), batches, adapt, rate, len(loader),
-                         batch_size, args.seed, callbacks)
-    loop.fit(args.epochs, start)
-    newest = training.latest(args.save_prefix)
-    print(f"checkpoint {newest}\nlog        {text.path}\ncurve      {args.save_prefix}-curve.png")
+    callbacks = make_callbacks(args, net, trainer, ctx, batches, val_set)
+    write_arguments(f"{args.save_prefix}-arguments.json", vars(args), spec)
+    loop = training.Loop(step, batches, step_inputs, rate, len(loader), batch_size, args.seed,
+                         callbacks)
+    loop.fit(args.epochs, first_step)
+    print(f"checkpoint {training.latest(args.save_prefix)}")
+    print(f"log        {args.save_prefix}.log")
+    print(f"curve      {args.save_prefix}-curve.png")
 
 
-def learned(net: mx.gluon.HybridBlock) -> List[mx.gluon.Parameter]:
-    """The parameters that learn; norms' scale and shift without weight decay (Detectron2)."""
-    parameters = training.trainable_parameters(net)
+def checkpoint_to_resume(prefix: str, resume: bool) -> Optional[str]:
+    """Find the checkpoint to continue from, and keep a fresh run away from an earlier one.
+
+    Parameters
+    ----------
+    prefix : str
+        The value of ``--save-prefix``.
+    resume : bool
+        The value of ``--resume``.
+
+    Returns
+    -------
+    str or None
+        The newest checkpoint's ``.json``; None for a fresh run.
+
+    Raises
+    ------
+    InputError
+        There is no checkpoint to resume, or a fresh run would mix its files with an earlier run's.
+    """
+    newest = training.latest(prefix)
+    if resume and newest is None:
+        raise InputError(f"--resume: no checkpoint under {prefix!r}; leave it out to start afresh")
+    # Pruning keeps the checkpoints of the highest steps, which would be those of the earlier run.
+    if newest is not None and not resume:
+        raise InputError(f"{newest} is of an earlier run; --resume continues it, another "
+                         "--save-prefix leaves it alone")
+    return newest
+
+
+def build_network(
+    args: argparse.Namespace, classes: Sequence[str], ctx: List[mx.Context]
+) -> FasterRCNN:
+    """Build the network that the flags describe, with its first weights.
+
+    Like ``open_dataset`` it takes the parsed command line, because it turns flags into an object.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        Parsed flags of ``add_network_arguments``.
+    classes : sequence of str
+        The classes of the data set.
+    ctx : list of mx.Context
+        The devices that hold the weights.
+
+    Returns
+    -------
+    FasterRCNN
+        The network, with pretrained weights where the flags name some.
+
+    Raises
+    ------
+    InputError
+        A flag or a setting that the network does not have, or weights that do not fit.
+    """
+    net = model_zoo.get_model(
+        args.network, norm=args.norm, head_norm=args.head_norm, rescale=args.rescale,
+        classes=classes, pretrained=args.pretrained, pretrained_base=args.pretrained_base, ctx=ctx,
+        **parse_settings(args.set))
+    pretrained = args.pretrained or args.pretrained_base
+    if not pretrained and net.spec.norm in STORED_STATISTICS_NORMS:
+        print(f"note: {net.spec.norm} has no statistics to work with without pretrained weights; "
+              "consider --norm gn", file=sys.stderr)
+    return net
+
+
+def make_trainer(
+    net: FasterRCNN, kvstore: mx.kv.KVStore, momentum: float, weight_decay: float
+) -> mx.gluon.Trainer:
+    """Make the SGD trainer of a network.
+
+    Parameters
+    ----------
+    net : FasterRCNN
+        The network.
+    kvstore : KVStore
+        Where the gradients of all devices and machines are added up.
+    momentum, weight_decay : float
+        Settings of SGD; norms have no weight decay.
+
+    Returns
+    -------
+    Trainer
+        Its learning rate is set before each step.
+    """
+    sgd_settings = {"learning_rate": 1.0, "momentum": momentum, "wd": weight_decay}
+    # With update_on_kvstore the server of a distributed store would keep the first learning rate,
+    # and the gradients of several devices could not be clipped.
+    return mx.gluon.Trainer(learned_parameters(net), "sgd", sgd_settings, kvstore=kvstore,
+                            update_on_kvstore=False)
+
+
+def learned_parameters(net: mx.gluon.HybridBlock) -> List[mx.gluon.Parameter]:
+    """List the parameters that learn, and take the weight decay off the norms (Detectron2).
+
+    Parameters
+    ----------
+    net : HybridBlock
+        The network; its norms' scale and shift get a weight decay of 0.
+
+    Returns
+    -------
+    list of Parameter
+        In structural order, as ``training.trainable_parameters`` gives them.
+    """
     for name, parameter in net._collect_params_with_prefix().items():
         if name.endswith(("gamma", "beta")):
             parameter.wd_mult = 0.0
-    return parameters
+    return training.trainable_parameters(net)
+
+
+def make_loader(
+    dataset: Dataset,
+    preprocess: Preprocess,
+    batch_size: int,
+    seed: int,
+    workers: int,
+    part: int,
+    num_parts: int,
+) -> Loader:
+    """Make the loader of shuffled and mirrored training batches.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Images and ground truth.
+    preprocess : Preprocess
+        How the network wants its images.
+    batch_size : int
+        Images in a batch.
+    seed : int
+        Decides order, sizes and flips.
+    workers : int
+        Threads that read and resize images.
+    part, num_parts : int
+        This machine's number, from 0, and the number of machines; each gets its own images.
+
+    Returns
+    -------
+    Loader
+        Its batches follow from the seed and the epoch alone.
+    """
+    sampler = AspectGroupSampler(dataset.sizes(), batch_size, shuffle=True, seed=seed, part=part,
+                                 num_parts=num_parts)
+    return Loader(dataset, TrainTransform(preprocess), sampler, preprocess.padding, seed=seed,
+                  train=True, workers=workers)
+
+
+def epoch_batches(loader: Loader) -> Callable[[int, int], Iterable[Batch]]:
+    """Give a loader the form in which ``training.Loop`` asks for batches.
+
+    Parameters
+    ----------
+    loader : Loader
+        The training batches.
+
+    Returns
+    -------
+    callable
+        ``batches(epoch, skip)``: the batches of an epoch without the first ``skip``.
+    """
+    def batches(epoch: int, skip: int) -> Iterable[Batch]:
+        loader.set_epoch(epoch)
+        return loader.iterate(skip)
+
+    return batches
+
+
+def make_callbacks(
+    args: argparse.Namespace,
+    net: FasterRCNN,
+    trainer: mx.gluon.Trainer,
+    ctx: List[mx.Context],
+    batches: Callable[[int, int], Iterable[Batch]],
+    val_set: Optional[Dataset],
+) -> List[training.Callback]:
+    """Make the callbacks that log, save, evaluate and draw.
+
+    Like ``build_network`` it takes the parsed command line, because it turns flags into objects.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        What ``parse_args`` returns.
+    net : FasterRCNN
+        The network that is being trained.
+    trainer : Trainer
+        Its optimizer state is saved.
+    ctx : list of mx.Context
+        The devices that hold the weights.
+    batches : callable
+        What ``epoch_batches`` returns.
+    val_set : Dataset, optional
+        What is evaluated; None never evaluates.
+
+    Returns
+    -------
+    list of Callback
+        In the order in which they must run.
+
+    Raises
+    ------
+    InputError
+        ``--recalibrate`` for a network without running statistics.
+    """
+    prefix = args.save_prefix
+    text = training.TextLog(f"{prefix}.log", args.log_interval)
+    metrics = training.MetricsLog(f"{prefix}-metrics.jsonl")
+    callbacks: List[training.Callback] = [text, metrics]
+    # Before the saver, so that each checkpoint and each evaluation has the new statistics.
+    if args.recalibrate:
+        callbacks.append(Recalibration(net, batches, ctx, num_batches=args.recalibrate))
+    saver = training.CheckpointSaver(prefix, net, trainer, asdict(net.spec),
+                                     every_steps=args.save_interval)
+    callbacks.append(saver)
+    # After the saver, so that an evaluation that fails costs no weights.
+    if val_set is not None:
+        callbacks.append(Evaluator(
+            net, ctx, val_set, saver, text, metrics, interval=args.val_interval,
+            epochs=args.epochs, workers=args.num_workers, resume=args.resume))
+    callbacks.append(CurvePicture(metrics, f"{prefix}-curve.png", args.network))
+    callbacks.append(MixingPicture(net, f"{prefix}-mixing.png", args.network))
+    return callbacks
+
+
+def step_inputs(batch: Batch) -> List[Any]:
+    """List what a training step takes of a batch, and the names of its images last.
+
+    Parameters
+    ----------
+    batch : Batch
+        With masks if the network gives masks.
+
+    Returns
+    -------
+    list
+        Images, boxes, labels, perhaps masks, and the list of the images' names.
+    """
+    inputs = [batch.images, batch.boxes, batch.labels]
+    if batch.masks is not None:
+        inputs.append(batch.masks)
+    names = [sample.name for sample in batch.samples]
+    return [*inputs, names]
+
+
+def write_arguments(path: str, flags: Dict[str, Any], spec: Dict[str, Any]) -> None:
+    """Write down what a run was started with.
+
+    Parameters
+    ----------
+    path : str
+        The JSON file to write.
+    flags : dict of str to any
+        The value of each flag.
+    spec : dict of str to any
+        The network's description.
+    """
+    content = {
+        "arguments": flags,
+        "spec": spec,
+        "python": platform.python_version(),
+        "mxnet": mx.__version__,
+        "gluonnorm": gluonnorm.__version__,
+    }
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(content, file, indent=1)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What every test gets: a seed of its own, and the shared folder where there is one."""
+"""Fixtures and hooks of every test: a seed, the shared folder, and the skipping of GPU tests."""
 import os
 import random
 import zlib
@@ -15,43 +15,61 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 def seed_of(nodeid: str) -> int:
-    """The seed of a test: ``GLUONNORM_TEST_SEED`` where set, else one that depends on its name only."""
-    return int(os.environ.get("GLUONNORM_TEST_SEED", zlib.crc32(nodeid.encode()) % 2**31))
+    """Return the seed of a test.
+
+    Parameters
+    ----------
+    nodeid : str
+        pytest's name of the test.
+
+    Returns
+    -------
+    int
+        The value of ``GLUONNORM_TEST_SEED`` if it is set, else a seed that depends only on the
+        test's name.
+    """
+    seed_of_name = zlib.crc32(nodeid.encode()) % 2**31
+    return int(os.environ.get("GLUONNORM_TEST_SEED", seed_of_name))
 
 
 @pytest.fixture(autouse=True)
 def seeded(request: pytest.FixtureRequest) -> Iterator[int]:
-    """Seed every source of chance; afterwards wait for MXNet, so that a late error hits the test that caused it."""
+    """Seed all random generators before each test."""
     seed = seed_of(request.node.nodeid)
     random.seed(seed)
     np.random.seed(seed)
     mx.random.seed(seed)
     yield seed
+    # MXNet raises errors of its engine late. Waiting here raises them in the test that caused them.
     mx.nd.waitall()
 
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of real data and reference results, which is no part of the repository."""
+    """Return the folder of real data and reference results, which is not in the repository."""
     folder = Path(os.environ.get("GLUONNORM_SHARED", REPOSITORY.parent / "shared"))
     if not folder.is_dir():
-        pytest.skip(f"no shared folder at {folder}; set GLUONNORM_SHARED to have these tests run")
+        pytest.skip(f"no shared folder at {folder}; set GLUONNORM_SHARED to run these tests")
     return folder
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Say of a failed test how to repeat it."""
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add to the report of a failed test the command that repeats it."""
     report = yield
     if report.failed:
         seed = seed_of(item.nodeid)
-        report.sections.append(("seed", f"GLUONNORM_TEST_SEED={seed} python -m pytest '{item.nodeid}'"))
+        command = f"GLUONNORM_TEST_SEED={seed} python -m pytest '{item.nodeid}'"
+        report.sections.append(("seed", command))
     return report
 
 
 def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
-    """Skip tests marked ``gpu`` where MXNet sees none."""
-    if mx.context.num_gpus() == 0:
-        for item in items:
-            if "gpu" in item.keywords:
-                item.add_marker(pytest.mark.skip(reason="MXNet sees no GPU"))
+    """Skip tests marked ``gpu`` on machines where MXNet finds no GPU."""
+    if mx.context.num_gpus() > 0:
+        return
+    for item in items:
+        if "gpu" in item.keywords:
+            item.add_marker(pytest.mark.skip(reason="MXNet sees no GPU"))

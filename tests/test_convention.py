@@ -1,7 +1,8 @@
-"""Each field of the convention against the tables and formulas of the codebase it is named after."""
+"""Each field of the convention against the tables and formulas of its codebase."""
 import json
 from dataclasses import asdict, fields, replace
 
+from gluonnorm.errors import InputError
 from gluonnorm.rcnn import CONVENTIONS, BoxConvention, DetectorConfig, ModelSpec
 from gluonnorm.rcnn.anchors import cell_anchors, pyramid_anchors
 from gluonnorm.rcnn.detect import detect
@@ -17,17 +18,51 @@ from tiny_detector import images, tiny_detector
 MODERN = BoxConvention()
 RATIOS = (0.5, 1.0, 2.0)
 LEVELS = ((4, 32), (8, 64), (16, 128), (32, 256), (64, 512))  # stride and size
-LEGACY = [[(-22, -10, 25, 13), (-14, -14, 17, 17), (-10, -22, 13, 25)],  # Detectron's and GluonCV's, P2 to P6
-          [(-40, -20, 47, 27), (-28, -28, 35, 35), (-20, -44, 27, 51)],
-          [(-84, -40, 99, 55), (-56, -56, 71, 71), (-36, -80, 51, 95)],
-          [(-164, -72, 195, 103), (-112, -112, 143, 143), (-76, -168, 107, 199)],
-          [(-332, -152, 395, 215), (-224, -224, 287, 287), (-148, -328, 211, 391)]]
-LEGACY_C4 = [(-15, -4, 30, 19), (-38, -16, 53, 31), (-84, -40, 99, 55), (-176, -88, 191, 103), (-360, -184, 375, 199),
-             (-8, -8, 23, 23), (-24, -24, 39, 39), (-56, -56, 71, 71), (-120, -120, 135, 135), (-248, -248, 263, 263),
-             (-3, -14, 18, 29), (-14, -36, 29, 51), (-36, -80, 51, 95), (-80, -168, 95, 183), (-168, -344, 183, 359)]
-ROUNDED = [[(23, 11), (16, 16), (11, 23)], [(45, 23), (32, 32), (23, 45)], [(91, 45), (64, 64), (45, 91)],
-           [(181, 91), (128, 128), (91, 181)], [(362, 181), (256, 256), (181, 362)]]  # torchvision's half sides
-SIDES = [111, 112, 222.9999, 223, 223.9999, 224, 447, 448]  # of squares: the level changes at 112, 224 and 448
+LEGACY = [
+    [
+        (-22, -10, 25, 13),
+        (-14, -14, 17, 17),
+        (-10, -22, 13, 25),
+    ],  # Detectron's and GluonCV's, P2 to P6
+    [(-40, -20, 47, 27), (-28, -28, 35, 35), (-20, -44, 27, 51)],
+    [(-84, -40, 99, 55), (-56, -56, 71, 71), (-36, -80, 51, 95)],
+    [(-164, -72, 195, 103), (-112, -112, 143, 143), (-76, -168, 107, 199)],
+    [(-332, -152, 395, 215), (-224, -224, 287, 287), (-148, -328, 211, 391)],
+]
+LEGACY_C4 = [
+    (-15, -4, 30, 19),
+    (-38, -16, 53, 31),
+    (-84, -40, 99, 55),
+    (-176, -88, 191, 103),
+    (-360, -184, 375, 199),
+    (-8, -8, 23, 23),
+    (-24, -24, 39, 39),
+    (-56, -56, 71, 71),
+    (-120, -120, 135, 135),
+    (-248, -248, 263, 263),
+    (-3, -14, 18, 29),
+    (-14, -36, 29, 51),
+    (-36, -80, 51, 95),
+    (-80, -168, 95, 183),
+    (-168, -344, 183, 359),
+]
+ROUNDED = [
+    [(23, 11), (16, 16), (11, 23)],
+    [(45, 23), (32, 32), (23, 45)],
+    [(91, 45), (64, 64), (45, 91)],
+    [(181, 91), (128, 128), (91, 181)],
+    [(362, 181), (256, 256), (181, 362)],
+]  # torchvision's half sides
+SIDES = [
+    111,
+    112,
+    222.9999,
+    223,
+    223.9999,
+    224,
+    447,
+    448,
+]  # of squares: the level changes at 112, 224 and 448
 AT_112_224_448 = {"modern": [2, 3, 3, 3, 3, 4, 4, 5], "detectron2": [2, 3, 3, 3, 3, 4, 4, 5],
                   "torchvision": [2, 3, 3, 3, 4, 4, 4, 5],
                   "detectron": [3, 3, 4, 4, 4, 4, 5, 5], "gluoncv": [3, 3, 4, 4, 4, 4, 5, 5]}
@@ -36,7 +71,14 @@ FLAT, THIN, GOOD = (10.0, 0.0, 30.0, 0.0), (50.0, 10.0, 50.0005, 40.0), (60.0, 2
 
 
 def spec_of(convention):
-    return ModelSpec("mask_rcnn_R_50_FPN_3x_gn", "gn", None, None, ("a", "b"), DetectorConfig(convention=convention))
+    return ModelSpec(
+        "mask_rcnn_R_50_FPN_3x_gn",
+        "gn",
+        None,
+        None,
+        ("a", "b"),
+        DetectorConfig(convention=convention),
+    )
 
 
 @pytest.mark.parametrize("name", sorted(CONVENTIONS))
@@ -44,17 +86,32 @@ def test_presets_survive_json(name):
     spec = spec_of(name)
     assert spec.config.convention is CONVENTIONS[name] is BoxConvention.of(name)
     again = ModelSpec.from_dict(json.loads(json.dumps(asdict(spec))))
-    assert again == spec and hash(again) == hash(spec) and isinstance(again.config.convention, BoxConvention)
+    assert (
+        again == spec
+        and hash(again) == hash(spec)
+        and isinstance(again.config.convention, BoxConvention)
+    )
 
 
 def test_every_field_survives_json():
-    others = {"anchors": "legacy", "anchor_order": "ratio", "anchor_stride": "map", "proposal_nms": "joint",
-              "proposal_scores": "sigmoid", "mask_paste": "round"}
+    others = {
+        "anchors": "legacy",
+        "anchor_order": "ratio",
+        "anchor_stride": "map",
+        "proposal_nms": "joint",
+        "proposal_scores": "sigmoid",
+        "mask_paste": "round",
+    }
     changes = {}
     for field in fields(BoxConvention):
-        changes[field.name] = not field.default if field.type is bool else others.get(field.name, 0.25)
+        changes[field.name] = (
+            not field.default if field.type is bool else others.get(field.name, 0.25)
+        )
     spec = spec_of(BoxConvention(**changes))
-    assert all(getattr(spec.config.convention, field.name) != field.default for field in fields(BoxConvention))
+    assert all(
+        getattr(spec.config.convention, field.name) != field.default
+        for field in fields(BoxConvention)
+    )
     assert ModelSpec.from_dict(json.loads(json.dumps(asdict(spec)))) == spec
 
 
@@ -71,25 +128,41 @@ def test_of_takes_a_name_a_dict_or_a_record():
     assert DetectorConfig().override(convention="gluoncv").convention == CONVENTIONS["gluoncv"]
 
 
-@pytest.mark.parametrize("value", ["detectron3", None, 3, {"anchor": "exact"}, {"anchors": "exact", "plus_one": True}])
+@pytest.mark.parametrize(
+    "value", ["detectron3", None, 3, {"anchor": "exact"}, {"anchors": "exact", "plus_one": True}]
+)
 def test_of_refuses_what_is_no_convention(value):
-    with pytest.raises(ValueError, match="convention is .*; give a BoxConvention or one of modern, detectron2, torchv"):
+    with pytest.raises(
+        InputError,
+        match="convention is .*; give a BoxConvention or one of modern, detectron2, torchv",
+    ):
         BoxConvention.of(value)
 
 
-@pytest.mark.parametrize("field,value,choices", [
-    ("anchors", "round", "exact, rounded, legacy"), ("anchor_order", "scale", "size, ratio"),
-    ("anchor_stride", 16, "nominal, map"), ("proposal_nms", "both", "level, joint"),
-    ("proposal_scores", "sigmoids", "logit, sigmoid"), ("mask_paste", None, "sample, expand, round")])
+@pytest.mark.parametrize(
+    "field,value,choices",
+    [
+        ("anchors", "round", "exact, rounded, legacy"),
+        ("anchor_order", "scale", "size, ratio"),
+        ("anchor_stride", 16, "nominal, map"),
+        ("proposal_nms", "both", "level, joint"),
+        ("proposal_scores", "sigmoids", "logit, sigmoid"),
+        ("mask_paste", None, "sample, expand, round"),
+    ],
+)
 def test_wrong_values_are_refused(field, value, choices):
-    with pytest.raises(ValueError, match=f"BoxConvention.{field} is {value!r}; give one of {choices}"):
+    with pytest.raises(
+        InputError, match=f"BoxConvention.{field} is {value!r}; give one of {choices}"
+    ):
         BoxConvention(**{field: value})
 
 
 @pytest.mark.parametrize("name", ["detectron", "gluoncv"])
 def test_legacy_anchors_are_those_printed_by_the_programs(name):
     for (stride, size), wanted in zip(LEVELS, LEGACY):
-        np.testing.assert_array_equal(cell_anchors(stride, (size,), RATIOS, CONVENTIONS[name]), wanted)
+        np.testing.assert_array_equal(
+            cell_anchors(stride, (size,), RATIOS, CONVENTIONS[name]), wanted
+        )
     cells = cell_anchors(16, (32, 64, 128, 256, 512), RATIOS, CONVENTIONS[name])
     np.testing.assert_array_equal(cells, LEGACY_C4)
 
@@ -104,23 +177,31 @@ def test_rounded_anchors_are_torchvision_s():
 def test_exact_anchors_are_not_rounded(name):
     cells = cell_anchors(4, (32,), RATIOS, CONVENTIONS[name])
     w, h = 32 * 2 ** 0.5 / 2, 32 / 2 ** 0.5 / 2
-    np.testing.assert_allclose(cells, [(-w, -h, w, h), (-16, -16, 16, 16), (-h, -w, h, w)], rtol=1e-6)
-    np.testing.assert_allclose((cells[:, 2] - cells[:, 0]) * (cells[:, 3] - cells[:, 1]), 32 ** 2, rtol=1e-6)
+    np.testing.assert_allclose(
+        cells, [(-w, -h, w, h), (-16, -16, 16, 16), (-h, -w, h, w)], rtol=1e-6
+    )
+    np.testing.assert_allclose(
+        (cells[:, 2] - cells[:, 0]) * (cells[:, 3] - cells[:, 1]), 32**2, rtol=1e-6
+    )
 
 
 def test_the_order_within_a_cell():
     def pairs(convention):
         cells = cell_anchors(16, (16, 64), (0.5, 2.0), convention)
         w, h = cells[:, 2] - cells[:, 0], cells[:, 3] - cells[:, 1]
-        return [(round(float(size)), float(ratio)) for size, ratio in zip((w * h) ** 0.5, np.round(h / w, 3))]
+        return [
+            (round(float(size)), float(ratio))
+            for size, ratio in zip((w * h) ** 0.5, np.round(h / w, 3))
+        ]
     assert pairs(MODERN) == list(RATIOS_OF_CELL)
     assert pairs(BoxConvention(anchor_order="ratio")) == [RATIOS_OF_CELL[i] for i in (0, 2, 1, 3)]
 
 
-@pytest.mark.parametrize("side,wanted", [(800, 61), (480, 60), (544, 60), (608, 60), (352, 58), (1088, 64), (1344, 64)])
+@pytest.mark.parametrize(
+    "side,wanted", [(800, 61), (480, 60), (544, 60), (608, 60), (352, 58), (1088, 64), (1344, 64)]
+)
 def test_the_stride_of_the_pooled_level(side, wanted):
-    """torchvision divides the padded side by the cells, of which the pooled level has half of those before, rounded up.
-    """
+    """torchvision divides the padded side by the cells; pooling halves them and rounds up."""
     cells = -(-side // 64)
 
     def steps(convention):
@@ -140,12 +221,16 @@ def test_the_level_of_rois_on_the_boundaries(name):
     assert levels[0, :, 0].tolist() == AT_112_224_448[name]
 
 
-@pytest.mark.parametrize("change", [{"level_offset": 1.0}, {"level_eps_inside": 1e-6}, {"level_eps": 1e-6}])
+@pytest.mark.parametrize(
+    "change", [{"level_offset": 1.0}, {"level_eps_inside": 1e-6}, {"level_eps": 1e-6}]
+)
 def test_each_part_of_the_level_rule_moves_the_boundary(change):
     side = 223 if "level_offset" in change else 223.9999
     rois = [[[0, 0, side, side]]]
-    levels = [both(lambda F, rois, convention=convention: roi_level(F, rois, 2, 5, convention), rois)[0]
-              for convention in (MODERN, replace(MODERN, **change))]
+    levels = [
+        both(lambda F, rois, convention=convention: roi_level(F, rois, 2, 5, convention), rois)[0]
+        for convention in (MODERN, replace(MODERN, **change))
+    ]
     assert [level.item() for level in levels] == [3, 4]
 
 
@@ -153,13 +238,26 @@ def test_aligned_features_are_read_half_a_cell_up_and_left_of_the_others():
     ramp = np.tile(np.arange(16.0), (1, 1, 16, 1))  # the value of a cell is its column
 
     def columns(box, aligned):
-        pooled, = both(lambda F, x, rois: roi_align(F, [x], rois, (4,), 2, 2, BoxConvention(roi_aligned=aligned)),
-                       ramp, [[box]])
+        (pooled,) = both(
+            lambda F, x, rois: roi_align(
+                F, [x], rois, (4,), 2, 2, BoxConvention(roi_aligned=aligned)
+            ),
+            ramp,
+            [[box]],
+        )
         return pooled[0, 0, 0].tolist()
-    assert columns([16, 16, 32, 32], True) == [4.5, 6.5]  # columns 4 to 7, whose edges are at 16 and 32 pixels
+
+    assert columns([16, 16, 32, 32], True) == [
+        4.5,
+        6.5,
+    ]  # columns 4 to 7, whose edges are at 16 and 32 pixels
     assert columns([16, 16, 32, 32], False) == [5, 7]
-    np.testing.assert_allclose(columns([16, 16, 18, 18], True), [3.625, 3.875], rtol=1e-6)  # half a cell wide
-    np.testing.assert_allclose(columns([16, 16, 18, 18], False), [4.25, 4.75], rtol=1e-6)  # as if a cell wide
+    np.testing.assert_allclose(
+        columns([16, 16, 18, 18], True), [3.625, 3.875], rtol=1e-6
+    )  # half a cell wide
+    np.testing.assert_allclose(
+        columns([16, 16, 18, 18], False), [4.25, 4.75], rtol=1e-6
+    )  # as if a cell wide
 
 
 def proposals(convention, boxes, scores, extent=(60, 100), **settings):
@@ -169,23 +267,39 @@ def proposals(convention, boxes, scores, extent=(60, 100), **settings):
     def function(F, height, width, *levels):
         count = len(levels) // 2
         deltas = [F.zeros_like(F.expand_dims(anchors, axis=0)) for anchors in levels[:count]]
-        return propose(F, levels[count:], deltas, levels[:count], (height, width), config, training=False)
+        return propose(
+            F, levels[count:], deltas, levels[:count], (height, width), config, training=False
+        )
     rois, ranks = both(function, extent[:1], extent[1:], *boxes, *([level] for level in scores))
     return rois[0, ranks[0] >= 0].tolist()
 
 
-@pytest.mark.parametrize("name,min_size,kept", [
-    ("gluoncv", 1.0, (FLAT, THIN, GOOD)), ("gluoncv", 1.01, (GOOD,)), ("gluoncv", 31.0, (GOOD,)),
-    ("gluoncv", 31.5, ()), ("modern", 0.0, (THIN, GOOD)), ("modern", 30.0, (GOOD,)), ("modern", 30.5, ()),
-    ("torchvision", 1e-3, (GOOD,)), ("torchvision", 1e-4, (THIN, GOOD)), ("detectron", 0.0, (FLAT, THIN, GOOD))])
+@pytest.mark.parametrize(
+    "name,min_size,kept",
+    [
+        ("gluoncv", 1.0, (FLAT, THIN, GOOD)),
+        ("gluoncv", 1.01, (GOOD,)),
+        ("gluoncv", 31.0, (GOOD,)),
+        ("gluoncv", 31.5, ()),
+        ("modern", 0.0, (THIN, GOOD)),
+        ("modern", 30.0, (GOOD,)),
+        ("modern", 30.5, ()),
+        ("torchvision", 1e-3, (GOOD,)),
+        ("torchvision", 1e-4, (THIN, GOOD)),
+        ("detectron", 0.0, (FLAT, THIN, GOOD)),
+    ],
+)
 def test_the_least_size_of_a_proposal(name, min_size, kept):
-    """GluonCV and Detectron count one pixel more, so that a box cut flat by the image's border still competes."""
+    """GluonCV and Detectron count one pixel more, so that a box without height still competes."""
     found = proposals(name, [[FLAT, THIN, GOOD]], [[3, 2, 1]], rpn_min_size=min_size)
     np.testing.assert_allclose(np.reshape(found, (-1, 4)), np.reshape(kept, (-1, 4)), atol=1e-4)
 
 
 def test_joint_proposals_compete_over_the_levels():
-    boxes, scores = [[(0, 0, 40, 40), (60, 0, 90, 30)], [(1, 0, 41, 40), (0, 30, 20, 55)]], [[4, 1], [3, 2]]
+    boxes, scores = (
+        [[(0, 0, 40, 40), (60, 0, 90, 30)], [(1, 0, 41, 40), (0, 30, 20, 55)]],
+        [[4, 1], [3, 2]],
+    )
     by_level = proposals(MODERN, boxes, scores, rpn_test_pre_nms=2)
     assert by_level == [[0, 0, 40, 40], [1, 0, 41, 40], [0, 30, 20, 55], [60, 0, 90, 30]]
     joint = BoxConvention(proposal_nms="joint")
@@ -202,12 +316,25 @@ def test_small_boxes_take_no_place_among_joint_proposals_only():
 
 
 def test_sigmoids_make_large_logits_equal_and_the_finer_level_comes_first():
-    boxes, scores = [[(0, 0, 10, 10), (20, 0, 30, 10)], [(40, 0, 50, 10), (60, 0, 70, 10)]], [[30, 1], [40, 2]]
+    boxes, scores = (
+        [[(0, 0, 10, 10), (20, 0, 30, 10)], [(40, 0, 50, 10), (60, 0, 70, 10)]],
+        [[30, 1], [40, 2]],
+    )
     sigmoid = BoxConvention(proposal_scores="sigmoid")
     assert [box[0] for box in proposals(MODERN, boxes, scores)] == [40, 0, 60, 20]
-    assert [box[0] for box in proposals(sigmoid, boxes, scores, rpn_test_pre_nms=2)] == [0, 40, 60, 20]
+    assert [box[0] for box in proposals(sigmoid, boxes, scores, rpn_test_pre_nms=2)] == [
+        0,
+        40,
+        60,
+        20,
+    ]
     joint = BoxConvention(proposal_scores="sigmoid", proposal_nms="joint")
-    assert [box[0] for box in proposals(joint, boxes, scores, rpn_test_pre_nms=4)] == [0, 40, 60, 20]
+    assert [box[0] for box in proposals(joint, boxes, scores, rpn_test_pre_nms=4)] == [
+        0,
+        40,
+        60,
+        20,
+    ]
     within = [[30, 40], [50, 20]]  # the choice within a level is by logits all the same
     assert [box[0] for box in proposals(sigmoid, boxes, within, rpn_test_pre_nms=1)] == [20, 40]
 
@@ -217,11 +344,23 @@ def test_an_iou_at_the_threshold_suppresses_only_where_it_should():
     settings = {"rpn_nms_thresh": 0.5}
     assert len(proposals(MODERN, half, [[2, 1]], **settings)) == 2
     assert len(proposals(BoxConvention(nms_at_threshold=True), half, [[2, 1]], **settings)) == 1
-    assert len(proposals(BoxConvention(nms_at_threshold=True), half, [[2, 1]], rpn_nms_thresh=0.501)) == 2
+    assert (
+        len(proposals(BoxConvention(nms_at_threshold=True), half, [[2, 1]], rpn_nms_thresh=0.501))
+        == 2
+    )
     inclusive = [[(0, 0, 7, 7), (0, 0, 7, 3)]]  # 8 by 4 of 8 by 8 pixels
     assert len(proposals(CONVENTIONS["detectron"], inclusive, [[2, 1]], **settings)) == 1
-    assert len(proposals(replace(CONVENTIONS["detectron"], nms_at_threshold=False), inclusive, [[2, 1]],
-                         **settings)) == 2
+    assert (
+        len(
+            proposals(
+                replace(CONVENTIONS["detectron"], nms_at_threshold=False),
+                inclusive,
+                [[2, 1]],
+                **settings,
+            )
+        )
+        == 2
+    )
     for thresh in (0.3, 0.5, 0.7):
         assert MODERN.iou_limit(thresh) == thresh
         limit = BoxConvention(nms_at_threshold=True).iou_limit(thresh)
@@ -231,11 +370,15 @@ def test_an_iou_at_the_threshold_suppresses_only_where_it_should():
 def test_inclusive_corners_are_cut_to_the_last_pixel_and_overlap_more():
     beyond = [[(-5, -5, 200, 200)]]
     assert proposals(MODERN, beyond, [[1]]) == [[0, 0, 100, 60]]
-    assert proposals("gluoncv", beyond, [[1]]) == [[0, 0, 100, 60]]  # a pixel more for the least size, and no more
+    assert proposals("gluoncv", beyond, [[1]]) == [
+        [0, 0, 100, 60]
+    ]  # a pixel more for the least size, and no more
     assert proposals(BoxConvention(inclusive=True), beyond, [[1]]) == [[0, 0, 99, 59]]
     touching = [[(0, 0, 3, 0.5), (0, 0, 3, 2)]]  # IoU 0.25 of widths 3, 0.5 of widths 4
     assert len(proposals(MODERN, touching, [[2, 1]], rpn_nms_thresh=0.4)) == 2
-    assert len(proposals(BoxConvention(inclusive=True), touching, [[2, 1]], rpn_nms_thresh=0.4)) == 1
+    assert (
+        len(proposals(BoxConvention(inclusive=True), touching, [[2, 1]], rpn_nms_thresh=0.4)) == 1
+    )
 
 
 def detections(convention, rois, **settings):
@@ -245,13 +388,27 @@ def detections(convention, rois, **settings):
     def function(F, height, width, logits, deltas, rois, scores):
         return detect(F, logits, deltas, rois, scores, (height, width), 1, config)
     count = len(rois)
-    ids, _, boxes = both(function, [60], [100], [[0, 3 - 0.1 * i] for i in range(count)], np.zeros((count, 4)), [rois],
-                         np.ones((1, count)))
+    ids, _, boxes = both(
+        function,
+        [60],
+        [100],
+        [[0, 3 - 0.1 * i] for i in range(count)],
+        np.zeros((count, 4)),
+        [rois],
+        np.ones((1, count)),
+    )
     return boxes[0, ids[0, :, 0] >= 0].tolist()
 
 
-@pytest.mark.parametrize("name,wanted", [("modern", [0, 0, 100, 60]), ("torchvision", [0, 0, 100, 60]),
-                                         ("detectron", [0, 0, 99, 59]), ("gluoncv", [-5, -5, 200, 200])])
+@pytest.mark.parametrize(
+    "name,wanted",
+    [
+        ("modern", [0, 0, 100, 60]),
+        ("torchvision", [0, 0, 100, 60]),
+        ("detectron", [0, 0, 99, 59]),
+        ("gluoncv", [-5, -5, 200, 200]),
+    ],
+)
 def test_where_detections_are_cut(name, wanted):
     np.testing.assert_allclose(detections(name, [(-5, -5, 200, 200)]), [wanted], atol=1e-4)
 
@@ -274,7 +431,10 @@ def test_detections_at_the_threshold():
 @pytest.mark.parametrize("kind", ["fpn", "c4"])
 def test_a_detector_of_each_convention_equals_loops(kind, name):
     """The whole, on an image whose sides are padded."""
-    net, x = tiny_detector(kind, convention=name, max_detections=70, rpn_min_size=1.0), images(1, 50, 70)
+    net, x = (
+        tiny_detector(kind, convention=name, max_detections=70, rpn_min_size=1.0),
+        images(1, 50, 70),
+    )
     wanted, _ = detector(net, x)
     assert 5 < (wanted[0] >= 0).sum() < 70
     for got, want in zip(net(x), wanted):
@@ -287,7 +447,9 @@ def test_proposals_may_reach_into_the_padding():
     """Detectron cuts them to the padded image; the final boxes end at the image all the same."""
     found = {}
     for clip in (False, True):
-        net = tiny_detector("fpn", convention=BoxConvention(clip_to_padding=clip), max_detections=70)
+        net = tiny_detector(
+            "fpn", convention=BoxConvention(clip_to_padding=clip), max_detections=70
+        )
         wanted, _ = detector(net, images(1, 50, 70))
         found[clip] = net(images(1, 50, 70))[2].asnumpy()[0]
         np.testing.assert_allclose(found[clip], wanted[2], rtol=1e-4, atol=1e-3)

@@ -1,4 +1,5 @@
-"""Nothing to find, nothing found, next to nothing to look at: a detector answers with padding and finite losses."""
+"""Images without objects, without detections, and of a few pixels: padding, and finite losses."""
+
 from gluonnorm.rcnn import make_loss
 
 import mxnet as mx
@@ -24,30 +25,34 @@ def detections(net, x, hybrid=False):
 
 
 def losses_and_gradients(net, x, boxes, labels):
-    """(losses, B), that of the masks last where there are some, and every gradient by name."""
-    truth = (boxes, labels, MASKS) if net.has_masks else (boxes, labels)
-    learning = {name: p for name, p in net._collect_params_with_prefix().items() if p.grad_req != "null"}
+    """Compute the losses (number of losses, B), and the gradient of each parameter by its name."""
+    ground_truth = (boxes, labels, MASKS) if net.has_masks else (boxes, labels)
+    learning = {
+        name: p for name, p in net._collect_params_with_prefix().items() if p.grad_req != "null"
+    }
     with mx.autograd.record():
-        values = make_loss(net)(x, *truth)
+        values = make_loss(net)(x, *ground_truth)
         total = sum(value.sum() for value in values)
     total.backward()
-    found = {name: parameter.grad().asnumpy() for name, parameter in learning.items()}
-    assert all(np.isfinite(gradient).all() for gradient in found.values())
-    return np.stack([value.asnumpy() for value in values]), found
+    gradients = {name: parameter.grad().asnumpy() for name, parameter in learning.items()}
+    assert all(np.isfinite(gradient).all() for gradient in gradients.values())
+    return np.stack([value.asnumpy() for value in values]), gradients
 
 
 def assert_detections(result, batch, most, height, width):
-    """``most`` rows an image: detections inside it, then padding."""
+    """Check that each image has ``most`` rows: detections inside the image, then padding."""
     ids, scores, boxes, *masks = result
     assert ids.shape == scores.shape == (batch, most, 1) and boxes.shape == (batch, most, 4)
-    found = ids[..., 0] >= 0
-    assert (np.diff(found.astype(int), axis=1) <= 0).all()
+    is_detection = ids[..., 0] >= 0
+    assert (np.diff(is_detection.astype(int), axis=1) <= 0).all()
     for array in (ids, scores, boxes):
-        assert np.isfinite(array).all() and (array[~found] == -1).all()
+        assert np.isfinite(array).all() and (array[~is_detection] == -1).all()
     for array in masks:
         assert array.shape[:2] == (batch, most) and np.isfinite(array).all()
-        assert (array[~found] == 0).all() and (array[found] > 0).all()
-    assert (boxes[found] >= 0).all() and (boxes[found] <= [width, height, width, height]).all()
+        assert (array[~is_detection] == 0).all() and (array[is_detection] > 0).all()
+    assert (boxes[is_detection] >= 0).all() and (
+        boxes[is_detection] <= [width, height, width, height]
+    ).all()
 
 
 @pytest.mark.parametrize("hybrid", [False, True])
@@ -62,15 +67,21 @@ def test_nothing_detected(kind, setting, hybrid):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_nothing_proposed_and_no_boxes(kind):
-    losses, gradients = losses_and_gradients(tiny_detector(kind, **NOTHING_PROPOSED), images(2), NO_BOX, NO_LABEL)
+    losses, gradients = losses_and_gradients(
+        tiny_detector(kind, **NOTHING_PROPOSED), images(2), NO_BOX, NO_LABEL
+    )
     assert (losses[0] > 0).all() and (losses[1:] == 0).all()
     assert gradients["rpn.score.weight"].any() and not gradients["predictor.score.weight"].any()
-    assert not any(gradient.any() for name, gradient in gradients.items() if name.startswith("mask_head."))
+    assert not any(
+        gradient.any() for name, gradient in gradients.items() if name.startswith("mask_head.")
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_nothing_proposed_leaves_the_truths_to_learn_from(kind):
-    losses, gradients = losses_and_gradients(tiny_detector(kind, **NOTHING_PROPOSED), images(2), BOX, LABEL)
+def test_nothing_proposed_leaves_the_ground_truth_to_learn_from(kind):
+    losses, gradients = losses_and_gradients(
+        tiny_detector(kind, **NOTHING_PROPOSED), images(2), BOX, LABEL
+    )
     assert (losses > 0).all()
     assert gradients["predictor.loc.weight"].any()
 
@@ -88,8 +99,8 @@ def test_an_image_of_hardly_a_pixel(net, height, width):
     assert (result[0] >= 0).any()
     for array, same in zip(detections(net, x, hybrid=True), result):
         np.testing.assert_allclose(array, same, rtol=1e-4, atol=1e-3)
-    whole = mx.nd.array([[[0, 0, width, height]]] * 2)
-    losses, _ = losses_and_gradients(net, x, whole, LABEL)
+    entire_image = mx.nd.array([[[0, 0, width, height]]] * 2)
+    losses, _ = losses_and_gradients(net, x, entire_image, LABEL)
     assert np.isfinite(losses).all() and (losses[[0, 2]] > 0).all()
     losses, _ = losses_and_gradients(net, x, NO_BOX, NO_LABEL)
     assert (losses[[0, 2]] > 0).all() and (losses[[1, 3]] == 0).all() and (losses[4:] == 0).all()

@@ -1,12 +1,15 @@
 """``import gluonnorm`` prepares the process, and does nothing else."""
 import _ctypes
+import ast
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import gluonnorm
 from gluonnorm import _runtime
+from gluonnorm.__main__ import slow_here
 
 import numpy as np
 import pytest
@@ -134,3 +137,69 @@ def test_cuda_libraries_of_the_wheels_are_loaded(tmp_path: Path, library: str, l
     maps = run("import gluonnorm; print(open('/proc/self/maps').read())", PYTHONPATH=str(tmp_path))
     assert (str(folder / library) in maps) == loaded
     assert (str(folder / "libnccl.so.2") in maps) == loaded
+
+
+LATE = """
+import warnings
+import numpy as np
+np.bool = np.bool_  # what MXNet needs to be imported on its own
+import mxnet
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    import gluonnorm
+    from gluonnorm import _runtime
+print([str(warning.message) for warning in caught if "gluonnorm" in str(warning.message)])
+"""
+
+
+@pytest.mark.parametrize("threads, copies, named", [
+    ("", "", ["OMP_NUM_THREADS and MXNET_CPU_PARALLEL_SIZE"]),
+    ("2", "", ["MXNET_CPU_PARALLEL_SIZE"]),
+    ("2", "200000", []),
+])
+def test_mxnet_imported_first_warns_once_of_settings_that_came_too_late(
+        threads: str, copies: str, named: list) -> None:
+    messages = ast.literal_eval(
+        run(LATE, OMP_NUM_THREADS=threads, MXNET_CPU_PARALLEL_SIZE=copies))
+    assert len(messages) == len(named)
+    for message, variables in zip(messages, named):
+        assert f"so {variables} cannot take effect" in message and "import gluonnorm first" in message
+        assert ("OMP_NUM_THREADS" in message) == ("OMP_NUM_THREADS" in variables)
+
+
+def report(**environment: str) -> str:
+    """The output of ``python -m gluonnorm``."""
+    merged = {**os.environ, **environment}
+    ended = subprocess.run([sys.executable, "-m", "gluonnorm"], env=merged, check=True,
+                           capture_output=True, text=True)
+    return ended.stdout
+
+
+def test_bug_report_names_versions_threads_and_formats() -> None:
+    text = report(OMP_NUM_THREADS="1")
+    assert text.startswith(f"gluonnorm {gluonnorm.__version__}, Python 3.")
+    assert f"numpy          {np.__version__}" in text and "mxnet          1.9.1" in text
+    assert "OMP_NUM_THREADS = 1" in text
+    for number_format in ("float32", "bfloat16", "int8"):
+        assert f"  {number_format:8} " in text
+
+
+@pytest.mark.parametrize("threads, size, instructions, gpus, problems", [
+    ("4", _runtime.LARGEST_COPY, {"avx2", "avx512_bf16", "avx_vnni"}, [], []),
+    ("4", _runtime.LARGEST_COPY, set(), [], []),  # not known: nothing is claimed
+    ("3", _runtime.LARGEST_COPY, {"avx2", "avx512_bf16", "avx_vnni"}, [], ["may use 4 physical"]),
+    ("8", _runtime.LARGEST_COPY, {"avx2", "avx512_bf16", "avx_vnni"}, [], ["more than the 4"]),
+    ("4", 200000, {"avx2", "avx512_bf16", "avx_vnni"}, [], ["box_nms takes up to ten times"]),
+    ("4", _runtime.LARGEST_COPY, {"avx2"}, [], ["bfloat16 is emulated", "int8 is emulated"]),
+    ("4", _runtime.LARGEST_COPY, set(), ["NVIDIA A100, 8.0", "NVIDIA H100, 9.0"],
+     ["H100, 9.0: MXNet's CUDA build has no code"]),
+])
+def test_bug_report_explains_what_is_slow(
+        machine, monkeypatch, threads, size, instructions, gpus, problems) -> None:
+    machine(cpuinfo(FOUR_CORES), range(8))
+    monkeypatch.setenv("OMP_NUM_THREADS", threads)
+    monkeypatch.setenv("MXNET_CPU_PARALLEL_SIZE", str(size))
+    sentences = slow_here(instructions, gpus)
+    assert len(sentences) == len(problems)
+    for sentence, problem in zip(sentences, problems):
+        assert problem in sentence

@@ -1,5 +1,5 @@
 from gluonnorm.types import Detections
-from gluonnorm.visualize import class_colour, draw, grid
+from gluonnorm.visualize import class_color, draw, grid
 
 import numpy as np
 import pytest
@@ -13,49 +13,53 @@ def detections(*rows):
     return Detections(array[:, :4], array[:, 4], array[:, 5].astype(np.int32))
 
 
-def grey(height=120, width=160):
+def gray(height=120, width=160):
     return np.full((height, width, 3), 90, dtype=np.uint8)
 
 
 def test_box_edges_lie_on_the_first_and_last_pixel_of_the_box():
-    image = grey()
+    image = gray()
     drawn = draw(image, detections([40, 50, 100, 90, 0.9, 1]), CLASSES)
     assert drawn.shape == image.shape and drawn.dtype == np.uint8
-    colour = np.array(class_colour(1))
+    color = np.array(class_color(1))
     for y, x in ((50, 70), (89, 70), (70, 40), (70, 99)):
-        np.testing.assert_array_equal(drawn[y, x], colour)
+        np.testing.assert_array_equal(drawn[y, x], color)
     np.testing.assert_array_equal(drawn[51:89, 41:99], image[51:89, 41:99])  # the inside stays
-    np.testing.assert_array_equal(drawn[90:], image[90:])  # and so does what lies below and to the right
+    np.testing.assert_array_equal(
+        drawn[90:], image[90:]
+    )  # and so does what lies below and to the right
     np.testing.assert_array_equal(drawn[70, 100:], image[70, 100:])
 
 
 def test_label_is_written_above_the_box_and_stays_in_the_picture():
-    changed = (draw(grey(), detections([40, 50, 100, 90, 0.9, 1]), CLASSES) != grey()).any(axis=2)
+    changed = (draw(gray(), detections([40, 50, 100, 90, 0.9, 1]), CLASSES) != gray()).any(axis=2)
     assert changed[30:50, 40:60].any() and not changed[:30].any()
     # At the top and at the right there is no room: the label moves inside.
     for box in ([100, 0, 160, 40], [150, 100, 160, 120]):
-        drawn = draw(grey(), detections([*box, 0.9, 1]), CLASSES)
-        label = (drawn == class_colour(1)).all(axis=2)
+        drawn = draw(gray(), detections([*box, 0.9, 1]), CLASSES)
+        label = (drawn == class_color(1)).all(axis=2)
         assert label.sum() > 200
 
 
 def test_text_grows_with_the_picture():
     def painted(scale):
         box = [scale * v for v in (40, 50, 100, 90)]
-        image = grey(120 * scale, 160 * scale)
+        image = gray(120 * scale, 160 * scale)
         changed = (draw(image, detections([*box, 0.9, 1]), CLASSES) != image).any(axis=2)
-        return np.flatnonzero(changed[:50 * scale].any(axis=1)).size  # height of the label above the box
+        return np.flatnonzero(
+            changed[: 50 * scale].any(axis=1)
+        ).size  # height of the label above the box
 
     assert painted(8) >= 2 * painted(1) >= 20
 
 
 def test_below_threshold_nothing_is_drawn_and_the_input_is_never_changed():
-    image = grey()
+    image = gray()
     drawn = draw(image, detections([40, 50, 100, 90, 0.49, 1]), CLASSES)
     np.testing.assert_array_equal(drawn, image)
     assert drawn is not image
     draw(image, detections([40, 50, 100, 90, 0.5, 1]), CLASSES)
-    np.testing.assert_array_equal(image, grey())
+    np.testing.assert_array_equal(image, gray())
     assert (draw(image, detections([40, 50, 100, 90, 0.5, 1]), CLASSES) != image).any()
     np.testing.assert_array_equal(draw(image, detections(), CLASSES), image)
 
@@ -63,20 +67,22 @@ def test_below_threshold_nothing_is_drawn_and_the_input_is_never_changed():
 def test_the_best_detection_lies_on_top():
     rows = [[40, 50, 100, 90, 0.9, 0], [40, 50, 100, 90, 0.6, 1]]
     for order in (rows, rows[::-1]):
-        np.testing.assert_array_equal(draw(grey(), detections(*order), CLASSES)[89, 70], class_colour(0))
+        np.testing.assert_array_equal(
+            draw(gray(), detections(*order), CLASSES)[89, 70], class_color(0)
+        )
 
 
 def test_one_pixel_images_and_boxes():
-    assert draw(grey(1, 1), detections([0, 0, 1, 1, 0.9, 0]), CLASSES).shape == (1, 1, 3)
-    assert draw(grey(), detections([7, 70, 7, 70, 0.9, 0]), CLASSES).shape == (120, 160, 3)
-    assert draw(grey(), detections([-50, -50, 500, 500, 0.9, 0]), CLASSES).shape == (120, 160, 3)
+    assert draw(gray(1, 1), detections([0, 0, 1, 1, 0.9, 0]), CLASSES).shape == (1, 1, 3)
+    assert draw(gray(), detections([7, 70, 7, 70, 0.9, 0]), CLASSES).shape == (120, 160, 3)
+    assert draw(gray(), detections([-50, -50, 500, 500, 0.9, 0]), CLASSES).shape == (120, 160, 3)
 
 
-def test_neighbouring_classes_have_distinct_colours():
-    colours = np.array([class_colour(i) for i in range(20)], dtype=int)
-    distance = np.abs(colours[:, None] - colours).sum(axis=2) + 1000 * np.eye(20, dtype=int)
+def test_neighboring_classes_have_distinct_colors():
+    colors = np.array([class_color(i) for i in range(20)], dtype=int)
+    distance = np.abs(colors[:, None] - colors).sum(axis=2) + 1000 * np.eye(20, dtype=int)
     assert distance.min() >= 40
-    assert class_colour(3) == class_colour(3) and class_colour(10000) != class_colour(9999)
+    assert class_color(3) == class_color(3) and class_color(10000) != class_color(9999)
 
 
 def masked(*rows, height=120, width=160):
@@ -91,61 +97,70 @@ def masked(*rows, height=120, width=160):
 def test_a_mask_is_half_transparent_with_an_opaque_edge():
     found = masked([40, 50, 100, 90, 0.9, 1])
     found.masks[0, 60:70, 60:80] = False  # a hole
-    drawn = draw(grey(), found, CLASSES, boxes=False)
-    wanted = grey()
-    wanted[50:90, 40:100] = class_colour(1)
-    wanted[51:89, 41:99] = 45 + np.array(class_colour(1)) // 2
-    wanted[59:71, 60:80] = wanted[60:70, 59:81] = class_colour(1)  # around the hole, without its corners
+    drawn = draw(gray(), found, CLASSES, boxes=False)
+    wanted = gray()
+    wanted[50:90, 40:100] = class_color(1)
+    wanted[51:89, 41:99] = 45 + np.array(class_color(1)) // 2
+    wanted[59:71, 60:80] = wanted[60:70, 59:81] = class_color(
+        1
+    )  # around the hole, without its corners
     wanted[60:70, 60:80] = 90
     np.testing.assert_array_equal(drawn, wanted)
 
 
 def test_boxes_and_labels_lie_on_the_masks_and_edges_grow_with_the_picture():
     found = masked([40, 50, 100, 90, 0.9, 1])
-    np.testing.assert_array_equal((draw(grey(), found, CLASSES) != draw(grey(), found, CLASSES, boxes=False)).any(2),
-                                  (draw(grey(), found._replace(masks=None), CLASSES) != grey()).any(2)
-                                  & ~edge_of(found.masks[0]))
+    np.testing.assert_array_equal(
+        (draw(gray(), found, CLASSES) != draw(gray(), found, CLASSES, boxes=False)).any(2),
+        (draw(gray(), found._replace(masks=None), CLASSES) != gray()).any(2)
+        & ~edge_of(found.masks[0]),
+    )
     large = masked([100, 100, 900, 900, 0.9, 1], height=1000, width=1000)
-    row = draw(grey(1000, 1000), large, CLASSES, boxes=False)[500]
-    assert (row == class_colour(1)).all(axis=1).sum() == 8  # four pixels a side
+    row = draw(gray(1000, 1000), large, CLASSES, boxes=False)[500]
+    assert (row == class_color(1)).all(axis=1).sum() == 8  # four pixels a side
 
 
 def edge_of(mask):
-    """Pixels of a rectangle that have a neighbour outside of it."""
+    """Pixels of a rectangle that have a neighbor outside of it."""
     inner = np.zeros_like(mask)
     inner[1:-1, 1:-1] = mask[:-2, 1:-1] & mask[2:, 1:-1] & mask[1:-1, :-2] & mask[1:-1, 2:]
     return mask & ~inner
 
 
-def test_colours_by_instance():
+def test_colors_by_instance():
     rows = [10, 50, 40, 90, 0.6, 1], [50, 50, 80, 90, 0.9, 1], [90, 50, 120, 90, 0.7, 1]
-    by_class, by_instance = (draw(grey(), masked(*rows), CLASSES, boxes=False, color_by=way)
+    by_class, by_instance = (draw(gray(), masked(*rows), CLASSES, boxes=False, color_by=way)
                              for way in ("class", "instance"))
-    assert {tuple(by_class[50, x]) for x in (25, 65, 105)} == {class_colour(1)}
-    assert [tuple(by_instance[50, x]) for x in (25, 65, 105)] == [class_colour(i) for i in range(3)]
+    assert {tuple(by_class[50, x]) for x in (25, 65, 105)} == {class_color(1)}
+    assert [tuple(by_instance[50, x]) for x in (25, 65, 105)] == [class_color(i) for i in range(3)]
     with pytest.raises(ValueError, match="color_by is 'score'; want one of class, instance"):
-        draw(grey(), detections(), CLASSES, color_by="score")
+        draw(gray(), detections(), CLASSES, color_by="score")
 
 
 def test_masks_below_the_threshold_empty_ones_and_none_at_all():
     found = masked([40, 50, 100, 90, 0.4, 1], [40, 50, 40, 50, 0.9, 0])
-    np.testing.assert_array_equal(draw(grey(), found, CLASSES, boxes=False), grey())
-    np.testing.assert_array_equal(draw(grey(), masked(), CLASSES), grey())
+    np.testing.assert_array_equal(draw(gray(), found, CLASSES, boxes=False), gray())
+    np.testing.assert_array_equal(draw(gray(), masked(), CLASSES), gray())
 
 
 def test_the_best_mask_lies_on_top():
     rows = [[40, 50, 100, 90, 0.9, 0], [40, 50, 100, 90, 0.6, 1]]
     for order in (rows, rows[::-1]):
-        drawn = draw(grey(), masked(*order), CLASSES, boxes=False)
-        assert tuple(drawn[50, 70]) == class_colour(0)
-        assert abs(drawn[70, 70].astype(int) - np.array(class_colour(0)) // 2).max() <= 90
+        drawn = draw(gray(), masked(*order), CLASSES, boxes=False)
+        assert tuple(drawn[50, 70]) == class_color(0)
+        assert abs(drawn[70, 70].astype(int) - np.array(class_color(0)) // 2).max() <= 90
 
 
 def test_bad_masks_are_refused():
     found = masked([40, 50, 100, 90, 0.9, 1])
-    for masks in (found.masks[:, 1:], found.masks[0], found.masks.astype(np.float32), found.masks[:0]):
+    for masks in (
+        found.masks[:, 1:],
+        found.masks[0],
+        found.masks.astype(np.float32),
+        found.masks[:0],
+    ):
         with pytest.raises(ValueError, match=r"masks are .*want \(1, 120, 160\) of bool"):
-            draw(grey(), found._replace(masks=masks), CLASSES)
+            draw(gray(), found._replace(masks=masks), CLASSES)
 
 
 @pytest.mark.parametrize("image", [
@@ -163,25 +178,29 @@ def test_bad_detections_are_refused():
     for bad in (good._replace(boxes=good.boxes[0]), good._replace(scores=good.scores[:0]),
                 good._replace(ids=good.ids[None])):
         with pytest.raises(ValueError, match="detections have boxes"):
-            draw(grey(), bad, CLASSES)
+            draw(gray(), bad, CLASSES)
     for class_id in (2, -1):
         with pytest.raises(ValueError, match="2 class names"):
-            draw(grey(), detections([0, 0, 9, 9, 0.9, class_id]), CLASSES)
+            draw(gray(), detections([0, 0, 9, 9, 0.9, class_id]), CLASSES)
 
 
 def test_grid_places_images_row_by_row_with_white_gaps():
-    images = [np.full((4, 6, 3), value, dtype=np.uint8) for value in (10, 20, 30)] + [np.zeros((2, 2, 3), np.uint8)]
+    images = [np.full((4, 6, 3), value, dtype=np.uint8) for value in (10, 20, 30)] + [
+        np.zeros((2, 2, 3), np.uint8)
+    ]
     page = grid(images, columns=2, gap=1)
     assert page.shape == (9, 13, 3) and page.dtype == np.uint8
     assert (page[:4, :6] == 10).all() and (page[:4, 7:] == 20).all() and (page[5:, :6] == 30).all()
     assert (page[4] == 255).all() and (page[:, 6] == 255).all()
-    assert (page[6:8, 9:11] == 0).all() and (page[5:, 7:] == 0).sum() == 2 * 2 * 3  # the small one is centred
+    assert (page[6:8, 9:11] == 0).all() and (
+        page[5:, 7:] == 0
+    ).sum() == 2 * 2 * 3  # the small one is centered
 
 
 def test_grid_is_about_square_and_refuses_nothing():
-    assert grid([grey(4, 4)] * 5, gap=0).shape == (8, 12, 3)
-    assert grid([grey(4, 4)], columns=7).shape == (4, 4, 3)
+    assert grid([gray(4, 4)] * 5, gap=0).shape == (8, 12, 3)
+    assert grid([gray(4, 4)], columns=7).shape == (4, 4, 3)
     with pytest.raises(ValueError, match="no images"):
         grid([])
     with pytest.raises(ValueError, match="columns=0"):
-        grid([grey(4, 4)], columns=0)
+        grid([gray(4, 4)], columns=0)

@@ -1,7 +1,8 @@
-"""Any Gluon ``features`` sequence, split into a backbone and a head."""
+"""Use any Gluon ``features`` sequence as a backbone, or split it into a backbone and a head."""
 from typing import List, Optional, Tuple
 
 from gluonnorm.backbones.base import Backbone
+from gluonnorm.errors import InputError
 from gluonnorm.nn import freeze_batch_norms
 from gluonnorm.types import Tensor
 
@@ -10,71 +11,145 @@ from mxnet.gluon import HybridBlock, nn
 
 
 class SequentialBackbone(Backbone):
-    """A sequence of layers as a backbone with one feature map. Each layer counts as a stage for ``freeze_at``.
+    """A sequence of layers as a backbone with one map; each layer is a stage for ``freeze_at``.
 
     Parameters
     ----------
-    features
-        Maps (N, 3, H, W) to (N, C, H/stride, W/stride), rounded as its layers do.
-    stride, channels
-        Of that map; what is None is measured once, by shape inference.
+    features : mxnet.gluon.nn.HybridSequential
+        Maps (N, 3, H, W) to (N, C, H / stride, W / stride), rounded as its layers do.
+    stride : int, optional
+        Stride of the map in pixels of the image. None measures it, by shape inference.
+    channels : int, optional
+        Number of channels of the map, C. None measures it.
+    **kwargs
+        Arguments of ``HybridBlock``, such as ``prefix``.
+
+    Raises
+    ------
+    InputError
+        If stride or channels are measured, and the layers make no map that grows with the image.
     """
 
-    def __init__(self, features: nn.HybridSequential, stride: Optional[int] = None, channels: Optional[int] = None,
-                 **kwargs) -> None:
+    def __init__(
+        self,
+        features: nn.HybridSequential,
+        stride: Optional[int] = None,
+        channels: Optional[int] = None,
+        **kwargs,
+    ) -> None:
         if stride is None or channels is None:
-            measured = measure(features)
-            stride, channels = stride or measured[0], channels or measured[1]
-        super().__init__((stride,), (channels,), **kwargs)
+            measured_stride, measured_channels = measure(features)
+            stride = stride or measured_stride
+            channels = channels or measured_channels
+        super().__init__(strides=(stride,), channels=(channels,), **kwargs)
         self.features = features
 
     def stages(self) -> List[List[HybridBlock]]:
+        """List the layers, each as a stage.
+
+        Returns
+        -------
+        list of list of mxnet.gluon.HybridBlock
+            As in :meth:`Backbone.stages`.
+        """
         return [[layer] for layer in self.features]
 
     def hybrid_forward(self, F, x: Tensor) -> List[Tensor]:
         return [self.features(x)]
 
 
-def split_features(features: nn.HybridSequential, stop: int, end: Optional[int] = None, stride: Optional[int] = None,
-                   channels: Optional[int] = None, freeze_norms: bool = False
-                   ) -> Tuple[SequentialBackbone, nn.HybridSequential]:
-    """Split a sequence into a backbone, layers 0 to ``stop``, and a head, layers ``stop`` to ``end``, both exclusive.
-
-    ``split_features(vision.resnet50_v2().features, 8, 11)`` gives stem to stage 3, and stage 4 with its norm and relu
-    but without pooling. The layers are shared with ``features``, weights and all.
+def split_features(
+    features: nn.HybridSequential,
+    stop: int,
+    end: Optional[int] = None,
+    stride: Optional[int] = None,
+    channels: Optional[int] = None,
+    freeze_norms: bool = False,
+) -> Tuple[SequentialBackbone, nn.HybridSequential]:
+    """Split a sequence of layers into a backbone and a head.
 
     Parameters
     ----------
-    end
-        None takes all layers that follow.
-    stride, channels
-        As in ``SequentialBackbone``.
-    freeze_norms
+    features : mxnet.gluon.nn.HybridSequential
+        The layers. Backbone and head share them, weights included.
+    stop : int
+        The backbone has the layers 0 to ``stop``, exclusive.
+    end : int, optional
+        The head has the layers ``stop`` to ``end``, exclusive. None takes all that follow.
+    stride, channels : int, optional
+        As in :class:`SequentialBackbone`.
+    freeze_norms : bool
         Freeze Gluon's batch norms in both parts: stored statistics, and no gradient.
+
+    Returns
+    -------
+    backbone : SequentialBackbone
+        The first part.
+    head : mxnet.gluon.nn.HybridSequential
+        The second part.
+
+    Raises
+    ------
+    InputError
+        If ``stop`` or ``end`` lie outside the sequence.
+
+    Examples
+    --------
+    Stem to stage 3 of a ResNet, and stage 4 with its norm and relu but without pooling:
+
+    >>> from mxnet.gluon.model_zoo import vision
+    >>> backbone, head = split_features(vision.resnet50_v2().features, 8, 11)
+    >>> backbone.strides, backbone.channels
+    ((16,), (1024,))
     """
     end = len(features) if end is None else end
     if not 0 < stop < end <= len(features):
-        raise ValueError(f"split_features got stop {stop} and end {end} for {len(features)} layers; "
-                         f"give 0 < stop < end <= {len(features)}")
+        raise InputError(
+            f"split_features got stop {stop} and end {end} for {len(features)} layers; "
+            f"give 0 < stop < end <= {len(features)}"
+        )
     if freeze_norms:
         freeze_batch_norms(features)
     return SequentialBackbone(features[:stop], stride, channels), features[stop:end]
 
 
 def measure(features: HybridBlock, side: int = 512) -> Tuple[int, int]:
-    """The (stride, channels) of the map that ``features`` makes of an image, by shape inference; nothing is computed.
+    """Measure stride and channels of the map that layers make of an image, by shape inference.
 
-    Raises ValueError where this is no map (N, C, H, W) that grows with the image.
+    Parameters
+    ----------
+    features : mxnet.gluon.HybridBlock
+        The layers. Nothing is computed, so they need no values.
+    side : int
+        Side of an image in pixels; the other image has twice that side.
+
+    Returns
+    -------
+    stride : int
+        Stride of the map in pixels of the image.
+    channels : int
+        Number of its channels.
+
+    Raises
+    ------
+    InputError
+        If the layers do not make one map (N, C, H, W) that grows with the image.
     """
-    shapes = []
+    heights = []
     for length in (side, 2 * side):
-        outputs = features(mx.sym.var("data")).infer_shape(data=(1, 3, length, length))[1]
-        if len(outputs) != 1 or len(outputs[0]) != 4 or outputs[0][2] < 2:
-            raise ValueError(f"these layers turn an image (1, 3, {length}, {length}) into {outputs}; a backbone must "
-                             "give one map (N, C, H, W): stop before global pooling")
-        shapes.append(outputs[0])
-    growth = shapes[1][2] - shapes[0][2]
+        image_shape = (1, 3, length, length)
+        _, shapes, _ = features(mx.sym.var("data")).infer_shape(data=image_shape)
+        if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][2] < 2:
+            raise InputError(
+                f"these layers turn an image {image_shape} into {shapes}; a backbone must "
+                "give one map (N, C, H, W): stop before global pooling"
+            )
+        _, channels, height, _ = shapes[0]
+        heights.append(height)
+    growth = heights[1] - heights[0]
     if growth < 1 or side % growth:
-        raise ValueError(f"these layers make maps {shapes[0][2]} and {shapes[1][2]} high of images {side} and "
-                         f"{2 * side} high; a backbone's stride must be a whole number")
-    return side // growth, shapes[0][1]
+        raise InputError(
+            f"these layers make maps {heights[0]} and {heights[1]} high of images {side} and "
+            f"{2 * side} high; a backbone's stride must be an integer"
+        )
+    return side // growth, channels

@@ -1,5 +1,17 @@
-"""Weights of GluonCV, torchvision, Detectron, Detectron2 and SwitchNorm: read, load and save."""
+"""Read, load and save the weights of GluonCV, torchvision, Detectron, Detectron2 and SwitchNorm."""
 from gluonnorm.conversion.errors import ConversionError
-from gluonnorm.conversion.load import SOURCES, Report, load, load_backbone, looks_like, read_arrays, save
+from gluonnorm.conversion.load import load, load_backbone, read_arrays
+from gluonnorm.conversion.report import Report
+from gluonnorm.conversion.save import save
+from gluonnorm.conversion.sources import SOURCES, looks_like
 
-__all__ = ["SOURCES", "ConversionError", "Report", "load", "load_backbone", "looks_like", "read_arrays", "save"]
+__all__ = [
+    "SOURCES",
+    "ConversionError",
+    "Report",
+    "load",
+    "load_backbone",
+    "looks_like",
+    "read_arrays",
+    "save",
+]

@@ -1,239 +1,317 @@
-"""The arrays of a file under our names, checked as a whole: NumPy only, no network."""
+"""Match the arrays of a file with the parameters of a network. NumPy only, no network."""
 import re
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Dict, List, NamedTuple, Optional, Set, Tuple
 
+from gluonnorm.conversion.classes import (
+    ClassCounts,
+    class_count_hint,
+    count_classes,
+    fresh_predictors,
+    reduced_to_classes,
+)
+from gluonnorm.conversion.codebase import Codebase, IgnoredTensor, SourceName, source_names
+from gluonnorm.conversion.epsilon import (
+    BARE_SCALE_EPSILON,
+    FileEpsilon,
+    epsilon_notes,
+    rescale_gammas,
+)
 from gluonnorm.conversion.errors import ConversionError
-from gluonnorm.conversion.rules import EPSILON, Arrays, Change, Shape, Shapes, Source, norm_kinds, theirs
+from gluonnorm.conversion.layouts import Arrays, LayoutChange, Shape
+from gluonnorm.conversion.rules import Shapes, is_detector, norm_kinds
+from gluonnorm.weight_files import Mismatches, shape_fits
 
 import numpy as np
 
-PREDICTORS = ("predictor.score.", "predictor.loc.", "mask_head.score.")  # whose rows go by class
 STATISTICS = (".running_mean", ".running_var")
-FRESH = "other classes: the network keeps its fresh values"
-COCO_IDS = 90
-CLASSES_DIFFER = (None, "reset", "reduce")
+FRESH_NOTE = "other classes: the network keeps its fresh values"
+BARE_SCALE_NOTE = "the file has a bare scale and shift"
 
 
-class Row(NamedTuple):
-    """Where one array of ours comes from; ``theirs`` is "" for what the file does not store."""
-    ours: str
-    theirs: str
+class TensorMatch(NamedTuple):
+    """Where the values of one parameter come from.
+
+    Attributes
+    ----------
+    name : str
+        The parameter's name.
+    source_name : str
+        The array's name in the file; "" if the file does not store it.
+    shape : tuple of int
+        The shape of the values.
+    note : str
+        What was changed; "" if nothing.
+    """
+    name: str
+    source_name: str
     shape: Shape
     note: str
 
 
-class Fit(NamedTuple):
-    """What ``fit`` found: arrays for the parameters (without those that stay as they are), and how."""
+class MatchResult(NamedTuple):
+    """The arrays of a file, ready for the parameters of a network.
+
+    Attributes
+    ----------
+    arrays : dict of str to numpy.ndarray
+        The new values of the parameters, float32. Parameters that keep their values are not in it.
+    matches : tuple of TensorMatch
+        Where the values of each parameter come from, in the order of the network.
+    left_out : tuple of (str, str)
+        The name of each array of the file that was not needed, and the reason.
+    notes : tuple of str
+        What was assumed, changed or cast, in sentences.
+    """
     arrays: Arrays
-    rows: Tuple[Row, ...]
-    left_out: Tuple[Tuple[str, str], ...]  # (name in the file, reason)
+    matches: Tuple[TensorMatch, ...]
+    left_out: Tuple[Tuple[str, str], ...]
     notes: Tuple[str, ...]
 
 
-class Problems:
-    """What does not fit, by sort, for one error that tells all of it."""
+class NamePairs(NamedTuple):
+    """Which array of a file is for which parameter.
 
-    def __init__(self) -> None:
-        self.sorts: Dict[str, List[str]] = {sort: [] for sort in ("missing", "unexpected", "misshapen", "unusable")}
-
-    def add(self, sort: str, text: str) -> None:
-        """Note one tensor."""
-        self.sorts[sort].append(text)
-
-    def __bool__(self) -> bool:
-        return any(self.sorts.values())
-
-    def __str__(self) -> str:
-        return "; ".join(f"{len(texts)} {sort}: {some(texts)}" for sort, texts in self.sorts.items() if texts)
+    Attributes
+    ----------
+    stored : dict of str to (str, LayoutChange)
+        The parameter's name -> the array's name in the file, and how its layout differs.
+    implied : list of str
+        Means and variances of layers that are a bare scale and shift in the file.
+    """
+    stored: Dict[str, Tuple[str, LayoutChange]]
+    implied: List[str]
 
 
-def some(texts: Sequence[str], limit: int = 4) -> str:
-    """The first few, and how many there are besides."""
-    more = f" and {len(texts) - limit} more" if len(texts) > limit else ""
-    return ", ".join(texts[:limit]) + more
-
-
-def fit(source: Source, shapes: Shapes, arrays: Arrays, file_name: str = "",
-        num_classes_differ: Optional[str] = None, eps: Optional[float] = None) -> Fit:
-    """Give each parameter of {our name: shape} its array, and leave nothing of the file unexplained.
+def match(codebase: Codebase, shapes: Shapes, arrays: Arrays, file_name: str = "",
+          num_classes_differ: Optional[str] = None, eps: Optional[float] = None) -> MatchResult:
+    """Give each parameter its array, and account for every array of the file.
 
     Parameters
     ----------
-    source : whose file it is
-    shapes : of a detector's parameters, or of a bare backbone's
-    arrays : {their name: array}
-    file_name : where they come from; some published files are known by name
-    num_classes_differ : None, "reset" or "reduce", see :func:`gluonnorm.conversion.load`
-    eps : of the file's BatchNorm layers; None goes by the file
+    codebase : Codebase
+        The codebase of the file.
+    shapes : mapping of str to tuple of int
+        The shapes of the parameters by name, of a detector or of a bare backbone.
+    arrays : dict of str to numpy.ndarray
+        The arrays of the file under the codebase's names.
+    file_name : str
+        The name of the file. Some published files are recognized by it.
+    num_classes_differ : str or None
+        None, "reset" or "reduce", see :func:`gluonnorm.conversion.load`.
+    eps : float or None
+        The epsilon of the file's BatchNorm layers. None: it follows from the file.
 
-    Raises ``ConversionError`` that lists all missing, unexpected, misshapen and unusable tensors.
+    Returns
+    -------
+    MatchResult
+        The new values of the parameters, and where they come from.
+
+    Raises
+    ------
+    ConversionError
+        Lists all missing, unexpected, misshapen and unusable arrays.
     """
-    arrays = source.prepare(arrays, shapes)
+    arrays = codebase.rewrite_file(arrays, shapes)
     file_name = file_name or "the weights"
-    problems = Problems()
-    notes: List[str] = []
-    pairs, bare = _pair(source, shapes, arrays, problems)
-    ours, rows = _take(pairs, shapes, arrays, problems, notes)
-    classes = _classes(ours), _classes(shapes)
-    fresh = _match_classes(source, shapes, ours, rows, num_classes_differ, notes)
-    for name, array in ours.items():
-        if name not in fresh and not _fits(array.shape, shapes[name]):
-            found = rows[name].theirs
-            problems.add("misshapen", f"{found} in the file is {arrays[found].shape}, "
-                                      f"{name} of the network {shapes[name]}")
-    left_out = _left_out(source, shapes, arrays, {theirs for theirs, _ in pairs.values()}, problems)
-    if problems:
-        raise ConversionError(f"{file_name} cannot be loaded as {source.name}: {problems}"
-                              + _class_hint(classes, num_classes_differ))
-    for name in bare:
-        ours[name] = np.full(shapes[name], float(name.endswith("var")), np.float32)
-        rows[name] = Row(name, "", ours[name].shape, "the file has a bare scale and shift")
-    notes += _match_eps(source, list(arrays), file_name, eps, norm_kinds(shapes), bare, ours)
+    mismatches = Mismatches()
+    pairs = _pair_names(codebase, shapes, arrays, mismatches)
+    values, matches = _convert_arrays(pairs, shapes, arrays, mismatches)
+    notes = _cast_notes(arrays, matches)
+
+    counts = count_classes(values, shapes)
+    fresh: List[str] = []
+    if counts.differ and num_classes_differ == "reset":
+        fresh = fresh_predictors(values, shapes)
+        notes.append(f"the file has {counts.file} classes, the network {counts.network}: "
+                     "fresh predictors")
+    elif counts.differ and num_classes_differ == "reduce":
+        _reduce_classes(codebase, counts, values, matches)
+        notes.append(f"{counts.file} classes cut to {counts.network}: "
+                     "scores rise by the share of those left out")
+
+    _note_misshapen(shapes, arrays, values, matches, fresh, mismatches)
+    left_out = _explain_unused(codebase, shapes, arrays, pairs, mismatches)
+    if mismatches:
+        hint = class_count_hint(counts, num_classes_differ)
+        raise ConversionError(
+            f"{file_name} cannot be loaded as {codebase.name}: {mismatches}{hint}")
+
+    for name in pairs.implied:
+        values[name] = _implied_statistic(name, shapes[name])
+        matches[name] = TensorMatch(name, "", values[name].shape, BARE_SCALE_NOTE)
+    epsilons = _layer_epsilons(codebase, shapes, arrays, pairs, file_name, eps)
+    rescale_gammas(values, epsilons, file_name)
+    notes += epsilon_notes(epsilons.values())
+
     for name in fresh:
-        del ours[name]
-        rows[name] = rows[name]._replace(shape=tuple(shapes[name]), note=FRESH)
-    return Fit(ours, tuple(rows[name] for name in shapes if name in rows), tuple(left_out), tuple(notes))
+        del values[name]
+        matches[name] = matches[name]._replace(shape=tuple(shapes[name]), note=FRESH_NOTE)
+    ordered = tuple(matches[name] for name in shapes if name in matches)
+    return MatchResult(values, ordered, tuple(left_out), tuple(notes))
 
 
-def _pair(source: Source, shapes: Shapes, arrays: Arrays,
-          problems: Problems) -> Tuple[Dict[str, Tuple[str, Change]], List[str]]:
-    """{our name: (name in the file, change)}, and our statistics that a file of bare scales and shifts has not."""
-    plan = theirs(source, shapes)
-    kinds = norm_kinds(shapes)
-    first = {name: next((candidate for candidate in named.names if candidate in arrays), None)
-             for name, named in plan.items()}
-    # Such a file has no statistics at all; one of many that lacks is a fault.
-    no_statistics = not any(found for name, found in first.items() if name.endswith(STATISTICS))
-    pairs, bare = {}, []
-    for name, (candidates, change) in plan.items():
-        layer, found = name.rpartition(".")[0], first[name]
-        if found is not None:
-            pairs[name] = found, change
-        elif (no_statistics and source.affine is not None and kinds.get(layer) == "bn" and name.endswith(STATISTICS)
-              and re.fullmatch(source.affine, first[f"{layer}.gamma"] or "")):
-            bare.append(name)
+def _pair_names(codebase: Codebase, shapes: Shapes, arrays: Arrays,
+                mismatches: Mismatches) -> NamePairs:
+    """Find the array of the file for each parameter; a parameter without one is missing."""
+    names = source_names(codebase, shapes)
+    stored_names = {}
+    for name, source_name in names.items():
+        for candidate in source_name.candidates:
+            if candidate in arrays:
+                stored_names[name] = candidate
+                break
+    bare_layers = _bare_layers(codebase, shapes, stored_names)
+    pairs = NamePairs({}, [])
+    for name, source_name in names.items():
+        if name in stored_names:
+            pairs.stored[name] = (stored_names[name], source_name.layout)
+        elif name.endswith(STATISTICS) and name.rpartition(".")[0] in bare_layers:
+            pairs.implied.append(name)
         else:
-            problems.add("missing", name + (f" ({candidates[0]} there)" if candidates else
-                                            f" (for which {source.name} has no name)"))
-    return pairs, bare
+            mismatches.add("missing", _missing_phrase(codebase, name, source_name))
+    return pairs
 
 
-def _take(pairs: Dict[str, Tuple[str, Change]], shapes: Shapes, arrays: Arrays, problems: Problems,
-          notes: List[str]) -> Tuple[Arrays, Dict[str, Row]]:
-    """The arrays under our names and in our layout, as float32, and the report's rows."""
-    ours, rows = {}, {}
-    casts: Dict[str, int] = {}
-    for name, (found, change) in pairs.items():
-        before = arrays[found]
-        kind = str(before.dtype)
-        if not np.issubdtype(before.dtype, np.floating):
-            problems.add("unusable", f"{found} holds {kind}, not floats")
+def _bare_layers(codebase: Codebase, shapes: Shapes, stored_names: Dict[str, str]) -> Set[str]:
+    """Find the BatchNorm layers that are a bare scale and shift in the file."""
+    # A file without any statistics holds bare scales and shifts. If only some are missing, it is
+    # damaged.
+    has_statistics = any(name.endswith(STATISTICS) for name in stored_names)
+    if codebase.bare_scale is None or has_statistics:
+        return set()
+    layers = set()
+    for layer, kind in norm_kinds(shapes).items():
+        stored_scale = stored_names.get(f"{layer}.gamma", "")
+        if kind == "bn" and re.fullmatch(codebase.bare_scale, stored_scale):
+            layers.add(layer)
+    return layers
+
+
+def _missing_phrase(codebase: Codebase, name: str, source_name: SourceName) -> str:
+    """Name a missing parameter, and what the file would call it."""
+    if not source_name.candidates:
+        return f"{name} (for which {codebase.name} has no name)"
+    return f"{name} ({source_name.candidates[0]} in {codebase.name})"
+
+
+def _convert_arrays(pairs: NamePairs, shapes: Shapes, arrays: Arrays,
+                    mismatches: Mismatches) -> Tuple[Arrays, Dict[str, TensorMatch]]:
+    """Return the stored arrays as float32 in gluonnorm's layout, and where each comes from."""
+    values: Arrays = {}
+    matches: Dict[str, TensorMatch] = {}
+    for name, (source_name, layout) in pairs.stored.items():
+        stored = arrays[source_name]
+        if not np.issubdtype(stored.dtype, np.floating):
+            mismatches.add("unusable", f"{source_name} holds {stored.dtype}, not floats")
             continue
-        if kind != "float32":
-            casts[kind] = casts.get(kind, 0) + 1
+        # A float64 beyond the range of float32 becomes infinite, which the next check reports.
         with np.errstate(over="ignore"):
-            before = before.astype(np.float32, copy=False)
-        if not np.isfinite(before).all():
-            problems.add("unusable", f"{found} has {np.sum(~np.isfinite(before))} values that are no finite {kind}")
+            single = stored.astype(np.float32, copy=False)
+        unusable_count = np.sum(~np.isfinite(single))
+        if unusable_count:
+            mismatches.add(
+                "unusable",
+                f"{source_name} has {unusable_count} values that are no finite {stored.dtype}",
+            )
             continue
         try:
-            after = change.load(before, shapes[name])
-        except (IndexError, ValueError):  # it has too few axes, which the comparison of shapes will say
-            after = before
-        note = change.note
-        if after.ndim and len(after) > len(before):
-            note = "; ".join(filter(None, (note, "one box for all classes, repeated")))
-        ours[name], rows[name] = after, Row(name, found, after.shape, note)
-    notes += [f"{count} arrays were {kind} and are float32 now" for kind, count in casts.items()]
-    return ours, rows
+            array = layout.load(single, shapes[name])
+        except (IndexError, ValueError):
+            # The array has too few axes. The comparison of shapes reports it.
+            array = single
+        values[name] = array
+        note = _layout_note(layout, single, array)
+        matches[name] = TensorMatch(name, source_name, array.shape, note)
+    return values, matches
 
 
-def _fits(found: Shape, wanted: Shape) -> bool:
-    """A size of 0 is one the network has yet to learn."""
-    return len(found) == len(wanted) and all(w in (0, f) for f, w in zip(found, wanted))
+def _layout_note(layout: LayoutChange, before: np.ndarray, after: np.ndarray) -> str:
+    """Tell how an array was rearranged."""
+    notes = [layout.note] if layout.note else []
+    if after.ndim and len(after) > len(before):
+        notes.append("one box for all classes, repeated")
+    return "; ".join(notes)
 
 
-def _classes(named: Mapping[str, Any]) -> Optional[int]:
-    """Foreground classes of a detector's {our name: array or shape}; None for a backbone."""
-    score = named.get("predictor.score.bias")
-    return None if score is None else int(getattr(score, "shape", score)[0]) - 1
+def _cast_notes(arrays: Arrays, matches: Dict[str, TensorMatch]) -> List[str]:
+    """Count the arrays that were not float32 in the file, by type."""
+    counts: Dict[str, int] = {}
+    for tensor_match in matches.values():
+        dtype = str(arrays[tensor_match.source_name].dtype)
+        if dtype != "float32":
+            counts[dtype] = counts.get(dtype, 0) + 1
+    return [f"{count} arrays were {dtype} and are float32 now" for dtype, count in counts.items()]
 
 
-def _match_classes(source: Source, shapes: Shapes, ours: Arrays, rows: Dict[str, Row], how: Optional[str],
-                   notes: List[str]) -> List[str]:
-    """Do what was asked for where the number of classes differs; returns the names that stay fresh."""
-    file_classes, net_classes = _classes(ours), _classes(shapes)
-    if how is None or file_classes is None or file_classes == net_classes:
-        return []
-    names = [name for name in ours if name.startswith(PREDICTORS)]
-    if how == "reset":
-        notes.append(f"the file has {file_classes} classes, the network {net_classes}: fresh predictors")
-        # Only rows may differ; what has another width is misshapen all the same.
-        return [name for name in names if ours[name].shape[1:] == tuple(shapes[name][1:])]
-    kept = source.reduced
-    if not kept or len(kept) != net_classes or file_classes != COCO_IDS:
-        raise ConversionError(f"num_classes_differ='reduce' cuts the {COCO_IDS} ids of torchvision's COCO files to the "
-                              f"80 that are classes; this is {source.name} with {file_classes} classes for a network "
-                              f"of {net_classes}. Give 'reset' for fresh predictors")
-    for name in names:
-        background, width = int(name.startswith("predictor.score.")), 4 if name.startswith("predictor.loc.") else 1
-        index = [*range(background), *(background + width * i + k for i in kept for k in range(width))]
-        ours[name] = ours[name][index]
-        rows[name] = rows[name]._replace(shape=ours[name].shape, note=f"{len(kept)} of {file_classes} classes kept")
-    notes.append(f"{file_classes} classes cut to {net_classes}: scores rise by the share of those left out")
-    return []
+def _reduce_classes(codebase: Codebase, counts: ClassCounts, values: Arrays,
+                    matches: Dict[str, TensorMatch]) -> None:
+    """Replace the arrays of the class layers by their rows for the classes of the network."""
+    note = f"{counts.network} of {counts.file} classes kept"
+    for name, array in reduced_to_classes(values, codebase, counts).items():
+        values[name] = array
+        matches[name] = matches[name]._replace(shape=array.shape, note=note)
 
 
-def _left_out(source: Source, shapes: Shapes, arrays: Arrays, used: Set[str],
-              problems: Problems) -> List[Tuple[str, str]]:
-    """Tensors of the file that no parameter needs, each with the reason; what has none is a problem."""
-    bare = not any(name.startswith("rpn.") for name in shapes)
+def _note_misshapen(shapes: Shapes, arrays: Arrays, values: Arrays, matches: Dict[str, TensorMatch],
+                    fresh: List[str], mismatches: Mismatches) -> None:
+    """Compare the shapes of the arrays with those of the parameters."""
+    for name, array in values.items():
+        if name in fresh or shape_fits(array.shape, shapes[name]):
+            continue
+        source_name = matches[name].source_name
+        mismatches.add(
+            "misshapen",
+            f"{source_name} in the file is {arrays[source_name].shape}, "
+            f"{name} of the network {shapes[name]}",
+        )
+
+
+def _explain_unused(codebase: Codebase, shapes: Shapes, arrays: Arrays, pairs: NamePairs,
+                    mismatches: Mismatches) -> List[Tuple[str, str]]:
+    """Give the reason for each array that no parameter needs; without one it is unexpected."""
+    used = {source_name for source_name, _ in pairs.stored.values()}
+    into_backbone = not is_detector(shapes)
     left_out = []
-    for name in arrays:
+    for name, array in arrays.items():
         if name in used:
             continue
-        harmless = next((rule for rule in source.harmless if re.fullmatch(rule.pattern, name)), None)
-        if harmless is not None and harmless.zero and np.any(arrays[name]):
-            problems.add("unexpected", f"{name} (a bias before a norm, and not zero)")
-        elif harmless is not None:
-            left_out.append((name, harmless.reason))
-        elif bare and re.fullmatch(source.heads, name):
+        ignored = _ignored_tensor(codebase, name)
+        if ignored is not None and ignored.only_if_zero and np.any(array):
+            mismatches.add("unexpected", f"{name} (a bias before a norm, and not zero)")
+        elif ignored is not None:
+            left_out.append((name, ignored.reason))
+        elif into_backbone and re.fullmatch(codebase.detector_part, name):
             left_out.append((name, "no part of a backbone"))
         else:
-            problems.add("unexpected", name)
+            mismatches.add("unexpected", name)
     return left_out
 
 
-def _class_hint(classes: Tuple[Optional[int], Optional[int]], how: Optional[str]) -> str:
-    if None in classes or classes[0] == classes[1] or how is not None:
-        return ""
-    reduce = ", 'reduce' cuts torchvision's 90 ids to the 80 that are classes" if classes == (90, 80) else ""
-    return (f". The file has {classes[0]} classes, the network {classes[1]}; num_classes_differ='reset' gives fresh "
-            f"predictors{reduce}")
+def _ignored_tensor(codebase: Codebase, name: str) -> Optional[IgnoredTensor]:
+    """Find the first entry of ``codebase.ignored`` for a name in a file."""
+    for ignored in codebase.ignored:
+        if re.fullmatch(ignored.pattern, name):
+            return ignored
+    return None
 
 
-def _match_eps(source: Source, names: List[str], file_name: str, eps: Optional[float], kinds: Mapping[str, str],
-               bare: Sequence[str], ours: Arrays) -> List[str]:
-    """Rescale each gamma so that our eps gives what the file's own eps gives there; returns notes.
+def _implied_statistic(name: str, shape: Shape) -> np.ndarray:
+    """Make the mean (0) or the variance (1) of a layer that is a bare scale and shift."""
+    value = 1.0 if name.endswith(".running_var") else 0.0
+    return np.full(shape, value, np.float32)
 
-    ``gamma' = gamma * sqrt((var + ours) / (var + theirs))``, in float64.
-    """
-    file_eps, reason = source.eps(names, file_name) if eps is None else (eps, "as given")
-    counts: Dict[Tuple[float, str], int] = {}
-    for layer in (layer for layer, kind in kinds.items() if kind == "bn"):
-        is_bare = eps is None and f"{layer}.running_var" in bare
-        used, why = (0.0, "a bare scale and shift has none") if is_bare else (file_eps, reason)
-        counts[used, why] = counts.get((used, why), 0) + 1
-        variance = ours[f"{layer}.running_var"].astype(np.float64)
-        if (variance + used <= 0).any():
-            raise ConversionError(f"{layer}: the least variance in {file_name} is {variance.min():g}, which needs a "
-                                  f"larger eps than {used:g} ({why}); give eps={EPSILON:g}, or repair the file")
-        if used != EPSILON:
-            with np.errstate(over="ignore"):
-                gamma = (ours[f"{layer}.gamma"] * np.sqrt((variance + EPSILON) / (variance + used))).astype(np.float32)
-            if not np.isfinite(gamma).all():
-                raise ConversionError(f"{layer}: eps {used:g} ({why}) makes gamma infinite; give eps={EPSILON:g}")
-            ours[f"{layer}.gamma"] = gamma
-    return [f"eps {used:g} in {count} BatchNorm layers ({why})"
-            + (f"; gamma is rescaled to the {EPSILON:g} used here" if used != EPSILON else "")
-            for (used, why), count in counts.items()]
+
+def _layer_epsilons(codebase: Codebase, shapes: Shapes, arrays: Arrays, pairs: NamePairs,
+                    file_name: str, eps: Optional[float]) -> Dict[str, FileEpsilon]:
+    """Return the epsilon that each BatchNorm layer has in the file."""
+    if eps is None:
+        file_epsilon = FileEpsilon(*codebase.epsilon(list(arrays), file_name))
+    else:
+        file_epsilon = FileEpsilon(eps, "as given")
+    epsilons = {}
+    for layer, kind in norm_kinds(shapes).items():
+        if kind != "bn":
+            continue
+        is_bare = f"{layer}.running_var" in pairs.implied
+        epsilons[layer] = BARE_SCALE_EPSILON if is_bare and eps is None else file_epsilon
+    return epsilons

@@ -1,192 +1,171 @@
-"""How the names and layouts of another codebase correspond to ours: the language of the tables in this room.
+"""The rules that translate parameter names of gluonnorm into those of another codebase.
 
-A source is one table of rules, each from *our* structural name to *their* candidate names. Loading takes the first
-candidate that the file has; saving writes the first candidate. So one table serves both ways::
+A codebase has a table of rules. A rule goes from the name of a gluonnorm layer to candidate names
+in the codebase's files. Loading takes the first candidate that the file contains; saving writes the
+first candidate. So one table serves both directions::
 
-    Rule(r"backbone\\.lateral(?P<level>\\d)\\.conv", ("backbone.fpn.inner_blocks.{level-2}.0.{leaf}",
-                                                   "backbone.fpn.inner_blocks.{level-2}.{leaf}"))
+    Rule(
+        r"backbone\\.lateral(?P<level>\\d)\\.conv",
+        (
+            "backbone.fpn.inner_blocks.{level-2}.0.{leaf}",
+            "backbone.fpn.inner_blocks.{level-2}.{leaf}",
+        ),
+    )
 
-``Rule.ours`` is matched against the whole name of a layer (``backbone.lateral2.conv``), and the first rule that
-matches counts. In a candidate, ``{level}`` is what the group ``level`` matched, ``{level-2}`` or ``{i/2*3+1}`` is
-arithmetic on it, from left to right; ``{leaf}`` is the parameter's own name in the words of the source
-(``Source.leaves``: gamma -> weight), and ``{norm}`` what the source calls the layer's norm (``Source.norms``).
+A parameter name such as ``backbone.lateral2.conv.weight`` consists of the name of its layer
+(``backbone.lateral2.conv``) and its leaf (``weight``). The pattern of a rule matches the complete
+name of the layer, and the first rule that matches is used. In a candidate,
+
+- ``{level}`` is the text that the group ``level`` of the pattern matched;
+- ``{level-2}`` or ``{i/2*3+1}`` is integer arithmetic on it, evaluated from left to right, without
+  precedence: for i = 6, ``{i/2*3+1}`` is ((6 // 2) * 3) + 1 = 10. Layers are counted differently in
+  different codebases: gluonnorm's heads have a ReLU in every second place, where others may have
+  none, or a norm in between;
+- ``{leaf}`` is the leaf in the codebase's words (gamma -> weight in PyTorch);
+- ``{norm}`` is the codebase's word for the type of the norm layer (bn -> batchnorm in GluonCV).
 """
 import re
-from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+from dataclasses import dataclass
+from typing import Dict, Mapping, Optional, Sequence, Tuple
 
-import numpy as np
+from gluonnorm.conversion.layouts import SAME_LAYOUT, LayoutChange, Shape
 
-Shape = Tuple[int, ...]
-Shapes = Mapping[str, Shape]  # our structural name -> shape
-Arrays = Dict[str, np.ndarray]
-Words = Mapping[str, Tuple[str, ...]]
+Shapes = Mapping[str, Shape]  # parameter name in gluonnorm -> shape
+LeafNames = Mapping[str, Tuple[str, ...]]  # leaf in gluonnorm -> words of a codebase, best first
 
-EPSILON = 1e-5  # of every norm layer of this package
-LEGACY: Mapping[str, Any] = {"anchors": "legacy", "anchor_order": "ratio", "roi_aligned": False}
-TORCH_LEAVES: Words = {
-    "weight": ("weight",), "bias": ("bias",), "gamma": ("weight",), "beta": ("bias",),
-    "running_mean": ("running_mean",), "running_var": ("running_var",)}
-
-
-class Change(NamedTuple):
-    """What happens to an array on its way: ``load(theirs, our shape) -> ours`` and ``save(ours) -> theirs``.
-
-    ``load`` need not give our shape: what comes out is compared with it afterwards. ``note`` is for the report.
-    """
-    note: str
-    load: Callable[[np.ndarray, Shape], np.ndarray]
-    save: Callable[[np.ndarray], np.ndarray]
+PYTORCH_LEAVES: LeafNames = {
+    "weight": ("weight",),
+    "bias": ("bias",),
+    "gamma": ("weight",),
+    "beta": ("bias",),
+    "running_mean": ("running_mean",),
+    "running_var": ("running_var",),
+}
+TEMPLATE_FIELD = re.compile(r"\{(\w+)((?:[-+*/]\d+)*)\}")  # {name}, or {name-2}, {name/2*3+1}
+OPERATION = re.compile(r"([-+*/])(\d+)")
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One line of a table: a pattern of our layer names, and templates of their parameter names.
+    """One line of a table: which layers it is for, and their parameter names in the codebase.
+
+    Attributes
+    ----------
+    layer : str
+        Regular expression of the complete name of a gluonnorm layer.
+    templates : tuple of str
+        Candidate names of a parameter of that layer, best first. The first one is saved.
+    layout : LayoutChange
+        How the stored array differs from the parameter.
+    leaves : mapping of str to tuple of str, or None
+        Words for the leaf of the name, if they differ from those of the codebase.
+    """
+    layer: str
+    templates: Tuple[str, ...]
+    layout: LayoutChange = SAME_LAYOUT
+    leaves: Optional[LeafNames] = None
+
+
+def with_endings(names: Sequence[str], ending: str) -> Tuple[str, ...]:
+    """Append one ending to several names.
 
     Parameters
     ----------
-    ours : regular expression of a whole layer name, that is a structural name without its last word
-    theirs : candidate templates, best first; the first is the one that is saved
-    change : what happens to the arrays
-    leaves : words for the last part of the name, where they are not those of the source
+    names : sequence of str
+        Beginnings of templates.
+    ending : str
+        What is appended to each.
+
+    Returns
+    -------
+    tuple of str
+        The templates, in the same order.
     """
-    ours: str
-    theirs: Tuple[str, ...]
-    change: Optional[Change] = None
-    leaves: Optional[Words] = None
-
-
-class Harmless(NamedTuple):
-    """Names a file may carry although nothing here needs them: a pattern of the whole name, and why.
-
-    ``zero``: only if every value is 0 (the biases of convolutions that have a norm).
-    """
-    pattern: str
-    reason: str
-    zero: bool = False
-
-
-EpsOf = Callable[[Sequence[str], str], Tuple[float, str]]  # names in the file, its file name -> eps, reason
-
-
-@dataclass(frozen=True)
-class Source:
-    """Everything that is particular to one codebase's weight files.
-
-    Parameters
-    ----------
-    name : as in ``load(..., source=name)``
-    rules : the table, or a function from our {name: shape} to the table, where it depends on the network
-    leaves : our last word of a name -> theirs, best first
-    norms : our kinds of norm layer, "bn" (also frozen), "gn", "sn", -> what ``{norm}`` stands for
-    affine : pattern of the *scale's* name in the file of layers that are a bare scale and shift; their mean is 0,
-        their variance 1 and their eps 0
-    harmless : names that may be in a file without being used
-    heads : pattern of names outside a backbone, left out when a detector's file goes into a backbone
-    looks_like : pattern to search in a file's names that tells this source from the others, for hints
-    eps : of BatchNorm layers in the file: (names in the file, file's name) -> (eps, why)
-    stride : kind of norm -> "conv1" or "conv2", the convolution that takes the stride in a bottleneck block
-    stride_certain : another stride in the network is an error; otherwise only a note
-    convention : name of the preset of ``BoxConvention`` that the weights were trained with
-    geometry : the fields of it that the weights depend on most; a network with others gets a note
-    reduced : 0-based foreground classes that ``num_classes_differ="reduce"`` keeps
-    prepare : (arrays of a file, our {name: shape}) -> the arrays the table is for; for what is no change of one array
-    extras : (network, arrays to be saved) -> further arrays, or others, of a file of this source
-    saves : endings of the files that ``save`` writes; none: it is not offered
-    """
-    name: str
-    rules: Union[Sequence[Rule], Callable[[Shapes], Sequence[Rule]]]
-    leaves: Words = field(default_factory=lambda: TORCH_LEAVES)
-    norms: Mapping[str, str] = field(default_factory=dict)
-    affine: Optional[str] = None
-    harmless: Tuple[Harmless, ...] = ()
-    heads: str = r"(?!)"
-    looks_like: str = r"(?!)"
-    eps: EpsOf = lambda names, file_name: (EPSILON, "the default of this source")
-    stride: Mapping[str, str] = field(default_factory=dict)
-    stride_certain: bool = True
-    convention: str = "detectron"
-    geometry: Mapping[str, Any] = field(default_factory=lambda: LEGACY)
-    reduced: Tuple[int, ...] = ()
-    prepare: Callable[[Arrays, Shapes], Arrays] = lambda arrays, shapes: arrays
-    extras: Callable[[Any, Arrays], Arrays] = lambda net, arrays: {}
-    saves: Tuple[str, ...] = ()
-
-
-class Named(NamedTuple):
-    """What a source calls one parameter of ours, best name first (none: it has no name for it), and the change."""
-    names: Tuple[str, ...]
-    change: Change
-
-
-def _rows(array: np.ndarray, count: int) -> np.ndarray:
-    """``count`` rows of zeros to go with ``array``."""
-    return np.zeros((count, *array.shape[1:]), array.dtype)
-
-
-def _to_all_classes(array: np.ndarray, shape: Shape) -> np.ndarray:
-    """Class-agnostic boxes, four rows, become those of every class."""
-    return np.concatenate([array] * (shape[0] // 4)) if array.shape[:1] == (4,) and shape[:1] != (4,) else array
-
-
-AS_IS = Change("", lambda theirs, shape: theirs, lambda ours: ours)
-FLAT = Change("", lambda theirs, shape: theirs.reshape(-1) if theirs.size == max(theirs.shape, default=1) else theirs,
-              lambda ours: ours)
-SCORE_LAST = Change("background row from last to first", lambda theirs, shape: np.roll(theirs, 1, axis=0),
-                    lambda ours: np.roll(ours, -1, axis=0))
-LOC = Change("", _to_all_classes, lambda ours: ours)
-LOC_WITH_BACKGROUND = Change("4 background rows dropped", lambda theirs, shape: _to_all_classes(theirs[4:], shape),
-                             lambda ours: np.concatenate([_rows(ours, 4), ours]))
-MASK_WITH_BACKGROUND = Change("background channel dropped", lambda theirs, shape: theirs[1:],
-                              lambda ours: np.concatenate([_rows(ours, 1), ours]))
+    return tuple(name + ending for name in names)
 
 
 def norm_kinds(shapes: Shapes) -> Dict[str, str]:
-    """Our norm layers by name, and the kind of each: "bn" (with stored statistics), "sn" or "gn"."""
+    """Find the norm layers of a network and the type of each.
+
+    Parameters
+    ----------
+    shapes : mapping of str to tuple of int
+        The shapes of the parameters by name.
+
+    Returns
+    -------
+    dict of str to str
+        The name of each norm layer -> "sn" (switchable norm), "bn" (a norm with stored statistics)
+        or "gn".
+    """
     kinds = {}
     for name in shapes:
         layer, _, leaf = name.rpartition(".")
-        if leaf == "gamma":
-            kinds[layer] = ("sn" if f"{layer}.mean_weight" in shapes else
-                            "bn" if f"{layer}.running_mean" in shapes else "gn")
+        if leaf != "gamma":
+            continue
+        if f"{layer}.mean_weight" in shapes:
+            kinds[layer] = "sn"
+        elif f"{layer}.running_mean" in shapes:
+            kinds[layer] = "bn"
+        else:
+            kinds[layer] = "gn"
     return kinds
 
 
-def theirs(source: Source, shapes: Shapes) -> Dict[str, Named]:
-    """What ``source`` calls each of our parameters."""
-    rules = source.rules(shapes) if callable(source.rules) else source.rules
-    patterns = [(re.compile(rule.ours), rule) for rule in rules]
-    kinds = norm_kinds(shapes)
-    found = {}
-    for name in shapes:
-        layer, _, leaf = name.rpartition(".")
-        match, rule = next(((match, rule) for match, rule in
-                            ((pattern.fullmatch(layer), rule) for pattern, rule in patterns) if match), (None, None))
-        if match is None or rule is None:
-            found[name] = Named((), AS_IS)
-            continue
-        words: Dict[str, Any] = dict(match.groupdict())
-        if layer in kinds:
-            words["norm"] = source.norms.get(kinds[layer], kinds[layer])
-        leaves = (rule.leaves or source.leaves).get(leaf, ())
-        found[name] = Named(tuple(_fill(template, {**words, "leaf": word}) for template in rule.theirs
-                                  for word in leaves), rule.change or AS_IS)
-    return found
+def is_detector(shapes: Shapes) -> bool:
+    """Tell a detector from a bare backbone.
+
+    Parameters
+    ----------
+    shapes : mapping of str to tuple of int
+        The shapes of the parameters by name.
+
+    Returns
+    -------
+    bool
+        Whether there is a region proposal network.
+    """
+    return any(name.startswith("rpn.") for name in shapes)
 
 
-_FIELD = re.compile(r"\{(\w+)((?:[-+*/]\d+)*)\}")
-_OPERATIONS: Dict[str, Callable[[int, int], int]] = {
-    "+": lambda a, b: a + b, "-": lambda a, b: a - b, "*": lambda a, b: a * b, "/": lambda a, b: a // b}
+def fill_template(template: str, words: Mapping[str, str]) -> str:
+    """Replace the fields of a template.
 
+    Parameters
+    ----------
+    template : str
+        A candidate name with fields in braces, see the top of this file.
+    words : mapping of str to str
+        The name of each field -> its text. Fields with arithmetic need the text of an integer.
 
-def _fill(template: str, words: Mapping[str, str]) -> str:
-    """``template`` with its fields replaced."""
-    def value(field_: "re.Match[str]") -> str:
-        text = words[field_.group(1)]
-        if not field_.group(2):
-            return text
-        number = int(text)
-        for operation, operand in re.findall(r"([-+*/])(\d+)", field_.group(2)):
-            number = _OPERATIONS[operation](number, int(operand))
+    Returns
+    -------
+    str
+        The name.
+
+    Examples
+    --------
+    >>> fill_template("box_features.{i/2*3+1}.{leaf}", {"i": "6", "leaf": "gamma"})
+    'box_features.10.gamma'
+    """
+    def field_text(field_match: "re.Match[str]") -> str:
+        name, arithmetic = field_match.groups()
+        if not arithmetic:
+            return words[name]
+        number = int(words[name])
+        for operator, operand in OPERATION.findall(arithmetic):
+            number = _apply(operator, number, int(operand))
         return str(number)
-    return _FIELD.sub(value, template)
+
+    return TEMPLATE_FIELD.sub(field_text, template)
+
+
+def _apply(operator: str, left: int, right: int) -> int:
+    """Apply one of the four operations of the templates; the division is that of integers."""
+    if operator == "+":
+        return left + right
+    if operator == "-":
+        return left - right
+    if operator == "*":
+        return left * right
+    return left // right

@@ -1,20 +1,38 @@
-"""Images and truth from disk to batches.
+"""Data sets, and the way from their images and annotations to batches.
 
-RecordIO and LST files are opened by ``gluonnorm.data.recordio``, which is not imported here because it needs GluonCV.
+RecordIO and LST files are opened by ``gluonnorm.data.recordio``. It is not imported here, because
+it needs GluonCV.
 """
 from gluonnorm.data.batchify import Batch, SampleInfo, batchify
 from gluonnorm.data.coco import COCODataset
 from gluonnorm.data.gluoncv import GluonCVDataset
 from gluonnorm.data.images import image_size, read_image
-from gluonnorm.data.labeled_image import DataError, Dataset, Record
+from gluonnorm.data.labeled_image import DataError, Dataset, LabeledImage
 from gluonnorm.data.loader import Loader
 from gluonnorm.data.sampler import AspectGroupSampler
 from gluonnorm.data.synthetic import draw_shapes
-from gluonnorm.data.transforms import MASK_SIZE, EvalTransform, Sample, TrainTransform, resize_size
+from gluonnorm.data.transforms import MASK_SIZE, EvalTransform, Sample, TrainTransform
 from gluonnorm.data.voc import VOCDataset
+from gluonnorm.photos.resize import resize_size
 
 __all__ = [
-    "MASK_SIZE", "AspectGroupSampler", "Batch", "COCODataset", "DataError", "Dataset", "EvalTransform",
-    "GluonCVDataset", "Loader", "Record", "Sample", "SampleInfo", "TrainTransform", "VOCDataset", "batchify",
-    "draw_shapes", "image_size", "read_image", "resize_size",
+    "MASK_SIZE",
+    "AspectGroupSampler",
+    "Batch",
+    "COCODataset",
+    "DataError",
+    "Dataset",
+    "EvalTransform",
+    "GluonCVDataset",
+    "LabeledImage",
+    "Loader",
+    "Sample",
+    "SampleInfo",
+    "TrainTransform",
+    "VOCDataset",
+    "batchify",
+    "draw_shapes",
+    "image_size",
+    "read_image",
+    "resize_size",
 ]

@@ -1,5 +1,6 @@
-"""Image files to RGB arrays."""
-from typing import Tuple
+"""Read the image files of a data set; a file that cannot be read is a DataError."""
+from contextlib import contextmanager
+from typing import Iterator, Sequence, Tuple
 
 from gluonnorm.data.labeled_image import DataError, PathLike
 from gluonnorm.photos import files
@@ -8,16 +9,99 @@ import numpy as np
 
 
 def read_image(path: PathLike) -> np.ndarray:
-    """``photos.files.read_image``: an (H, W, 3) uint8 RGB array. Raises DataError for what is no whole image."""
-    try:
+    """Read an image file of a data set, as ``gluonnorm.photos.files.read_image`` does.
+
+    Parameters
+    ----------
+    path : str or path-like
+        An image file of any format that Pillow reads.
+
+    Returns
+    -------
+    np.ndarray
+        (H, W, 3) uint8, RGB, rotated as the file's EXIF orientation demands.
+
+    Raises
+    ------
+    DataError
+        The file is missing, truncated, corrupt or not an image.
+    """
+    with data_errors():
         return files.read_image(path)
-    except files.ImageError as error:
-        raise DataError(str(error)) from error
+
+
+def read_image_of_size(path: PathLike, size: Sequence[int], source: str) -> np.ndarray:
+    """Read an image file, and check that it has the size its annotations were made for.
+
+    Parameters
+    ----------
+    path : str or path-like
+        An image file of any format that Pillow reads.
+    size : sequence of int
+        Height and width in pixels, as the annotations state them.
+    source : str
+        The name of the file that states the size, for messages.
+
+    Returns
+    -------
+    np.ndarray
+        (H, W, 3) uint8, RGB.
+
+    Raises
+    ------
+    DataError
+        The file cannot be read, or has another size.
+    """
+    image = read_image(path)
+    height, width = image.shape[:2]
+    stated_height, stated_width = size
+    if (height, width) != (stated_height, stated_width):
+        raise DataError(
+            f"{path}: is {width} x {height} pixels, but {source} says {stated_width} x "
+            f"{stated_height}; its boxes cannot be trusted"
+        )
+    return image
 
 
 def image_size(path: PathLike) -> Tuple[int, int]:
-    """Height and width of what ``read_image`` returns, from the file's header alone. Raises DataError likewise."""
-    try:
+    """Read the size of an image from the header of its file, without decoding it.
+
+    Parameters
+    ----------
+    path : str or path-like
+        An image file of any format that Pillow reads.
+
+    Returns
+    -------
+    tuple of int
+        Height and width in pixels of the array that ``read_image`` returns.
+
+    Raises
+    ------
+    DataError
+        The file is missing or not an image.
+    """
+    with data_errors():
         return files.image_size(path)
+
+
+@contextmanager
+def data_errors(image_name: str = "") -> Iterator[None]:
+    """Turn an ImageError of ``gluonnorm.photos`` into a DataError.
+
+    Parameters
+    ----------
+    image_name : str
+        The name of an image that is an array; it begins the message. A message about a file
+        begins with the file's path already.
+
+    Raises
+    ------
+    DataError
+        The statements under this context manager raised an ImageError.
+    """
+    try:
+        yield
     except files.ImageError as error:
-        raise DataError(str(error)) from error
+        message = f"{image_name}: {error}" if image_name else str(error)
+        raise DataError(message) from error

@@ -1,4 +1,4 @@
-"""What a data set holds, and what is raised when it is faulty."""
+"""One image with its annotations, the protocol of data sets, and the error for faulty data."""
 import os
 from typing import Any, Dict, NamedTuple, Optional, Protocol, Tuple, Union
 
@@ -10,42 +10,104 @@ PathLike = Union[str, "os.PathLike[str]"]
 
 
 class DataError(InputError):
-    """A file or annotation is not what it should be; the message is one line that names it."""
+    """A file or annotation of a data set cannot be used; the message is one line that names it."""
 
 
-class Record(NamedTuple):
-    """One image as it lies on disk, with its truth: G boxes, possibly none."""
-    image: np.ndarray  # (H, W, 3) uint8 RGB
-    boxes: np.ndarray  # (G, 4) float32, x1 y1 x2 y2 in pixels, inside the image, each with an area
-    labels: np.ndarray  # (G,) int32, 0-based foreground class
-    crowd: np.ndarray  # (G,) bool: COCO's iscrowd, VOC's difficult; never trained on, ignored in evaluation
+class LabeledImage(NamedTuple):
+    """One image of a data set with its G annotated boxes, as the files hold them. G may be 0.
+
+    Attributes
+    ----------
+    image : np.ndarray
+        (H, W, 3) uint8, RGB.
+    boxes : np.ndarray
+        (G, 4) float32, rows ``x1 y1 x2 y2`` in pixels of ``image``. Each box lies inside the image
+        and has an area.
+    labels : np.ndarray
+        (G,) int32, 0-based foreground class of each box.
+    crowd : np.ndarray
+        (G,) bool, COCO's ``iscrowd`` or VOC's ``difficult``. Such boxes are left out of training
+        and ignored in evaluation.
+    image_id : int
+        The image's id in ``Dataset.coco_truth``.
+    name : str
+        The image's file name, for messages.
+    masks : np.ndarray or None
+        (G, H, W) bool, the mask of each box. None if the data set has no masks.
+    """
+    image: np.ndarray
+    boxes: np.ndarray
+    labels: np.ndarray
+    crowd: np.ndarray
     image_id: int
-    name: str  # the file's name, for messages
-    masks: Optional[np.ndarray] = None  # (G, H, W) bool, row for row with boxes; None where the data set has none
+    name: str
+    masks: Optional[np.ndarray] = None
 
 
 class Dataset(Protocol):
-    """What the loader and the evaluation ask of a data set."""
+    """The interface of a data set, as the loader and the evaluation use it.
+
+    A class of your own needs these members; it does not have to inherit from this one.
+    """
 
     @property
     def classes(self) -> Tuple[str, ...]:
-        """Names of the C foreground classes; a label is an index into it."""
+        """Names of the C foreground classes. A label is an index into this tuple."""
 
     @property
     def category_ids(self) -> Tuple[int, ...]:
-        """The category id each class has in ``coco_truth``."""
+        """Category id of each class in ``coco_truth``, in the order of ``classes``."""
 
     def __len__(self) -> int:
-        """Number of images."""
+        """Return the number of images."""
 
-    def __getitem__(self, index: int) -> Record:
-        """Image ``index``, decoded, with its truth. Raises DataError."""
+    def __getitem__(self, index: int) -> LabeledImage:
+        """Read one image and its annotations.
+
+        Parameters
+        ----------
+        index : int
+            Position of the image in the data set.
+
+        Returns
+        -------
+        LabeledImage
+            The decoded image with its annotations.
+
+        Raises
+        ------
+        DataError
+            The image or its annotations cannot be used.
+        """
 
     def sizes(self) -> np.ndarray:
-        """(N, 2) int, height and width of every image in pixels."""
+        """Return the size of every image.
+
+        Returns
+        -------
+        np.ndarray
+            (N, 2) int, height and width in pixels.
+        """
 
     def coco_truth(self) -> Dict[str, Any]:
-        """The truth of all images as the content of a COCO annotation file."""
+        """Return the ground truth of all images in COCO's format.
+
+        Returns
+        -------
+        dict
+            The content of a COCO annotation file.
+        """
 
     def with_masks(self) -> "Dataset":
-        """The same data set with masks in its records. Raises DataError where it has none."""
+        """Open the same data set with masks.
+
+        Returns
+        -------
+        Dataset
+            A data set whose images have ``masks``.
+
+        Raises
+        ------
+        DataError
+            The data set's files contain no masks.
+        """

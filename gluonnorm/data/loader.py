@@ -1,38 +1,72 @@
-"""Batches, made ahead of time by a few threads."""
+"""Load batches ahead of time with a few threads."""
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import Callable, Deque, Iterator, List, Sequence
 
 from gluonnorm.data.batchify import Batch, batchify
-from gluonnorm.data.labeled_image import DataError, Dataset
+from gluonnorm.data.labeled_image import Dataset
 from gluonnorm.data.sampler import AspectGroupSampler
 from gluonnorm.data.transforms import Sample
+from gluonnorm.errors import GluonnormError, InputError
 
 import numpy as np
 
 
 class Loader:
-    """Iterates over the batches of one epoch; ``workers`` threads stay up to 2 x ``workers`` batches ahead.
+    """Iterate over the batches of one epoch, which threads load ahead of time.
 
-    Threads, not processes, because a forked MXNet hangs; Pillow and MXNet release Python's lock while they work.
-    With ``train`` the transform is called with a random generator made of ``seed``, epoch and image index: what an
-    image looks like does not depend on the number of threads, nor on where a run was resumed.
+    The loader uses threads and not processes, because a forked MXNet hangs. Pillow and MXNet
+    release Python's lock while they work, so the threads run side by side.
 
-    ``pad_value`` is that of ``batchify``. A DataError of the data set comes out of the iteration as it is, any other
-    exception as a RuntimeError that names the image.
+    In training, the random generator of an image is seeded with ``seed``, the epoch and the image's
+    index. A sample therefore depends neither on the number of threads nor on where a run was
+    resumed.
 
-    >>> loader = Loader(dataset, TrainTransform(preprocess), sampler, preprocess.padding, seed=0,
-    ...                 train=True)                                                           # doctest: +SKIP
-    >>> for epoch in range(10):                                                               # doctest: +SKIP
+    Parameters
+    ----------
+    dataset : Dataset
+        The images and their annotations.
+    transform : callable
+        ``transform(labeled, rng)`` in training, else ``transform(labeled)``; returns a ``Sample``.
+    batch_sampler : AspectGroupSampler
+        Chooses the images of each batch.
+    pad_value : sequence of float
+        Color of the padding, as ``batchify`` takes it.
+    seed : int
+        Seed of the transform's random generators, 0 or more.
+    train : bool
+        Whether the transform is called with a random generator.
+    workers : int
+        Number of threads, at least 1. Up to ``2 * workers`` batches are loaded ahead.
+
+    Raises
+    ------
+    InputError
+        ``workers`` is less than 1.
+
+    Examples
+    --------
+    >>> loader = Loader(dataset, TrainTransform(preprocess), sampler,  # doctest: +SKIP
+    ...                 preprocess.padding, seed=0, train=True)
+    >>> for epoch in range(10):  # doctest: +SKIP
     ...     loader.set_epoch(epoch)
-    ...     for batch in loader: ...
+    ...     for batch in loader:
+    ...         train_on(batch)
     """
 
-    def __init__(self, dataset: Dataset, transform: Callable[..., Sample], batch_sampler: AspectGroupSampler,
-                 pad_value: Sequence[float], seed: int, train: bool, workers: int = 2):
+    def __init__(
+        self,
+        dataset: Dataset,
+        transform: Callable[..., Sample],
+        batch_sampler: AspectGroupSampler,
+        pad_value: Sequence[float],
+        seed: int,
+        train: bool,
+        workers: int = 2,
+    ):
         if workers < 1:
-            raise ValueError(f"workers is {workers}; want at least 1 thread")
+            raise InputError(f"workers is {workers}; want at least 1 thread")
         self._dataset = dataset
         self._transform = transform
         self._batch_sampler = batch_sampler
@@ -43,45 +77,86 @@ class Loader:
         self._epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch, 0 or more, whose batches the next iteration gives."""
+        """Choose the epoch whose batches the next iteration returns.
+
+        Parameters
+        ----------
+        epoch : int
+            Number of the epoch, 0 or more.
+        """
         self._epoch = epoch
         self._batch_sampler.set_epoch(epoch)
 
     def __len__(self) -> int:
+        """Return the number of batches an epoch."""
         return len(self._batch_sampler)
 
     def __iter__(self) -> Iterator[Batch]:
+        """Iterate over the epoch's batches, as ``iterate`` does."""
         return self.iterate()
 
     def iterate(self, start: int = 0) -> Iterator[Batch]:
-        """The epoch's batches from number ``start``; the ones before it are not decoded."""
-        remaining = islice(self._batch_sampler, start, None)
+        """Iterate over the epoch's batches from a given one on.
+
+        Parameters
+        ----------
+        start : int
+            Number of the first batch, 0 or more. The images of earlier batches are not decoded.
+
+        Yields
+        ------
+        Batch
+            The next batch.
+
+        Raises
+        ------
+        GluonnormError
+            The data set or the transform raised it, for example a DataError.
+        RuntimeError
+            The data set or the transform raised another exception. The message names the image.
+        """
         pending: Deque[Future[Batch]] = deque()
+        epoch = self._epoch
+        waiting = islice(self._batch_sampler, start, None)
         with ThreadPoolExecutor(self._workers) as pool:
+
+            def submit_next() -> None:
+                """Start loading the next batch of the epoch, if there is one."""
+                indices = next(waiting, None)
+                if indices is not None:
+                    pending.append(pool.submit(self._load_batch, indices, epoch))
+
             try:
-                for indices in islice(remaining, 2 * self._workers):
-                    pending.append(pool.submit(self._load_batch, indices, self._epoch))
+                for _ in range(2 * self._workers):
+                    submit_next()
                 while pending:
                     batch = pending.popleft().result()
-                    for indices in islice(remaining, 1):
-                        pending.append(pool.submit(self._load_batch, indices, self._epoch))
+                    # Loading starts before the batch is handed out, so it goes on while the
+                    # caller trains on the batch.
+                    submit_next()
                     yield batch
-            finally:  # the caller stopped early, or a batch failed: do not decode the rest
+            finally:
+                # If the caller has stopped early or a batch has failed, the batches that have
+                # not started are not loaded any more.
                 for future in pending:
                     future.cancel()
 
     def _load_batch(self, indices: List[int], epoch: int) -> Batch:
-        return batchify([self._load(index, epoch) for index in indices], self._pad_value)
+        """Load the samples of one batch, and stack them."""
+        samples = [self._load_sample(index, epoch) for index in indices]
+        return batchify(samples, self._pad_value)
 
-    def _load(self, index: int, epoch: int) -> Sample:
+    def _load_sample(self, index: int, epoch: int) -> Sample:
+        """Read one image, and transform it. Any error except a GluonnormError names the image."""
         name = f"image {index} of the data set"
         try:
-            record = self._dataset[index]
-            name = record.name
-            if self._train:
-                return self._transform(record, np.random.default_rng((self._seed, epoch, index)))
-            return self._transform(record)
-        except DataError:
+            labeled = self._dataset[index]
+            name = labeled.name
+            if not self._train:
+                return self._transform(labeled)
+            rng = np.random.default_rng((self._seed, epoch, index))
+            return self._transform(labeled, rng)
+        except GluonnormError:
             raise
         except Exception as error:
             raise RuntimeError(f"{name}: {type(error).__name__}: {error}") from error

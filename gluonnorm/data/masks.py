@@ -1,107 +1,233 @@
-"""Masks as COCO writes them: polygons and run lengths to compressed run lengths, these to arrays and to crops."""
-from typing import Any, Dict, List, Sequence, Tuple
+"""Read COCO's masks (polygons and run lengths), decode them to arrays, and crop them to boxes.
+
+The format of run lengths is that of COCO's ``maskApi.c``
+(https://github.com/cocodataset/cocoapi/blob/master/common/maskApi.c): a mask is read column by
+column, and the runs are lengths of background and foreground in turn, background first.
+"""
+from typing import Any, Dict, List, Sequence, Tuple, Union
 
 from gluonnorm.data.labeled_image import DataError
 
 import numpy as np
-from pycocotools import mask as rle
+from pycocotools import mask as coco_mask
 
-Runs = Dict[str, Any]  # COCO's compressed run lengths: ``size`` (height, width) and ``counts`` as bytes
+# COCO's compressed run lengths: {"size": [height, width], "counts": bytes}.
+RunLengths = Dict[str, Any]
 
 WAY_OUT = "correct or remove it, or open the data set without masks"
 
+# The characters of a compressed string, as `rleToString` in maskApi.c writes them.
+FIRST_CHARACTER = 48
+BITS_PER_CHARACTER = 5
+VALUE_BITS = 0x1F
+NEGATIVE_BIT = 0x10
+CONTINUED_BIT = 0x20
 
-def read_segmentation(segmentation: Any, size: Tuple[int, int], where: str) -> Runs:
-    """An annotation's ``segmentation`` as compressed run lengths for an image of ``size`` (height, width).
 
-    It may be polygons [[x1, y1, x2, y2, ...], ...] with three corners or more, or run lengths, ``counts`` a list of
-    numbers or a compressed string. A polygon too small to hold the centre of a pixel has an empty mask.
+def read_segmentation(segmentation: Any, size: Tuple[int, int], where: str) -> RunLengths:
+    """Read the ``segmentation`` of a COCO annotation as compressed run lengths.
 
-    Raises DataError, beginning with ``where``, for anything else, for run lengths of an image of another size or that
-    do not add up to the image, and for those that mark nothing.
+    Parameters
+    ----------
+    segmentation : list or dict
+        Polygons ``[[x1, y1, x2, y2, ...], ...]`` of three corners or more, or run lengths
+        ``{"size": [height, width], "counts": ...}`` with a list of numbers or a compressed string.
+        The mask of a polygon that contains no pixel center is empty.
+    size : tuple of int
+        Height and width of the image in pixels.
+    where : str
+        The name of the annotation; it begins a message.
+
+    Returns
+    -------
+    dict
+        COCO's compressed run lengths, as pycocotools uses them.
+
+    Raises
+    ------
+    DataError
+        The segmentation is absent or neither polygons nor run lengths; a polygon is faulty; run
+        lengths belong to another image size, do not add up to the image, or have no foreground.
+
+    Examples
+    --------
+    >>> runs = read_segmentation([[1, 1, 3, 1, 3, 3, 1, 3]], (4, 5), "annotation 7")
+    >>> decode_masks([runs], (4, 5)).sum(axis=(1, 2)).tolist()
+    [4]
     """
     if segmentation is None:
         raise DataError(f"{where} has no segmentation; {WAY_OUT}")
     if isinstance(segmentation, list):
         return _read_polygons(segmentation, size, where)
     if not isinstance(segmentation, dict) or not {"size", "counts"} <= set(segmentation):
-        raise DataError(f"{where} has a segmentation that is neither polygons nor run lengths; {WAY_OUT}")
+        raise DataError(
+            f"{where} has a segmentation that is neither polygons nor run lengths; {WAY_OUT}"
+        )
     if segmentation["size"] != list(size):
-        raise DataError(f"{where} has a mask of size {segmentation['size']}, but the image is {list(size)} (height, "
-                        f"width); {WAY_OUT}")
-    counts = segmentation["counts"]
+        raise DataError(
+            f"{where} has a mask of size {segmentation['size']}, but the image is {list(size)} "
+            f"(height, width); {WAY_OUT}"
+        )
+    return _read_run_lengths(segmentation["counts"], size, where)
+
+
+def _read_polygons(polygons: List[Any], size: Tuple[int, int], where: str) -> RunLengths:
+    """Check polygons, and join them to one mask."""
+    for polygon in polygons or [[]]:
+        is_outline = isinstance(polygon, list) and len(polygon) >= 6 and len(polygon) % 2 == 0
+        if not is_outline:
+            raise DataError(
+                f"{where} has an empty or faulty polygon, {str(polygon)[:60]}; want x and y of at "
+                f"least three corners; {WAY_OUT}"
+            )
+        for coordinate in polygon:
+            if not isinstance(coordinate, (int, float)) or not np.isfinite(coordinate):
+                raise DataError(
+                    f"{where} has a polygon with coordinates that are not finite numbers; {WAY_OUT}"
+                )
+    height, width = size
+    return coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))
+
+
+def _read_run_lengths(
+    counts: Union[List[int], str], size: Tuple[int, int], where: str
+) -> RunLengths:
+    """Check run lengths, a list of numbers or a compressed string, and compress them."""
+    height, width = size
+    # pycocotools leaves the pixels after the last run uninitialized. The check of the sum makes
+    # sure that the runs cover the image.
     try:
-        runs = counts if isinstance(counts, list) else _uncompress(counts)
-        whole = all(isinstance(run, int) and run >= 0 for run in runs) and sum(runs) == size[0] * size[1]
-    except (AttributeError, ValueError):  # not a string, or not one of run lengths
-        whole = False
-    if not whole:  # pycocotools would leave the rest of the mask as it found the memory
-        raise DataError(f"{where} has run lengths that do not make up the {size[0] * size[1]} pixels of the image; "
-                        f"{WAY_OUT}")
-    if sum(runs[1::2]) == 0:
+        runs = counts if isinstance(counts, list) else _decompress(counts)
+        only_lengths = all(isinstance(run, int) and run >= 0 for run in runs)
+        covers_image = only_lengths and sum(runs) == height * width
+    except (AttributeError, ValueError):
+        # AttributeError: `counts` is not a string. ValueError: the string holds no run lengths.
+        covers_image = False
+    if not covers_image:
+        raise DataError(
+            f"{where} has run lengths that do not make up the {height * width} pixels of the "
+            f"image; {WAY_OUT}"
+        )
+    foreground_runs = runs[1::2]
+    if sum(foreground_runs) == 0:
         raise DataError(f"{where} has an empty mask; {WAY_OUT}")
     if isinstance(counts, list):
-        return rle.frPyObjects({"size": list(size), "counts": counts}, *size)
+        return coco_mask.frPyObjects({"size": list(size), "counts": counts}, height, width)
     return {"size": list(size), "counts": counts.encode()}
 
 
-def _read_polygons(polygons: List[Any], size: Tuple[int, int], where: str) -> Runs:
-    for polygon in polygons or [[]]:
-        if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
-            raise DataError(f"{where} has an empty or faulty polygon, {str(polygon)[:60]}; want x and y of at least "
-                            f"three corners; {WAY_OUT}")
-        if not all(isinstance(value, (int, float)) and np.isfinite(value) for value in polygon):
-            raise DataError(f"{where} has a polygon with coordinates that are not finite numbers; {WAY_OUT}")
-    return rle.merge(rle.frPyObjects(polygons, *size))
+def _decompress(counts: str) -> List[int]:
+    """Read the run lengths in COCO's compressed string, as ``rleFrString`` in maskApi.c does.
 
-
-def _uncompress(counts: str) -> List[int]:
-    """The run lengths in COCO's compressed string: 5 bits a character, and from the third run on differences."""
+    A character has five bits of a number, lowest bits first, and a bit that tells whether the
+    number continues. From the fourth number on, a number is the difference to the run two places
+    before it. A ValueError tells that the string is faulty.
+    """
     runs: List[int] = []
-    value = shift = 0
+    value = 0
+    shift = 0
     for character in counts.encode():
-        code = character - 48
-        if not 0 <= code < 64:
+        code = character - FIRST_CHARACTER
+        if not 0 <= code <= CONTINUED_BIT | VALUE_BITS:
             raise ValueError(f"character {character}")
-        value |= (code & 31) << shift
-        shift += 5
-        if not code & 32:
-            value -= (code & 16) * 2 << shift - 5  # the highest bit is the sign
-            runs.append(value + (runs[-2] if len(runs) > 2 else 0))
-            value = shift = 0
+        value |= (code & VALUE_BITS) << shift
+        shift += BITS_PER_CHARACTER
+        if code & CONTINUED_BIT:
+            continue
+        if code & NEGATIVE_BIT:
+            value -= 1 << shift
+        if len(runs) > 2:
+            value += runs[-2]
+        runs.append(value)
+        value = 0
+        shift = 0
     if shift:
-        raise ValueError("the last number is cut")
+        raise ValueError("the last number is cut off")
     return runs
 
 
-def decode_masks(masks: Sequence[Runs], size: Tuple[int, int]) -> np.ndarray:
-    """(G, H, W) bool of G masks, possibly none, of an image of ``size`` (height, width)."""
+def decode_masks(masks: Sequence[RunLengths], size: Tuple[int, int]) -> np.ndarray:
+    """Decode the masks of one image.
+
+    Parameters
+    ----------
+    masks : sequence of dict
+        COCO's compressed run lengths of G masks. G may be 0.
+    size : tuple of int
+        Height and width of the image in pixels.
+
+    Returns
+    -------
+    np.ndarray
+        (G, H, W) bool.
+    """
     if not masks:
         return np.zeros((0, *size), bool)
-    return rle.decode(list(masks)).transpose(2, 0, 1).astype(bool, order="C")
+    # pycocotools returns (H, W, G) in Fortran order.
+    decoded = coco_mask.decode(list(masks))
+    return decoded.transpose(2, 0, 1).astype(bool, order="C")
 
 
 def crop_masks(masks: np.ndarray, boxes: np.ndarray, cells: int) -> np.ndarray:
-    """Each mask cut to its box: (G, H, W) bool and (G, 4) in its pixels -> (G, cells, cells) float32 in 0..1.
+    """Crop each mask to its box, and resample the crop to a square grid of cells.
 
-    Cell (i, j), whose centre is the place ((j + 0.5) / cells, (i + 0.5) / cells) of the box, holds the mean of the mask
-    over the cell, the mask taken as linear between the centres of its pixels: the covered area where the box has more
-    pixels than cells, bilinear interpolation where it has fewer. Boxes have an area and lie within the image.
+    Cell (i, j) is centered at ``((j + 0.5) / cells, (i + 0.5) / cells)`` of the box. Its value is
+    the mean over the cell of the mask, interpolated bilinearly between pixel centers. Where the
+    box has more pixels than cells, this is the covered area of the cell; where it has fewer, it
+    is bilinear interpolation.
+
+    Parameters
+    ----------
+    masks : np.ndarray
+        (G, H, W) bool.
+    boxes : np.ndarray
+        (G, 4) float32, rows ``x1 y1 x2 y2`` in pixels of the masks, inside the image and with an
+        area.
+    cells : int
+        Number of cells along each side of a crop.
+
+    Returns
+    -------
+    np.ndarray
+        (G, cells, cells) float32 in 0..1.
+
+    Examples
+    --------
+    >>> mask = np.zeros((1, 4, 4), bool)
+    >>> mask[0, :, 2:] = True
+    >>> crops = crop_masks(mask, np.float32([[0, 0, 4, 4]]), cells=2)
+    >>> crops.astype(np.float64).round(2).tolist()
+    [[[0.07, 0.93], [0.07, 0.93]]]
     """
     crops = np.zeros((len(masks), cells, cells), np.float32)
     for crop, mask, (x1, y1, x2, y2) in zip(crops, masks, boxes.astype(np.float64)):
-        top, rows = _cell_weights(y1, y2, cells, mask.shape[0])
-        left, columns = _cell_weights(x1, x2, cells, mask.shape[1])
-        part = mask[top:top + rows.shape[1], left:left + columns.shape[1]].astype(np.float32)
-        np.clip(rows @ part @ columns.T, 0, 1, out=crop)
+        height, width = mask.shape
+        top, row_weights = _cell_weights(y1, y2, cells, height)
+        left, column_weights = _cell_weights(x1, x2, cells, width)
+        bottom = top + row_weights.shape[1]
+        right = left + column_weights.shape[1]
+        window = mask[top:bottom, left:right].astype(np.float32)
+        np.clip(row_weights @ window @ column_weights.T, 0, 1, out=crop)
     return crops
 
 
-def _cell_weights(low: float, high: float, cells: int, length: int) -> Tuple[int, np.ndarray]:
-    """What each pixel gives to each cell of one axis: the first pixel, and (cells, pixels) float32, rows of sum 1."""
-    first, last = max(0, int(low) - 1), min(length, int(np.ceil(high)) + 1)  # the neighbours' slopes reach into the box
-    distance = np.linspace(low, high, cells + 1)[:, None] - (np.arange(first, last) + 0.5)
-    distance = np.clip(distance, -1, 1)
-    area = distance + 0.5 - np.sign(distance) * distance ** 2 / 2  # below a peak of height 1 and width 2, from -1 on
-    weights = np.diff(area, axis=0)
-    return first, (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+def _cell_weights(start: float, stop: float, cells: int, length: int) -> Tuple[int, np.ndarray]:
+    """Compute how much each pixel of one axis contributes to each cell between two coordinates.
+
+    Linear interpolation gives each pixel a tent: height 1 at its center, 0 at the centers of its
+    neighbors. A pixel's weight for a cell is the area of its tent over the cell. Returns the index
+    of the first pixel, and (cells, pixels) float32 with rows of sum 1.
+    """
+    # The tents of the neighbors just outside reach into the box, hence one pixel more at each end.
+    first = max(0, int(start) - 1)
+    last = min(length, int(np.ceil(stop)) + 1)
+    centers = np.arange(first, last) + 0.5
+    edges = np.linspace(start, stop, cells + 1)
+
+    distance = np.clip(edges[:, None] - centers, -1, 1)
+    # The integral of the tent `1 - |t|` from -1 to `distance`.
+    area_before_edge = distance + 0.5 - np.sign(distance) * distance ** 2 / 2
+    weights = np.diff(area_before_edge, axis=0)
+    # At the image's border the tents of missing neighbors are missing; the rows are scaled to 1.
+    weights /= weights.sum(axis=1, keepdims=True)
+    return first, weights.astype(np.float32)

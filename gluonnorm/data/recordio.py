@@ -1,4 +1,7 @@
-"""RecordIO and LST files, read by GluonCV. Apart from the rest of ``data``, because it imports GluonCV."""
+"""Open RecordIO and LST files with GluonCV's readers.
+
+This module is not part of ``gluonnorm.data``'s own imports, because it imports GluonCV.
+"""
 import os
 from typing import Sequence
 
@@ -8,25 +11,75 @@ from gluonnorm.data.labeled_image import DataError, PathLike
 from gluoncv.data import LstDetection, RecordFileDetection
 
 
-def open_record(path: PathLike, classes: Sequence[str], normalized: bool = True) -> GluonCVDataset:
-    """The data set in a RecordIO file, ``path`` ending in .rec with its .idx beside it.
+def open_record(
+    path: PathLike, classes: Sequence[str], normalized: bool = True
+) -> GluonCVDataset:
+    """Open the detection data set in a RecordIO file.
 
-    ``normalized`` says that the file's coordinates are fractions of the image's sides, as im2rec's LST files usually
-    have them. Raises DataError if either file is missing.
+    Parameters
+    ----------
+    path : str or path-like
+        The file, which ends in .rec. Its index, which ends in .idx, is in the same folder.
+    classes : sequence of str
+        Names of the classes.
+    normalized : bool
+        True if the file's coordinates are fractions of the image's sides, as im2rec usually
+        writes them; False if they are pixels.
+
+    Returns
+    -------
+    GluonCVDataset
+        The data set.
+
+    Raises
+    ------
+    DataError
+        The file or its index is missing.
+
+    Examples
+    --------
+    >>> dataset = open_record("train.rec", ["cat", "dog"])  # doctest: +SKIP
     """
     path = os.fspath(path)
-    for file in (path, os.path.splitext(path)[0] + ".idx"):
-        _require(file)
+    stem, _ = os.path.splitext(path)
+    _require_file(path)
+    _require_file(stem + ".idx")
     return GluonCVDataset(RecordFileDetection(path, coord_normalized=normalized), classes)
 
 
-def open_lst(path: PathLike, root: PathLike, classes: Sequence[str], normalized: bool = True) -> GluonCVDataset:
-    """The data set in an LST file whose image names are relative to the folder ``root``.
+def open_lst(
+    path: PathLike, root: PathLike, classes: Sequence[str], normalized: bool = True
+) -> GluonCVDataset:
+    """Open the detection data set in an LST file of im2rec.
 
-    ``normalized`` as in ``open_record``. Raises DataError if the file is missing or not in LST's format.
+    Parameters
+    ----------
+    path : str or path-like
+        The file, which ends in .lst.
+    root : str or path-like
+        The folder that the file's image names are relative to.
+    classes : sequence of str
+        Names of the classes.
+    normalized : bool
+        True if the file's coordinates are fractions of the image's sides, False if they are
+        pixels.
+
+    Returns
+    -------
+    GluonCVDataset
+        The data set.
+
+    Raises
+    ------
+    DataError
+        The file is missing, or is not an LST file.
+
+    Examples
+    --------
+    >>> dataset = open_lst("train.lst", "images", ["cat", "dog"])  # doctest: +SKIP
     """
     path = os.fspath(path)
-    _require(path)
+    _require_file(path)
     try:
         dataset = LstDetection(path, root=os.fspath(root), coord_normalized=normalized)
     except ValueError as error:
@@ -34,6 +87,7 @@ def open_lst(path: PathLike, root: PathLike, classes: Sequence[str], normalized:
     return GluonCVDataset(dataset, classes)
 
 
-def _require(path: str) -> None:
+def _require_file(path: str) -> None:
+    """Raise a DataError if there is no such file."""
     if not os.path.isfile(path):
         raise DataError(f"{path}: no such file")

@@ -1,29 +1,66 @@
-"""Which images go into which batch."""
-from typing import Iterator, List
+"""Choose which images share a batch."""
+from typing import Iterator, List, Sequence, Union
+
+from gluonnorm.errors import InputError
 
 import numpy as np
 
 
 class AspectGroupSampler:
-    """Batches of indices in which landscape (or square) and portrait images do not mix, to save padding.
+    """Group image indices into batches that do not mix landscape and portrait, to save padding.
 
-    ``sizes`` is (N, 2), height and width of every image. Each image comes at most once an epoch. What is left over
-    when each group is cut into batches of ``batch_size`` is put together, so that at most one batch is short (none
-    with ``drop_last``) and at most one is mixed. Without ``shuffle`` batches come in the order of their first index.
+    Square images count as landscape. Each image occurs at most once an epoch. The images that are
+    left over when each group is cut into batches are put together, so at most one batch is short
+    and at most one is mixed. The order depends on ``seed`` and the epoch alone.
 
-    Of ``num_parts`` workers each takes the ``part``-th; parts share no image and have the same number of batches, for
-    which up to ``num_parts - 1`` batches of an epoch are left out. Order depends on ``seed`` and epoch alone.
+    For distributed training, each of ``num_parts`` workers takes its own part of the batches. The
+    parts share no image and have the same number of batches; up to ``num_parts - 1`` batches of an
+    epoch are left out for this.
 
-    >>> list(AspectGroupSampler([(4, 6), (6, 4), (4, 6), (6, 4), (5, 5)], batch_size=2, shuffle=False, seed=0))
+    Parameters
+    ----------
+    sizes : np.ndarray
+        (N, 2), height and width of every image.
+    batch_size : int
+        Images a batch, at least 1.
+    shuffle : bool
+        True shuffles images and batches. False orders the batches by their first index.
+    seed : int
+        Seed of the shuffling, 0 or more.
+    part : int
+        Index of this worker's part, in 0..num_parts - 1.
+    num_parts : int
+        Number of workers.
+    drop_last : bool
+        True leaves out the short batch.
+
+    Raises
+    ------
+    InputError
+        ``batch_size`` or ``part`` is out of range, or there are too few images for one batch in
+        each part.
+
+    Examples
+    --------
+    >>> sizes = [(4, 6), (6, 4), (4, 6), (6, 4), (5, 5)]
+    >>> list(AspectGroupSampler(sizes, batch_size=2, shuffle=False, seed=0))
     [[0, 2], [1, 3], [4]]
     """
 
-    def __init__(self, sizes: np.ndarray, batch_size: int, shuffle: bool, seed: int, part: int = 0,
-                 num_parts: int = 1, drop_last: bool = False):
+    def __init__(
+        self,
+        sizes: Union[np.ndarray, Sequence[Sequence[int]]],
+        batch_size: int,
+        shuffle: bool,
+        seed: int,
+        part: int = 0,
+        num_parts: int = 1,
+        drop_last: bool = False,
+    ):
         if batch_size < 1:
-            raise ValueError(f"batch_size is {batch_size}; want at least 1")
+            raise InputError(f"batch_size is {batch_size}; want at least 1")
         if not 0 <= part < num_parts:
-            raise ValueError(f"part is {part} of {num_parts}; want 0 <= part < num_parts")
+            raise InputError(f"part is {part} of {num_parts}; want 0 <= part < num_parts")
         heights, widths = np.asarray(sizes).reshape(-1, 2).T
         self._portrait = heights > widths
         self._batch_size = batch_size
@@ -33,38 +70,59 @@ class AspectGroupSampler:
         self._num_parts = num_parts
         self._drop_last = drop_last
         self._epoch = 0
-        self._length = len(self._batches()) // num_parts  # depends on the groups' sizes only, not on the epoch
+        # The number of batches depends only on the sizes of the two groups, so it is the same in
+        # every epoch.
+        self._length = len(self._batches()) // num_parts
         if self._length == 0:
-            raise ValueError(f"{len(heights)} images do not make one batch of {batch_size} for each of {num_parts} "
-                             "parts; use fewer parts or smaller batches")
+            raise InputError(
+                f"{len(heights)} images do not make one batch of {batch_size} for each of "
+                f"{num_parts} parts; use fewer parts or smaller batches"
+            )
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch, 0 or more, whose batches the next iteration gives."""
+        """Choose the epoch whose batches the next iteration returns.
+
+        Parameters
+        ----------
+        epoch : int
+            Number of the epoch, 0 or more.
+        """
         self._epoch = epoch
 
     def __len__(self) -> int:
-        """Batches an epoch, of this part."""
+        """Return the number of batches an epoch in this part."""
         return self._length
 
     def __iter__(self) -> Iterator[List[int]]:
-        batches = self._batches()
-        return iter(batches[self._part:self._length * self._num_parts:self._num_parts])
+        """Iterate over this part's batches of the chosen epoch.
+
+        Yields
+        ------
+        list of int
+            Indices of the images of one batch.
+        """
+        stop = self._length * self._num_parts
+        return iter(self._batches()[self._part:stop:self._num_parts])
 
     def _batches(self) -> List[List[int]]:
-        """The whole epoch, all parts."""
+        """Make the batches of the epoch, all parts together."""
         rng = np.random.default_rng((self._seed, self._epoch))
         order = np.arange(len(self._portrait))
         if self._shuffle:
             rng.shuffle(order)
+        is_portrait = self._portrait[order]
+
         batches: List[List[int]] = []
-        rest: List[int] = []
-        for group in (order[~self._portrait[order]], order[self._portrait[order]]):
-            whole = len(group) // self._batch_size * self._batch_size
-            batches += group[:whole].reshape(-1, self._batch_size).tolist()
-            rest += group[whole:].tolist()
-        batches += [rest[start:start + self._batch_size] for start in range(0, len(rest), self._batch_size)]
+        left_over: List[int] = []
+        for group in (order[~is_portrait], order[is_portrait]):
+            in_full_batches = len(group) // self._batch_size * self._batch_size
+            batches += group[:in_full_batches].reshape(-1, self._batch_size).tolist()
+            left_over += group[in_full_batches:].tolist()
+        for start in range(0, len(left_over), self._batch_size):
+            batches.append(left_over[start:start + self._batch_size])
         if self._drop_last and batches and len(batches[-1]) < self._batch_size:
             batches.pop()
+
         if self._shuffle:
             return [batches[position] for position in rng.permutation(len(batches))]
         return sorted(batches)

@@ -1,69 +1,185 @@
-"""A record to what the network sees: resized, flipped, normalised; image and boxes together."""
+"""Turn a labeled image into a training or evaluation sample: resize, mirror and normalize it.
+
+The image, its boxes and its masks are transformed together.
+"""
+from dataclasses import replace
 from typing import NamedTuple, Optional
 
-from gluonnorm.data.labeled_image import Record
+from gluonnorm.data.images import data_errors
+from gluonnorm.data.labeled_image import LabeledImage
 from gluonnorm.data.masks import crop_masks
+from gluonnorm.errors import InputError
 from gluonnorm.photos.boxes import flip_boxes, valid_boxes
-from gluonnorm.photos.prepare import to_input
-from gluonnorm.photos.resize import resize_size
+from gluonnorm.photos.prepare import prepare
 from gluonnorm.types import Preprocess
 
 import numpy as np
 
-MASK_SIZE = 112  # S, cells a side of a truth's mask: four to each cell of the finest mask head's output
+# Cells along each side of a ground-truth mask. The finest mask head returns 28 x 28 cells; four
+# cells to each of them lose nothing when the loss resamples the mask to a proposal.
+MASK_SIZE = 112
 
 
 class Sample(NamedTuple):
-    """One image ready for a batch, with the G boxes to train on: no crowd, none without an area."""
-    image: np.ndarray  # (3, H', W') float32, as `preprocess` says: normalised or raw 0..255, RGB or BGR
-    boxes: np.ndarray  # (G, 4) float32, x1 y1 x2 y2 in pixels of the resized image
-    labels: np.ndarray  # (G,) int32
-    scale: np.ndarray  # (2,) float32, resized / original length along x and y
-    size: np.ndarray  # (2,) int32, height and width of the original
+    """One image ready for a batch, with the G boxes to train on.
+
+    Crowd boxes and boxes without an area are left out. G may be 0.
+
+    Attributes
+    ----------
+    image : np.ndarray
+        (3, H', W') float32, resized; normalized and in RGB or BGR as ``preprocess`` demands.
+    boxes : np.ndarray
+        (G, 4) float32, rows ``x1 y1 x2 y2`` in pixels of the resized image.
+    labels : np.ndarray
+        (G,) int32, 0-based foreground class of each box.
+    scale : np.ndarray
+        (2,) float32, resized length divided by original length, along x and along y.
+    size : np.ndarray
+        (2,) int32, height and width of the original image in pixels.
+    image_id : int
+        The image's id in ``Dataset.coco_truth``.
+    name : str
+        The image's file name, for messages.
+    masks : np.ndarray or None
+        (G, S, S) float32 in 0..1 with S = ``MASK_SIZE``: the part of each cell of a grid over the
+        box that the mask covers. None if the data set has no masks.
+    """
+    image: np.ndarray
+    boxes: np.ndarray
+    labels: np.ndarray
+    scale: np.ndarray
+    size: np.ndarray
     image_id: int
     name: str
-    masks: Optional[np.ndarray] = None  # (G, S, S) float32 in 0..1, how much of each cell over the box the mask covers
+    masks: Optional[np.ndarray] = None
 
 
 class TrainTransform:
-    """Random short side out of ``preprocess.short``, mirrored with probability ``flip``.
+    """Resize an image to a random length of its short side, and mirror it at random.
 
-    >>> sample = TrainTransform(Preprocess())(record, np.random.default_rng(0))      # doctest: +SKIP
+    Parameters
+    ----------
+    preprocess : Preprocess
+        How the network's input is made. Each image gets one of the lengths ``preprocess.short``.
+    flip : float
+        Probability in 0..1 that an image is mirrored left to right.
+
+    Raises
+    ------
+    InputError
+        ``flip`` is not a probability.
+
+    Examples
+    --------
+    >>> image = np.zeros((60, 80, 3), np.uint8)
+    >>> boxes = np.float32([[0, 0, 20, 30]])
+    >>> labeled = LabeledImage(image, boxes, np.int32([0]), np.array([False]), 7, "a.jpg")
+    >>> transform = TrainTransform(Preprocess(short=(30,), max_size=100), flip=1)
+    >>> sample = transform(labeled, np.random.default_rng(0))
+    >>> sample.image.shape, sample.boxes.tolist()
+    ((3, 30, 40), [[30.0, 0.0, 40.0, 15.0]])
     """
 
     def __init__(self, preprocess: Preprocess, flip: float = 0.5):
         if not 0 <= flip <= 1:
-            raise ValueError(f"flip is {flip}; want a probability in 0..1")
+            raise InputError(f"flip is {flip}; want a probability in 0..1")
         self._preprocess = preprocess
         self._flip = flip
 
-    def __call__(self, record: Record, rng: np.random.Generator) -> Sample:
-        short = self._preprocess.short[rng.integers(len(self._preprocess.short))]
-        return _make_sample(record, self._preprocess, short, bool(rng.random() < self._flip))
+    def __call__(self, labeled: LabeledImage, rng: np.random.Generator) -> Sample:
+        """Make the training sample of one image.
+
+        Parameters
+        ----------
+        labeled : LabeledImage
+            The image and its annotations.
+        rng : np.random.Generator
+            Chooses the length of the short side, and whether the image is mirrored.
+
+        Returns
+        -------
+        Sample
+            The network's input and the boxes to train on.
+
+        Raises
+        ------
+        DataError
+            The image is not an RGB image.
+        """
+        lengths = self._preprocess.short
+        length = lengths[rng.integers(len(lengths))]
+        mirror = bool(rng.random() < self._flip)
+        return _make_sample(labeled, replace(self._preprocess, short=(length,)), mirror)
 
 
 class EvalTransform:
-    """The last of ``preprocess.short``, never mirrored."""
+    """Resize an image for evaluation, to the last of the lengths ``preprocess.short``.
+
+    Parameters
+    ----------
+    preprocess : Preprocess
+        How the network's input is made.
+
+    Examples
+    --------
+    >>> image = np.zeros((60, 80, 3), np.uint8)
+    >>> no_boxes = np.zeros((0, 4), np.float32)
+    >>> labeled = LabeledImage(image, no_boxes, np.int32([]), np.array([], bool), 7, "a.jpg")
+    >>> EvalTransform(Preprocess(short=(15, 30), max_size=100))(labeled).image.shape
+    (3, 30, 40)
+    """
 
     def __init__(self, preprocess: Preprocess):
         self._preprocess = preprocess
 
-    def __call__(self, record: Record) -> Sample:
-        return _make_sample(record, self._preprocess, self._preprocess.short[-1], False)
+    def __call__(self, labeled: LabeledImage) -> Sample:
+        """Make the evaluation sample of one image, which is never mirrored.
+
+        Parameters
+        ----------
+        labeled : LabeledImage
+            The image and its annotations.
+
+        Returns
+        -------
+        Sample
+            The network's input and the image's boxes.
+
+        Raises
+        ------
+        DataError
+            The image is not an RGB image.
+        """
+        return _make_sample(labeled, self._preprocess, mirror=False)
 
 
-def _make_sample(record: Record, preprocess: Preprocess, short: int, flip: bool) -> Sample:
-    original_height, original_width = record.image.shape[:2]
-    height, width = resize_size(original_height, original_width, short, preprocess.max_size, preprocess.rounding)
-    pixels = to_input(record.image, (height, width), preprocess)
-    scale = np.array([width / original_width, height / original_height], np.float32)
-    boxes = record.boxes * np.tile(scale, 2)
-    if flip:
-        pixels, boxes = np.ascontiguousarray(pixels[:, :, ::-1]), flip_boxes(boxes, width)
-    keep = ~record.crowd & valid_boxes(boxes)
-    masks = None
-    if record.masks is not None:  # cut to the box before any resizing, which they need not follow
-        masks = crop_masks(record.masks[keep], record.boxes[keep], MASK_SIZE)
-        masks = np.ascontiguousarray(masks[:, :, ::-1]) if flip else masks
-    return Sample(pixels, boxes[keep], record.labels[keep], scale,
-                  np.array([original_height, original_width], np.int32), record.image_id, record.name, masks)
+def _make_sample(labeled: LabeledImage, preprocess: Preprocess, mirror: bool) -> Sample:
+    """Prepare the image as inference does, and move its boxes and masks along."""
+    with data_errors(labeled.name):
+        photo = prepare(labeled.image, preprocess)
+    pixels = photo.pixels
+    boxes = labeled.boxes * np.tile(photo.scale, 2)
+    if mirror:
+        pixels = np.ascontiguousarray(pixels[:, :, ::-1])
+        boxes = flip_boxes(boxes, pixels.shape[2])
+    keep = ~labeled.crowd & valid_boxes(boxes)
+    return Sample(
+        image=pixels,
+        boxes=boxes[keep],
+        labels=labeled.labels[keep],
+        scale=photo.scale,
+        size=np.array(photo.size, np.int32),
+        image_id=labeled.image_id,
+        name=labeled.name,
+        masks=_sample_masks(labeled, keep, mirror),
+    )
+
+
+def _sample_masks(labeled: LabeledImage, keep: np.ndarray, mirror: bool) -> Optional[np.ndarray]:
+    """Crop the masks of the kept boxes to (kept, S, S) float32; None without masks."""
+    if labeled.masks is None:
+        return None
+    # A crop is relative to its box, so it can be taken from the original image, before resizing.
+    crops = crop_masks(labeled.masks[keep], labeled.boxes[keep], MASK_SIZE)
+    return np.ascontiguousarray(crops[:, :, ::-1]) if mirror else crops

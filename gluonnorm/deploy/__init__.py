@@ -1,4 +1,4 @@
-"""From a trained network to detections where it serves: files that need nothing of this package, and a predictor."""
+"""Deployment: exporting a network to files that run without this package, and predicting photos."""
 from gluonnorm.deploy.bundle import DeployError
 from gluonnorm.deploy.export import DTYPES, export, load
 from gluonnorm.deploy.predictor import Predictor

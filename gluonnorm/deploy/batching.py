@@ -1,76 +1,180 @@
-"""Photos in a row: prepared ahead on a thread, run in batches of one size, given back in their order."""
+"""Streams of photos: prepared ahead on a thread, run in batches of one size, returned in order."""
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from typing import Callable, Deque, Dict, Hashable, Iterable, Iterator, List, Optional, Tuple, TypeVar
+from typing import (
+    Callable,
+    Deque,
+    Dict,
+    Generic,
+    Hashable,
+    Iterable,
+    Iterator,
+    List,
+    Optional,
+    Tuple,
+    TypeVar,
+)
 
-Given = TypeVar("Given")
+Value = TypeVar("Value")
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-WINDOW = 4  # so many batches' worth of items may be held while one waits for others of its size
+WINDOW = 4  # an item waits for others of its key while fewer than this many batches of items follow
 
 
-def ahead(function: Callable[[Given], Item], values: Iterable[Given], count: int) -> Iterator[Item]:
-    """``map(function, values)``, both on a thread of their own, at most ``count`` results ahead of who asks.
+def ahead(
+    function: Callable[[Value], Item], values: Iterable[Value], count: int
+) -> Iterator[Item]:
+    """Apply a function to values like ``map``, on another thread and some results in advance.
 
-    An error of either comes in its turn, after all results before it.
+    Parameters
+    ----------
+    function : callable
+        Maps a value to an item. It runs on the other thread.
+    values : iterable
+        The values. They are taken on the other thread as well.
+    count : int
+        How many items are computed at most before they are asked for.
+
+    Yields
+    ------
+    item
+        The items in the order of the values.
+
+    Raises
+    ------
+    Exception
+        What ``function`` or ``values`` raise, after all items before the error.
+
+    Examples
+    --------
+    >>> list(ahead(abs, [-1, 2, -3], count=2))
+    [1, 2, 3]
     """
     iterator = iter(values)
-    waiting: Deque[Future[List[Item]]] = deque()
+    pending: Deque[Future[List[Item]]] = deque()
 
-    def following() -> List[Item]:
-        return [function(value) for value in islice(iterator, 1)]  # one, or none at the end
+    def compute_next() -> List[Item]:
+        """Compute one item; none at the end of the values."""
+        return [function(value) for value in islice(iterator, 1)]
 
     with ThreadPoolExecutor(1) as thread:
         try:
-            waiting.extend(thread.submit(following) for _ in range(count))
+            for _ in range(count):
+                pending.append(thread.submit(compute_next))
             while True:
-                waiting.append(thread.submit(following))
-                result = waiting.popleft().result()
-                if not result:
+                pending.append(thread.submit(compute_next))
+                items = pending.popleft().result()
+                if not items:
                     return
-                yield result[0]
-        finally:  # whoever stops asking need not wait for what was to come
-            for future in waiting:
+                yield items[0]
+        finally:
+            # A caller that stops early would otherwise wait here until all pending items are done.
+            for future in pending:
                 future.cancel()
 
 
-def in_batches(items: Iterable[Item], key: Callable[[Item], Hashable], run: Callable[[List[Item]], List[Result]],
-               batch_size: int) -> Iterator[Result]:
-    """``run`` over lists of up to ``batch_size`` items of one ``key``; the results in the order of the items.
+def in_batches(
+    items: Iterable[Item], key: Callable[[Item], Hashable],
+    run: Callable[[List[Item]], List[Result]], batch_size: int,
+) -> Iterator[Result]:
+    """Run a function over batches of items that have the same key.
 
-    From an item whose result is due to the last one taken there are at most ``WINDOW * batch_size``: then it waits for
-    no others of its key. Where ``items`` ends with an error, the results of those before it come first.
+    Between the item whose result comes next and the newest item there are at most
+    ``WINDOW * batch_size`` items. After that the item no longer waits for others of its key, and
+    its batch is run as it is.
+
+    Parameters
+    ----------
+    items : iterable
+        The items.
+    key : callable
+        Maps an item to its key. Only items of one key share a batch.
+    run : callable
+        Maps a list of up to ``batch_size`` items to the list of their results.
+    batch_size : int
+        Largest number of items in a batch.
+
+    Yields
+    ------
+    result
+        The results in the order of the items.
+
+    Raises
+    ------
+    Exception
+        What ``items`` raises, after the results of all items before the error; what ``run`` raises,
+        at once.
+
+    Examples
+    --------
+    >>> list(in_batches([1, 2, 3, 4], key=lambda number: number % 2, run=list, batch_size=2))
+    [1, 2, 3, 4]
     """
-    groups: Dict[Hashable, List[Tuple[int, Item]]] = {}
-    done: Dict[int, Result] = {}
-    due = 0  # the number of the item whose result comes next
-    taken = 0
-    failure: Optional[Exception] = None
-
-    def flush(group: List[Tuple[int, Item]]) -> None:
-        done.update(zip([number for number, _ in group], run([item for _, item in group])))
-        group.clear()
-
+    batches = _Batches(run, batch_size)
     iterator = iter(items)
-    while failure is None:
+    end: Optional[Exception] = None
+    while end is None:
         try:
             item = next(iterator)
-        except Exception as error:  # StopIteration, too
-            failure = error
+        except Exception as error:  # StopIteration at the regular end
+            end = error
         else:
-            group = groups.setdefault(key(item), [])
-            group.append((taken, item))
-            taken += 1
-            if len(group) == batch_size:
-                flush(group)
-        while due < taken:
-            if due not in done:
-                if failure is None and taken - due < WINDOW * batch_size:
-                    break
-                flush(next(group for group in groups.values() if group and group[0][0] == due))
-            yield done.pop(due)
-            due += 1
-    if not isinstance(failure, StopIteration):
-        raise failure
+            batches.add(key(item), item)
+        yield from batches.results_in_order(at_end=end is not None)
+    if not isinstance(end, StopIteration):
+        raise end
+
+
+class _Batches(Generic[Item, Result]):
+    """Items that wait for a full batch, and results that wait for their turn.
+
+    Parameters
+    ----------
+    run : callable
+        Maps a list of items to the list of their results.
+    batch_size : int
+        Number of items in a full batch.
+    """
+
+    def __init__(self, run: Callable[[List[Item]], List[Result]], batch_size: int) -> None:
+        self._run = run
+        self._batch_size = batch_size
+        self._waiting: Dict[Hashable, List[Tuple[int, Item]]] = {}
+        self._results: Dict[int, Result] = {}
+        self._num_added = 0
+        self._num_returned = 0
+
+    def add(self, key: Hashable, item: Item) -> None:
+        """Take an item, and run its batch if that is full now."""
+        group = self._waiting.setdefault(key, [])
+        group.append((self._num_added, item))
+        self._num_added += 1
+        if len(group) == self._batch_size:
+            self._run_group(group)
+
+    def results_in_order(self, at_end: bool) -> Iterator[Result]:
+        """Yield the results whose turn has come; at the end, all that remain."""
+        while self._num_returned < self._num_added:
+            if self._num_returned not in self._results:
+                num_held = self._num_added - self._num_returned
+                if not at_end and num_held < WINDOW * self._batch_size:
+                    return
+                self._run_group(self._next_group())
+            yield self._results.pop(self._num_returned)
+            self._num_returned += 1
+
+    def _next_group(self) -> List[Tuple[int, Item]]:
+        """The waiting items among which is the one whose result comes next: it is the first."""
+        for group in self._waiting.values():
+            if group and group[0][0] == self._num_returned:
+                return group
+        raise AssertionError("the next item neither waits nor has a result")
+
+    def _run_group(self, group: List[Tuple[int, Item]]) -> None:
+        """Run a batch, keep its results and empty the group."""
+        results = self._run([item for _, item in group])
+        for (number, _), result in zip(group, results):
+            self._results[number] = result
+        group.clear()

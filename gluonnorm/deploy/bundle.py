@@ -2,87 +2,190 @@
 import hashlib
 import json
 import os
-import tempfile
 from pathlib import Path
-from typing import Any, Dict, Tuple
+from typing import Any, Dict, List, NamedTuple
 
-from gluonnorm.errors import GluonnormError
+from gluonnorm.errors import GluonnormError, InputError, first_line
+from gluonnorm.weight_files import atomic_files, file_digest
 
 import mxnet as mx
 
-SUFFIXES = ("-symbol.json", "-0000.params", ".json")  # symbol, parameters, record: the order of writing
+# Symbol, parameters, manifest. The manifest is the last file that gets its name, so a manifest
+# exists only beside the two files that it describes.
+SUFFIXES = ("-symbol.json", "-0000.params", ".json")
+Manifest = Dict[str, Any]
 
 
 class DeployError(GluonnormError, RuntimeError):
-    """A network that cannot be exported, or exported files that are missing, altered or not ours."""
+    """A network that cannot be exported, or exported files that are missing, altered or foreign."""
 
 
-def write(prefix: str, symbol: mx.sym.Symbol, values: Dict[str, mx.nd.NDArray], record: Dict[str, Any]) -> None:
-    """All three files or none; the checksums go into the record's provenance."""
-    states = set(symbol.list_auxiliary_states())
-    parameters = {f"{'aux' if name in states else 'arg'}:{name}": value for name, value in values.items()}
-    targets = _paths(prefix)
-    targets[0].parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=targets[0].parent, prefix=".export-") as folder:
-        aside = [Path(folder, target.name) for target in targets]
-        try:
-            aside[0].write_text(symbol.tojson(remove_amp_cast=False), encoding="utf-8")
-            mx.nd.save(str(aside[1]), parameters)
-            whole = mx.nd.load(str(aside[1])).keys() == parameters.keys()  # on a full disk MXNet can fail silently
-        except (OSError, mx.MXNetError):
-            whole = False
-        if not whole:
-            raise DeployError(f"the files of {prefix} could not be written whole; is the disk full?")
-        record["provenance"]["sha256"] = {"symbol": _sha256(aside[0]), "params": _sha256(aside[1])}
-        record["provenance"]["sha256"]["record"] = _of_record(record)
-        aside[2].write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-        for source, target in zip(aside, targets):
-            os.replace(source, target)
+class Bundle(NamedTuple):
+    """The files of an exported network, whose checksums were verified.
+
+    Attributes
+    ----------
+    symbol_file : pathlib.Path
+        The graph.
+    params_file : pathlib.Path
+        The parameters.
+    manifest : dict
+        The content of the third file, see ``deploy.export``.
+    """
+    symbol_file: Path
+    params_file: Path
+    manifest: Manifest
 
 
-def read(prefix: str) -> Tuple[Path, Path, Dict[str, Any]]:
-    """Where symbol and parameters are, and the record. Raises DeployError where one is missing, foreign or altered."""
-    symbol_file, params_file, record_file = paths = _paths(prefix)
-    missing = [str(path) for path in paths if not path.is_file()]
-    if missing:
-        ending = next((suffix for suffix in SUFFIXES if prefix.endswith(suffix)), None)
-        way_out = f"; give {prefix[:-len(ending)]} alone" if ending else ""
-        raise DeployError(f"{' and '.join(missing)} missing; an exported network is three files: "
-                          f"{', '.join(prefix + suffix for suffix in SUFFIXES)}{way_out}")
-    try:
-        record = json.loads(record_file.read_text(encoding="utf-8"))
-        checksums = record["provenance"]["sha256"]
-        expected = [(symbol_file, checksums["symbol"]), (params_file, checksums["params"])]
-        own = checksums.get("record")  # records of earlier versions have none
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DeployError(f"{record_file} is not the record of an exported network ({error!r}); "
-                          "export again") from error
-    for path, checksum in expected:
-        if _sha256(path) != checksum:
-            raise DeployError(f"{path} is not the file that {record_file} speaks of: its checksum differs; "
-                              "copy all three files again, or export again")
-    if own is not None and own != _of_record(record):
-        raise DeployError(f"{record_file} was altered: its checksum differs; copy it again, or export again")
-    return symbol_file, params_file, record
+def bundle_paths(prefix: str) -> List[Path]:
+    """Name the three files of an exported network.
 
+    Parameters
+    ----------
+    prefix : str
+        Path and first part of the files' names.
 
-def _paths(prefix: str) -> Tuple[Path, Path, Path]:
+    Returns
+    -------
+    list of pathlib.Path
+        Symbol, parameters and manifest.
+
+    Raises
+    ------
+    InputError
+        ``prefix`` ends with a folder and has no first part of a name.
+
+    Examples
+    --------
+    >>> [path.name for path in bundle_paths("out/blood")]
+    ['blood-symbol.json', 'blood-0000.params', 'blood.json']
+    """
     if not os.path.basename(prefix):
-        raise ValueError(f"prefix is {prefix!r}; want a folder and a name, such as {os.path.join(prefix, 'model')!r}")
-    symbol_file, params_file, record_file = (Path(f"{prefix}{suffix}") for suffix in SUFFIXES)
-    return symbol_file, params_file, record_file
+        example = os.path.join(prefix, "model")
+        raise InputError(f"prefix is {prefix!r}; want a folder and a name, such as {example!r}")
+    return [Path(f"{prefix}{suffix}") for suffix in SUFFIXES]
 
 
-def _of_record(record: Dict[str, Any]) -> str:
-    """The checksum of all that a record says, but for this checksum."""
-    said = json.loads(json.dumps(record))
-    said["provenance"]["sha256"].pop("record", None)
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+def write_bundle(
+    prefix: str, symbol: mx.sym.Symbol, values: Dict[str, mx.nd.NDArray], manifest: Manifest
+) -> None:
+    """Write the three files of an exported network, all or none.
+
+    Parameters
+    ----------
+    prefix : str
+        Path and first part of the files' names. Missing folders are made.
+    symbol : mx.sym.Symbol
+        The graph.
+    values : dict of str to mx.nd.NDArray
+        The values of its arguments and auxiliary states, by name.
+    manifest : dict
+        What the third file says. The checksums are added to its ``provenance``.
+
+    Raises
+    ------
+    DeployError
+        The files could not be written completely; earlier files are as they were.
+    """
+    paths = bundle_paths(prefix)
+    paths[0].parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with atomic_files(*map(str, paths)) as (symbol_file, params_file, manifest_file):
+            Path(symbol_file).write_text(symbol.tojson(remove_amp_cast=False), encoding="utf-8")
+            _save_parameters(params_file, symbol, values)
+            manifest["provenance"]["sha256"] = {
+                "symbol": file_digest(symbol_file),
+                "params": file_digest(params_file),
+            }
+            manifest["provenance"]["sha256"]["record"] = _manifest_digest(manifest)
+            Path(manifest_file).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    except (OSError, mx.MXNetError) as error:
+        raise DeployError(f"the files of {prefix} could not be written completely "
+                          f"({first_line(error)}); is the disk full?") from error
 
 
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()
+def read_bundle(prefix: str) -> Bundle:
+    """Find the files of an exported network, read the manifest and verify all checksums.
+
+    Parameters
+    ----------
+    prefix : str
+        Path and first part of the files' names.
+
+    Returns
+    -------
+    Bundle
+        The paths of symbol and parameters, and the manifest.
+
+    Raises
+    ------
+    DeployError
+        A file is missing, was altered, or is not a file of an exported network.
+    InputError
+        ``prefix`` has no first part of a name.
+    """
+    symbol_file, params_file, manifest_file = bundle_paths(prefix)
+    _require_files(prefix, [symbol_file, params_file, manifest_file])
+    try:
+        manifest = json.loads(manifest_file.read_text(encoding="utf-8"))
+        checksums = manifest["provenance"]["sha256"]
+        symbol_digest = checksums["symbol"]
+        params_digest = checksums["params"]
+        manifest_digest = checksums.get("record")  # the earliest exports do not have it
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DeployError(f"{manifest_file} is not the manifest of an exported network "
+                          f"({error!r}); export again") from error
+    for path, digest in ((symbol_file, symbol_digest), (params_file, params_digest)):
+        if file_digest(str(path)) != digest:
+            raise DeployError(f"{path} is not the file that {manifest_file} describes: its "
+                              "checksum differs; copy all three files again, or export again")
+    if manifest_digest is not None and manifest_digest != _manifest_digest(manifest):
+        raise DeployError(f"{manifest_file} was altered: its checksum differs; "
+                          "copy it again, or export again")
+    _rename_old_keys(manifest)
+    return Bundle(symbol_file, params_file, manifest)
+
+
+def _save_parameters(
+    path: str, symbol: mx.sym.Symbol, values: Dict[str, mx.nd.NDArray]
+) -> None:
+    """Write parameters under the names that MXNet's loaders expect, and check that all arrived."""
+    auxiliary_states = set(symbol.list_auxiliary_states())
+    parameters = {}
+    for name, value in values.items():
+        section = "aux" if name in auxiliary_states else "arg"
+        parameters[f"{section}:{name}"] = value
+    mx.nd.save(path, parameters)
+    # On a full disk ``mx.nd.save`` can write a part of the file and report no error. Reading the
+    # file back shows it.
+    if mx.nd.load(path).keys() != parameters.keys():
+        raise OSError("parameters are missing from the file that MXNet wrote")
+
+
+def _require_files(prefix: str, paths: List[Path]) -> None:
+    """Raise DeployError if one of the three files is missing."""
+    missing = [str(path) for path in paths if not path.is_file()]
+    if not missing:
+        return
+    message = (f"{' and '.join(missing)} missing; an exported network is three files: "
+               f"{', '.join(prefix + suffix for suffix in SUFFIXES)}")
+    for suffix in SUFFIXES:
+        if prefix.endswith(suffix):
+            raise DeployError(f"{message}; give {prefix[:-len(suffix)]} alone")
+    raise DeployError(message)
+
+
+def _rename_old_keys(manifest: Manifest) -> None:
+    """Give the entries of a manifest of version 0.1 their present names."""
+    description = manifest.get("input")
+    if isinstance(description, dict) and "colour" in description:
+        description["color"] = description.pop("colour")
+
+
+def _manifest_digest(manifest: Manifest) -> str:
+    """Compute the checksum of everything in a manifest except for this checksum itself."""
+    # The trip through JSON copies the manifest, and turns tuples into the lists that a reader gets.
+    content = json.loads(json.dumps(manifest))
+    content["provenance"]["sha256"].pop("record", None)
+    text = json.dumps(content, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()

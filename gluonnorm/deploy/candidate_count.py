@@ -1,69 +1,129 @@
-"""A detector's graph as the predictor runs it: checked, and with one more output where it can have it."""
+"""The graph of a detector with one output more, which shows whether candidates were cut off."""
 import contextlib
 import io
 import warnings
-from typing import Dict, List, Tuple
+from typing import Dict, List, NamedTuple, Sequence, Tuple
 
 from gluonnorm.deploy.bundle import DeployError
+from gluonnorm.errors import first_line
 
 import mxnet as mx
 
-CANDIDATES = "candidates_output"  # how the name of the node ends, see ops.nms
-NAMES = "ids (B, D, 1), scores (B, D, 1), boxes (B, D, 4) and perhaps masks (B, D, M, M)"
+# How the name of the output ends; ``ops.nms`` names the operator.
+CANDIDATES = "candidates_output"
+DETECTOR_OUTPUTS = (
+    "ids (B, D, 1), scores (B, D, 1), boxes (B, D, 4) and perhaps masks (B, D, M, M)")
+Shape = Tuple[int, ...]
 
 
-def expose_candidate_count(net: mx.gluon.HybridBlock) -> Tuple[mx.gluon.SymbolBlock, int]:
-    """The inference graph of a detector, as a block on the detector's own parameters, and its number of outputs.
+class DetectorGraph(NamedTuple):
+    """A detector with its candidates' scores as a further output.
 
-    Behind these there is one more output where the graph has the node: the scores of the best (RoI, class) pairs, best
-    first, (B, ``max_candidates`` + 1), the last of them above the threshold only where pairs have been cut off.
+    Attributes
+    ----------
+    block : mx.gluon.SymbolBlock
+        The graph, on the parameters of the detector: changes of their values are effective at once.
+    num_outputs : int
+        Number of the detector's own outputs. If ``block`` returns one more, that is the scores of
+        the best pairs of RoI and class, best first, (B, ``max_candidates`` + 1). Its last column is
+        above the score threshold if candidates were cut off.
+    """
+    block: mx.gluon.SymbolBlock
+    num_outputs: int
 
-    ``net`` stays as it is: hybridized or not, on its contexts. What its parameters become later the block sees.
 
-    Raises DeployError for outputs that are not a detector's, in number or shape, or weights of shapes that do not fit.
+def expose_candidate_count(net: mx.gluon.HybridBlock) -> DetectorGraph:
+    """Trace a detector into a graph that also returns the scores of its candidates.
+
+    Parameters
+    ----------
+    net : mx.gluon.HybridBlock
+        A detector. It remains as it is: hybridized or not, on its contexts.
+
+    Returns
+    -------
+    DetectorGraph
+        The block and the number of the detector's outputs. The earliest exports do not have the
+        node; the block then returns only the detector's outputs.
+
+    Raises
+    ------
+    DeployError
+        The outputs are not those of a detector, in number or shape, or weights have shapes that do
+        not fit.
     """
     data = mx.sym.var("data", dtype="float32")
     outputs = net(data)
     symbol = mx.sym.Group(list(outputs)) if isinstance(outputs, (list, tuple)) else outputs
     parameters = net.collect_params()
-    shapes = {name: _shape(parameters[name]) for name in symbol.list_arguments() if name != "data"}
-    _check(symbol, {name: shape for name, shape in shapes.items() if shape and 0 not in shape})  # 0: not known yet
+    _check_outputs(symbol, _known_shapes(symbol, parameters))
+    all_outputs = list(symbol)
     internals = symbol.get_internals()
-    candidates = [name for name in internals.list_outputs() if name.endswith(CANDIDATES)]
-    block = mx.gluon.SymbolBlock([*symbol, *(internals[name] for name in candidates[:1])], data, params=parameters)
-    return block, len(symbol.list_outputs())
+    for name in internals.list_outputs():
+        if name.endswith(CANDIDATES):
+            all_outputs.append(internals[name])
+            break
+    block = mx.gluon.SymbolBlock(all_outputs, data, params=parameters)
+    return DetectorGraph(block, len(symbol.list_outputs()))
 
 
-def _check(symbol: mx.sym.Symbol, shapes: Dict[str, Tuple[int, ...]]) -> None:
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):  # of MXNet: what is wrong is said below
-        warnings.simplefilter("ignore")
-        try:
-            _, found, _ = symbol.infer_shape(data=(1, 3, 64, 64), **shapes)
-        except mx.MXNetError as error:
-            raise DeployError(f"weights do not fit the layers: {_reason(error)}") from error
-    if found is None or not _is_detector(found):
-        shown = ", ".join(map(str, found or ["of unknown shape"]))
-        raise DeployError(f"the outputs of an image are {shown}; a detector's are {NAMES}")
+def _known_shapes(
+    symbol: mx.sym.Symbol, parameters: mx.gluon.ParameterDict
+) -> Dict[str, Shape]:
+    """Shapes of the arguments of a graph, apart from its input and from those not known yet."""
+    shapes = {}
+    for name in symbol.list_arguments():
+        if name == "data":
+            continue
+        shape = _parameter_shape(parameters[name])
+        # A length of 0 waits for the first forward pass.
+        if shape and 0 not in shape:
+            shapes[name] = shape
+    return shapes
 
 
-def _shape(parameter: mx.gluon.Parameter) -> Tuple[int, ...]:
+def _parameter_shape(parameter: mx.gluon.Parameter) -> Shape:
+    """Shape of a parameter; () if it is not known yet."""
     if parameter.shape:
         return parameter.shape
+    # The parameters of a loaded SymbolBlock have no shape of their own, only their values have.
     try:
-        return parameter.list_data()[0].shape  # of a loaded block only its values know
+        return parameter.list_data()[0].shape
     except RuntimeError:
         return ()
 
 
-def _is_detector(shapes: List[Tuple[int, ...]]) -> bool:
+def _check_outputs(symbol: mx.sym.Symbol, shapes: Dict[str, Shape]) -> None:
+    """Raise DeployError unless a graph has the outputs of a detector."""
+    # MXNet warns and prints while it infers shapes. The error below says what is wrong.
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        try:
+            _, output_shapes, _ = symbol.infer_shape(data=(1, 3, 64, 64), **shapes)
+        except mx.MXNetError as error:
+            raise DeployError(f"weights do not fit the layers: {_operator_error(error)}") from error
+    if output_shapes is None or not _is_detector(output_shapes):
+        shown = ", ".join(map(str, output_shapes or ["of unknown shape"]))
+        raise DeployError(f"the outputs of an image are {shown}; "
+                          f"a detector's are {DETECTOR_OUTPUTS}")
+
+
+def _is_detector(shapes: Sequence[Shape]) -> bool:
+    """Tell whether the shapes of outputs are those of ids, scores, boxes and perhaps masks."""
     if len(shapes) not in (3, 4):
         return False
-    rows = shapes[0][:2]
-    return ([*shapes[:3]] == [(*rows, 1), (*rows, 1), (*rows, 4)]
-            and all(len(shape) == 4 and shape[:2] == rows for shape in shapes[3:]))
+    ids, scores, boxes, *masks = shapes
+    rows = ids[:2]
+    expected: List[Shape] = [(*rows, 1), (*rows, 1), (*rows, 4)]
+    if [ids, scores, boxes] != expected:
+        return False
+    return all(len(shape) == 4 and shape[:2] == rows for shape in masks)
 
 
-def _reason(error: Exception) -> str:
-    """MXNet's own words without its trace."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return next((line[line.find("Error in operator"):] for line in lines if "Error in operator" in line), lines[-1])
+def _operator_error(error: mx.MXNetError) -> str:
+    """The part of MXNet's message that names the operator, without the stack trace around it."""
+    for line in str(error).splitlines():
+        start = line.find("Error in operator")
+        if start >= 0:
+            return line[start:].strip()
+    return first_line(error)

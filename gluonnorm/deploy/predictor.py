@@ -1,89 +1,200 @@
-"""From a photo to what is on it: the model's own preprocessing, the network, and the way back to the photo's pixels."""
+"""From photos to detections: preprocessing, network, and the way back to the photo's own pixels."""
 import os
 import warnings
-from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union, overload
+from typing import (
+    Any,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+    overload,
+)
 
 from gluonnorm.deploy.batching import ahead, in_batches
-from gluonnorm.deploy.bundle import DeployError
+from gluonnorm.deploy.bundle import DeployError, Manifest
 from gluonnorm.deploy.candidate_count import expose_candidate_count
-from gluonnorm.deploy.export import Photo, load
+from gluonnorm.deploy.export import load
+from gluonnorm.errors import InputError
 from gluonnorm.graph.trace import contexts, hybridize_for_inference
-from gluonnorm.photos.files import ImageError, image_files, read_image
-from gluonnorm.photos.paste import to_photo
-from gluonnorm.photos.prepare import prepare
-from gluonnorm.types import Detections, Preprocess
+from gluonnorm.photos.files import ImageError, PathLike, image_files
+from gluonnorm.photos.paste import detections_in_photo
+from gluonnorm.photos.prepare import Photo, Photos, PreparedPhoto, prepare
+from gluonnorm.types import Detections, Preprocess, is_positive_integer
 
 import mxnet as mx
 import numpy as np
 
-NARROW = 32  # pixels: an image with shorter sides may leave nothing for the last layers of some networks
-Photos = Union[List[Any], Tuple[Photo, ...]]  # of Photo: but a list of arrays is no List[Photo] to mypy
+NARROW = 32  # pixels; the last layers of some networks have no output for images narrower than this
+
+
+class _Settings(NamedTuple):
+    """What a predictor needs to know about its network.
+
+    Attributes
+    ----------
+    classes : tuple of str
+        Names in the order of the ids.
+    preprocess : Preprocess
+        How photos are prepared.
+    mask_paste : str
+        How masks are pasted.
+    score_thresh : float
+        Score above which the network looks at candidates.
+    """
+    classes: Tuple[str, ...]
+    preprocess: Preprocess
+    mask_paste: str
+    score_thresh: float
+
+
+class _NamedPhoto(NamedTuple):
+    """A prepared photo and its name in messages.
+
+    Attributes
+    ----------
+    prepared : PreparedPhoto
+        The network's input, the scale, the photo's size.
+    name : str
+        The beginning of an error message about this photo, "" for a single array.
+    """
+    prepared: PreparedPhoto
+    name: str
+
+
+class _PhotoOutputs(NamedTuple):
+    """The network's outputs for one photo.
+
+    Attributes
+    ----------
+    outputs : list of numpy.ndarray
+        ids (D, 1), scores (D, 1), boxes (D, 4) and perhaps masks (D, M, M).
+    prepared : PreparedPhoto
+        The photo.
+    """
+    outputs: List[np.ndarray]
+    prepared: PreparedPhoto
 
 
 class Predictor:
-    """An exported detector that takes photos: ``Predictor("out/blood")("photo.jpg")``.
+    """Detect objects on photos with an exported network.
 
     Parameters
     ----------
-    prefix
-        Of the three files that ``deploy.export`` wrote.
-    ctx
-        Where to run, None for the CPU. Of several contexts, which ``net`` then lies on, calls use the first.
-    resize
-        Whether photos are brought to the size the model was made for. Without it they get all of the preprocessing
-        but that, for photos that have their final size.
-    batch_size
-        How many of several photos the network sees at once, at most. Only photos that have the same size after resizing
-        share a batch, so that each gets the result it would get alone.
+    prefix : str
+        Path and first part of the names of the three files that ``deploy.export`` wrote.
+    ctx : mx.Context, sequence of mx.Context or None
+        Where to run; None is the CPU. ``net`` is loaded on all contexts; calls use the first one.
+    resize : bool
+        Whether photos are resized as the network's preprocessing says. False applies the rest of
+        the preprocessing only, for photos that already have their final size.
+    batch_size : int
+        Largest number of photos that the network sees at once. Only photos that have the same size
+        after resizing share a batch, so each gets the result that it would get alone.
 
-    ``net``, ``classes`` (names, in the order of the ids), ``preprocess`` and ``mask_paste`` can be read. ``cut`` counts
-    the photos so far for which more than ``config.max_candidates`` pairs of box and class were above
-    ``config.score_thresh``, so that some were never looked at; the first of them is a warning, too. Networks exported
-    before there was such a count say nothing, and it stays 0.
+    Attributes
+    ----------
+    net : mx.gluon.HybridBlock
+        The network.
+    classes : tuple of str
+        Class names in the order of the ids.
+    preprocess : Preprocess
+        How photos are prepared.
+    mask_paste : str
+        How masks are pasted, see ``photos.paste.paste_masks``.
+    truncated_photos : int
+        Number of photos so far with more than ``config.max_candidates`` pairs of box and class
+        above ``config.score_thresh``, so that some pairs were never looked at. The first such photo
+        causes a warning as well. The earliest exports do not count; the number then stays 0.
 
-    Raises DeployError as ``deploy.load`` does, for a record of a later version, and for files that are no detector or
-    do not belong together.
+    Raises
+    ------
+    DeployError
+        As ``deploy.load``; also for a manifest of a later version, for files that are not a
+        detector, and for files that do not belong together.
+    InputError
+        ``batch_size`` is not a positive integer, or ``ctx`` is not a context.
 
-    >>> found = Predictor("out/blood")("photo.jpg")                          # doctest: +SKIP
-    >>> found.boxes, found.scores, found.ids, found.masks                    # doctest: +SKIP
+    Examples
+    --------
+    >>> predictor = Predictor("out/blood")                                   # doctest: +SKIP
+    >>> detections = predictor("photo.jpg")                                  # doctest: +SKIP
+    >>> detections.boxes, detections.scores, detections.ids                  # doctest: +SKIP
     """
 
-    def __init__(self, prefix: str, ctx: Union[None, mx.Context, Sequence[mx.Context]] = None, resize: bool = True,
-                 batch_size: int = 1):
+    def __init__(
+        self, prefix: str, ctx: Union[None, mx.Context, Sequence[mx.Context]] = None,
+        resize: bool = True, batch_size: int = 1,
+    ):
         ctx = mx.cpu() if ctx is None else ctx
-        net, record = load(prefix, ctx)
+        net, manifest = load(prefix, ctx)
+        settings = _settings_of_manifest(manifest, prefix)
+        first_ctx = ctx if isinstance(ctx, mx.Context) else ctx[0]
         try:
-            classes, preprocess = tuple(record["classes"]), Preprocess.from_record(record["preprocess"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise DeployError(f"{prefix}.json does not say how to prepare photos ({error}); export again") from error
-        config: Dict[str, Any] = record.get("config", {})
-        mask_paste = config.get("convention", {}).get("mask_paste", "sample")
-        first = ctx if isinstance(ctx, mx.Context) else ctx[0]
-        try:
-            self._set(net, classes, preprocess, mask_paste, config.get("score_thresh", 0), first, resize, batch_size)
+            self._set_up(net, settings, first_ctx, resize, batch_size)
         except DeployError as error:
             raise DeployError(f"{prefix}: {error}; export again") from error
 
     @classmethod
-    def from_network(cls, net: mx.gluon.HybridBlock, resize: bool = True, batch_size: int = 1) -> "Predictor":
-        """The same for a network in this process, on the first of its contexts; it stays hybridized or not.
+    def from_network(
+        cls, net: mx.gluon.HybridBlock, resize: bool = True, batch_size: int = 1
+    ) -> "Predictor":
+        """Make a predictor of a network in this process, on the first of its contexts.
 
-        It shares the network's parameters: a predictor made before training predicts with what was learnt. Settings are
-        those of now: after ``net.configure(...)`` make another.
+        The network remains hybridized or not. The predictor shares its parameters: one that was
+        made before training predicts with the trained weights. Settings are those of the moment:
+        after ``net.configure(...)`` make another predictor.
+
+        Parameters
+        ----------
+        net : mx.gluon.HybridBlock
+            A detector.
+        resize, batch_size
+            See the class.
+
+        Returns
+        -------
+        Predictor
+            The predictor.
+
+        Raises
+        ------
+        DeployError
+            The network is not a detector.
+        InputError
+            ``batch_size`` is not a positive integer.
         """
+        settings = _Settings(
+            classes=net.classes,
+            preprocess=net.preprocess,
+            mask_paste=net.config.convention.mask_paste,
+            score_thresh=net.config.score_thresh)
         predictor = cls.__new__(cls)
-        predictor._set(net, net.classes, net.preprocess, net.config.convention.mask_paste, net.config.score_thresh,
-                       contexts(net)[0], resize, batch_size)
+        predictor._set_up(net, settings, contexts(net)[0], resize, batch_size)
         return predictor
 
-    def _set(self, net: mx.gluon.HybridBlock, classes: Tuple[str, ...], preprocess: Preprocess, mask_paste: str,
-             score_thresh: float, ctx: mx.Context, resize: bool, batch_size: int) -> None:
-        if batch_size < 1 or batch_size != int(batch_size):
-            raise ValueError(f"batch_size is {batch_size!r}; want a whole number of at least 1")
-        self.net, self.classes, self.preprocess, self.mask_paste, self.cut = net, classes, preprocess, mask_paste, 0
-        self._graph, self._outputs = expose_candidate_count(net)
+    def _set_up(
+        self, net: mx.gluon.HybridBlock, settings: _Settings, ctx: mx.Context, resize: bool,
+        batch_size: int,
+    ) -> None:
+        """Set all attributes; the part that both ways of making a predictor share."""
+        if not is_positive_integer(batch_size):
+            raise InputError(f"batch_size is {batch_size!r}; want an integer of at least 1")
+        self.net = net
+        self.classes = settings.classes
+        self.preprocess = settings.preprocess
+        self.mask_paste = settings.mask_paste
+        self.truncated_photos = 0
+        self._score_thresh = settings.score_thresh
+        self._ctx = ctx
+        self._resize = resize
+        self._batch_size = int(batch_size)
+        self._graph, self._num_outputs = expose_candidate_count(net)
         hybridize_for_inference(self._graph)
-        self._score_thresh, self._ctx, self._resize, self._batch_size = score_thresh, ctx, resize, int(batch_size)
 
     @overload
     def __call__(self, image: Photo, resize: Optional[bool] = None) -> Detections: ...
@@ -94,102 +205,188 @@ class Predictor:
     def __call__(
         self, image: Union[Photo, Photos], resize: Optional[bool] = None
     ) -> Union[Detections, List[Detections]]:
-        """What is on one photo, or on each of several.
+        """Detect objects on one photo, or on each of several.
 
         Parameters
         ----------
-        image
-            A path, or (H, W, 3) RGB, uint8 or float32 in 0..255; a list or tuple of these; or a folder's path, which
-            stands for the list ``photos.files.image_files(folder)``.
-        resize
-            As for the class, for this call; None takes what was said there.
+        image : path, numpy.ndarray, list or tuple
+            A file, or an array (H, W, 3) in RGB, uint8 or float32 in 0..255; a list or tuple of
+            these; or a folder, which means the list ``photos.files.image_files(folder)``.
+        resize : bool or None
+            As for the class, for this call only. None takes the setting of the predictor.
 
         Returns
         -------
-        Detections: boxes and masks in the photo's own pixels, best first, without padding. For a list or a folder a
-        list of them, in the same order.
+        Detections or list of Detections
+            Boxes and masks in the photo's own pixels, best first, without padding. A list in the
+            same order for a list, a tuple or a folder.
 
         Raises
         ------
         ImageError
-            A ValueError: a file that cannot be read, or an array of another shape, type or range; of several the
-            message says which. A folder without images. A photo of a few pixels, or of a side a hundred times the
-            other, where the network has layers that need more.
+            A file cannot be read, an array is not a photo, or a folder has no images. Also for a
+            photo of a few pixels, or with one side a hundred times the other, if the network has
+            layers that need more. With several photos the message says which one.
         """
         if isinstance(image, (list, tuple)) or _is_folder(image):
             return list(self.stream(image, resize))
-        return self._finish(*self._run([self._read(image, resize)])[0])
+        photo = self._read(image, resize)
+        return self._detections(self._run([photo])[0])
 
-    def stream(self, images: Union[str, "os.PathLike[str]", Iterable[Photo]],
-               resize: Optional[bool] = None) -> Iterator[Detections]:
-        """The same for several photos, one result after the other: for more of them than there is memory.
+    def stream(
+        self, images: Union[PathLike, Iterable[Photo]], resize: Optional[bool] = None
+    ) -> Iterator[Detections]:
+        """Detect objects on many photos, one result after the other.
 
-        ``images`` is a folder or any iterable of photos. They are taken and prepared on a thread of their own, while
-        the network is busy with those before: never more than a few batches ahead. An ImageError comes after the
-        results of all photos before it.
+        Photos are taken and prepared on a thread of their own while the network is busy, never more
+        than a few batches in advance. There may be more photos than fit into memory.
 
-        >>> for file, found in zip(files, predictor.stream(files)): ...      # doctest: +SKIP
+        Parameters
+        ----------
+        images : path or iterable of path or numpy.ndarray
+            A folder, or photos as for a call.
+        resize : bool or None
+            As for a call.
+
+        Yields
+        ------
+        Detections
+            The result of each photo, in the order of the photos.
+
+        Raises
+        ------
+        ImageError
+            As for a call, after the results of all photos before the bad one.
+
+        Examples
+        --------
+        >>> for detections in predictor.stream(files):                       # doctest: +SKIP
+        ...     print(detections.scores)
         """
-        if isinstance(images, (str, os.PathLike)):
-            named: Iterable[Tuple[str, Any]] = [("", file) for file in image_files(images)]
-        else:
-            named = ((f"images[{number}]: ", image) for number, image in enumerate(images))
-        prepared = ahead(lambda pair: self._read(pair[1], resize, pair[0]), named, count=2 * self._batch_size)
-        for rows in in_batches(prepared, lambda photo: photo.pixels.shape, self._run, self._batch_size):
-            yield self._finish(*rows)
+        photos = ahead(
+            lambda pair: self._read(pair[1], resize, name=pair[0]),
+            _with_names(images), count=2 * self._batch_size)
+        for photo_outputs in in_batches(photos, _input_shape, self._run, self._batch_size):
+            yield self._detections(photo_outputs)
 
-    def prepare(self, photo: np.ndarray, resize: Optional[bool] = None) -> np.ndarray:
-        """The network's input for one photo: (H, W, 3) RGB, uint8 or float32 in 0..255 -> (3, h, w) float32."""
-        return prepare(photo, self.preprocess, self._resize if resize is None else resize)
+    def prepare(self, photo: Photo, resize: Optional[bool] = None) -> np.ndarray:
+        """Prepare the network's input for one photo.
 
-    def _read(self, image: Photo, resize: Optional[bool], name: str = "") -> "_Prepared":
+        Parameters
+        ----------
+        photo : path or numpy.ndarray
+            A file, or an array (H, W, 3) in RGB, uint8 or float32 in 0..255.
+        resize : bool or None
+            As for a call.
+
+        Returns
+        -------
+        numpy.ndarray
+            (3, h, w) float32.
+
+        Raises
+        ------
+        ImageError
+            The file cannot be read, or the array is not a photo.
+        """
+        return self._read(photo, resize).prepared.pixels
+
+    def _read(self, photo: Photo, resize: Optional[bool], name: str = "") -> _NamedPhoto:
+        """Read and prepare a photo; ``name`` is the beginning of an error message about it."""
+        if resize is None:
+            resize = self._resize
         try:
-            photo = read_image(image) if isinstance(image, (str, os.PathLike)) else image
-            pixels = self.prepare(photo, resize)
+            prepared = prepare(photo, self.preprocess, resize)
         except ImageError as error:
             raise ImageError(f"{name}{error}") from error
-        height, width = photo.shape[:2]
-        return _Prepared(pixels, (height, width), name if photo is image else f"{name}{image}: ")
+        if isinstance(photo, (str, os.PathLike)):
+            name = f"{name}{photo}: "
+        return _NamedPhoto(prepared, name)
 
-    def _run(self, photos: List["_Prepared"]) -> List[Tuple[List[np.ndarray], np.ndarray, Tuple[int, int]]]:
-        """For photos of one input size, each: its rows of every output, the scale, and the photo's height and width."""
-        pixels = np.stack([photo.pixels for photo in photos])
+    def _run(self, photos: List[_NamedPhoto]) -> List[_PhotoOutputs]:
+        """Run the network on photos that have the same size after resizing."""
+        pixels = np.stack([photo.prepared.pixels for photo in photos])
         try:
-            arrays = [output.asnumpy() for output in self._graph(mx.nd.array(pixels, ctx=self._ctx))]
+            outputs = self._graph(mx.nd.array(pixels, ctx=self._ctx))
+            arrays = [output.asnumpy() for output in outputs]
         except mx.MXNetError as error:
-            if min(pixels.shape[2:]) >= NARROW:
+            input_height, input_width = pixels.shape[2:]
+            if min(input_height, input_width) >= NARROW:
                 raise
-            (height, width), (h, w) = photos[0].size, pixels.shape[2:]
-            raise ImageError(f"{photos[0].name}{height} x {width} pixels are {h} x {w} for the network, whose layers "
-                             "take no image as narrow as that; cut it into parts") from error
-        for candidates in arrays[self._outputs:]:
-            self._count(candidates)
-        return [([array[number] for array in arrays[:self._outputs]],
-                 np.array([pixels.shape[3] / photo.size[1], pixels.shape[2] / photo.size[0]], np.float32), photo.size)
-                for number, photo in enumerate(photos)]
+            height, width = photos[0].prepared.size
+            raise ImageError(
+                f"{photos[0].name}{height} x {width} pixels are {input_height} x {input_width} for "
+                "the network, whose layers take no image as narrow as that; cut it into parts"
+            ) from error
+        detector_outputs = arrays[:self._num_outputs]
+        for candidate_scores in arrays[self._num_outputs:]:
+            self._count_truncated(candidate_scores)
+        results = []
+        for index, photo in enumerate(photos):
+            photo_outputs = [output[index] for output in detector_outputs]
+            results.append(_PhotoOutputs(photo_outputs, photo.prepared))
+        return results
 
-    def _finish(self, rows: List[np.ndarray], scale: np.ndarray, size: Tuple[int, int]) -> Detections:
-        masks = rows[3] if len(rows) > 3 else None
-        return to_photo(rows[0], rows[1], rows[2], masks, scale, size, self.mask_paste)
+    def _detections(self, photo_outputs: _PhotoOutputs) -> Detections:
+        """Convert the network's outputs for a photo to the photo's own pixels."""
+        ids, scores, boxes, *masks = photo_outputs.outputs
+        return detections_in_photo(
+            ids, scores, boxes,
+            masks=masks[0] if masks else None,
+            scale=photo_outputs.prepared.scale,
+            size=photo_outputs.prepared.size,
+            mask_paste=self.mask_paste)
 
-    def _count(self, candidates: np.ndarray) -> None:
-        cut = int((candidates[:, -1] > self._score_thresh).sum())
-        if cut and not self.cut:
-            limit = candidates.shape[1] - 1
-            warnings.warn(f"a photo has more than config.max_candidates = {limit} pairs of box and class above "
-                          f"config.score_thresh = {self._score_thresh:g}, and only the best {limit} were looked at: "
-                          "detections may be missing. Raise max_candidates, in the export or with "
-                          "net.configure(max_candidates=...) before it, or score_thresh. The predictor's `cut` counts "
-                          "such photos", stacklevel=2)
-        self.cut += cut
+    def _count_truncated(self, candidate_scores: np.ndarray) -> None:
+        """Count the photos of a batch whose candidates were cut off, and warn of the first one.
+
+        ``candidate_scores``: (B, max_candidates + 1), best first.
+        """
+        is_truncated = candidate_scores[:, -1] > self._score_thresh
+        num_truncated = int(is_truncated.sum())
+        if num_truncated and not self.truncated_photos:
+            limit = candidate_scores.shape[1] - 1
+            warnings.warn(
+                f"a photo has more than config.max_candidates = {limit} pairs of box and class "
+                f"above config.score_thresh = {self._score_thresh:g}, and only the best {limit} "
+                "were looked at: detections may be missing. Raise max_candidates, in the export or "
+                "with net.configure(max_candidates=...) before it, or score_thresh. The "
+                "predictor's `truncated_photos` counts such photos", stacklevel=2)
+        self.truncated_photos += num_truncated
 
 
-class _Prepared(NamedTuple):
-    """What remains of a photo once it is read."""
-    pixels: np.ndarray  # (3, h, w) float32, the network's input
-    size: Tuple[int, int]  # height and width of the photo itself
-    name: str  # how errors begin
+def _settings_of_manifest(manifest: Manifest, prefix: str) -> _Settings:
+    """Read a predictor's settings from a manifest; entries that old ones lack have defaults."""
+    try:
+        classes = tuple(manifest["classes"])
+        preprocess = Preprocess.from_manifest(manifest["preprocess"])
+    except (KeyError, TypeError, InputError) as error:
+        raise DeployError(f"{prefix}.json does not say how to prepare photos ({error}); "
+                          "export again") from error
+    config: Dict[str, Any] = manifest.get("config", {})
+    return _Settings(
+        classes=classes,
+        preprocess=preprocess,
+        mask_paste=config.get("convention", {}).get("mask_paste", "sample"),
+        score_thresh=config.get("score_thresh", 0))
+
+
+def _with_names(images: Union[PathLike, Iterable[Photo]]) -> Iterator[Tuple[str, Photo]]:
+    """Pair each photo with the beginning of an error message about it."""
+    if isinstance(images, (str, os.PathLike)):
+        # The message about a file contains its path already.
+        for path in image_files(images):
+            yield "", path
+        return
+    for number, image in enumerate(images):
+        yield f"images[{number}]: ", image
+
+
+def _input_shape(photo: _NamedPhoto) -> Tuple[int, ...]:
+    """Shape of the network's input for a photo; photos of one shape may share a batch."""
+    return photo.prepared.pixels.shape
 
 
 def _is_folder(image: Any) -> bool:
+    """Tell whether the argument of a call is the path of a folder."""
     return isinstance(image, (str, os.PathLike)) and os.path.isdir(image)

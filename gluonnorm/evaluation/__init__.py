@@ -1,4 +1,4 @@
-"""Scores: a network's detections against the truth, in the numbers of COCO and PASCAL VOC."""
+"""Evaluation: detections against the ground truth, in the metrics of COCO and PASCAL VOC."""
 from gluonnorm.evaluation.coco import coco_results, evaluate_coco
 from gluonnorm.evaluation.predict import predict
 from gluonnorm.evaluation.voc import evaluate_voc

@@ -3,141 +3,218 @@ import contextlib
 import io
 from typing import Any, Dict, Iterable, List, Mapping, Sequence, Tuple
 
+from gluonnorm.errors import InputError
+from gluonnorm.evaluation.check_results import check_results
 from gluonnorm.types import Detections
 
 import numpy as np
-from pycocotools import mask as rle
+from pycocotools import mask as run_length_codec
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
+METRICS = (
+    "AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
+IOU_TYPES = ("bbox", "segm")
 
 
 def coco_results(
     detections: Iterable[Tuple[int, Detections]], category_ids: Sequence[int]
 ) -> List[Dict[str, Any]]:
-    """Turn detections into COCO's result records, ready for ``json.dump`` and for both evaluations.
+    """Convert detections to COCO's result entries, ready for ``json.dump`` and for evaluation.
 
     Parameters
     ----------
-    detections
-        ``(image_id, Detections)`` pairs, as ``predict`` yields them.
-    category_ids
+    detections : iterable of (int, Detections)
+        Pairs of image id and detections, as ``predict`` yields them. They are taken one at a time,
+        so the masks of only one image are in memory.
+    category_ids : sequence of int
         COCO category id of each class: entry ``i`` belongs to foreground class ``i``.
 
     Returns
     -------
-    One ``{image_id, category_id, bbox, score}`` a detection; ``bbox`` is x, y, width, height in pixels. Detections with
-    masks have ``segmentation`` too: ``size`` and compressed run lengths as text. It is the masks that take memory, and
-    only those of one image are needed at a time.
+    list of dict
+        ``{image_id, category_id, bbox, score}`` for each detection; ``bbox`` is x, y, width, height
+        in pixels. Detections with masks have ``segmentation`` as well: ``size`` and the compressed
+        run lengths as text.
 
     Raises
     ------
-    ValueError
-        If a class id has no entry in ``category_ids``: network and data set differ in their classes.
+    InputError
+        A class id has no entry in ``category_ids``: network and data set differ in their classes.
+
+    Examples
+    --------
+    >>> detections = Detections(np.float32([[1, 2, 4, 8]]), np.float32([0.75]), np.int32([1]))
+    >>> coco_results([(9, detections)], category_ids=(1, 3))
+    [{'image_id': 9, 'category_id': 3, 'bbox': [1.0, 2.0, 3.0, 6.0], 'score': 0.75}]
     """
     results = []
-    for image_id, found in detections:
-        if len(found.ids) and not 0 <= found.ids.min() <= found.ids.max() < len(category_ids):
-            raise ValueError(f"image {image_id} has detections of class {found.ids.max()}, but the data set has "
-                             f"{len(category_ids)} classes; evaluate on the classes the network was trained for")
-        corners = found.boxes.astype(np.float64)  # so that width and height are not rounded once more
-        xywh = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
-        for row, (class_id, score, bbox) in enumerate(zip(found.ids, found.scores, xywh)):
-            result = {"image_id": int(image_id), "category_id": int(category_ids[class_id]), "bbox": bbox.tolist(),
-                      "score": float(score)}
-            if found.masks is not None:
-                result["segmentation"] = _run_lengths(found.masks[row])
+    for image_id, image_detections in detections:
+        _check_class_ids(image_id, image_detections.ids, len(category_ids))
+        # In float32 the width and the height would be rounded once more.
+        corners = image_detections.boxes.astype(np.float64)
+        sides = corners[:, 2:] - corners[:, :2]
+        boxes = np.concatenate([corners[:, :2], sides], axis=1)
+        for row, class_id in enumerate(image_detections.ids):
+            result = {
+                "image_id": int(image_id),
+                "category_id": int(category_ids[class_id]),
+                "bbox": boxes[row].tolist(),
+                "score": float(image_detections.scores[row]),
+            }
+            if image_detections.masks is not None:
+                result["segmentation"] = _run_lengths(image_detections.masks[row])
             results.append(result)
     return results
 
 
 def evaluate_coco(
-    truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]], kind: str = "bbox"
+    ground_truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]], iou_type: str = "bbox"
 ) -> Dict[str, float]:
-    """COCO's twelve numbers and each class's AP, equal to pycocotools to the last digit; prints nothing.
+    """Compute COCO's twelve metrics and the AP of each class.
+
+    The numbers equal those of pycocotools to the last digit. Nothing is printed.
 
     Parameters
     ----------
-    truth
-        Ground truth as a COCO dict: ``images``, ``annotations``, ``categories``. Crowd regions are ignored as
-        COCO does. Left unchanged.
-    results
-        COCO result records; with ``kind="segm"`` they hold a run-length encoded ``segmentation``, and their
-        area is the mask's even where a ``bbox`` is given too. Left unchanged.
-    kind
-        ``"bbox"`` or ``"segm"``.
+    ground_truth : mapping
+        A COCO dict: ``images``, ``annotations``, ``categories``. Crowd regions are ignored as in
+        COCO. It is not changed.
+    results : sequence of mapping
+        COCO result entries. With ``iou_type="segm"`` each has a run-length encoded
+        ``segmentation``, and its area is the area of the mask, even if it has a ``bbox`` as well.
+        They are not changed.
+    iou_type : str
+        ``"bbox"`` compares boxes, ``"segm"`` masks.
 
     Returns
     -------
-    ``METRICS`` in COCO's order, then ``AP/<class>`` and ``AP50/<class>`` for every category in the order of
-    their ids; fractions in 0..1. As in pycocotools a number is 0 where there was something to find and nothing was
-    found, and -1 where there was nothing to find: no truth at all, of that class, or of that size.
+    dict of str to float
+        ``METRICS`` in COCO's order, then ``AP/<class>`` and ``AP50/<class>`` for every category in
+        the order of their ids. Values are in 0..1. As in pycocotools a value is 0 if no object is
+        detected, and -1 if the ground truth has no object (at all, of that class, or of that size).
 
     Raises
     ------
-    ValueError
-        Unknown ``kind``; a result of an image or category that the truth does not have; two categories of one name;
-        with ``kind="segm"`` an annotation or result without ``segmentation``.
+    InputError
+        An unknown ``iou_type``; a result of an image or category that the ground truth does not
+        have; two categories of one name; with ``iou_type="segm"`` an annotation or result without
+        ``segmentation``.
     """
-    if kind not in ("bbox", "segm"):
-        raise ValueError(f"kind is {kind!r}; the kinds of COCO evaluation here are 'bbox' and 'segm'")
-    check_results(truth, results)
-    if kind == "segm":
-        for what, rows in (("annotation", truth["annotations"]), ("result", results)):
-            lacking = [number for number, row in enumerate(rows) if "segmentation" not in row]
-            if lacking:
-                raise ValueError(f"{what} number {lacking[0]} has no segmentation, nor have {len(lacking) - 1} others; "
-                                 "evaluate boxes with kind='bbox', or give every one a mask")
-    categories = sorted(truth["categories"], key=lambda category: category["id"])
-    # pycocotools writes into its input, takes a match with annotation id 0 for none, and cannot load empty results:
-    # so it gets copies, numbered from 1, and is never asked to load.
-    there = [{"iscrowd": 0, "area": _box_area(row), **row, "id": number}
-             for number, row in enumerate(truth["annotations"], start=1)]
-    found = [{**row, "iscrowd": 0, "area": _area(row, kind), "id": number}
-             for number, row in enumerate(results, start=1)]
-    with contextlib.redirect_stdout(io.StringIO()):
-        coco = COCOeval(_index(truth, there), _index(truth, found), iouType=kind)
-        coco.evaluate()
-        coco.accumulate()
-        coco.summarize()
-    metrics = {name: float(value) for name, value in zip(METRICS, coco.stats)}
-    precision = coco.eval["precision"][:, :, :, 0, -1]  # (IoU, recall, class) of all areas, most detections
-    for prefix, levels in (("AP", slice(None)), ("AP50", slice(0, 1))):
-        for k, category in enumerate(categories):
-            values = precision[levels, :, k]
-            metrics[f"{prefix}/{category['name']}"] = float(values[values > -1].mean()) if (values > -1).any() else -1.0
+    if iou_type not in IOU_TYPES:
+        raise InputError(f"iou_type is {iou_type!r}; "
+                         "the types of COCO evaluation here are 'bbox' and 'segm'")
+    check_results(ground_truth, results)
+    if iou_type == "segm":
+        _require_masks("annotation", ground_truth["annotations"])
+        _require_masks("result", results)
+    evaluation = _run_pycocotools(ground_truth, results, iou_type)
+    metrics = {name: float(value) for name, value in zip(METRICS, evaluation.stats)}
+    # Axes: IoU threshold, recall, class, area range, detections an image. Of the last two axes the
+    # first entry stands for all areas and the last one for 100 detections.
+    precision = evaluation.eval["precision"][:, :, :, 0, -1]
+    names = [category["name"] for category in sorted_categories(ground_truth)]
+    for index, name in enumerate(names):
+        metrics[f"AP/{name}"] = _mean_precision(precision[:, :, index])
+    for index, name in enumerate(names):
+        metrics[f"AP50/{name}"] = _mean_precision(precision[0, :, index])
     return metrics
 
 
-def check_results(truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> None:
-    """Raise ``ValueError`` where ``results`` speak of images or categories that ``truth`` does not have."""
-    names = [category["name"] for category in truth["categories"]]
-    if len(set(names)) < len(names):
-        raise ValueError(f"two categories of the truth have the same name; the names are {names}")
-    for key, rows in (("image_id", truth["images"]), ("category_id", truth["categories"])):
-        unknown = sorted({result[key] for result in results} - {row["id"] for row in rows})
-        if unknown:
-            raise ValueError(f"{len(unknown)} {key} values of the results are not in the truth, the first is "
-                             f"{unknown[0]}; truth and results must come from the same data set")
+def sorted_categories(ground_truth: Mapping[str, Any]) -> List[Mapping[str, Any]]:
+    """List the categories of a COCO dict in the order of their ids.
+
+    Parameters
+    ----------
+    ground_truth : mapping
+        A COCO dict with ``categories``.
+
+    Returns
+    -------
+    list of mapping
+        The categories.
+    """
+    return sorted(ground_truth["categories"], key=_entry_id)
 
 
-def _run_lengths(mask: np.ndarray) -> Dict[str, Any]:
-    """(H, W) bool as COCO's compressed run lengths, fit for JSON."""
-    runs = rle.encode(np.asfortranarray(mask, np.uint8))
-    return {"size": [int(side) for side in runs["size"]], "counts": runs["counts"].decode("ascii")}
+def _entry_id(entry: Mapping[str, Any]) -> int:
+    """The id of a category, for sorting."""
+    return entry["id"]
 
 
-def _index(truth: Mapping[str, Any], annotations: List[Dict[str, Any]]) -> COCO:
+def _check_class_ids(image_id: int, class_ids: np.ndarray, num_classes: int) -> None:
+    """Raise InputError if a detection has a class that the data set does not have."""
+    if len(class_ids) and not 0 <= class_ids.min() <= class_ids.max() < num_classes:
+        raise InputError(f"image {image_id} has detections of class {class_ids.max()}, but the "
+                         f"data set has {num_classes} classes; evaluate on the classes the network "
+                         "was trained for")
+
+
+def _require_masks(description: str, entries: Sequence[Mapping[str, Any]]) -> None:
+    """Raise InputError if an annotation or result has no mask."""
+    lacking = [number for number, entry in enumerate(entries) if "segmentation" not in entry]
+    if lacking:
+        raise InputError(f"{description} number {lacking[0]} has no segmentation, nor have "
+                         f"{len(lacking) - 1} others; evaluate boxes with iou_type='bbox', or give "
+                         "every one a mask")
+
+
+def _run_pycocotools(
+    ground_truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]], iou_type: str
+) -> COCOeval:
+    """Evaluate with pycocotools, and keep what it prints off the screen."""
+    # pycocotools writes into its input, so it gets copies. It mistakes a match with annotation id 0
+    # for no match, so ids start at 1. Its ``loadRes`` fails on empty results, so it is not used.
+    annotations = []
+    for number, annotation in enumerate(ground_truth["annotations"], start=1):
+        defaults = {"iscrowd": 0, "area": _box_area(annotation)}
+        annotations.append({**defaults, **annotation, "id": number})
+    detections = []
+    for number, result in enumerate(results, start=1):
+        area = _mask_area(result) if iou_type == "segm" else _box_area(result)
+        detections.append({**result, "iscrowd": 0, "area": area, "id": number})
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluation = COCOeval(
+            _index(ground_truth, annotations), _index(ground_truth, detections), iouType=iou_type)
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return evaluation
+
+
+def _index(ground_truth: Mapping[str, Any], annotations: List[Dict[str, Any]]) -> COCO:
+    """Make pycocotools' index of annotations or results on the images of the ground truth."""
     coco = COCO()
-    coco.dataset = {"images": truth["images"], "categories": truth["categories"], "annotations": annotations}
+    coco.dataset = {
+        "images": ground_truth["images"],
+        "categories": ground_truth["categories"],
+        "annotations": annotations,
+    }
     coco.createIndex()
     return coco
 
 
-def _area(result: Mapping[str, Any], kind: str) -> float:
-    return float(rle.area(result["segmentation"])) if kind == "segm" else _box_area(result)
+def _mean_precision(precision: np.ndarray) -> float:
+    """Average precisions where there is ground truth; -1 if there is none."""
+    defined = precision[precision > -1]
+    return float(defined.mean()) if len(defined) else -1.0
 
 
-def _box_area(annotation: Mapping[str, Any]) -> float:
-    return annotation["bbox"][2] * annotation["bbox"][3]
+def _run_lengths(mask: np.ndarray) -> Dict[str, Any]:
+    """Encode an (H, W) bool mask in COCO's compressed run lengths, in types that JSON has."""
+    encoded = run_length_codec.encode(np.asfortranarray(mask, np.uint8))
+    return {
+        "size": [int(side) for side in encoded["size"]],
+        "counts": encoded["counts"].decode("ascii"),
+    }
+
+
+def _mask_area(result: Mapping[str, Any]) -> float:
+    """Area of a result's mask in square pixels."""
+    return float(run_length_codec.area(result["segmentation"]))
+
+
+def _box_area(entry: Mapping[str, Any]) -> float:
+    """Area of the box of an annotation or result in square pixels."""
+    _, _, width, height = entry["bbox"]
+    return width * height

@@ -1,110 +1,158 @@
 """PASCAL VOC's average precision, after the devkit's VOCevaldet.m."""
 from collections import defaultdict
-from typing import Any, Dict, List, Mapping, Sequence
+from typing import Any, Callable, Dict, List, Mapping, Sequence, Set, Tuple
 
-from gluonnorm.evaluation.coco import check_results
+from gluonnorm.errors import InputError
+from gluonnorm.evaluation.check_results import check_results
+from gluonnorm.evaluation.coco import sorted_categories
 
 import numpy as np
-from pycocotools.mask import iou as box_iou  # float64, takes x, y, width, height
+from pycocotools.mask import iou as box_iou  # in float64, of boxes x, y, width, height
 
-_RIGHT, _WRONG, _IGNORED = 1, 0, -1
+Entries = List[Mapping[str, Any]]
+
+CORRECT = 1
+WRONG = 0
+IGNORED = -1
+RECALL_LEVELS = np.arange(0.0, 1.1, 0.1)  # the 11 recalls of VOC 2007
 
 
 def evaluate_voc(
-    truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]], iou_thresh: float = 0.5, metric: str = "voc07"
+    ground_truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]],
+    iou_thresh: float = 0.5, metric: str = "voc07",
 ) -> Dict[str, float]:
-    """VOC's mean average precision and each class's AP.
+    """Compute VOC's mean average precision and the AP of each class.
 
-    Detections of a class are taken best score first. Each looks for the truth of its image that it overlaps most:
-    with an IoU of at least ``iou_thresh`` it is right, unless that truth is already taken (wrong) or is a crowd
-    or difficult one (the detection does not count); any other is wrong.
+    The detections of a class are taken best score first. Each is compared with the ground truth box
+    of its image that it overlaps most. It is correct if their IoU is at least ``iou_thresh`` and no
+    earlier detection has matched that box. If the box is crowd or difficult, the detection does not
+    count. Every other detection is wrong.
 
-    Boxes are continuous. The devkit counts the pixels from ``xmin`` to ``xmax``, both included, and so adds 1 to
-    every width; with those boxes read as ``xmin - 1 .. xmax`` the plain IoU here is the devkit's. GluonCV's metrics
-    add 1 as the devkit does, so they agree with these numbers when given ``x2 - 1, y2 - 1``.
+    Boxes are continuous. The devkit counts the pixels from ``xmin`` to ``xmax``, both included, and
+    therefore adds 1 to every width. If its boxes are read as ``xmin - 1 .. xmax``, the plain IoU
+    used here is the devkit's. GluonCV's metrics add 1 like the devkit; they agree with these
+    numbers on boxes ``x1, y1, x2 - 1, y2 - 1``.
 
     Parameters
     ----------
-    truth
-        Ground truth as a COCO dict; ``iscrowd`` marks crowd and difficult boxes.
-    results
-        COCO result records with ``bbox``, as ``coco_results`` makes them.
-    iou_thresh
-        Least overlap of a right detection, in 0..1.
-    metric
-        ``"voc07"``: mean of the precision at the 11 recalls 0, 0.1, .. 1. ``"voc12"``: area under the whole curve,
-        as the devkit of 2010 and later measures it.
+    ground_truth : mapping
+        A COCO dict: ``images``, ``annotations``, ``categories``; ``iscrowd`` marks crowd and
+        difficult boxes.
+    results : sequence of mapping
+        COCO result entries with ``bbox``, as ``coco_results`` makes them.
+    iou_thresh : float
+        Lowest IoU of a correct detection, in 0..1.
+    metric : str
+        ``"voc07"``: mean of the precisions at the 11 recalls 0, 0.1, ... 1. ``"voc12"``: area under
+        the precision-recall curve, as in the devkit of 2010 and later.
 
     Returns
     -------
-    ``mAP``, then ``AP/<class>`` for every category in the order of their ids; fractions in 0..1. A class without
-    countable truth has -1 and is left out of the mean; the mean is -1 if no class has any.
+    dict of str to float
+        ``mAP``, then ``AP/<class>`` for every category in the order of their ids, in 0..1. A class
+        without ground truth that counts has -1 and is left out of the mean. The mean is -1 if
+        there is no such ground truth in any class.
 
     Raises
     ------
-    ValueError
-        Unknown ``metric``; a result of an image or category that the truth does not have; two categories of one name.
+    InputError
+        An unknown ``metric``; a result of an image or category that the ground truth does not have;
+        two categories of one name.
     """
-    if metric not in _AVERAGE_PRECISION:
-        raise ValueError(f"metric is {metric!r}; the VOC metrics are {', '.join(_AVERAGE_PRECISION)}")
-    check_results(truth, results)
-    truths, found = _by_class(truth["annotations"]), _by_class(results)
+    if metric not in _AVERAGE_PRECISIONS:
+        known = ", ".join(_AVERAGE_PRECISIONS)
+        raise InputError(f"metric is {metric!r}; the VOC metrics are {known}")
+    check_results(ground_truth, results)
+    annotations_by_class = _group_by(ground_truth["annotations"], "category_id")
+    results_by_class = _group_by(results, "category_id")
+    average_precision = _AVERAGE_PRECISIONS[metric]
     scores = {}
-    for category in sorted(truth["categories"], key=lambda category: category["id"]):
-        there, seen = truths[category["id"]], found[category["id"]]
-        countable = sum(not row.get("iscrowd") for row in there)
+    for category in sorted_categories(ground_truth):
+        annotations = annotations_by_class[category["id"]]
+        class_results = results_by_class[category["id"]]
+        countable = [annotation for annotation in annotations if not annotation.get("iscrowd")]
+        score = -1.0
         if countable:
-            matches = _match(there, seen, iou_thresh)
-            right, wrong = np.cumsum(matches == _RIGHT), np.cumsum(matches == _WRONG)
-            recall, precision = right / countable, right / np.maximum(right + wrong, 1)
-            scores[f"AP/{category['name']}"] = float(_AVERAGE_PRECISION[metric](recall, precision))
-        else:
-            scores[f"AP/{category['name']}"] = -1.0
-    valid = [score for score in scores.values() if score >= 0]
-    return {"mAP": float(np.mean(valid)) if valid else -1.0, **scores}
+            verdicts = _judge(annotations, class_results, iou_thresh)
+            recall, precision = _recall_and_precision(verdicts, len(countable))
+            score = float(average_precision(recall, precision))
+        scores[f"AP/{category['name']}"] = score
+    valid_scores = [score for score in scores.values() if score >= 0]
+    mean_score = float(np.mean(valid_scores)) if valid_scores else -1.0
+    return {"mAP": mean_score, **scores}
 
 
-def _by_class(rows: Sequence[Mapping[str, Any]]) -> Dict[int, List[Mapping[str, Any]]]:
-    groups: Dict[int, List[Mapping[str, Any]]] = defaultdict(list)
-    for row in rows:
-        groups[row["category_id"]].append(row)
+def _group_by(entries: Sequence[Mapping[str, Any]], key: str) -> Dict[int, Entries]:
+    """Group annotations or results by the value of one key, in their order."""
+    groups: Dict[int, Entries] = defaultdict(list)
+    for entry in entries:
+        groups[entry[key]].append(entry)
     return groups
 
 
-def _match(there: List[Mapping[str, Any]], seen: List[Mapping[str, Any]], iou_thresh: float) -> np.ndarray:
-    """Right, wrong or ignored for each detection of one class, best score first (equal scores in the order given)."""
-    by_image: Dict[int, List[Mapping[str, Any]]] = defaultdict(list)
-    for row in there:
-        by_image[row["image_id"]].append(row)
-    taken = set()
-    matches = []
-    for row in sorted(seen, key=lambda row: -row["score"]):
-        candidates = by_image[row["image_id"]]
-        match = _WRONG
+def _judge(annotations: Entries, results: Entries, iou_thresh: float) -> np.ndarray:
+    """Call each detection of one class correct, wrong or ignored.
+
+    Returns (N,) int32, best score first; equal scores keep their order.
+    """
+    annotations_by_image = _group_by(annotations, "image_id")
+    matched: Set[Tuple[int, int]] = set()
+    verdicts = []
+    for result in sorted(results, key=_negative_score):
+        image_id = result["image_id"]
+        candidates = annotations_by_image[image_id]
+        verdict = WRONG
         if candidates:
-            boxes = np.array([c["bbox"] for c in candidates], dtype=np.float64)
-            overlaps = box_iou(np.array([row["bbox"]], dtype=np.float64), boxes, [0] * len(candidates))[0]
+            overlaps = _overlaps(result, candidates)
             best = int(overlaps.argmax())
-            if overlaps[best] >= iou_thresh:
-                key = (row["image_id"], best)
-                if candidates[best].get("iscrowd"):
-                    match = _IGNORED
-                elif key not in taken:
-                    match = _RIGHT
-                taken.add(key)
-        matches.append(match)
-    return np.array(matches, dtype=np.int32)
+            overlaps_enough = overlaps[best] >= iou_thresh
+            if overlaps_enough and candidates[best].get("iscrowd"):
+                verdict = IGNORED
+            elif overlaps_enough and (image_id, best) not in matched:
+                verdict = CORRECT
+                matched.add((image_id, best))
+        verdicts.append(verdict)
+    return np.array(verdicts, dtype=np.int32)
+
+
+def _negative_score(result: Mapping[str, Any]) -> float:
+    """The key that sorts results best score first."""
+    return -result["score"]
+
+
+def _overlaps(result: Mapping[str, Any], candidates: Entries) -> np.ndarray:
+    """IoU of one result with each ground truth box of its image."""
+    detected_box = np.array([result["bbox"]], dtype=np.float64)
+    boxes = np.array([candidate["bbox"] for candidate in candidates], dtype=np.float64)
+    is_crowd = [0] * len(candidates)  # the plain IoU, also with crowd boxes
+    return box_iou(detected_box, boxes, is_crowd)[0]
+
+
+def _recall_and_precision(verdicts: np.ndarray, num_boxes: int) -> Tuple[np.ndarray, np.ndarray]:
+    """Recall and precision after each detection, (N,) float64 each."""
+    num_correct = np.cumsum(verdicts == CORRECT)
+    num_wrong = np.cumsum(verdicts == WRONG)
+    recall = num_correct / num_boxes
+    precision = num_correct / np.maximum(num_correct + num_wrong, 1)
+    return recall, precision
 
 
 def _eleven_points(recall: np.ndarray, precision: np.ndarray) -> float:
-    """Mean over the recalls 0, 0.1, .. 1 of the best precision at that recall or beyond."""
-    return sum(precision[recall >= level].max(initial=0.0) / 11 for level in np.arange(0.0, 1.1, 0.1))
+    """Mean over 11 recalls of the best precision at that recall or beyond (VOC 2007)."""
+    total = 0.0
+    for level in RECALL_LEVELS:
+        best_precision = precision[recall >= level].max(initial=0.0)
+        total += best_precision / 11
+    return total
 
 
 def _area_under_curve(recall: np.ndarray, precision: np.ndarray) -> float:
-    """Area under the curve, made falling: at each recall the best precision there or beyond."""
+    """Area under the curve of the best precision at each recall or beyond (VOC 2010 and later)."""
     envelope = np.maximum.accumulate(precision[::-1])[::-1]
     return np.sum(np.diff(recall, prepend=0.0) * envelope)
 
 
-_AVERAGE_PRECISION = {"voc07": _eleven_points, "voc12": _area_under_curve}
+_AVERAGE_PRECISIONS: Dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
+    "voc07": _eleven_points,
+    "voc12": _area_under_curve,
+}

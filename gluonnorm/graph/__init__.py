@@ -1,1 +1,1 @@
-"""Everything that rewrites a traced graph: MXNet symbols in, MXNet symbols out."""
+"""Everything that rewrites or evaluates a traced graph: MXNet symbols in, MXNet symbols out."""

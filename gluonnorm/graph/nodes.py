@@ -1,4 +1,4 @@
-"""A traced network as nodes that can be changed, and back to a symbol."""
+"""A traced network as nodes that can be changed, read from a symbol and written to one."""
 import json
 from collections import Counter
 from dataclasses import dataclass, field
@@ -6,36 +6,103 @@ from typing import Dict, List, Tuple
 
 import mxnet as mx
 
-VARIABLE = "null"  # MXNet's name for the operator of a variable
-NORMS = ("BatchNorm", "_contrib_SyncBatchNorm")  # batch norms of all kinds
+VARIABLE = "null"  # the operator of a variable in MXNet's JSON
+BATCH_NORMS = ("BatchNorm", "_contrib_SyncBatchNorm")  # operators of all batch norms
+MXNET_VERSION = 10901  # noted in the graphs that are written
 
 
 @dataclass(eq=False)
 class Node:
-    """One operator, or a variable; ``inputs`` are (node, which of its outputs)."""
+    """An operator of a graph, or a variable; nodes are compared by identity.
+
+    Attributes
+    ----------
+    op : str
+        MXNet's name of the operator; ``VARIABLE`` for a variable.
+    name : str
+        Name of the node.
+    attrs : dict of str to str
+        Attributes of the operator, as MXNet writes them.
+    inputs : list of (Node, int)
+        The nodes that this one reads, and which of their outputs.
+    """
+
     op: str
     name: str
     attrs: Dict[str, str] = field(default_factory=dict)
     inputs: List[Tuple["Node", int]] = field(default_factory=list)
 
     def numbers(self, name: str) -> Tuple[int, ...]:
-        """An attribute such as "(3, 3)" or "1" as whole numbers; none where it is not set."""
+        """Read an attribute that holds integers.
+
+        Parameters
+        ----------
+        name : str
+            Name of an attribute such as "(3, 3)" or "1".
+
+        Returns
+        -------
+        tuple of int
+            Empty if the attribute is not set.
+
+        Examples
+        --------
+        >>> Node("Convolution", "conv", {"kernel": "(3, 3)"}).numbers("kernel")
+        (3, 3)
+        """
         text = self.attrs.get(name, "").strip("()[], ")
-        return tuple(int(part) for part in text.split(",")) if text else ()
+        if not text:
+            return ()
+        return tuple(int(part) for part in text.split(","))
 
     def flag(self, name: str, default: bool = False) -> bool:
-        """An attribute that is true or false."""
+        """Read an attribute that is true or false.
+
+        Parameters
+        ----------
+        name : str
+            Name of the attribute.
+        default : bool
+            Value of an attribute that is not set.
+
+        Returns
+        -------
+        bool
+            Whether the attribute is true.
+        """
         return self.attrs.get(name, str(default)) in ("True", "1")
+
+
+# A node and which of its outputs.
+Edge = Tuple[Node, int]
 
 
 @dataclass
 class Graph:
-    """A graph by its outputs, ``heads``; what no head needs is not written."""
-    heads: List[Tuple[Node, int]]
+    """A graph that is defined by its outputs; nodes that no output needs are not part of it.
+
+    Attributes
+    ----------
+    heads : list of (Node, int)
+        The outputs of the graph.
+    """
+
+    heads: List[Edge]
 
     @classmethod
     def read(cls, symbol: mx.sym.Symbol) -> "Graph":
-        """The graph of a symbol without subgraphs."""
+        """Read the graph of a symbol.
+
+        Parameters
+        ----------
+        symbol : mxnet.symbol.Symbol
+            A symbol without subgraphs.
+
+        Returns
+        -------
+        Graph
+            New nodes; changes do not affect the symbol.
+        """
         text = json.loads(symbol.tojson())
         nodes: List[Node] = []
         for entry in text["nodes"]:
@@ -44,47 +111,89 @@ class Graph:
         return cls([(nodes[number], output) for number, output, *_ in text["heads"]])
 
     def symbol(self) -> mx.sym.Symbol:
-        """The symbol of this graph. Operators get names of their own: layers that are used twice share one in Gluon."""
+        """Write the graph as a symbol.
+
+        Returns
+        -------
+        mxnet.symbol.Symbol
+            Every operator has a name of its own. In Gluon, the operators of a layer that is used
+            twice share one.
+        """
         nodes = self.nodes()
-        number = {id(node): i for i, node in enumerate(nodes)}
-        used: Counter = Counter()
+        numbers = {id(node): number for number, node in enumerate(nodes)}
+        name_counts: Counter = Counter()
         entries = []
         for node in nodes:
-            name = f"{node.name}_{used[node.name]}" if used[node.name] else node.name
-            used[node.name] += 1
-            entries.append({"op": node.op, "name": name, "attrs": node.attrs,
-                            "inputs": [[number[id(source)], output, 0] for source, output in node.inputs]})
+            repeated = name_counts[node.name]
+            name_counts[node.name] += 1
+            entries.append({
+                "op": node.op,
+                "name": f"{node.name}_{repeated}" if repeated else node.name,
+                "attrs": node.attrs,
+                "inputs": [[numbers[id(source)], output, 0] for source, output in node.inputs],
+            })
         return mx.sym.load_json(json.dumps({
-            "nodes": entries, "heads": [[number[id(node)], output, 0] for node, output in self.heads],
-            "arg_nodes": [i for i, node in enumerate(nodes) if node.op == VARIABLE],
-            "attrs": {"mxnet_version": ["int", 10901]}}))
+            "nodes": entries,
+            "heads": [[numbers[id(node)], output, 0] for node, output in self.heads],
+            "arg_nodes": [numbers[id(node)] for node in nodes if node.op == VARIABLE],
+            "attrs": {"mxnet_version": ["int", MXNET_VERSION]},
+        }))
 
     def nodes(self) -> List[Node]:
-        """All that the heads need, each after its inputs."""
+        """List all nodes that the outputs need.
+
+        Returns
+        -------
+        list of Node
+            Each node comes after its inputs.
+        """
+        # A loop with a stack, because a recursion would be too deep for Python in large networks.
         done: Dict[int, Node] = {}
         stack = [node for node, _ in reversed(self.heads)]
         while stack:
             waiting = [source for source, _ in stack[-1].inputs if id(source) not in done]
             if waiting:
                 stack.extend(reversed(waiting))
-            else:
-                node = stack.pop()
-                done[id(node)] = node
+                continue
+            node = stack.pop()
+            done[id(node)] = node
         return list(done.values())
 
     def readers(self) -> Dict[int, List[Node]]:
-        """Who reads a node, by its ``id``, once for each edge. The graph's own outputs are read by a node "head"."""
-        found: Dict[int, List[Node]] = {id(node): [] for node in self.nodes()}
+        """List for each node the nodes that read it.
+
+        Returns
+        -------
+        dict of int to list of Node
+            The readers by the ``id`` of the node that they read. A reader appears once for each
+            edge. An output of the graph has a further reader, a node with operator "head".
+        """
+        readers: Dict[int, List[Node]] = {id(node): [] for node in self.nodes()}
         for node in self.nodes():
             for source, _ in node.inputs:
-                found[id(source)].append(node)
+                readers[id(source)].append(node)
         for node, _ in self.heads:
-            found[id(node)].append(Node("head", "head"))
-        return found
+            readers[id(node)].append(Node("head", "head"))
+        return readers
 
     def replace(self, old: Node, new: Node) -> None:
-        """Let ``new`` take the place of ``old``: whoever read it reads the first output of ``new``."""
+        """Let the readers of a node read another one.
+
+        Parameters
+        ----------
+        old : Node
+            The node that is removed from the graph.
+        new : Node
+            The node whose first output takes its place. It may read ``old`` itself.
+        """
         for node in self.nodes():
-            if node is not new:
-                node.inputs = [(new, 0) if source is old else (source, output) for source, output in node.inputs]
-        self.heads = [(new, 0) if node is old else (node, output) for node, output in self.heads]
+            if node is new:
+                continue
+            inputs = []
+            for source, output in node.inputs:
+                inputs.append((new, 0) if source is old else (source, output))
+            node.inputs = inputs
+        heads = []
+        for node, output in self.heads:
+            heads.append((new, 0) if node is old else (node, output))
+        self.heads = heads

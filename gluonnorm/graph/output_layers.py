@@ -1,70 +1,135 @@
-"""The layers that give scores, box deltas and mask logits: found, and joined where several read the same."""
-from typing import Dict, List, Set, Tuple
+"""Find the layers that give scores, box deltas and mask logits, and join those with one input."""
+from typing import Dict, List, Optional, Sequence, Set, Tuple
 
 from gluonnorm.graph.nodes import VARIABLE, Graph, Node
+from gluonnorm.graph.trace import Values
 
 import mxnet as mx
 
-Values = Dict[str, mx.nd.NDArray]
-
 LAYERS = ("Convolution", "Deconvolution", "FullyConnected")
 ROI_ALIGN = "_contrib_ROIAlign"
-WIDTH = {"Convolution": "num_filter", "FullyConnected": "num_hidden"}
-BLOCK = 16  # oneDNN has kernels for its own layouts where channels come in sixteens
+
+# The attribute with the number of output channels, of the operators that can be joined.
+CHANNEL_COUNT = {"Convolution": "num_filter", "FullyConnected": "num_hidden"}
+
+# oneDNN has kernels for its blocked layouts if the number of channels is a multiple of this.
+CHANNEL_BLOCK = 16
 
 
 def output_layers(graph: Graph) -> List[Node]:
-    """Layers whose output reaches no other layer, unless as the RoIs that it reads: scores, box deltas, mask logits."""
+    """Find the layers whose output no other layer reads: scores, box deltas and mask logits.
+
+    A layer also counts if other layers depend on it only through the RoIs of RoIAlign, as they
+    depend on the scores and deltas of an RPN.
+
+    Parameters
+    ----------
+    graph : Graph
+        The graph of a detector.
+
+    Returns
+    -------
+    list of Node
+        The layers, each after its inputs.
+    """
     readers = graph.readers()
-    feeds: Set[int] = set()  # nodes that a layer further on takes in
+    # Nodes whose output a further layer reads, directly or not.
+    feeding: Set[int] = set()
     for node in reversed(graph.nodes()):
         for reader in readers[id(node)]:
-            through = reader.op in LAYERS or id(reader) in feeds
-            if through and not (reader.op == ROI_ALIGN and reader.inputs[0][0] is not node):
-                feeds.add(id(node))
-    return [node for node in graph.nodes() if node.op in LAYERS and id(node) not in feeds]
+            reaches_layer = reader.op in LAYERS or id(reader) in feeding
+            reads_as_rois = reader.op == ROI_ALIGN and reader.inputs[0][0] is not node
+            if reaches_layer and not reads_as_rois:
+                feeding.add(id(node))
+    return [node for node in graph.nodes() if node.op in LAYERS and id(node) not in feeding]
 
 
 def join_output_layers(symbol: mx.sym.Symbol, values: Values) -> Tuple[mx.sym.Symbol, Values]:
-    """The same function with one layer for last layers that read the same map in the same way.
+    """Join output layers that read the same map in the same way into one layer.
 
-    Scores and deltas of an RPN are such a pair. Each of the two, with its few channels, otherwise has a large map
-    brought into another layout first. The joined layer gets channels of zeros, up to a multiple of 16, which nobody
-    reads. Both results come back new.
+    Scores and deltas of an RPN are such a pair. Separately, each layer with its few channels needs
+    a reorder of a large map from oneDNN's blocked layout. The joined layer gets additional
+    channels of zeros, up to a multiple of 16, which nothing reads.
+
+    Parameters
+    ----------
+    symbol : mxnet.symbol.Symbol
+        The graph of a detector.
+    values : dict of str to mxnet.ndarray.NDArray
+        Values of its variables by name.
+
+    Returns
+    -------
+    symbol : mxnet.symbol.Symbol
+        A new graph of the same function.
+    values : dict of str to mxnet.ndarray.NDArray
+        New values of its variables.
     """
-    graph, values = Graph.read(symbol), dict(values)
-    alike: Dict[Tuple[object, ...], List[Node]] = {}
-    for node in output_layers(graph):
-        constant = all(source.name in values for source, _ in node.inputs[1:])
-        if node.op in WIDTH and len(node.inputs) == 3 and constant and node.attrs.get("num_group", "1") == "1":
-            source, output = node.inputs[0]
-            how = frozenset((name, value) for name, value in node.attrs.items() if name != WIDTH[node.op])
-            alike.setdefault((id(source), output, node.op, how), []).append(node)
-    variables: Dict[str, Node] = {}  # layers that are used twice, as on each level of a pyramid, share them
-    for nodes in alike.values():
-        if len(nodes) > 1:
-            _join(graph, nodes, values, variables)
+    graph = Graph.read(symbol)
+    values = dict(values)
+    groups: Dict[Tuple[object, ...], List[Node]] = {}
+    for layer in output_layers(graph):
+        key = _joining_key(layer, values)
+        if key is not None:
+            groups.setdefault(key, []).append(layer)
+    # A layer that is used for several maps, as for each level of a pyramid, has joined variables
+    # only once.
+    variables: Dict[str, Node] = {}
+    for layers in groups.values():
+        if len(layers) > 1:
+            _join(graph, layers, values, variables)
     joined = graph.symbol()
-    return joined, {name: values[name] for name in joined.list_inputs() if name in values}
+    inputs = joined.list_inputs()
+    return joined, {name: values[name] for name in inputs if name in values}
 
 
-def _join(graph: Graph, nodes: List[Node], values: Values, variables: Dict[str, Node]) -> None:
-    first, stem = nodes[0], "_and_".join(node.name for node in nodes)
-    widths = [int(node.attrs[WIDTH[node.op]]) for node in nodes]
-    rest = -sum(widths) % BLOCK
+def _joining_key(layer: Node, values: Values) -> Optional[Tuple[object, ...]]:
+    """Return what layers must have in common to be joined; None for a layer that cannot be."""
+    if layer.op not in CHANNEL_COUNT or layer.attrs.get("num_group", "1") != "1":
+        return None
+    has_weight_and_bias = len(layer.inputs) == 3
+    is_constant = all(variable.name in values for variable, _ in layer.inputs[1:])
+    if not has_weight_and_bias or not is_constant:
+        return None
+    attrs = dict(layer.attrs)
+    attrs.pop(CHANNEL_COUNT[layer.op], None)
+    source, output = layer.inputs[0]
+    return id(source), output, layer.op, frozenset(attrs.items())
+
+
+def _join(graph: Graph, layers: List[Node], values: Values, variables: Dict[str, Node]) -> None:
+    """Replace layers by slices of one new layer; ``values`` and ``variables`` gain its arrays."""
+    first = layers[0]
+    count_name = CHANNEL_COUNT[first.op]
+    channels = [int(layer.attrs[count_name]) for layer in layers]
+    padding = -sum(channels) % CHANNEL_BLOCK
     inputs = [first.inputs[0]]
-    for sources in zip(*(node.inputs[1:] for node in nodes)):  # the weights, then the biases
-        names = [source.name for source, _ in sources]
-        name = "_and_".join(names)
-        if name not in variables:
-            arrays = [values[one] for one in names]
-            fill = [mx.nd.zeros((rest, *arrays[0].shape[1:]), dtype=arrays[0].dtype)] if rest else []
-            values[name] = mx.nd.concat(*arrays, *fill, dim=0)
-            variables[name] = Node(VARIABLE, name, {"__shape__": str(values[name].shape)})
-        inputs.append((variables[name], 0))
-    layer = Node(first.op, stem, {**first.attrs, WIDTH[first.op]: str(sum(widths) + rest)}, inputs)
-    start = 0
-    for node, width in zip(nodes, widths):
-        part = {"axis": "1", "begin": str(start), "end": str(start + width)}
-        graph.replace(node, Node("slice_axis", node.name, part, [(layer, 0)]))
-        start += width
+    for position in (1, 2):  # the weights, then the biases
+        names = [layer.inputs[position][0].name for layer in layers]
+        inputs.append((_joined_variable(names, padding, values, variables), 0))
+    name = "_and_".join(layer.name for layer in layers)
+    attrs = {**first.attrs, count_name: str(sum(channels) + padding)}
+    joined = Node(first.op, name, attrs, inputs)
+    begin = 0
+    for layer, count in zip(layers, channels):
+        end = begin + count
+        bounds = {"axis": "1", "begin": str(begin), "end": str(end)}
+        graph.replace(layer, Node("slice_axis", layer.name, bounds, [(joined, 0)]))
+        begin = end
+
+
+def _joined_variable(
+    names: Sequence[str], padding: int, values: Values, variables: Dict[str, Node]
+) -> Node:
+    """Return the variable that joins others along their first axis, followed by zeros."""
+    joined_name = "_and_".join(names)
+    if joined_name in variables:
+        return variables[joined_name]
+    arrays = [values[name] for name in names]
+    if padding:
+        shape = (padding, *arrays[0].shape[1:])
+        arrays.append(mx.nd.zeros(shape, dtype=arrays[0].dtype))
+    values[joined_name] = mx.nd.concat(*arrays, dim=0)
+    attrs = {"__shape__": str(values[joined_name].shape)}
+    variables[joined_name] = Node(VARIABLE, joined_name, attrs)
+    return variables[joined_name]

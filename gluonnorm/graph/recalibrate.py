@@ -1,7 +1,9 @@
-"""Exact stored statistics for batch norms, from batches and not from the tail of training."""
+"""Compute the stored statistics of batch norms exactly, as averages over batches (PreciseBN)."""
 import itertools
-import json
-from typing import Any, Dict, Iterable, List, NamedTuple
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple
+
+from gluonnorm.errors import InputError
+from gluonnorm.graph.nodes import BATCH_NORMS, Graph
 
 import mxnet as mx
 import numpy as np
@@ -10,133 +12,214 @@ from mxnet.gluon import HybridBlock
 from mxnet.gluon.parameter import DeferredInitializationError
 
 
-class _Layer(NamedTuple):
-    """One place where a live batch norm stands in the graph."""
-    running_mean: str  # parameter names
-    running_var: str
-    mean: mx.sym.Symbol  # (C,) of its input
-    var: mx.sym.Symbol
-
-
 def recalibrate(net: HybridBlock, batches: Iterable[Any], num_batches: int = 200) -> List[str]:
-    """Replace the stored statistics of every live ``BatchNorm``, ``SyncBatchNorm`` and ``SwitchNorm`` of a network.
+    """Replace the stored statistics of all live batch norms by averages over batches.
 
-    Running statistics trail behind weights that move, the more so with momentum 0.997. Here the weights stand still:
-    ``running_mean = mean over batches of mean_b`` and ``running_var = mean over batches of (var_b + mean_b ** 2) -
-    running_mean ** 2``, where mean_b and var_b are what the layer itself uses on batch b in training, behind layers
-    that use batch statistics too (PreciseBN; Wu and Johnson, 2021, arXiv:2105.07576). Every batch counts the same.
+    Live norms are ``BatchNorm``, ``SyncBatchNorm`` and ``SwitchNorm`` that use the statistics of
+    the batch in training. Running statistics lag behind weights that change, the more so with
+    momentum 0.997. Here the weights do not change: ``running_mean = mean over batches of mean_b``
+    and ``running_var = mean over batches of (var_b + mean_b ** 2) - running_mean ** 2``. mean_b
+    and var_b are what the layer uses on batch b in training, with batch statistics in the layers
+    before it too (PreciseBN; Wu and Johnson, 2021, arXiv:2105.07576). All batches have the same
+    weight.
 
-    Nothing else changes: not other parameters, frozen norms (``frozen_bn``, ``global_bn``, ``freeze``), nor how the
-    network is hybridized. It runs on the first of the network's devices; all get the result.
+    Other parameters, frozen norms (``frozen_bn``, ``global_bn``, ``freeze``) and hybridization
+    remain as they are. The network runs on its first device, and all its devices get the result.
 
     Parameters
     ----------
-    net
-        An initialized block of one input, images. A norm that only works in training is out of its reach.
-    batches
-        Images (N, C, H, W) as ``NDArray``, or anything with such ``images``, as the loader gives. Use batches of
-        the size trained with *on one device*, drawn as in training.
-    num_batches
-        How many to use at most; 200 is what PreciseBN and Switchable Norm's authors took.
+    net : mxnet.gluon.HybridBlock
+        An initialized block with one input, images. Norms inside a branch that only runs in
+        training are not reached.
+    batches : iterable
+        Images (N, C, H, W) as ``NDArray``, or objects with such an attribute ``images``, as the
+        loader gives them. Use batches of the size that *one device* is trained with, sampled as in
+        training.
+    num_batches : int
+        How many batches to use at most. PreciseBN and the authors of Switchable Norm use 200.
 
     Returns
     -------
-    Structural names of the layers that were set; empty, and no batch read, where the network has none.
+    list of str
+        Structural names of the layers whose statistics were set. Without live norms it is empty,
+        and no batch is read.
 
     Raises
     ------
-    ValueError
-        No batch, ``num_batches`` below 1, or statistics that are not finite. Then nothing was changed.
+    InputError
+        If there is no batch, ``num_batches`` is below 1, or statistics are not finite. The network
+        is then unchanged.
+
+    Examples
+    --------
+    >>> net = mx.gluon.nn.BatchNorm(in_channels=3)
+    >>> net.initialize()
+    >>> recalibrate(net, [mx.nd.full((2, 3, 4, 4), 5)])
+    ['']
+    >>> net.running_mean.data().asnumpy()
+    array([5., 5., 5.], dtype=float32)
     """
     if num_batches < 1:
-        raise ValueError(f"recalibrate got num_batches {num_batches}; give at least 1, better 200")
-    layers = _live_layers(net)
-    if not layers:
+        raise InputError(f"recalibrate got num_batches {num_batches}; give at least 1, better 200")
+    norms = _live_norms(net)
+    if not norms:
         return []
+    moments = _average_moments(net, norms, itertools.islice(batches, num_batches))
+    not_finite = [name for name, array in moments.items() if not np.isfinite(array).all()]
+    if not_finite:
+        raise InputError(
+            f"the statistics of {len(not_finite)} norms are not finite, the first is that of "
+            f"{not_finite[0]}; look for NaN in the images and the weights. Nothing was changed"
+        )
     parameters = net.collect_params()
-    totals: Dict[str, np.ndarray] = {}
-    places: Dict[str, int] = {}  # a layer may stand in several
-    run = None
-    for batch in itertools.islice(batches, num_batches):
-        images = getattr(batch, "images", batch)
-        run = run or _Statistics(net, layers, images)
-        for layer, mean, var in zip(layers, *run(images)):
-            moments = np.stack([mean, var + mean ** 2])
-            totals[layer.running_mean] = totals.get(layer.running_mean, 0) + moments
-            places[layer.running_mean] = places.get(layer.running_mean, 0) + 1
-    if run is None:
-        raise ValueError(f"recalibrate got no batch for {len(layers)} norms; give at least one. An iterator that has "
-                         "been read to its end is empty: make a new one")
-    broken = [name for name, total in totals.items() if not np.isfinite(total).all()]
-    if broken:
-        raise ValueError(f"the statistics of {len(broken)} norms are not finite, the first is that of {broken[0]}; "
-                         "look for NaN in the images and the weights. Nothing was changed")
-    for layer in layers:
-        mean, square = totals[layer.running_mean] / places[layer.running_mean]
-        parameters[layer.running_mean].set_data(mx.nd.array(mean))
-        parameters[layer.running_var].set_data(mx.nd.array(np.maximum(square - mean ** 2, 0)))
-    return [name.rpartition(".")[0] for name, parameter in net._collect_params_with_prefix().items()
-            if parameter.name in totals]
+    for norm in norms:
+        mean, mean_square = moments[norm.running_mean]
+        var = np.maximum(mean_square - mean ** 2, 0)
+        parameters[norm.running_mean].set_data(mx.nd.array(mean))
+        parameters[norm.running_var].set_data(mx.nd.array(var))
+    layer_names = []
+    for name, parameter in net._collect_params_with_prefix().items():
+        if parameter.name in moments:
+            layer_names.append(name.rpartition(".")[0])
+    return layer_names
 
 
-class _Statistics:
-    """Images to the mean and variance of every layer's input, in training mode and with copies of what would move."""
+class _LiveNorm(NamedTuple):
+    """One use of a live batch norm in the graph; a layer that is used twice has two.
 
-    def __init__(self, net: HybridBlock, layers: List[_Layer], images: mx.nd.NDArray) -> None:
-        parameters = net.collect_params()
-        try:
-            values = {name: parameter.list_data()[0] for name, parameter in parameters.items()}
-        except DeferredInitializationError:
-            net(images.as_in_context(next(iter(parameters.values())).list_ctx()[0]))
-            values = {name: parameter.list_data()[0] for name, parameter in parameters.items()}
-        outputs = mx.sym.Group([layer.mean for layer in layers] + [layer.var for layer in layers])
-        stored = set(outputs.list_auxiliary_states())
-        self._inputs = [None if name == "data" else values[name].copy() if name in stored else values[name]
-                        for name in outputs.list_inputs()]
-        self._context = next(iter(values.values())).context
-        self._graph = mx.nd.CachedOp(outputs)
-
-    def __call__(self, images: mx.nd.NDArray) -> List[List[np.ndarray]]:
-        images = images.as_in_context(self._context)
-        with autograd.train_mode():
-            outputs = self._graph(*[images if value is None else value for value in self._inputs])
-        arrays = [output.asnumpy().astype(np.float64) for output in outputs]
-        return [arrays[:len(arrays) // 2], arrays[len(arrays) // 2:]]
-
-
-def _live_layers(net: HybridBlock) -> List[_Layer]:
-    """The batch norms with live statistics in the network's graph, those inside ``SwitchNorm`` among them.
-
-    The graph comes from a call with a symbol, so hybridized blocks and those that were imported are no obstacle.
+    Attributes
+    ----------
+    running_mean, running_var : str
+        Names of its parameters.
+    batch_mean, batch_var : mxnet.symbol.Symbol
+        (C,), the statistics of its input.
     """
-    symbol = _alone(mx.sym.Group(_flat(net(mx.sym.var("data")))))
-    stored = set(symbol.list_auxiliary_states())
-    layers = []
-    for node in symbol.get_internals():
-        children = node.get_children()
-        inputs = [] if children is None else children.list_outputs()
-        if len(inputs) != 5 or not stored.issuperset(inputs[3:]) or node.attr("use_global_stats") in ("True", "1"):
-            continue
-        axis = int(node.attr("axis") or 1)
-        data = mx.sym.cast(children[0], dtype="float32")
-        mean = mx.sym.mean(data, axis=axis, exclude=True, keepdims=True)
-        var = mx.sym.mean(mx.sym.square(mx.sym.broadcast_sub(data, mean)), axis=axis, exclude=True)
-        layers.append(_Layer(inputs[3], inputs[4], mx.sym.reshape(mean, shape=(-1,)), var))
-    return layers
+
+    running_mean: str
+    running_var: str
+    batch_mean: mx.sym.Symbol
+    batch_var: mx.sym.Symbol
 
 
-def _alone(symbol: mx.sym.Symbol) -> mx.sym.Symbol:
-    """The graph with batch norms of one device in place of synchronized ones, which would wait for the others."""
-    graph = json.loads(symbol.tojson())
-    for node in graph["nodes"]:
-        if node["op"] == "_contrib_SyncBatchNorm":
-            node["op"] = "BatchNorm"
-            for name in ("ndev", "key"):
-                node["attrs"].pop(name, None)
-    return mx.sym.load_json(json.dumps(graph))
+def _live_norms(net: HybridBlock) -> List[_LiveNorm]:
+    """Find the batch norms with live statistics in a network, including those of ``SwitchNorm``.
+
+    The graph comes from a call with a symbol, so hybridized and imported blocks work as well.
+    """
+    outputs = _flatten(net(mx.sym.var("data")))
+    graph = Graph.read(mx.sym.Group(outputs))
+    nodes = []
+    for node in graph.nodes():
+        if node.op in BATCH_NORMS and not node.flag("use_global_stats"):
+            nodes.append(node)
+        if node.op == "_contrib_SyncBatchNorm":
+            # A synchronized norm would wait for the other devices, and only one device runs here.
+            node.op = "BatchNorm"
+            node.attrs.pop("ndev", None)
+            node.attrs.pop("key", None)
+    if not nodes:
+        return []
+
+    norm_inputs = Graph([node.inputs[0] for node in nodes]).symbol()
+    norms = []
+    for index, node in enumerate(nodes):
+        axis = int(node.attrs.get("axis", "1"))
+        x = mx.sym.cast(norm_inputs[index], dtype="float32")
+        mean = mx.sym.mean(x, axis=axis, exclude=True, keepdims=True)
+        squares = mx.sym.square(mx.sym.broadcast_sub(x, mean))
+        var = mx.sym.mean(squares, axis=axis, exclude=True)
+        _, _, _, (running_mean, _), (running_var, _) = node.inputs
+        norms.append(_LiveNorm(
+            running_mean=running_mean.name,
+            running_var=running_var.name,
+            batch_mean=mx.sym.reshape(mean, shape=(-1,)),
+            batch_var=var,
+        ))
+    return norms
 
 
-def _flat(outputs: Any) -> List[mx.sym.Symbol]:
-    if isinstance(outputs, (list, tuple)):
-        return [symbol for output in outputs for symbol in _flat(output)]
-    return [outputs]
+def _average_moments(
+    net: HybridBlock, norms: List[_LiveNorm], batches: Iterable[Any]
+) -> Dict[str, np.ndarray]:
+    """Average the mean and the mean square of each norm's input, (2, C), over all batches.
+
+    The result is by the name of the norm's running mean. Raise InputError without any batch.
+    """
+    totals: Dict[str, np.ndarray] = {}
+    counts: Dict[str, int] = {}
+    statistics: Optional[_BatchStatistics] = None
+    for batch in batches:
+        images = getattr(batch, "images", batch)
+        if statistics is None:
+            statistics = _BatchStatistics(net, norms, images)
+        means, variances = statistics.compute(images)
+        for norm, mean, var in zip(norms, means, variances):
+            moments = np.stack([mean, var + mean ** 2])
+            totals[norm.running_mean] = totals.get(norm.running_mean, 0) + moments
+            counts[norm.running_mean] = counts.get(norm.running_mean, 0) + 1
+    if statistics is None:
+        raise InputError(
+            f"recalibrate got no batch for {len(norms)} norms; give at least one. "
+            "An iterator that has been read to its end is empty: make a new one"
+        )
+    return {name: total / counts[name] for name, total in totals.items()}
+
+
+class _BatchStatistics:
+    """Computes the statistics of all norms on a batch, in training mode.
+
+    Nothing of the network moves: the graph works on copies of the stored statistics.
+    """
+
+    def __init__(
+        self, net: HybridBlock, norms: List[_LiveNorm], images: mx.nd.NDArray
+    ) -> None:
+        values = _values_on_first_device(net, images)
+        means = [norm.batch_mean for norm in norms]
+        variances = [norm.batch_var for norm in norms]
+        symbol = mx.sym.Group(means + variances)
+        stored_statistics = set(symbol.list_auxiliary_states())
+        # The inputs of the graph in order; None stands for the images.
+        self._inputs: List[Optional[mx.nd.NDArray]] = []
+        for name in symbol.list_inputs():
+            if name == "data":
+                self._inputs.append(None)
+            elif name in stored_statistics:
+                self._inputs.append(values[name].copy())
+            else:
+                self._inputs.append(values[name])
+        self._num_norms = len(norms)
+        self._context = next(iter(values.values())).context
+        self._graph = mx.nd.CachedOp(symbol)
+
+    def compute(self, images: mx.nd.NDArray) -> Tuple[List[np.ndarray], List[np.ndarray]]:
+        """Compute the mean and the variance of each norm's input, (C,) float64."""
+        images = images.as_in_context(self._context)
+        inputs = [images if value is None else value for value in self._inputs]
+        with autograd.train_mode():
+            outputs = self._graph(*inputs)
+        arrays = [output.asnumpy().astype(np.float64) for output in outputs]
+        return arrays[:self._num_norms], arrays[self._num_norms:]
+
+
+def _values_on_first_device(
+    net: HybridBlock, images: mx.nd.NDArray
+) -> Dict[str, mx.nd.NDArray]:
+    """Return the parameters' values on their first device, settled by a forward pass if needed."""
+    parameters = net.collect_params()
+    try:
+        return {name: parameter.list_data()[0] for name, parameter in parameters.items()}
+    except DeferredInitializationError:
+        first_parameter = next(iter(parameters.values()))
+        net(images.as_in_context(first_parameter.list_ctx()[0]))
+        return {name: parameter.list_data()[0] for name, parameter in parameters.items()}
+
+
+def _flatten(outputs: Any) -> List[mx.sym.Symbol]:
+    """List the symbols in nested lists and tuples."""
+    if not isinstance(outputs, (list, tuple)):
+        return [outputs]
+    symbols = []
+    for output in outputs:
+        symbols.extend(_flatten(output))
+    return symbols

@@ -1,121 +1,241 @@
-"""A block as two graphs for training, what is frozen and the rest, with frozen norms inside the weights."""
-from functools import partial
-from typing import Any, Dict, List, Sequence, Set, Tuple
+"""Split a block for training into a frozen graph without autograd and a trainable graph."""
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
-from gluonnorm.graph.nodes import NORMS, VARIABLE, Graph, Node
+from gluonnorm.graph.nodes import BATCH_NORMS, VARIABLE, Edge, Graph, Node
+from gluonnorm.graph.norm_after_conv import (
+    ChannelNorm,
+    has_bias,
+    is_only_reader,
+    match_channel_norm,
+)
 
 import mxnet as mx
 import numpy as np
 from mxnet import autograd
 from mxnet.gluon import HybridBlock
 
+Settings = Dict[str, Any]
+
 
 class FrozenSplit:
-    """A block with all that lies before what learns in a graph of its own, outside the recording.
+    """Run the frozen part of a block without autograd, and only the rest under it.
 
-    It takes one array and returns a list, on the parameters of ``block``. A recorded graph of MXNet holds every
-    intermediate array until its backward pass, those of frozen layers too, where nobody asks for them. Frozen norms of
-    the part that learns are no passes over its maps: see :func:`scale_weights`. The input gets no gradient.
+    MXNet keeps every intermediate array of a recorded graph until the backward pass, also those
+    of frozen layers, where no gradient is ever asked for. This class traces the block once and
+    splits the graph in front of the first operations that depend on a trainable parameter. In the
+    trainable part, frozen norms become part of the weights: see :func:`scale_weights`.
+
+    Call it with one array, (N, 3, H, W) for a detector's backbone. It returns a list of arrays,
+    the outputs of the block, and trains the block's own parameters. The input gets no gradient.
 
     Parameters
     ----------
-    block
-        Takes one array and returns several. What learns, by ``grad_req``, and which batch norms use their stored
-        statistics, is looked up now: after a change make another. Values may change at any time.
-    settings
-        Of both graphs, as for ``HybridBlock.hybridize``.
+    block : mxnet.gluon.HybridBlock
+        A block that takes one array and returns several. Which parameters learn (``grad_req``) and
+        which batch norms use stored statistics is read once, now: make another split after a
+        change. Values may change at any time.
+    **settings
+        Arguments of ``HybridBlock.hybridize`` for both graphs.
     """
 
     def __init__(self, block: HybridBlock, **settings: Any) -> None:
         parameters = block.collect_params()
-        dtypes = {np.dtype(parameter.dtype) for parameter in parameters.values()}
-        data = mx.sym.var("data", dtype=min(dtypes, key=lambda dtype: dtype.itemsize, default=np.float32))
+        data = mx.sym.var("data", dtype=_smallest_dtype(parameters))
         graph = Graph.read(mx.sym.Group(list(block(data))))
-        learned = {name for name, parameter in parameters.items() if parameter.grad_req != "null"}
-        scale_weights(graph, learned)
-        learning = _learning(graph, learned)
-        given: List[Tuple[Node, int]] = []  # by the frozen part; first what the other one reads
-        cut: Dict[Tuple[int, int], Node] = {}
-        for node in graph.nodes():
-            for source, output in node.inputs if id(node) in learning else ():
-                constant = source.op == VARIABLE and source.name != "data"
-                if not constant and id(source) not in learning and (id(source), output) not in cut:
-                    cut[id(source), output] = Node(VARIABLE, f"given{len(given)}")
-                    given.append((source, output))
-        heads: Dict[bool, List[Tuple[Node, int]]] = {True: [], False: given}
-        self._places: List[Tuple[bool, int]] = []  # of each output: whether it learns, and its number there
+        trainable_parameters = _trainable_names(parameters)
+        scale_weights(graph, trainable_parameters)
+        trainable_nodes = _trainable_nodes(graph, trainable_parameters)
+        cut = _cut_edges(graph, trainable_nodes)
+
+        # The frozen graph gives first what the trainable one reads, then outputs of the block.
+        frozen_heads = list(cut.edges)
+        trainable_heads: List[Edge] = []
+        # For each output of the block: whether the trainable graph gives it, and its number there.
+        self._output_places: List[Tuple[bool, int]] = []
         for node, output in graph.heads:
-            learns = id(node) in learning
-            self._places.append((learns, len(heads[learns])))
-            heads[learns].append((node, output))
-        frozen = Graph(given).symbol()
-        self._frozen = _block(frozen, [data], parameters, settings)
-        for node in graph.nodes():
-            if id(node) in learning:
-                node.inputs = [(cut[id(source), output], 0) if (id(source), output) in cut else (source, output)
-                               for source, output in node.inputs]
-        inputs = [mx.sym.var(node.name, dtype=dtype) for node, dtype in zip(cut.values(), frozen.infer_type()[1])]
-        self._num_inputs = len(inputs)
-        self._learning = _block(Graph(heads[True]).symbol(), inputs, parameters, settings) if heads[True] else None
+            is_trainable = id(node) in trainable_nodes
+            heads = trainable_heads if is_trainable else frozen_heads
+            self._output_places.append((is_trainable, len(heads)))
+            heads.append((node, output))
+
+        # The frozen graph is written before the cut changes the nodes.
+        frozen_symbol = Graph(frozen_heads).symbol()
+        self._frozen = _hybridized_block(frozen_symbol, [data], parameters, settings)
+        _read_variables_at_cut(graph, trainable_nodes, cut)
+        self._num_trainable_inputs = len(cut.edges)
+        self._trainable: Optional[mx.gluon.SymbolBlock] = None
+        if trainable_heads:
+            _, dtypes, _ = frozen_symbol.infer_type()
+            inputs = []
+            for variable, dtype in zip(cut.variables, dtypes):
+                inputs.append(mx.sym.var(variable.name, dtype=dtype))
+            trainable_symbol = Graph(trainable_heads).symbol()
+            self._trainable = _hybridized_block(trainable_symbol, inputs, parameters, settings)
 
     def __call__(self, x: mx.nd.NDArray) -> List[mx.nd.NDArray]:
         with autograd.pause(train_mode=autograd.is_training()):
-            given = _as_list(self._frozen(x))
-        learnt = _as_list(self._learning(*given[:self._num_inputs])) if self._learning else []
-        return [(learnt if learns else given)[number] for learns, number in self._places]
+            frozen_outputs = _as_list(self._frozen(x))
+        trainable_outputs: List[mx.nd.NDArray] = []
+        if self._trainable is not None:
+            inputs = frozen_outputs[:self._num_trainable_inputs]
+            trainable_outputs = _as_list(self._trainable(*inputs))
+        outputs = []
+        for is_trainable, number in self._output_places:
+            source = trainable_outputs if is_trainable else frozen_outputs
+            outputs.append(source[number])
+        return outputs
 
 
-def scale_weights(graph: Graph, learned: Set[str]) -> None:
-    """Make ``norm(conv(x, w))`` ``conv(x, w * scale) + shift`` where the norm is frozen and alone in reading ``conv``.
+def scale_weights(graph: Graph, trainable_parameters: Set[str]) -> None:
+    """Replace ``norm(conv(x, w))`` by ``conv(x, w * scale) + shift`` for every frozen norm.
 
-    The function and its gradients stay the same. Two passes over the map are saved, and its copy for the norm's
-    backward pass; on a GPU also MXNet's slow kernel for stored statistics. ``learned`` are the names of parameters that
-    learn: a norm that has one of these, or that uses the batch's statistics, stays.
+    The function and its gradients remain the same. This saves two passes over the map, and its
+    copy for the norm's backward pass. On a GPU, it also avoids MXNet's slow kernel for stored
+    statistics.
+
+    Parameters
+    ----------
+    graph : Graph
+        A traced graph; it is changed in place. A norm is replaced if it uses stored statistics,
+        learns nothing, and is the only reader of its convolution.
+    trainable_parameters : set of str
+        Names of the parameters that learn.
     """
     readers = graph.readers()
     for node in graph.nodes():
-        if node.op != "BatchNorm" or not node.flag("use_global_stats") or node.attrs.get("axis", "1") != "1":
+        norm = match_channel_norm(node)
+        if norm is None or not _is_frozen(norm, trainable_parameters):
             continue
-        conv, constants = node.inputs[0][0], [source for source, _ in node.inputs[1:]]
-        if conv.op != "Convolution" or len(readers[id(conv)]) > 1 or any(one.name in learned for one in constants):
+        convolution, _ = norm.data
+        if convolution.op != "Convolution" or not is_only_reader(node, convolution, readers):
             continue
-        made = partial(_made, node.name)
-        gamma, beta, mean, var = constants
-        scale = made("rsqrt", "rsqrt", made("_plus_scalar", "var", var, scalar=node.attrs.get("eps", "1e-3")))
-        if not node.flag("fix_gamma", True):
-            scale = made("elemwise_mul", "scale", scale, gamma)
-        shift = made("elemwise_sub", "shift", beta, made("elemwise_mul", "mean", mean, scale))
-        if not conv.flag("no_bias"):
-            shift = made("elemwise_add", "bias", made("elemwise_mul", "moved", conv.inputs[2][0], scale), shift)
-        column = made("Reshape", "column", scale, shape="(-1, 1, 1, 1)")
-        weight = made("broadcast_mul", "weight", conv.inputs[1][0], column)
-        graph.replace(node, Node("Convolution", conv.name, {**conv.attrs, "no_bias": "False"},
-                                 [conv.inputs[0], (weight, 0), (shift, 0)]))
+        scaled = _scaled_convolution(convolution, norm)
+        graph.replace(node, scaled)
+        # A further frozen norm after this one is replaced too.
+        readers[id(scaled)] = readers[id(node)]
 
 
-def _made(stem: str, op: str, kind: str, *sources: Node, **attrs: str) -> Node:
-    return Node(op, f"{stem}_{kind}", attrs, [(source, 0) for source in sources])
+def _is_frozen(norm: ChannelNorm, trainable_parameters: Set[str]) -> bool:
+    """Tell whether a norm of one device uses stored statistics, and none of its arrays learns."""
+    if norm.node.op != "BatchNorm" or not norm.node.flag("use_global_stats"):
+        return False
+    return all(array.name not in trainable_parameters for array in norm.arrays)
 
 
-def _learning(graph: Graph, learned: Set[str]) -> Set[int]:
-    """The nodes, by ``id``, that change while these parameters learn: the parameters too, and what moves statistics."""
-    found: Set[int] = set()
+def _scaled_convolution(convolution: Node, norm: ChannelNorm) -> Node:
+    """Make a convolution that includes the norm after it, with its arithmetic in the graph."""
+
+    def add_node(op: str, suffix: str, *sources: Node, **attrs: str) -> Node:
+        inputs = [(source, 0) for source in sources]
+        return Node(op, f"{norm.node.name}_{suffix}", attrs, inputs)
+
+    var_plus_epsilon = add_node("_plus_scalar", "var", norm.var, scalar=norm.epsilon)
+    scale = add_node("rsqrt", "rsqrt", var_plus_epsilon)
+    if norm.uses_gamma:
+        scale = add_node("elemwise_mul", "scale", scale, norm.gamma)
+    scaled_mean = add_node("elemwise_mul", "mean", norm.mean, scale)
+    shift = add_node("elemwise_sub", "shift", norm.beta, scaled_mean)
+    if has_bias(convolution):
+        bias, _ = convolution.inputs[2]
+        scaled_bias = add_node("elemwise_mul", "moved", bias, scale)
+        shift = add_node("elemwise_add", "bias", scaled_bias, shift)
+    column = add_node("Reshape", "column", scale, shape="(-1, 1, 1, 1)")
+    weight, _ = convolution.inputs[1]
+    scaled_weight = add_node("broadcast_mul", "weight", weight, column)
+    attrs = {**convolution.attrs, "no_bias": "False"}
+    inputs = [convolution.inputs[0], (scaled_weight, 0), (shift, 0)]
+    return Node("Convolution", convolution.name, attrs, inputs)
+
+
+def _smallest_dtype(parameters: mx.gluon.ParameterDict) -> np.dtype:
+    """Return the smallest number type of the parameters, which is that of the data.
+
+    The arrays of norms are float32 in a network of float16.
+    """
+    dtypes = {np.dtype(parameter.dtype) for parameter in parameters.values()}
+    return min(dtypes, key=lambda dtype: dtype.itemsize, default=np.dtype("float32"))
+
+
+def _trainable_names(parameters: mx.gluon.ParameterDict) -> Set[str]:
+    """Collect the names of the parameters that have a gradient."""
+    return {name for name, parameter in parameters.items() if parameter.grad_req != "null"}
+
+
+def _trainable_nodes(graph: Graph, trainable_parameters: Set[str]) -> Set[int]:
+    """Collect the nodes, by ``id``, whose output changes while the parameters learn.
+
+    They include the parameters, and batch norms that move their stored statistics.
+    """
+    trainable: Set[int] = set()
     for node in graph.nodes():
         if node.op == VARIABLE:
-            changes = node.name in learned
+            changes = node.name in trainable_parameters
         else:
-            changes = node.op in NORMS and not node.flag("use_global_stats")
-        if changes or any(id(source) in found for source, _ in node.inputs):
-            found.add(id(node))
-    return found
+            changes = node.op in BATCH_NORMS and not node.flag("use_global_stats")
+        if changes or any(id(source) in trainable for source, _ in node.inputs):
+            trainable.add(id(node))
+    return trainable
 
 
-def _block(symbol: mx.sym.Symbol, inputs: Sequence[mx.sym.Symbol], parameters: mx.gluon.ParameterDict,
-           settings: Dict[str, Any]) -> mx.gluon.SymbolBlock:
+class _Cut(NamedTuple):
+    """The edges from the frozen part to the trainable one, and a variable for each.
+
+    Attributes
+    ----------
+    edges : list of (Node, int)
+        Outputs of frozen nodes that trainable nodes read, each once.
+    variables : list of Node
+        The inputs of the trainable graph that take their values, in the same order.
+    """
+
+    edges: List[Edge]
+    variables: List[Node]
+
+
+def _cut_edges(graph: Graph, trainable_nodes: Set[int]) -> _Cut:
+    """List the edges from the frozen part to the trainable one."""
+    cut = _Cut([], [])
+    known: Set[Tuple[int, int]] = set()
+    for node in graph.nodes():
+        if id(node) not in trainable_nodes:
+            continue
+        for source, output in node.inputs:
+            # A frozen parameter is not cut off: both graphs read it as a parameter.
+            is_parameter = source.op == VARIABLE and source.name != "data"
+            if is_parameter or id(source) in trainable_nodes or (id(source), output) in known:
+                continue
+            known.add((id(source), output))
+            cut.variables.append(Node(VARIABLE, f"frozen_output{len(cut.edges)}"))
+            cut.edges.append((source, output))
+    return cut
+
+
+def _read_variables_at_cut(graph: Graph, trainable_nodes: Set[int], cut: _Cut) -> None:
+    """Let trainable nodes read variables in place of the outputs of frozen nodes."""
+    variables = {}
+    for (source, output), variable in zip(cut.edges, cut.variables):
+        variables[id(source), output] = (variable, 0)
+    for node in graph.nodes():
+        if id(node) not in trainable_nodes:
+            continue
+        inputs = []
+        for source, output in node.inputs:
+            inputs.append(variables.get((id(source), output), (source, output)))
+        node.inputs = inputs
+
+
+def _hybridized_block(
+    symbol: mx.sym.Symbol,
+    inputs: Sequence[mx.sym.Symbol],
+    parameters: mx.gluon.ParameterDict,
+    settings: Settings,
+) -> mx.gluon.SymbolBlock:
+    """Make a block of a graph, on parameters that exist already."""
     block = mx.gluon.SymbolBlock(list(symbol), list(inputs), params=parameters)
     block.hybridize(**settings)
     return block
 
 
 def _as_list(outputs: Any) -> List[mx.nd.NDArray]:
+    """Put a single output into a list."""
     return outputs if isinstance(outputs, list) else [outputs]

@@ -1,77 +1,148 @@
-"""From a network to its graph and the values of its variables, and back to a network."""
+"""Trace a network into its graph and the values of its variables, and build a network of them."""
 from contextlib import contextmanager
 from typing import Any, Dict, Iterator, List, Tuple
 
+from gluonnorm.errors import InputError
+
 import mxnet as mx
 from mxnet.gluon import HybridBlock
+from mxnet.gluon.parameter import DeferredInitializationError
+
+# Values of a graph's variables by name.
+Values = Dict[str, mx.nd.NDArray]
 
 
-def trace(net: HybridBlock, size: Tuple[int, int] = (64, 64)) -> Tuple[mx.sym.Symbol, Dict[str, mx.nd.NDArray]]:
-    """The inference graph of a network with one input, "data", and the values of its parameters on the CPU.
+def trace(net: HybridBlock, size: Tuple[int, int] = (64, 64)) -> Tuple[mx.sym.Symbol, Values]:
+    """Trace the inference graph of a network with one input, and collect its parameters.
 
-    The graph comes from a call with a symbol, not from the block's cache: what the caller hybridized, and how, stays.
-    Values that differ between contexts (running statistics) are averaged. Shapes that wait for a first input are
-    settled by a forward pass of an image of ``size``. Raises RuntimeError for a parameter without values.
+    The graph comes from a call with a symbol, not from the cache of a hybridized block. The
+    network remains hybridized as it was.
+
+    Parameters
+    ----------
+    net : mxnet.gluon.HybridBlock
+        A network with values. Its input is an image, (N, 3, H, W).
+    size : tuple of int
+        (height, width) of an image for a forward pass, which is needed if shapes of parameters
+        wait for the first input.
+
+    Returns
+    -------
+    symbol : mxnet.symbol.Symbol
+        The graph. Its input is called "data".
+    values : dict of str to mxnet.ndarray.NDArray
+        Values of the parameters that the graph reads, by name, on the CPU. Values that differ
+        between contexts, such as running statistics, are averaged.
+
+    Raises
+    ------
+    InputError
+        If a parameter has no values.
     """
     parameters = net.collect_params()
     try:
-        values = {name: _value(parameter) for name, parameter in parameters.items()}
-    except mx.gluon.parameter.DeferredInitializationError:
+        values = {name: _cpu_value(parameter) for name, parameter in parameters.items()}
+    except DeferredInitializationError:
         net(mx.nd.zeros((1, 3, *size), ctx=contexts(net)[0]))
-        values = {name: _value(parameter) for name, parameter in parameters.items()}
-    with _for_inference(net):
+        values = {name: _cpu_value(parameter) for name, parameter in parameters.items()}
+    with _norms_for_inference(net):
         outputs = net(mx.sym.var("data"))
     symbol = mx.sym.Group(list(outputs)) if isinstance(outputs, (list, tuple)) else outputs
-    needed = symbol.list_inputs()
-    return symbol, {name: value for name, value in values.items() if name in needed}
+    inputs = symbol.list_inputs()
+    return symbol, {name: value for name, value in values.items() if name in inputs}
 
 
 def contexts(net: HybridBlock) -> List[mx.Context]:
-    """Where the parameters of a network are; the CPU for one without any."""
-    return next((parameter.list_ctx() for parameter in net.collect_params().values()), [mx.cpu()])
+    """List the devices on which the parameters of a network are.
+
+    Parameters
+    ----------
+    net : mxnet.gluon.HybridBlock
+        Any network.
+
+    Returns
+    -------
+    list of mxnet.Context
+        Those of its first parameter; the CPU for a network without parameters.
+    """
+    for parameter in net.collect_params().values():
+        return parameter.list_ctx()
+    return [mx.cpu()]
 
 
 def hybridize_for_inference(net: HybridBlock) -> None:
-    """Hybridize a network whose inputs may change in size, as is best where its parameters are.
+    """Hybridize a network for inputs of changing size, in the best way for its device.
 
-    On the CPU static graphs keep oneDNN's copies of the weights and their own buffers from call to call. On a GPU MXNet
-    would also compile kernels for them, and fails on devices newer than its CUDA.
+    Parameters
+    ----------
+    net : mxnet.gluon.HybridBlock
+        Any network; it is hybridized in place.
     """
+    # On the CPU, a static graph keeps oneDNN's copies of the weights and its own buffers between
+    # calls. On a GPU, MXNet would also compile kernels for a static graph, and that fails on
+    # devices that are newer than MXNet's CUDA.
     on_cpu = all(device.device_type == "cpu" for device in contexts(net))
     net.hybridize(static_alloc=on_cpu, static_shape=on_cpu)
 
 
-def block(symbol: mx.sym.Symbol, values: Dict[str, mx.nd.NDArray], ctx: Any) -> mx.gluon.SymbolBlock:
-    """A network of this graph, whose input is "data", and these values, on ``ctx``. Nothing of it learns."""
+def inference_block(symbol: mx.sym.Symbol, values: Values, ctx: Any) -> mx.gluon.SymbolBlock:
+    """Build a network of a graph and the values of its variables, in which nothing learns.
+
+    Parameters
+    ----------
+    symbol : mxnet.symbol.Symbol
+        A graph whose input is called "data".
+    values : dict of str to mxnet.ndarray.NDArray
+        Values of all other variables by name.
+    ctx : mxnet.Context or list of mxnet.Context
+        Where the network's parameters will be.
+
+    Returns
+    -------
+    mxnet.gluon.SymbolBlock
+        The network.
+    """
     net = mx.gluon.SymbolBlock(symbol, mx.sym.var("data"))
     for name, parameter in net.collect_params().items():
         parameter.grad_req = "null"
-        parameter.shape, parameter.dtype = values[name].shape, values[name].dtype
+        parameter.shape = values[name].shape
+        parameter.dtype = values[name].dtype
         parameter.initialize("zeros", ctx)
         parameter.set_data(values[name])
     return net
 
 
-def _value(parameter: mx.gluon.Parameter) -> mx.nd.NDArray:
+def _cpu_value(parameter: mx.gluon.Parameter) -> mx.nd.NDArray:
+    """Copy a parameter to the CPU, averaged over its devices."""
     try:
         copies = [copy.as_in_context(mx.cpu()) for copy in parameter.list_data()]
-    except mx.gluon.parameter.DeferredInitializationError:
+    except DeferredInitializationError:
+        # It is a RuntimeError as well; the caller handles it.
         raise
     except RuntimeError as error:
-        raise RuntimeError(f"parameter {parameter.name} has no values; load weights or initialize the network "
-                           "first") from error
-    return copies[0].copy() if len(copies) == 1 else mx.nd.add_n(*copies) / len(copies)
+        raise InputError(
+            f"parameter {parameter.name} has no values; "
+            "load weights or initialize the network first"
+        ) from error
+    if len(copies) == 1:
+        return copies[0].copy()
+    return mx.nd.add_n(*copies) / len(copies)
 
 
 @contextmanager
-def _for_inference(net: HybridBlock) -> Iterator[None]:
-    """Norms that look at the image in their form for inference."""
-    layers: List[HybridBlock] = []
-    net.apply(lambda layer: layers.append(layer) if hasattr(layer, "for_inference") else None)
+def _norms_for_inference(net: HybridBlock) -> Iterator[None]:
+    """Switch norms with statistics of the image to their operators for inference."""
+    norms: List[HybridBlock] = []
+
+    def collect(layer: HybridBlock) -> None:
+        if hasattr(layer, "for_inference"):
+            norms.append(layer)
+
+    net.apply(collect)
     try:
-        for layer in layers:
-            layer.for_inference = True
+        for norm in norms:
+            norm.for_inference = True
         yield
     finally:
-        for layer in layers:
-            layer.for_inference = False
+        for norm in norms:
+            norm.for_inference = False

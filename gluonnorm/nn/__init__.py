@@ -1,13 +1,32 @@
-"""Layers that learn or hold constants."""
+"""Layers that learn or hold constants, and ``fold`` and ``recalibrate`` of ``gluonnorm.graph``."""
 from gluonnorm.graph.fold import fold
 from gluonnorm.graph.recalibrate import recalibrate
+from gluonnorm.nn.batch_norm import BatchNorm, FrozenBatchNorm, SyncBatchNorm
 from gluonnorm.nn.conv import ConvNorm
 from gluonnorm.nn.freeze import freeze, freeze_batch_norms
-from gluonnorm.nn.mixing import MixingRow, format_mixing_weights, mixing_weights
-from gluonnorm.nn.norm import NORM_NAMES, BatchNorm, FrozenBatchNorm, GroupNorm, Norm, SyncBatchNorm, make_norm
+from gluonnorm.nn.group_norm import GroupNorm
+from gluonnorm.nn.mixing import MixingWeights, format_mixing_weights, mixing_weights
+from gluonnorm.nn.norm import NORM_NAMES, Norm, make_norm, used_in_heads
 from gluonnorm.nn.rescale import Rescale
 from gluonnorm.nn.switch_norm import SwitchNorm
 
-__all__ = ["NORM_NAMES", "BatchNorm", "ConvNorm", "FrozenBatchNorm", "GroupNorm", "MixingRow", "Norm", "Rescale",
-           "SwitchNorm", "SyncBatchNorm", "fold", "format_mixing_weights", "freeze", "freeze_batch_norms", "make_norm",
-           "mixing_weights", "recalibrate"]
+__all__ = [
+    "NORM_NAMES",
+    "BatchNorm",
+    "ConvNorm",
+    "FrozenBatchNorm",
+    "GroupNorm",
+    "MixingWeights",
+    "Norm",
+    "Rescale",
+    "SwitchNorm",
+    "SyncBatchNorm",
+    "fold",
+    "format_mixing_weights",
+    "freeze",
+    "freeze_batch_norms",
+    "make_norm",
+    "mixing_weights",
+    "recalibrate",
+    "used_in_heads",
+]

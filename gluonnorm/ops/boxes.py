@@ -1,46 +1,170 @@
-"""Boxes inside the graph: x1 y1 x2 y2 in pixels, no "+1"; ``photos.boxes`` has them on NumPy arrays."""
+"""Areas, overlaps and clipping of boxes inside the graph.
+
+A box is x1, y1, x2, y2 in pixels, and ``x2 - x1`` is its width. ``gluonnorm.photos.boxes`` has the
+same functions for NumPy arrays.
+"""
 from typing import Any, Tuple
 
 from gluonnorm.types import Tensor
 
+# The union of two boxes of padding is 0, and 0 / 0 would make their IoU NaN. With this many square
+# pixels as the smallest denominator it is 0.
+LEAST_UNION = 1e-9
+
 
 def split_coordinates(F: Any, boxes: Tensor) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
-    """(..., 4) into four (..., 1)."""
-    x1, y1, x2, y2 = (F.slice_axis(boxes, axis=-1, begin=i, end=i + 1) for i in range(4))
-    return x1, y1, x2, y2
+    """Split boxes into their four coordinates.
+
+    Parameters
+    ----------
+    F : module
+        ``mxnet.ndarray`` or ``mxnet.symbol``.
+    boxes : Tensor
+        (..., 4).
+
+    Returns
+    -------
+    tuple of Tensor
+        The four columns in their order, (..., 1) each.
+    """
+    first = F.slice_axis(boxes, axis=-1, begin=0, end=1)
+    second = F.slice_axis(boxes, axis=-1, begin=1, end=2)
+    third = F.slice_axis(boxes, axis=-1, begin=2, end=3)
+    fourth = F.slice_axis(boxes, axis=-1, begin=3, end=4)
+    return first, second, third, fourth
+
+
+def flat_coordinates(F: Any, boxes: Tensor) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Split boxes into their four coordinates, without a last axis of length 1.
+
+    Parameters
+    ----------
+    F : module
+        ``mxnet.ndarray`` or ``mxnet.symbol``.
+    boxes : Tensor
+        (..., 4).
+
+    Returns
+    -------
+    tuple of Tensor
+        The four columns in their order, (...) each.
+    """
+    first, second, third, fourth = split_coordinates(F, boxes)
+    return (
+        first.squeeze(axis=-1),
+        second.squeeze(axis=-1),
+        third.squeeze(axis=-1),
+        fourth.squeeze(axis=-1),
+    )
 
 
 def box_area(F: Any, boxes: Tensor) -> Tensor:
-    """(..., 4) to (..., 1); an inverted box has area 0."""
-    x1, y1, x2, y2 = split_coordinates(F, boxes)
-    return F.maximum(x2 - x1, 0) * F.maximum(y2 - y1, 0)
+    """Compute the area of each box.
 
+    Parameters
+    ----------
+    F : module
+        ``mxnet.ndarray`` or ``mxnet.symbol``.
+    boxes : Tensor
+        (..., 4) in pixels.
 
-def box_iou(F: Any, boxes: Tensor, others: Tensor) -> Tensor:
-    """Intersection over union of every pair within an image: (B or 1, N, 4) and (B, G, 4) to (B, N, G), in 0..1.
+    Returns
+    -------
+    Tensor
+        (..., 1) in square pixels. A box whose corners are in the wrong order has area 0.
 
-    Boxes without area (padding among them) have IoU 0 with everything.
+    Examples
+    --------
+    >>> import mxnet as mx
+    >>> box_area(mx.nd, mx.nd.array([[0, 0, 4, 5], [3, 3, 1, 9]])).asnumpy().tolist()
+    [[20.0], [0.0]]
     """
-    left = F.expand_dims(boxes, axis=2)
-    right = F.expand_dims(others, axis=1)
-    ax1, ay1, ax2, ay2 = (c.squeeze(axis=-1) for c in split_coordinates(F, left))
-    bx1, by1, bx2, by2 = (c.squeeze(axis=-1) for c in split_coordinates(F, right))
-    width = F.maximum(F.broadcast_minimum(ax2, bx2) - F.broadcast_maximum(ax1, bx1), 0)
-    height = F.maximum(F.broadcast_minimum(ay2, by2) - F.broadcast_maximum(ay1, by1), 0)
-    overlap = width * height
-    areas = F.broadcast_add(box_area(F, left).squeeze(axis=-1), box_area(F, right).squeeze(axis=-1))
-    return overlap / F.maximum(areas - overlap, 1e-9)
+    x1, y1, x2, y2 = split_coordinates(F, boxes)
+    width = F.maximum(x2 - x1, 0)
+    height = F.maximum(y2 - y1, 0)
+    return width * height
+
+
+def box_iou(F: Any, boxes: Tensor, other_boxes: Tensor) -> Tensor:
+    """Compute the intersection over union (IoU) of every pair of boxes of an image.
+
+    Parameters
+    ----------
+    F : module
+        ``mxnet.ndarray`` or ``mxnet.symbol``.
+    boxes : Tensor
+        (B, N, 4) in pixels, or (1, N, 4) if all images share these boxes.
+    other_boxes : Tensor
+        (B, G, 4) in pixels.
+
+    Returns
+    -------
+    Tensor
+        (B, N, G) in 0..1. A box without area, such as padding, has an IoU of 0 with every box.
+    """
+    rows = F.expand_dims(boxes, axis=2)
+    columns = F.expand_dims(other_boxes, axis=1)
+    x1, y1, x2, y2 = flat_coordinates(F, rows)
+    other_x1, other_y1, other_x2, other_y2 = flat_coordinates(F, columns)
+    right = F.broadcast_minimum(x2, other_x2)
+    left = F.broadcast_maximum(x1, other_x1)
+    width = F.maximum(right - left, 0)
+    bottom = F.broadcast_minimum(y2, other_y2)
+    top = F.broadcast_maximum(y1, other_y1)
+    height = F.maximum(bottom - top, 0)
+    intersection = width * height
+    area = box_area(F, rows).squeeze(axis=-1)
+    other_area = box_area(F, columns).squeeze(axis=-1)
+    sum_of_areas = F.broadcast_add(area, other_area)
+    return intersection / F.maximum(sum_of_areas - intersection, LEAST_UNION)
 
 
 def clip_boxes(F: Any, boxes: Tensor, height: Tensor, width: Tensor) -> Tensor:
-    """Move corners outside an image onto its border; ``height`` and ``width`` broadcast to one coordinate (..., 1)."""
-    x1, y1, x2, y2 = (F.maximum(c, 0) for c in split_coordinates(F, boxes))
-    return F.concat(F.broadcast_minimum(x1, width), F.broadcast_minimum(y1, height),
-                    F.broadcast_minimum(x2, width), F.broadcast_minimum(y2, height), dim=-1)
+    """Move the corners of boxes that are outside an image onto its border.
+
+    Parameters
+    ----------
+    F : module
+        ``mxnet.ndarray`` or ``mxnet.symbol``.
+    boxes : Tensor
+        (..., 4) in pixels.
+    height, width : Tensor
+        The largest y and x of a corner, in pixels; they broadcast to (..., 1).
+
+    Returns
+    -------
+    Tensor
+        (..., 4).
+    """
+    x1, y1, x2, y2 = split_coordinates(F, boxes)
+    x1 = F.maximum(x1, 0)
+    y1 = F.maximum(y1, 0)
+    x2 = F.maximum(x2, 0)
+    y2 = F.maximum(y2, 0)
+    x1 = F.broadcast_minimum(x1, width)
+    y1 = F.broadcast_minimum(y1, height)
+    x2 = F.broadcast_minimum(x2, width)
+    y2 = F.broadcast_minimum(y2, height)
+    return F.concat(x1, y1, x2, y2, dim=-1)
 
 
 def image_extent(F: Any, images: Tensor) -> Tuple[Tensor, Tensor]:
-    """Height and width of (B, 3, H, W) as tensors of shape (1,), so that a traced graph keeps them free."""
+    """Measure height and width of images inside the graph.
+
+    Parameters
+    ----------
+    F : module
+        ``mxnet.ndarray`` or ``mxnet.symbol``.
+    images : Tensor
+        (B, C, H, W), images or feature maps.
+
+    Returns
+    -------
+    height, width : Tensor
+        H and W as tensors of shape (1,), float32.
+    """
+    # A symbol of MXNet 1.9.1 has no shape. The lengths are counted by operators, so a traced graph
+    # accepts images of every size.
     height = F.max(F.contrib.arange_like(images, axis=2)) + 1
     width = F.max(F.contrib.arange_like(images, axis=3)) + 1
     return height, width

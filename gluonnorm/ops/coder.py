@@ -1,41 +1,113 @@
-"""Boxes as differences from other boxes (Girshick et al. 2014, R-CNN, appendix C): the only copy of this formula."""
+"""Boxes as differences (deltas) from anchors or RoIs, and back.
+
+The formula is that of R-CNN (Girshick et al. 2014, arXiv 1311.2524, appendix C). This is its only
+copy.
+"""
 import math
 from typing import Any, Tuple
 
 from gluonnorm.ops.boxes import split_coordinates
 from gluonnorm.types import Tensor
 
-Stds = Tuple[float, float, float, float]
-DELTA_CLIP = math.log(1000.0 / 16.0)  # a box grows at most from 16 to 1000 pixels in one decoding (Detectron)
+DeltaStds = Tuple[float, float, float, float]
+
+# Detectron's limit: in one decoding a box grows at most from 16 to 1000 pixels.
+DELTA_CLIP = math.log(1000.0 / 16.0)
+# Padding has sides of 0 pixels. The logarithm of a quotient of these sides would be NaN, and NaN
+# times a weight of 0 is NaN, so a single row of padding would spoil the loss.
+LEAST_SIDE = 1e-3
 
 
-def _center_form(F: Any, boxes: Tensor, offset: float) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
-    x1, y1, x2, y2 = split_coordinates(F, boxes)
-    width, height = x2 - x1 + offset, y2 - y1 + offset
-    return x1 + 0.5 * width, y1 + 0.5 * height, width, height
+def encode(
+    F: Any, boxes: Tensor, anchors: Tensor, stds: DeltaStds, offset: float = 0.0
+) -> Tensor:
+    """Compute the deltas that lead from anchors to boxes.
 
+    Parameters
+    ----------
+    F : module
+        ``mxnet.ndarray`` or ``mxnet.symbol``.
+    boxes : Tensor
+        (..., 4) in pixels.
+    anchors : Tensor
+        Anchors or RoIs, one for each box: (..., 4) of the same shape, in pixels.
+    stds : tuple of float
+        The number by which each of dx, dy, dw and dh is divided.
+    offset : float
+        What is added to ``x2 - x1`` to get a width: 1 if a box's far corner is its last pixel
+        (Detectron), else 0.
 
-def encode(F: Any, boxes: Tensor, anchors: Tensor, stds: Stds, offset: float = 0.0) -> Tensor:
-    """What a predictor at ``anchors`` should say so that decoding gives ``boxes``.
-
-    Both (..., 4) of one shape, in pixels; the result (..., 4) is dx dy dw dh, each divided by its ``stds``.
-    ``offset`` is 1 where a box's far corner is its last pixel (Detectron). Sides are taken as at least 1e-3 pixel,
-    so padding gives finite (and meaningless) values.
+    Returns
+    -------
+    Tensor
+        (..., 4): dx, dy, dw, dh. Sides count as at least ``LEAST_SIDE``, so the deltas of padding
+        are finite; they have no meaning.
     """
-    x, y, w, h = _center_form(F, boxes, offset)
-    ax, ay, aw, ah = _center_form(F, anchors, offset)
-    w, h, aw, ah = (F.maximum(side, 1e-3) for side in (w, h, aw, ah))
-    return F.concat((x - ax) / aw / stds[0], (y - ay) / ah / stds[1],
-                    F.log(w / aw) / stds[2], F.log(h / ah) / stds[3], dim=-1)
+    center_x, center_y, width, height = _center_form(F, boxes, offset)
+    anchor_x, anchor_y, anchor_width, anchor_height = _center_form(F, anchors, offset)
+    width = F.maximum(width, LEAST_SIDE)
+    height = F.maximum(height, LEAST_SIDE)
+    anchor_width = F.maximum(anchor_width, LEAST_SIDE)
+    anchor_height = F.maximum(anchor_height, LEAST_SIDE)
+    delta_x = (center_x - anchor_x) / anchor_width / stds[0]
+    delta_y = (center_y - anchor_y) / anchor_height / stds[1]
+    delta_width = F.log(width / anchor_width) / stds[2]
+    delta_height = F.log(height / anchor_height) / stds[3]
+    return F.concat(delta_x, delta_y, delta_width, delta_height, dim=-1)
 
 
-def decode(F: Any, deltas: Tensor, anchors: Tensor, stds: Stds, clip: float = DELTA_CLIP,
-           offset: float = 0.0) -> Tensor:
-    """The inverse of :func:`encode`; anchors may broadcast. dw and dh are capped at ``clip`` before the exponential."""
-    dx, dy, dw, dh = split_coordinates(F, deltas)
-    ax, ay, aw, ah = _center_form(F, anchors, offset)
-    x = F.broadcast_add(F.broadcast_mul(dx * stds[0], aw), ax)
-    y = F.broadcast_add(F.broadcast_mul(dy * stds[1], ah), ay)
-    half_w = 0.5 * F.broadcast_mul(F.exp(F.minimum(dw * stds[2], clip)), aw)
-    half_h = 0.5 * F.broadcast_mul(F.exp(F.minimum(dh * stds[3], clip)), ah)
-    return F.concat(x - half_w, y - half_h, x + half_w - offset, y + half_h - offset, dim=-1)
+def decode(
+    F: Any,
+    deltas: Tensor,
+    anchors: Tensor,
+    stds: DeltaStds,
+    clip: float = DELTA_CLIP,
+    offset: float = 0.0,
+) -> Tensor:
+    """Move and resize anchors by deltas; the inverse of :func:`encode`.
+
+    Parameters
+    ----------
+    F : module
+        ``mxnet.ndarray`` or ``mxnet.symbol``.
+    deltas : Tensor
+        (..., 4): dx, dy, dw, dh.
+    anchors : Tensor
+        Anchors or RoIs in pixels; they broadcast to (..., 4).
+    stds : tuple of float
+        The number by which each of dx, dy, dw and dh is multiplied.
+    clip : float
+        The largest dw and dh, after the multiplication.
+    offset : float
+        As in :func:`encode`.
+
+    Returns
+    -------
+    Tensor
+        (..., 4), boxes in pixels.
+    """
+    delta_x, delta_y, delta_width, delta_height = split_coordinates(F, deltas)
+    anchor_x, anchor_y, anchor_width, anchor_height = _center_form(F, anchors, offset)
+    center_x = F.broadcast_add(F.broadcast_mul(delta_x * stds[0], anchor_width), anchor_x)
+    center_y = F.broadcast_add(F.broadcast_mul(delta_y * stds[1], anchor_height), anchor_y)
+    width_factor = F.exp(F.minimum(delta_width * stds[2], clip))
+    half_width = 0.5 * F.broadcast_mul(width_factor, anchor_width)
+    height_factor = F.exp(F.minimum(delta_height * stds[3], clip))
+    half_height = 0.5 * F.broadcast_mul(height_factor, anchor_height)
+    x1 = center_x - half_width
+    y1 = center_y - half_height
+    x2 = center_x + half_width - offset
+    y2 = center_y + half_height - offset
+    return F.concat(x1, y1, x2, y2, dim=-1)
+
+
+def _center_form(
+    F: Any, boxes: Tensor, offset: float
+) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Convert corners (..., 4) to center x, center y, width and height, (..., 1) each."""
+    x1, y1, x2, y2 = split_coordinates(F, boxes)
+    width = x2 - x1 + offset
+    height = y2 - y1 + offset
+    center_x = x1 + 0.5 * width
+    center_y = y1 + 0.5 * height
+    return center_x, center_y, width, height

@@ -1,42 +1,101 @@
-"""Masks inside the graph."""
-from typing import Any
+"""Selection and cropping of masks inside the graph."""
+from typing import Any, Tuple
 
 from gluonnorm.ops.boxes import split_coordinates
 from gluonnorm.ops.select import gather
 from gluonnorm.types import Tensor
 
+SAMPLES = 4  # samples of a mask in each cell of a crop, along each axis
+# A box of padding has sides of 0 pixels. With this many pixels as the shortest side its scale stays
+# finite.
+LEAST_SIDE = 1e-3
+
 
 def pick_class(F: Any, masks: Tensor, ids: Tensor) -> Tensor:
-    """The map of each row's own class: (N, C, M, M) and (N,) class ids to (N, M, M); a negative id reads class 0."""
+    """Select from the masks of all classes that of each row's own class.
+
+    Parameters
+    ----------
+    F : module
+        ``mxnet.ndarray`` or ``mxnet.symbol``.
+    masks : Tensor
+        (N, C, M, M), a mask for each class.
+    ids : Tensor
+        (N,), the class of each row; a negative id, as padding has it, selects class 0.
+
+    Returns
+    -------
+    Tensor
+        (N, M, M).
+    """
     rows = F.contrib.arange_like(ids, axis=0)
     return F.gather_nd(masks, F.stack(rows, F.maximum(ids, 0), axis=0))
 
 
-def crop_targets(F: Any, masks: Tensor, boxes: Tensor, truth: Tensor, rois: Tensor, size: int) -> Tensor:
-    """What a mask head should say of each RoI: its truth's mask, cut to the RoI.
+def crop_targets(
+    F: Any, masks: Tensor, boxes: Tensor, ground_truth: Tensor, rois: Tensor, size: int
+) -> Tensor:
+    """Crop ground-truth masks to RoIs: the targets of a mask head (He et al. 2017, Mask R-CNN).
 
     Parameters
     ----------
-    masks : (B, G, S, S) in 0..1, each truth's mask on a grid over the truth's own box
-    boxes : (B, G, 4) these boxes in pixels
-    truth : (B, P) index of each RoI's truth
-    rois : (B, P, 4)
-    size : cells a side of the result
+    F : module
+        ``mxnet.ndarray`` or ``mxnet.symbol``.
+    masks : Tensor
+        (B, G, S, S) in 0..1, the mask of each ground-truth object on a grid over its box.
+    boxes : Tensor
+        (B, G, 4), the ground-truth boxes in pixels.
+    ground_truth : Tensor
+        (B, P), the index in 0..G - 1 of the object that each RoI belongs to.
+    rois : Tensor
+        (B, P, 4) in pixels.
+    size : int
+        Cells on a side of the result.
 
     Returns
     -------
-    (B, P, size, size) of 0 and 1; a cell is 1 where at least half of it is mask. Outside the truth's box all is 0.
+    Tensor
+        (B, P, size, size) of 0 and 1. A cell is 1 if the mask covers at least half of it. Outside
+        the ground-truth box every cell is 0.
     """
-    crops = F.expand_dims(F.reshape(gather(F, masks, truth), (-3, 0, 0)), axis=1)  # (B * P, 1, S, S)
-    crops = F.Pad(crops, mode="constant", constant_value=0, pad_width=(0, 0, 0, 0, 1, 1, 1, 1))
-    cells = F.max(F.contrib.arange_like(masks, axis=3)) + 1  # S
-    bx1, by1, bx2, by2 = split_coordinates(F, gather(F, boxes, truth))
+    crops = F.expand_dims(F.reshape(gather(F, masks, ground_truth), (-3, 0, 0)), axis=1)
+    # ROIAlign repeats the edge of a map up to a cell beyond it. With a border of zeros a mask ends
+    # at its box.
+    border = (0, 0, 0, 0, 1, 1, 1, 1)
+    crops = F.Pad(crops, mode="constant", constant_value=0, pad_width=border)
+    matched_boxes = gather(F, boxes, ground_truth)
+    x1, y1, x2, y2 = _in_mask_cells(F, masks, matched_boxes, rois)
+    crop_index = F.contrib.arange_like(F.reshape(x1, (-1,)), axis=0)
+    crop_index = F.reshape(crop_index, (-1, 1))
+    corners = F.reshape(F.concat(x1, y1, x2, y2, dim=-1), (-1, 4))
+    rows = F.concat(crop_index, corners, dim=-1)
+    covered = F.contrib.ROIAlign(
+        crops, rows, pooled_size=(size, size), spatial_scale=1.0, sample_ratio=SAMPLES
+    )
+    covered = F.reshape_like(
+        covered, ground_truth, lhs_begin=0, lhs_end=2, rhs_begin=0, rhs_end=2
+    )
+    return covered >= 0.5
+
+
+def _in_mask_cells(
+    F: Any, masks: Tensor, boxes: Tensor, rois: Tensor
+) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Convert RoIs (B, P, 4) from pixels to cells of the masks over the boxes (B, P, 4).
+
+    Returns x1, y1, x2 and y2 as ROIAlign counts on masks with a border, (B, P, 1) each.
+    """
+    mask_cells = F.max(F.contrib.arange_like(masks, axis=3)) + 1
+    box_x1, box_y1, box_x2, box_y2 = split_coordinates(F, boxes)
     x1, y1, x2, y2 = split_coordinates(F, rois)
-    per_x, per_y = (F.broadcast_div(cells, F.maximum(side, 1e-3)) for side in (bx2 - bx1, by2 - by1))
-    # Cell centres of the operator are whole numbers; the border of zeros moves the mask by one cell.
-    x1, x2 = ((corner - bx1) * per_x + 0.5 for corner in (x1, x2))
-    y1, y2 = ((corner - by1) * per_y + 0.5 for corner in (y1, y2))
-    index = F.reshape(F.contrib.arange_like(F.reshape(x1, (-1,)), axis=0), (-1, 1))
-    rows = F.concat(index, F.reshape(F.concat(x1, y1, x2, y2, dim=-1), (-1, 4)), dim=-1)
-    cut = F.contrib.ROIAlign(crops, rows, pooled_size=(size, size), spatial_scale=1.0, sample_ratio=4)
-    return F.reshape_like(cut, truth, lhs_begin=0, lhs_end=2, rhs_begin=0, rhs_end=2) >= 0.5
+    box_width = box_x2 - box_x1
+    box_height = box_y2 - box_y1
+    scale_x = F.broadcast_div(mask_cells, F.maximum(box_width, LEAST_SIDE))
+    scale_y = F.broadcast_div(mask_cells, F.maximum(box_height, LEAST_SIDE))
+    # In ROIAlign the center of the first cell has the coordinate 0, not 0.5, and the border moves
+    # the mask by one cell: the coordinates change by 1 - 0.5.
+    x1 = (x1 - box_x1) * scale_x + 0.5
+    x2 = (x2 - box_x1) * scale_x + 0.5
+    y1 = (y1 - box_y1) * scale_y + 0.5
+    y2 = (y2 - box_y1) * scale_y + 0.5
+    return x1, y1, x2, y2

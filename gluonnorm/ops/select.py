@@ -1,35 +1,63 @@
-"""Choosing rows inside a graph whose sizes are unknown when it is traced."""
+"""Selection of rows inside a graph that is traced before the number of rows is known."""
 from typing import Any, Optional, Tuple
 
 from gluonnorm.types import Tensor
 
-FILL = -1.0  # score of a row that stands for nothing; real scores are probabilities or other values above it
+PAD_SCORE = -1.0  # score of a row of padding; the scores of real rows are larger
 
 
-def top_k(F: Any, scores: Tensor, k: int, known: Optional[int] = None) -> Tuple[Tensor, Tensor]:
-    """The k largest entries of each row, best first, for rows of any length.
+def top_k(
+    F: Any, scores: Tensor, k: int, row_length: Optional[int] = None
+) -> Tuple[Tensor, Tensor]:
+    """Select the k largest scores of each row, best first, from rows of any length.
 
     Parameters
     ----------
-    scores : (B, N) float32, every entry above ``FILL``
-    k : how many to return; where N < k the rest are padding
-    known : N where the caller knows it; a long row then need not be copied
+    F : module
+        ``mxnet.ndarray`` or ``mxnet.symbol``.
+    scores : Tensor
+        (B, N) float32, each larger than ``PAD_SCORE``.
+    k : int
+        How many scores of each row are returned. If N is less than k, the rest is padding.
+    row_length : int, optional
+        N, if the caller knows it. A long row is then not copied.
 
     Returns
     -------
-    values : (B, k), ``FILL`` where padded
-    indices : (B, k) float32 positions in the row, always valid (padding says 0)
+    values : Tensor
+        (B, k), the scores; ``PAD_SCORE`` in padding.
+    indices : Tensor
+        (B, k) float32, the positions in the row; 0 in padding, so every index can be read.
     """
-    if known is None or known < k:  # MXNet's topk refuses k > N
+    if row_length is None or row_length < k:
+        # MXNet's topk refuses a k above the length of the row, so the row is made long enough.
         first = F.slice_axis(scores, axis=1, begin=0, end=1)
-        scores = F.concat(scores, F.repeat(F.zeros_like(first) + FILL, repeats=k, axis=1), dim=1)
-    indices = F.topk(scores, axis=1, k=k)  # values are gathered: the backward pass of topk's own crashes
+        padding = F.repeat(F.zeros_like(first) + PAD_SCORE, repeats=k, axis=1)
+        scores = F.concat(scores, padding, dim=1)
+    # The backward pass of the values that MXNet's topk returns crashes the process, so topk returns
+    # the indices only and the values are gathered.
+    indices = F.topk(scores, axis=1, k=k)
     values = gather(F, scores, indices)
-    return values, indices * (values > FILL)
+    return values, indices * (values > PAD_SCORE)
 
 
 def gather(F: Any, data: Tensor, indices: Tensor) -> Tensor:
-    """Row ``indices[b, i]`` of ``data[b]``: (B, N, ...) and (B, k) give (B, k, ...)."""
-    batch = F.contrib.arange_like(indices, axis=0).reshape((-1, 1))
-    batch = F.broadcast_like(batch, indices)
-    return F.gather_nd(data, F.stack(batch, indices, axis=0))
+    """Select rows of each image by their indices.
+
+    Parameters
+    ----------
+    F : module
+        ``mxnet.ndarray`` or ``mxnet.symbol``.
+    data : Tensor
+        (B, N, ...).
+    indices : Tensor
+        (B, k) in 0..N - 1; an index may occur several times.
+
+    Returns
+    -------
+    Tensor
+        (B, k, ...); row i of image b is ``data[b, indices[b, i]]``.
+    """
+    image = F.contrib.arange_like(indices, axis=0).reshape((-1, 1))
+    image = F.broadcast_like(image, indices)
+    return F.gather_nd(data, F.stack(image, indices, axis=0))

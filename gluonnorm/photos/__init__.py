@@ -1,1 +1,4 @@
-"""Everything that touches a picture as an array: files, resizing, the way into a network and the way back."""
+"""Photos as arrays: files, resizing, boxes, the way into a network and the way back out of it.
+
+This room needs NumPy and Pillow, and no MXNet.
+"""

@@ -1,127 +1,214 @@
-"""The way out: what a network returns for a resized photo, in the photo's own pixels."""
-from typing import Callable, Dict, Optional, Sequence, Tuple
+"""The way out: from the network's outputs for a resized photo to detections in the photo itself."""
+from typing import Callable, Dict, NamedTuple, Optional, Sequence, Tuple
 
+from gluonnorm.errors import InputError
 from gluonnorm.photos.boxes import clip_boxes, valid_boxes
 from gluonnorm.types import Detections
 
 import numpy as np
 
+MASK_EDGE = np.float32(0.5)  # the probability at the edge of a mask
+BORDER_CELLS = 2  # "expand" and "round" add a border of one cell to either end of a mask
 
-def to_photo(ids: np.ndarray, scores: np.ndarray, boxes: np.ndarray, masks: Optional[np.ndarray], scale: np.ndarray,
-             size: Sequence[int], mask_paste: str = "sample") -> Detections:
-    """What the network returned for one resized photo, in the photo's own pixels.
+
+def detections_in_photo(
+    ids: np.ndarray, scores: np.ndarray, boxes: np.ndarray, masks: Optional[np.ndarray],
+    scale: np.ndarray, size: Sequence[int], mask_paste: str = "sample",
+) -> Detections:
+    """Convert the network's outputs for one resized photo to the photo's own pixels.
+
+    Boxes are divided by the scale and clipped to the photo. Rows of padding are dropped, and so are
+    boxes without any area inside the photo. A mask is pasted at its box before the clipping.
 
     Parameters
     ----------
-    ids, scores, boxes, masks
-        (D, 1), (D, 1), (D, 4) and (D, M, M) or None: one image's rows; those of id -1 are padding.
-    scale
-        (2,), resized length divided by the photo's, along x and along y.
-    size
-        Height and width of the photo.
-    mask_paste
-        How masks come to lie on the photo: the method of ``paste_masks``.
+    ids : numpy.ndarray
+        (D, 1), class ids; -1 marks a row of padding.
+    scores : numpy.ndarray
+        (D, 1), in 0..1.
+    boxes : numpy.ndarray
+        (D, 4), in pixels of the resized photo.
+    masks : numpy.ndarray or None
+        (D, M, M), in 0..1 on a grid over each box.
+    scale : numpy.ndarray
+        (2,), resized length divided by the photo's length, along x and along y.
+    size : sequence of int
+        Height and width of the photo in pixels.
+    mask_paste : str
+        The method of ``paste_masks``.
 
     Returns
     -------
-    The rows without padding. Boxes are cut to the photo; those of which nothing is left (they lay in the padding, or
-    are not finite) are dropped. A mask is pasted where its box lay before that.
+    Detections
+        Boxes, scores, ids and masks of the N remaining rows, in the network's order.
     """
     height, width = size
-    whole = boxes / np.tile(np.asarray(scale, np.float32), 2)
-    cut = clip_boxes(whole, height, width)
-    keep = (ids[:, 0] >= 0) & valid_boxes(whole) & valid_boxes(cut)
-    pasted = None if masks is None else paste_masks(masks[keep], whole[keep], height, width, mask_paste)
-    return Detections(cut[keep], scores[keep, 0], ids[keep, 0].astype(np.int32), pasted)
+    photo_boxes = boxes / np.tile(np.asarray(scale, np.float32), 2)
+    clipped_boxes = clip_boxes(photo_boxes, height, width)
+    is_detection = ids[:, 0] >= 0
+    keep = is_detection & valid_boxes(photo_boxes) & valid_boxes(clipped_boxes)
+    pasted = None
+    if masks is not None:
+        pasted = paste_masks(masks[keep], photo_boxes[keep], height, width, mask_paste)
+    return Detections(
+        boxes=clipped_boxes[keep],
+        scores=scores[keep, 0],
+        ids=ids[keep, 0].astype(np.int32),
+        masks=pasted)
 
 
-def paste_masks(masks: np.ndarray, boxes: np.ndarray, height: int, width: int, method: str = "sample") -> np.ndarray:
-    """The network's small masks as masks of the whole image: (N, M, M) and (N, 4) -> (N, height, width) bool.
+def paste_masks(
+    masks: np.ndarray, boxes: np.ndarray, height: int, width: int, method: str = "sample"
+) -> np.ndarray:
+    """Paste the network's small masks into masks of the image's size.
 
     Parameters
     ----------
-    masks
-        (N, M, M) float32, chances in 0..1 on a grid that spans the box.
-    boxes
-        (N, 4) float32 in the image's pixels; they may reach beyond it.
-    height, width
-        Of the image.
-    method
-        ``"sample"`` (Detectron2): the mask is read, bilinearly and with zeros around it, at the centre of each pixel;
-        0.5 and more is inside. ``"expand"`` (torchvision, Detectron): mask and box grow by a border of one cell, the
-        box is cut to whole pixels, both ends included, and the mask resized to it; more than 0.5 is inside.
-        ``"round"`` (GluonCV): as ``"expand"``, but the corners are rounded, and the mask is averaged where it shrinks.
-        With ``"sample"`` a box without an area has an empty mask, with the others one at least a pixel wide.
+    masks : numpy.ndarray
+        (N, M, M) float32, probabilities in 0..1 on a grid that spans the box.
+    boxes : numpy.ndarray
+        (N, 4) float32, in pixels of the image. They may extend beyond it.
+    height, width : int
+        Size of the image in pixels.
+    method : str
+        How the grid becomes pixels. A box without an area has an empty mask with ``"sample"``; with
+        the other methods its mask is at least one pixel wide.
+
+        - ``"sample"`` (Detectron2): the mask is interpolated bilinearly at each pixel's center,
+          with zeros around it. Probabilities of 0.5 and more are inside.
+        - ``"expand"`` (torchvision, Detectron): mask and box grow by a border of one cell. The box
+          is truncated to whole pixels, both ends included, and the mask is resized to it.
+          Probabilities above 0.5 are inside.
+        - ``"round"`` (GluonCV): like ``"expand"``, but the corners are rounded, and the mask is
+          averaged where it shrinks.
+
+    Returns
+    -------
+    numpy.ndarray
+        (N, height, width) bool.
 
     Raises
     ------
-    ValueError
-        An unknown ``method``; masks and boxes of other shapes; coordinates that are not finite.
+    InputError
+        An unknown ``method``; masks or boxes of other shapes; coordinates that are not finite.
     """
-    if method not in _PASTE:
-        raise ValueError(f"method is {method!r}; masks are pasted with {' or '.join(map(repr, _PASTE))}")
-    if masks.ndim != 3 or boxes.shape != (len(masks), 4) or not np.isfinite(boxes).all():
-        raise ValueError(f"masks are {masks.shape} and boxes {boxes.shape}; want (N, M, M) and (N, 4), all finite")
-    threshold, weigh = _PASTE[method]
-    boxes = boxes.astype(np.float32)  # as the codebases have them: truncation may fall either way in another precision
+    if method not in _PASTE_METHODS:
+        methods = " or ".join(map(repr, _PASTE_METHODS))
+        raise InputError(f"method is {method!r}; masks are pasted with {methods}")
+    shapes_fit = masks.ndim == 3 and boxes.shape == (len(masks), 4)
+    if not shapes_fit or not np.isfinite(boxes).all():
+        raise InputError(f"masks are {masks.shape} and boxes {boxes.shape}; "
+                         "want (N, M, M) and (N, 4), all finite")
+    compare, axis_weights = _PASTE_METHODS[method]
+    # The codebases compute in single precision. Another precision truncates some corners to another
+    # pixel.
+    boxes = boxes.astype(np.float32)
     pasted = np.zeros((len(masks), height, width), bool)
     for mask, box, image in zip(masks.astype(np.float32), boxes, pasted):
-        top, rows = weigh(box[1], box[3], mask.shape[0], height)
-        left, columns = weigh(box[0], box[2], mask.shape[1], width)
-        inside = image[top:top + len(rows), left:left + len(columns)]
-        threshold(rows @ mask @ columns.T, np.float32(0.5), out=inside)
+        left, top, right, bottom = box
+        rows = axis_weights(top, bottom, mask.shape[0], height)
+        columns = axis_weights(left, right, mask.shape[1], width)
+        probabilities = rows.weights @ mask @ columns.weights.T
+        region = image[rows.pixels, columns.pixels]
+        compare(probabilities, MASK_EDGE, out=region)
     return pasted
 
 
-def _sample_weights(low: np.float32, high: np.float32, cells: int, length: int) -> Tuple[int, np.ndarray]:
-    """What each cell gives to each pixel of one axis: the first pixel, and (pixels, cells) float32.
+class _AxisWeights(NamedTuple):
+    """How much each cell of a mask contributes to each pixel, along one axis.
 
-    ``grid_sample`` with ``align_corners=False`` and zero padding, along one axis.
+    Attributes
+    ----------
+    pixels : slice
+        The P pixels of the image that the mask covers.
+    weights : numpy.ndarray
+        (P, cells) float32.
     """
-    start, stop = max(0, int(np.floor(low))), min(length, int(np.ceil(high)))
+    pixels: slice
+    weights: np.ndarray
+
+
+def _sample_weights(low: np.float32, high: np.float32, cells: int, length: int) -> _AxisWeights:
+    """Weights of ``grid_sample`` with ``align_corners=False`` and zero padding."""
+    start = max(0, int(np.floor(low)))
+    stop = min(length, int(np.ceil(high)))
     if high <= low or stop <= start:
-        return 0, np.zeros((0, cells), np.float32)
-    centres = np.arange(start, stop, dtype=np.float32) + np.float32(0.5)
-    return start, _tent((centres - low) / (high - low) * np.float32(cells) - np.float32(0.5), cells)
+        return _AxisWeights(slice(0, 0), np.zeros((0, cells), np.float32))
+    centers = np.arange(start, stop, dtype=np.float32) + np.float32(0.5)
+    positions = (centers - low) / (high - low) * np.float32(cells) - np.float32(0.5)
+    return _AxisWeights(slice(start, stop), _linear_weights(positions, cells))
 
 
-def _expand_weights(low: np.float32, high: np.float32, cells: int, length: int) -> Tuple[int, np.ndarray]:
-    """As ``_sample_weights``, for the box expanded by a border of zeros one cell wide and cut to whole pixels."""
-    first, last = (int(corner) for corner in _expanded(low, high, cells))  # towards zero, as a cast to int64
-    count = max(1, last - first + 1)
-    start, places = _places(first, last, count, cells, length)
-    return start, _tent(np.clip(places, 0, cells + 1), cells + 2)[:, 1:-1]  # the border is zero and gives nothing
+def _expand_weights(low: np.float32, high: np.float32, cells: int, length: int) -> _AxisWeights:
+    """Weights for the box with a border of one zero cell, truncated to whole pixels."""
+    expanded_low, expanded_high = _expand(low, high, cells)
+    first = int(expanded_low)  # toward zero, like a cast to int64
+    last = int(expanded_high)
+    pixels, positions = _cell_positions(first, last, cells, length)
+    inner_positions = np.clip(positions, 0, cells + 1)
+    weights = _linear_weights(inner_positions, cells + BORDER_CELLS)
+    return _AxisWeights(pixels, _without_border(weights))
 
 
-def _round_weights(low: np.float32, high: np.float32, cells: int, length: int) -> Tuple[int, np.ndarray]:
-    """As ``_expand_weights``, the corners rounded, and resized as Pillow does: averaged where the mask shrinks."""
-    first, last = (int(np.round(corner)) for corner in _expanded(low, high, cells))
-    count = max(1, last - first + 1)
-    start, places = _places(first, last, count, cells, length)
-    weights = _tent(places, cells + 2, reach=max(1.0, (cells + 2) / count))
-    return start, (weights / weights.sum(axis=1, keepdims=True))[:, 1:-1]
+def _round_weights(low: np.float32, high: np.float32, cells: int, length: int) -> _AxisWeights:
+    """Weights for the box with a border of one zero cell, rounded, and resized as Pillow does."""
+    expanded_low, expanded_high = _expand(low, high, cells)
+    first = int(np.round(expanded_low))
+    last = int(np.round(expanded_high))
+    pixels, positions = _cell_positions(first, last, cells, length)
+    # Pillow averages where the mask shrinks: each pixel then reaches over all cells below it.
+    cells_per_pixel = (cells + BORDER_CELLS) / _pixel_count(first, last)
+    weights = _linear_weights(positions, cells + BORDER_CELLS, reach=max(1.0, cells_per_pixel))
+    weights = weights / weights.sum(axis=1, keepdims=True)
+    return _AxisWeights(pixels, _without_border(weights))
 
 
-def _expanded(low: np.float32, high: np.float32, cells: int) -> Tuple[np.float32, np.float32]:
-    """The ends of the box when the mask has one more cell at either."""
-    centre, half = (high + low) * np.float32(0.5), (high - low) * np.float32(0.5) * np.float32((cells + 2) / cells)
-    return centre - half, centre + half
+def _expand(low: np.float32, high: np.float32, cells: int) -> Tuple[np.float32, np.float32]:
+    """Move both ends of a box outward by the width of one cell."""
+    center = (high + low) * np.float32(0.5)
+    half = (high - low) * np.float32(0.5) * np.float32((cells + BORDER_CELLS) / cells)
+    return center - half, center + half
 
 
-def _places(first: int, last: int, count: int, cells: int, length: int) -> Tuple[int, np.ndarray]:
-    """The first pixel within the image, and where its and the others' centres lie on the ``cells`` + 2 cells."""
-    start, stop = max(0, first), max(0, first, min(length, last + 1))
-    pixels = np.arange(start - first, stop - first, dtype=np.float32) + np.float32(0.5)
-    return min(start, length), pixels * np.float32((cells + 2) / count) - np.float32(0.5)
+def _cell_positions(
+    first: int, last: int, cells: int, length: int
+) -> Tuple[slice, np.ndarray]:
+    """Find the pixels of a box inside the image, and their centers measured in cells.
+
+    The box covers the pixels from ``first`` to ``last``, both included. Cells are counted with the
+    border of the mask.
+    """
+    start = max(0, first)
+    stop = max(start, min(length, last + 1))
+    centers = np.arange(start - first, stop - first, dtype=np.float32) + np.float32(0.5)
+    cells_per_pixel = np.float32((cells + BORDER_CELLS) / _pixel_count(first, last))
+    positions = centers * cells_per_pixel - np.float32(0.5)
+    pixels = slice(min(start, length), min(start, length) + len(positions))
+    return pixels, positions
 
 
-def _tent(places: np.ndarray, cells: int, reach: float = 1.0) -> np.ndarray:
-    """Weights of linear interpolation between cells 0, 1, ...: (P,) -> (P, cells) float32; beyond them are zeros."""
-    distance = np.abs(places[:, None] - np.arange(cells, dtype=np.float32))
-    return np.maximum(1 - distance / np.float32(reach), 0)
+def _pixel_count(first: int, last: int) -> int:
+    """Number of pixels from the first to the last one; at least 1, also for a reversed box."""
+    return max(1, last - first + 1)
 
 
-_Weigh = Callable[[np.float32, np.float32, int, int], Tuple[int, np.ndarray]]
-_PASTE: Dict[str, Tuple[np.ufunc, _Weigh]] = {
-    "sample": (np.greater_equal, _sample_weights), "expand": (np.greater, _expand_weights),
-    "round": (np.greater, _round_weights)}
+def _without_border(weights: np.ndarray) -> np.ndarray:
+    """Drop the cells of the border: they are zero, so they contribute nothing."""
+    return weights[:, 1:-1]
+
+
+def _linear_weights(positions: np.ndarray, cells: int, reach: float = 1.0) -> np.ndarray:
+    """Weights of linear interpolation between cells 0, 1, ... with zeros beyond them.
+
+    (P,) positions in cells -> (P, cells) float32. ``reach`` is how many cells away a weight is 0.
+    """
+    distances = np.abs(positions[:, None] - np.arange(cells, dtype=np.float32))
+    return np.maximum(1 - distances / np.float32(reach), 0)
+
+
+_WeightFunction = Callable[[np.float32, np.float32, int, int], _AxisWeights]
+_PASTE_METHODS: Dict[str, Tuple[np.ufunc, _WeightFunction]] = {
+    "sample": (np.greater_equal, _sample_weights),
+    "expand": (np.greater, _expand_weights),
+    "round": (np.greater, _round_weights),
+}

@@ -1,91 +1,142 @@
-"""Pictures at another size, with the arithmetic of the codebase a model comes from.
+"""Resizing of photos with the arithmetic of the codebase that a network comes from.
 
-What ``short``, ``rounding``, ``resize``, ... mean is written at ``types.Preprocess``.
+``gluonnorm.types.Preprocess`` documents what the names of methods and roundings mean.
 """
 import math
-from typing import Tuple
+from typing import Callable, Dict, Tuple
 
-from gluonnorm.types import RESIZES, ROUNDINGS
+from gluonnorm.errors import InputError
+from gluonnorm.photos.bilinear import resize_bytes, resize_floats
+from gluonnorm.types import RESIZE_METHODS, ROUNDINGS
 
-import mxnet as mx
 import numpy as np
 from PIL import Image
 
-BILINEAR = 1  # of mx.image.imresize, which is OpenCV's
 
+def resize_size(
+    height: int, width: int, short: int, max_size: int, rounding: str = "nearest"
+) -> Tuple[int, int]:
+    """Compute the size of a photo after resizing.
 
-def resize_size(height: int, width: int, short: int, max_size: int, rounding: str = "nearest") -> Tuple[int, int]:
-    """Height and width after resizing: the shorter side ``short``, unless the longer would exceed ``max_size``.
+    The shorter side becomes ``short``, unless the longer side would exceed ``max_size``. The
+    arithmetic is that of Detectron2 ("nearest"), GluonCV and Detectron ("even") and torchvision
+    ("floor"), operation by operation in double precision: its last bit decides whether 800 * 334 /
+    334 is 800 or 799.
 
-    At least 1 pixel each. The arithmetic is that of Detectron2 ("nearest"), GluonCV and Detectron ("even") and
-    torchvision ("floor"), in double precision, whose last bit decides whether 800 * 334 / 334 is 800 or 799.
+    Parameters
+    ----------
+    height, width : int
+        Size of the photo in pixels.
+    short : int
+        Length of the shorter side after resizing.
+    max_size : int
+        Largest length of the longer side after resizing.
+    rounding : str
+        One of ``types.ROUNDINGS``.
 
+    Returns
+    -------
+    tuple of int
+        Height and width after resizing, each at least 1.
+
+    Raises
+    ------
+    InputError
+        An unknown ``rounding``.
+
+    Examples
+    --------
     >>> [resize_size(500, 400, 602, 1000, rounding) for rounding in ("nearest", "even", "floor")]
     [(753, 602), (752, 602), (752, 602)]
     >>> [resize_size(334, 501, 800, 1333, rounding) for rounding in ("nearest", "even", "floor")]
     [(800, 1200), (800, 1200), (799, 1200)]
     """
-    low, high = min(height, width), max(height, width)
-    if rounding == "nearest":
-        sides = [short if side == low else short / low * side for side in (height, width)]
-        if max(sides) > max_size:
-            cap = max_size / max(sides)
-            sides = [side * cap for side in sides]
-        sizes = [int(side + 0.5) for side in sides]
-    elif rounding == "even":
-        scale = short / low if round(short / low * high) <= max_size else max_size / high
-        sizes = [round(side * scale) for side in (height, width)]  # Python, too, rounds halves to even
-    elif rounding == "floor":
-        scale = min(short / low, max_size / high)
-        sizes = [math.floor(side * scale) for side in (height, width)]
-    else:
-        raise ValueError(f"rounding is {rounding!r}; give one of {', '.join(ROUNDINGS)}")
-    return max(1, sizes[0]), max(1, sizes[1])
+    if rounding not in _SIZE_RULES:
+        raise InputError(f"rounding is {rounding!r}; give one of {', '.join(ROUNDINGS)}")
+    resized_height, resized_width = _SIZE_RULES[rounding](height, width, short, max_size)
+    return max(1, resized_height), max(1, resized_width)
 
 
 def resize(image: np.ndarray, height: int, width: int, method: str) -> np.ndarray:
-    """A picture at another size: (H, W, 3) uint8 or float32 -> (height, width, 3).
+    """Resize a photo.
 
-    ``method`` is one of ``types.RESIZES``. "pixel" and "antialias" give bytes for bytes; float32 pictures are resized
-    by the same geometry and not rounded (Detectron2 does not antialias those). "float" gives float32, unless the size
-    stays: then every method returns ``image`` itself.
+    Parameters
+    ----------
+    image : numpy.ndarray
+        (H, W, 3) uint8 or float32.
+    height, width : int
+        Size of the result in pixels.
+    method : str
+        One of ``types.RESIZE_METHODS``.
+
+    Returns
+    -------
+    numpy.ndarray
+        (height, width, 3). For uint8 photos ``"pixel"`` and ``"antialias"`` return uint8 and
+        ``"float"`` returns float32. Float32 photos are resized by the same geometry and not rounded
+        (Detectron2 does not antialias float photos). If the size stays the same, every method
+        returns ``image`` itself.
+
+    Raises
+    ------
+    InputError
+        An unknown ``method``.
     """
-    if method not in RESIZES:
-        raise ValueError(f"method is {method!r}; give one of {', '.join(RESIZES)}")
+    if method not in RESIZE_METHODS:
+        raise InputError(f"method is {method!r}; give one of {', '.join(RESIZE_METHODS)}")
     if image.shape[:2] == (height, width):
         return image
     if method == "antialias":
-        if image.dtype == np.uint8:
-            return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
-        channels = [Image.fromarray(channel) for channel in image.transpose(2, 0, 1)]
-        channels = [channel.resize((width, height), Image.Resampling.BILINEAR) for channel in channels]
-        return np.stack([np.asarray(channel) for channel in channels], axis=2)
+        return _resize_antialiased(image, height, width)
     if method == "pixel" and image.dtype == np.uint8:
-        pixels = mx.nd.array(image, ctx=mx.cpu(), dtype="uint8")  # whatever the context of the caller
-        return mx.image.imresize(pixels, width, height, interp=BILINEAR).asnumpy()
-    return _bilinear(image.astype(np.float32, copy=False), height, width)
+        return resize_bytes(image, height, width)
+    return resize_floats(image.astype(np.float32, copy=False), height, width)
 
 
-def _bilinear(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """(H, W, 3) float32 -> (height, width, 3) float32, with the arithmetic of torch's ``interpolate``."""
-    low, high, weights = _neighbours(image.shape[1], width)
-    rows = image.take(low, axis=1)
-    rows *= 1 - weights[:, None]
-    part = image.take(high, axis=1)
-    part *= weights[:, None]
-    rows += part
-    result, row = np.empty((height, width, 3), np.float32), np.empty((width, 3), np.float32)
-    for i, (above, below, weight) in enumerate(zip(*_neighbours(image.shape[0], height))):  # a row stays in the cache
-        np.multiply(rows[above], 1 - weight, out=result[i])
-        np.multiply(rows[below], weight, out=row)
-        result[i] += row
-    return result
+def _size_nearest(height: int, width: int, short: int, max_size: int) -> Tuple[int, int]:
+    """Detectron2's ``ResizeShortestEdge.get_output_shape``: halves are rounded up."""
+    scale = short / min(height, width)
+    new_height = short if height <= width else scale * height
+    new_width = short if width <= height else scale * width
+    longer = max(new_height, new_width)
+    if longer > max_size:
+        reduction = max_size / longer
+        new_height *= reduction
+        new_width *= reduction
+    return int(new_height + 0.5), int(new_width + 0.5)
 
 
-def _neighbours(before: int, after: int) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For each of ``after`` places: the two of ``before`` it lies between, and the second's weight, float32."""
-    scale = float(np.float32(before) / np.float32(after))
-    # a fused multiply-add: float32 in and out, exact between
-    places = np.maximum((scale * (np.arange(after) + 0.5) - 0.5).astype(np.float32), 0)
-    low = np.minimum(places.astype(np.intp), before - 1)
-    return low, np.minimum(low + 1, before - 1), np.clip(places - low, 0, 1).astype(np.float32)
+def _size_even(height: int, width: int, short: int, max_size: int) -> Tuple[int, int]:
+    """GluonCV's ``resize_short_within``: halves are rounded to the even neighbor."""
+    longer = max(height, width)
+    scale = short / min(height, width)
+    if round(scale * longer) > max_size:
+        scale = max_size / longer
+    return round(height * scale), round(width * scale)
+
+
+def _size_floor(height: int, width: int, short: int, max_size: int) -> Tuple[int, int]:
+    """torchvision's ``_resize_image_and_masks``: sides are rounded down."""
+    scale = min(short / min(height, width), max_size / max(height, width))
+    return math.floor(height * scale), math.floor(width * scale)
+
+
+_SizeRule = Callable[[int, int, int, int], Tuple[int, int]]
+_SIZE_RULES: Dict[str, _SizeRule] = {
+    "nearest": _size_nearest,
+    "even": _size_even,
+    "floor": _size_floor,
+}
+
+
+def _resize_antialiased(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Resize with Pillow, which averages where the photo shrinks; the dtype stays."""
+    if image.dtype == np.uint8:
+        picture = Image.fromarray(image)
+        return np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR))
+    resized_channels = []
+    # Pillow has no mode with three float channels, so each channel is a picture of its own.
+    for channel in image.transpose(2, 0, 1):
+        picture = Image.fromarray(channel).resize((width, height), Image.Resampling.BILINEAR)
+        resized_channels.append(np.asarray(picture))
+    return np.stack(resized_channels, axis=2)

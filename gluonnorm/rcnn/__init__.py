@@ -1,4 +1,4 @@
-"""Everything two-stage: anchors, proposals, RoIs, heads, targets, losses, detections and their masks."""
+"""Two-stage detection: anchors, proposals, RoIs, heads, targets, losses, detections and masks."""
 from gluonnorm.convention import CONVENTIONS, BoxConvention
 from gluonnorm.rcnn.box_heads import BoxPredictor, ConvFCHead, Res5Head, TwoFCHead
 from gluonnorm.rcnn.config import DetectorConfig, ModelSpec
@@ -9,6 +9,20 @@ from gluonnorm.rcnn.mask_rcnn import MaskRCNN
 from gluonnorm.rcnn.mask_rcnn_loss import MaskRCNNLoss, make_loss
 from gluonnorm.rcnn.rpn import RPNHead
 
-__all__ = ["BoxConvention", "BoxPredictor", "CONVENTIONS", "ConvFCHead", "DetectorConfig", "FasterRCNN",
-           "FasterRCNNLoss", "MaskHead", "MaskRCNN", "MaskRCNNLoss", "ModelSpec", "RPNHead", "Res5Head", "TwoFCHead",
-           "make_loss"]
+__all__ = [
+    "BoxConvention",
+    "BoxPredictor",
+    "CONVENTIONS",
+    "ConvFCHead",
+    "DetectorConfig",
+    "FasterRCNN",
+    "FasterRCNNLoss",
+    "MaskHead",
+    "MaskRCNN",
+    "MaskRCNNLoss",
+    "ModelSpec",
+    "RPNHead",
+    "Res5Head",
+    "TwoFCHead",
+    "make_loss",
+]

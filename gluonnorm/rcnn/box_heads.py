@@ -1,7 +1,9 @@
-"""From a RoI's features to class scores and box deltas: two-layer, convolutional and res5 heads, and the predictor.
+"""Box heads: from the features of a RoI to class scores and box deltas.
 
-A head has two halves: ``shared``, whose result a mask head reads as well (only res5 does anything there), and
-``features``, from that to (N, channels). Called, it does both.
+A head computes in two halves. ``shared`` gives the features that a mask head reads as well, and
+``features`` turns them into (N, channels). Only :class:`Res5Head` does any work in its shared
+half. A head states ``channels``, and ``shared_stride``, by which its shared half shrinks the side
+of a map.
 """
 from typing import Any, Optional, Tuple
 
@@ -12,77 +14,183 @@ import mxnet as mx
 from mxnet.gluon import nn
 
 
-class TwoFCHead(mx.gluon.HybridBlock):
-    """Two fully connected layers (Lin et al. 2017, FPN): (N, C, p, p) to (N, channels).
+def _dense_initializer() -> mx.init.Initializer:
+    """Make the initializer of fully connected layers that a ReLU follows."""
+    return mx.init.Xavier(rnd_type="gaussian", factor_type="in", magnitude=2)
 
-    ``pool``: the map is first halved by an average over 3x3 (GluonCV's Mask R-CNN, whose RoIs have 14 cells a side).
-    """
 
-    def __init__(self, in_channels: int, roi_size: int, channels: int = 1024, pool: bool = False,
-                 **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        init = mx.init.Xavier(rnd_type="gaussian", factor_type="in", magnitude=2)
-        roi_size = (roi_size + 1) // 2 if pool else roi_size
-        with self.name_scope():
-            self.pool = nn.AvgPool2D(3, 2, 1) if pool else None
-            self.fc1 = nn.Dense(channels, in_units=in_channels * roi_size * roi_size, weight_initializer=init)
-            self.fc2 = nn.Dense(channels, in_units=channels, weight_initializer=init)
-        self.channels = channels
+def _conv_initializer() -> mx.init.Initializer:
+    """Make the initializer of convolutions that a ReLU follows."""
+    return mx.init.Xavier(rnd_type="gaussian", factor_type="out", magnitude=2)
+
+
+class _DirectHead(mx.gluon.HybridBlock):
+    """A head whose shared half does nothing."""
+
+    shared_stride = 1
 
     def shared(self, x: Tensor) -> Tensor:
-        """The RoI's features as they are."""
+        """Return the features of the RoIs as they are.
+
+        Parameters
+        ----------
+        x : Tensor
+            (N, C, p, p).
+
+        Returns
+        -------
+        Tensor
+            The same.
+        """
         return x
 
     def features(self, shared: Tensor) -> Tensor:
-        """(N, C, p, p) to (N, channels)."""
+        """Compute the features from which boxes are predicted.
+
+        Parameters
+        ----------
+        shared : Tensor
+            (N, C, p, p), the result of :meth:`shared`.
+
+        Returns
+        -------
+        Tensor
+            (N, channels).
+        """
         return self(shared)
 
-    def hybrid_forward(self, F: Any, x: Tensor) -> Tensor:
-        x = x if self.pool is None else self.pool(x)
-        x = F.Activation(self.fc1(F.flatten(x)), act_type="relu")
-        return F.Activation(self.fc2(x), act_type="relu")
 
-
-class ConvFCHead(mx.gluon.HybridBlock):
-    """Convolutions, each with a norm, then one fully connected layer (Wu & He 2018, Group Normalization).
-
-    (N, C, p, p) to (N, channels). Without a norm the convolutions have a bias.
-    """
-
-    def __init__(self, in_channels: int, roi_size: int, norm: Optional[Norm], num_convs: int = 4,
-                 conv_channels: int = 256, channels: int = 1024, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        init = mx.init.Xavier(rnd_type="gaussian", factor_type="out", magnitude=2)
-        with self.name_scope():
-            self.convs = nn.HybridSequential()
-            for i in range(num_convs):
-                self.convs.add(ConvNorm(conv_channels, conv_channels if i else in_channels, 3, norm=norm,
-                                        weight_initializer=init))
-                self.convs.add(nn.Activation("relu"))
-            self.fc1 = nn.Dense(channels, in_units=conv_channels * roi_size * roi_size,
-                                weight_initializer=mx.init.Xavier(rnd_type="gaussian", factor_type="in", magnitude=2))
-        self.channels = channels
-
-    def shared(self, x: Tensor) -> Tensor:
-        """The RoI's features as they are."""
-        return x
-
-    def features(self, shared: Tensor) -> Tensor:
-        """(N, C, p, p) to (N, channels)."""
-        return self(shared)
-
-    def hybrid_forward(self, F: Any, x: Tensor) -> Tensor:
-        return F.Activation(self.fc1(F.flatten(self.convs(x))), act_type="relu")
-
-
-class Res5Head(mx.gluon.HybridBlock):
-    """The backbone's last stage on every RoI, then the mean over its map (He et al. 2016): C4 detectors.
+class TwoFCHead(_DirectHead):
+    """Two fully connected layers (Lin et al. 2017, FPN).
 
     Parameters
     ----------
-    stage : block from (N, C, p, p) to (N, channels, p/2, p/2)
-    channels : of what ``stage`` gives
+    in_channels : int
+        C, the channels of a RoI's features.
+    roi_size : int
+        p, the cells on a side of a RoI's features.
+    channels : int
+        Width of both layers.
+    pool : bool
+        Whether an average over 3x3 cells first halves the map, as in GluonCV's Mask R-CNN, whose
+        RoIs have 14 cells on a side.
+
+    Attributes
+    ----------
+    channels : int
+        The width of the result.
+    shared_stride : int
+        1: the shared half returns its input.
     """
+
+    def __init__(
+        self,
+        in_channels: int,
+        roi_size: int,
+        channels: int = 1024,
+        pool: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        init = _dense_initializer()
+        side = (roi_size + 1) // 2 if pool else roi_size
+        in_units = in_channels * side * side
+        with self.name_scope():
+            self.pool = nn.AvgPool2D(3, 2, 1) if pool else None
+            self.fc1 = nn.Dense(channels, in_units=in_units, weight_initializer=init)
+            self.fc2 = nn.Dense(channels, in_units=channels, weight_initializer=init)
+        self.channels = channels
+
+    def hybrid_forward(self, F: Any, x: Tensor) -> Tensor:
+        """Apply both halves of the head: (N, C, p, p) to (N, channels)."""
+        if self.pool is not None:
+            x = self.pool(x)
+        hidden = self.fc1(F.flatten(x))
+        hidden = F.Activation(hidden, act_type="relu")
+        return F.Activation(self.fc2(hidden), act_type="relu")
+
+
+class ConvFCHead(_DirectHead):
+    """Convolutions with norms, then a fully connected layer (Wu and He 2018, Group Normalization).
+
+    Parameters
+    ----------
+    in_channels : int
+        C, the channels of a RoI's features.
+    roi_size : int
+        p, the cells on a side of a RoI's features.
+    norm : callable, optional
+        Makes the norm that follows each convolution from its number of channels. None gives the
+        convolutions a bias instead.
+    num_convs : int
+        3x3 convolutions.
+    conv_channels : int
+        Channels of each convolution.
+    channels : int
+        Width of the fully connected layer.
+
+    Attributes
+    ----------
+    channels : int
+        The width of the result.
+    shared_stride : int
+        1: the shared half returns its input.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        roi_size: int,
+        norm: Optional[Norm],
+        num_convs: int = 4,
+        conv_channels: int = 256,
+        channels: int = 1024,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        init = _conv_initializer()
+        with self.name_scope():
+            self.convs = nn.HybridSequential()
+            width = in_channels
+            for _ in range(num_convs):
+                conv = ConvNorm(conv_channels, width, 3, norm=norm, weight_initializer=init)
+                self.convs.add(conv)
+                self.convs.add(nn.Activation("relu"))
+                width = conv_channels
+            self.fc1 = nn.Dense(
+                channels,
+                in_units=conv_channels * roi_size * roi_size,
+                weight_initializer=_dense_initializer(),
+            )
+        self.channels = channels
+
+    def hybrid_forward(self, F: Any, x: Tensor) -> Tensor:
+        """Apply both halves of the head: (N, C, p, p) to (N, channels)."""
+        hidden = self.fc1(F.flatten(self.convs(x)))
+        return F.Activation(hidden, act_type="relu")
+
+
+class Res5Head(mx.gluon.HybridBlock):
+    """The backbone's last stage on every RoI, then the mean over its map: the head of C4 detectors.
+
+    It is the head of ResNet detectors without a pyramid (He et al. 2016, arXiv 1512.03385).
+
+    Parameters
+    ----------
+    stage : mx.gluon.HybridBlock
+        From (N, C, p, p) to (N, channels, ceil(p / 2), ceil(p / 2)).
+    channels : int
+        Channels that ``stage`` returns.
+
+    Attributes
+    ----------
+    channels : int
+        The width of the result.
+    shared_stride : int
+        2: the shared half is the stage, which halves a map.
+    """
+
+    shared_stride = 2
 
     def __init__(self, stage: mx.gluon.HybridBlock, channels: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -92,25 +200,85 @@ class Res5Head(mx.gluon.HybridBlock):
         self.channels = channels
 
     def shared(self, x: Tensor) -> Tensor:
-        """(N, C, p, p) to (N, channels, p/2, p/2)."""
+        """Apply the stage.
+
+        Parameters
+        ----------
+        x : Tensor
+            (N, C, p, p).
+
+        Returns
+        -------
+        Tensor
+            (N, channels, ceil(p / 2), ceil(p / 2)).
+        """
         return self.stage(x)
 
     def features(self, shared: Tensor) -> Tensor:
-        """(N, channels, p/2, p/2) to (N, channels)."""
+        """Compute the features from which boxes are predicted: the mean over the map.
+
+        Parameters
+        ----------
+        shared : Tensor
+            (N, channels, h, w), the result of :meth:`shared`.
+
+        Returns
+        -------
+        Tensor
+            (N, channels).
+        """
         return self.pool(shared).flatten()
 
     def hybrid_forward(self, F: Any, x: Tensor) -> Tensor:
+        """Apply both halves of the head: (N, C, p, p) to (N, channels)."""
         return self.features(self.shared(x))
 
 
 class BoxPredictor(mx.gluon.HybridBlock):
-    """(N, channels) to class logits (N, C + 1), column 0 background, and deltas (N, 4 C), four a foreground class."""
+    """Predict class logits and the box deltas of each class.
+
+    Parameters
+    ----------
+    in_channels : int
+        The width of a head's features.
+    num_classes : int
+        C, the foreground classes.
+
+    Examples
+    --------
+    >>> import mxnet as mx
+    >>> predictor = BoxPredictor(in_channels=8, num_classes=3)
+    >>> predictor.initialize()
+    >>> logits, deltas = predictor(mx.nd.ones((5, 8)))
+    >>> logits.shape, deltas.shape
+    ((5, 4), (5, 12))
+    """
 
     def __init__(self, in_channels: int, num_classes: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         with self.name_scope():
-            self.score = nn.Dense(num_classes + 1, in_units=in_channels, weight_initializer=mx.init.Normal(0.01))
-            self.loc = nn.Dense(4 * num_classes, in_units=in_channels, weight_initializer=mx.init.Normal(0.001))
+            self.score = nn.Dense(
+                num_classes + 1, in_units=in_channels, weight_initializer=mx.init.Normal(0.01)
+            )
+            self.loc = nn.Dense(
+                4 * num_classes, in_units=in_channels, weight_initializer=mx.init.Normal(0.001)
+            )
 
     def hybrid_forward(self, F: Any, x: Tensor) -> Tuple[Tensor, Tensor]:
+        """Predict from the features of RoIs.
+
+        Parameters
+        ----------
+        F : module
+            ``mxnet.ndarray`` or ``mxnet.symbol``.
+        x : Tensor
+            (N, in_channels).
+
+        Returns
+        -------
+        logits : Tensor
+            (N, C + 1); column 0 is the background.
+        deltas : Tensor
+            (N, 4 * C); four columns for each foreground class.
+        """
         return self.score(x), self.loc(x)

@@ -1,28 +1,158 @@
-"""The numbers of a detector in one frozen record, and what a file needs to say to rebuild it."""
+"""The settings of a detector in one frozen record, and the record from which a file rebuilds it."""
 from dataclasses import dataclass, fields, replace
-from difflib import get_close_matches
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from gluonnorm.convention import BoxConvention
-from gluonnorm.ops.coder import DELTA_CLIP, Stds
-from gluonnorm.types import IMAGENET_MEAN, IMAGENET_STD
+from gluonnorm.errors import InputError, did_you_mean
+from gluonnorm.ops.coder import DELTA_CLIP, DeltaStds
+from gluonnorm.rcnn.setting_checks import (
+    check_anchor_sizes,
+    check_fraction,
+    check_integer,
+    check_not_negative,
+    check_positive,
+    check_positive_numbers,
+)
+from gluonnorm.types import IMAGENET_MEAN, IMAGENET_STD, Preprocess
+
+# Settings that are numbers in 0..1.
+FRACTIONS = (
+    "rpn_nms_thresh",
+    "rpn_pos_iou_thresh",
+    "rpn_neg_iou_thresh",
+    "rpn_pos_ratio",
+    "pos_iou_thresh",
+    "pos_ratio",
+    "nms_thresh",
+    "score_thresh",
+)
+# Settings that are integers of at least 1.
+COUNTS = (
+    "fpn_channels",
+    "rpn_channels",
+    "rpn_train_pre_nms",
+    "rpn_train_post_nms",
+    "rpn_test_pre_nms",
+    "rpn_test_post_nms",
+    "rpn_num_sample",
+    "roi_size",
+    "mask_roi_size",
+    "mask_channels",
+    "num_sample",
+    "max_detections",
+    "max_candidates",
+)
+POSITIVE_NUMBERS = ("rpn_smoothl1_beta", "rcnn_smoothl1_beta", "delta_clip")
+# JSON returns a list for the tuple of classes, so both are accepted.
+DESCRIPTION_TYPES: Dict[str, Tuple[type, ...]] = {
+    "model": (str,),
+    "norm": (str,),
+    "head_norm": (str, type(None)),
+    "rescale": (str, type(None)),
+    "classes": (list, tuple),
+    "config": (dict,),
+}
 
 
 @dataclass(frozen=True)
 class DetectorConfig:
-    """Every setting of a two-stage detector that is not its architecture; names are GluonCV's where it has one.
+    """Every setting of a two-stage detector that is not its architecture.
 
-    ``convention``: the geometry, a :class:`BoxConvention` or the name of a preset.
-    Input: ``short`` to ``rounding`` as in :class:`gluonnorm.types.Preprocess`; ``normalize`` None means "unless the
-    network's own rescale layer does it"; ``multiple`` None is the coarsest stride, at most 32.
-    Anchors: ``anchor_sizes`` holds, for each feature level, the square roots of the anchors' areas in pixels;
-    ``anchor_ratios`` are height / width.
-    Proposals: per level the ``pre_nms`` best are decoded and suppressed, over all levels ``post_nms`` survive.
-    Sampling: ``rpn_num_sample`` anchors and ``num_sample`` RoIs an image, at most ``*_pos_ratio`` of them positive.
-    Detection: as in :func:`gluonnorm.ops.nms.per_class_nms`.
-    ``freeze_at``: 0 trains everything, 1 freezes the stem, 2 the first stage as well, and so on; None means 2 where
-    pretrained weights were loaded and 0 otherwise (a frozen random stem costs about 3 AP, Detectron f8ffc87).
+    Settings that GluonCV has too bear GluonCV's names. Lists become tuples. A wrong value raises
+    InputError when the record is made.
+
+    Attributes
+    ----------
+    convention : BoxConvention or str
+        The geometric details in which codebases disagree: a record, or the name of a preset.
+    short : tuple of int
+        Lengths of the shorter side after resizing, in pixels. See
+        :class:`gluonnorm.types.Preprocess` for this and the next seven. A single int is a tuple of
+        one.
+    max_size : int
+        Largest length of the longer side after resizing, in pixels.
+    normalize : bool, optional
+        Whether the input is normalized before the network. None means that it is, unless the
+        network has a rescale layer that normalizes.
+    mean, std : tuple of float
+        Mean and standard deviation of red, green and blue, in 0..255.
+    order : str
+        The order of the channels: "RGB" or "BGR".
+    resize : str
+        How pixels are interpolated: "pixel", "float" or "antialias".
+    rounding : str
+        How sides are rounded to whole pixels: "nearest", "even" or "floor".
+    multiple : int, optional
+        The network pads both sides to multiples of this number of pixels. None means the coarsest
+        stride, but at most 32.
+    freeze_at : int, optional
+        How much is frozen: 0 nothing, 1 the stem, 2 the first stage as well, and so on. None means
+        2 if pretrained weights were loaded, else 0; a frozen stem with random weights costs about
+        3 AP (Detectron, commit f8ffc87).
+    fpn_channels : int
+        Channels of the maps of a pyramid.
+    anchor_sizes : tuple of tuple of float
+        For each feature map the square roots of the anchors' areas, in pixels; all equally long.
+    anchor_ratios : tuple of float
+        Heights of the anchors divided by their widths.
+    rpn_channels : int
+        Channels of the hidden layers of the RPN.
+    rpn_convs : int
+        3x3 convolutions of the RPN: 1 or 2.
+    rpn_train_pre_nms, rpn_test_pre_nms : int
+        Boxes of each level that enter the NMS of the proposals, in training and in inference.
+    rpn_train_post_nms, rpn_test_post_nms : int
+        Proposals of an image, over all levels, in training and in inference.
+    rpn_nms_thresh : float
+        IoU in 0..1 above which the better proposal suppresses the other.
+    rpn_min_size : float
+        Proposals with a shorter side are dropped; in pixels.
+    rpn_num_sample : int
+        Anchors of an image that the losses of the RPN read.
+    rpn_pos_iou_thresh : float
+        Anchors with at least this IoU are positive; in 0..1.
+    rpn_neg_iou_thresh : float
+        Anchors with a smaller IoU are negative; in 0..1, at most ``rpn_pos_iou_thresh``.
+    rpn_pos_ratio : float
+        The largest part of the sampled anchors that is positive, in 0..1.
+    rpn_smoothl1_beta : float
+        Beta of the smooth L1 loss of the RPN's deltas.
+    roi_size : int
+        Cells on a side of the features of a RoI.
+    roi_sample_ratio : int
+        Samples in such a cell along each axis; 0 takes one for each cell of the feature map.
+    mask_roi_size : int
+        Cells on a side of the features of a RoI that the mask head reads.
+    mask_channels : int
+        Channels of the hidden layers of the mask head.
+    num_sample : int
+        RoIs of an image that the losses of the heads read.
+    pos_iou_thresh : float
+        RoIs with at least this IoU are positive, all others are negative; in 0..1.
+    pos_ratio : float
+        The largest part of the sampled RoIs that is positive, in 0..1.
+    box_stds : tuple of float
+        Standard deviations by which the four deltas of a box are divided.
+    delta_clip : float
+        The largest logarithm of the factor by which a box grows in one decoding.
+    rcnn_smoothl1_beta : float
+        Beta of the smooth L1 loss of the box head's deltas.
+    nms_thresh : float
+        IoU in 0..1 above which the better detection of a class suppresses the other.
+    score_thresh : float
+        Detections have scores above it; in 0..1.
+    max_detections : int
+        Rows that the network returns for each image.
+    max_candidates : int
+        (RoI, class) pairs of an image that enter the NMS of the detections.
+
+    Examples
+    --------
+    >>> config = DetectorConfig(short=600, nms_thresh=0.3)
+    >>> config.short, config.override(nms_thresh=0.5).nms_thresh
+    ((600,), 0.5)
     """
+
     convention: BoxConvention = BoxConvention()
     short: Tuple[int, ...] = (800,)
     max_size: int = 1333
@@ -57,7 +187,7 @@ class DetectorConfig:
     num_sample: int = 512
     pos_iou_thresh: float = 0.5
     pos_ratio: float = 0.25
-    box_stds: Stds = (0.1, 0.1, 0.2, 0.2)
+    box_stds: DeltaStds = (0.1, 0.1, 0.2, 0.2)
     delta_clip: float = DELTA_CLIP
     rcnn_smoothl1_beta: float = 1.0
     nms_thresh: float = 0.5
@@ -67,47 +197,128 @@ class DetectorConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "convention", BoxConvention.of(self.convention))
-        for field in fields(self):  # JSON and shells give lists and bare numbers where tuples are meant
-            object.__setattr__(self, field.name, _as_tuples(getattr(self, field.name)))
+        # JSON has lists where this record has tuples, and a command line gives a bare number.
+        for field in fields(self):
+            value = getattr(self, field.name)
+            object.__setattr__(self, field.name, _with_tuples(value))
         if isinstance(self.short, int):
             object.__setattr__(self, "short", (self.short,))
-        for name in ("rpn_nms_thresh", "nms_thresh", "score_thresh", "pos_iou_thresh", "pos_ratio", "rpn_pos_ratio",
-                     "rpn_pos_iou_thresh", "rpn_neg_iou_thresh"):
-            value = getattr(self, name)
-            if not (isinstance(value, (int, float)) and 0 <= value <= 1):
-                raise ValueError(f"{name} is {value!r}; it must lie in 0..1")
-        for name in ("max_detections", "max_candidates", "roi_size", "mask_roi_size", "mask_channels", "rpn_channels",
-                     "num_sample", "rpn_num_sample", "rpn_train_pre_nms", "rpn_train_post_nms", "rpn_test_pre_nms",
-                     "rpn_test_post_nms"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} is {value!r}; it must be a whole number of at least 1")
-        for name in ("rpn_smoothl1_beta", "rcnn_smoothl1_beta", "delta_clip"):
-            value = getattr(self, name)
-            if not (isinstance(value, (int, float)) and value > 0):
-                raise ValueError(f"{name} is {value!r}; it must be a positive number")
-        if self.rpn_convs not in (1, 2):
-            raise ValueError(f"rpn_convs is {self.rpn_convs!r}; the RPN's head has 1 or 2 convolutions")
-        if self.rpn_neg_iou_thresh > self.rpn_pos_iou_thresh:
-            raise ValueError(f"rpn_neg_iou_thresh is {self.rpn_neg_iou_thresh}, above rpn_pos_iou_thresh "
-                             f"{self.rpn_pos_iou_thresh}; an anchor cannot be both")
-        sizes_per_map = {len(sizes) if isinstance(sizes, tuple) else 0 for sizes in self.anchor_sizes}
-        if len(sizes_per_map) != 1 or 0 in sizes_per_map:  # the maps share the RPN's weights, one row of them an anchor
-            raise ValueError(f"anchor_sizes is {self.anchor_sizes!r}; give one tuple of sizes a map, all equally long")
+        self._check_input()
+        self._check_numbers()
+        self._check_anchors()
 
     def override(self, **changes: Any) -> "DetectorConfig":
-        """A copy with some fields changed; an unknown name raises TypeError with the nearest right ones."""
+        """Copy the settings with some of them changed.
+
+        Parameters
+        ----------
+        **changes
+            Fields and their new values.
+
+        Returns
+        -------
+        DetectorConfig
+            The changed copy.
+
+        Raises
+        ------
+        InputError
+            There is no setting of that name, or a value is wrong.
+        """
         known = [field.name for field in fields(self)]
         for name in changes:
             if name not in known:
-                nearest = ", ".join(get_close_matches(name, known, n=3, cutoff=0.4)) or ", ".join(known)
-                raise TypeError(f"no option {name!r}; nearest: {nearest}")
+                hint = did_you_mean(name, known) or f"; the options are {', '.join(known)}"
+                raise InputError(f"no option {name!r}{hint}")
         return replace(self, **changes)
+
+    def preprocess(self, normalize: bool, multiple: int) -> Preprocess:
+        """Collect what happens to a photo before the network sees it.
+
+        Parameters
+        ----------
+        normalize : bool
+            Taken if the setting ``normalize`` is None.
+        multiple : int
+            Taken if the setting ``multiple`` is None; in pixels.
+
+        Returns
+        -------
+        gluonnorm.types.Preprocess
+            The rules for the network's input.
+
+        Raises
+        ------
+        InputError
+            A setting of the input is wrong.
+        """
+        return Preprocess(
+            short=self.short,
+            max_size=self.max_size,
+            normalize=normalize if self.normalize is None else self.normalize,
+            mean=self.mean,
+            std=self.std,
+            order=self.order,
+            resize=self.resize,
+            rounding=self.rounding,
+            multiple=multiple if self.multiple is None else self.multiple,
+        )
+
+    def _check_input(self) -> None:
+        """Check the settings of the network's input: Preprocess raises InputError for them."""
+        self.preprocess(normalize=True, multiple=1)
+
+    def _check_numbers(self) -> None:
+        """Check all counts, fractions and positive numbers."""
+        for name in FRACTIONS:
+            check_fraction(name, getattr(self, name))
+        for name in COUNTS:
+            check_integer(name, getattr(self, name), least=1)
+        for name in POSITIVE_NUMBERS:
+            check_positive(name, getattr(self, name))
+        check_integer("roi_sample_ratio", self.roi_sample_ratio, least=0)
+        check_not_negative("rpn_min_size", self.rpn_min_size)
+        if self.freeze_at is not None:
+            check_integer("freeze_at", self.freeze_at, least=0)
+        check_positive_numbers("box_stds", self.box_stds)
+        if len(self.box_stds) != 4:
+            raise InputError(f"box_stds is {self.box_stds!r}; give 4 numbers, one for each delta")
+        if self.rpn_convs not in (1, 2):
+            raise InputError(f"rpn_convs is {self.rpn_convs!r}; the RPN has 1 or 2 convolutions")
+
+    def _check_anchors(self) -> None:
+        """Check the anchors, and the thresholds that make them positive or negative."""
+        check_anchor_sizes(self.anchor_sizes)
+        check_positive_numbers("anchor_ratios", self.anchor_ratios)
+        if self.rpn_neg_iou_thresh > self.rpn_pos_iou_thresh:
+            raise InputError(
+                f"rpn_neg_iou_thresh is {self.rpn_neg_iou_thresh}, above rpn_pos_iou_thresh "
+                f"{self.rpn_pos_iou_thresh}; an anchor cannot be both negative and positive"
+            )
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """What must be known to build the same network again; ``dataclasses.asdict`` of it goes into every file."""
+    """What a file must state so that the same network can be built again.
+
+    ``dataclasses.asdict`` turns it into the dictionary that checkpoints and exports store.
+
+    Attributes
+    ----------
+    model : str
+        The model's name in ``model_zoo``.
+    norm : str
+        The norm of the backbone.
+    head_norm : str, optional
+        The norm of neck and heads; None means the model's own choice for ``norm``.
+    rescale : str, optional
+        The rescale layer in front of the backbone: "normalize", "denormalize" or None.
+    classes : tuple of str
+        Names of the foreground classes, in the order of their ids.
+    config : DetectorConfig
+        All other settings.
+    """
+
     model: str
     norm: str
     head_norm: Optional[str]
@@ -116,12 +327,56 @@ class ModelSpec:
     config: DetectorConfig
 
     @classmethod
-    def from_dict(cls, record: Dict[str, Any]) -> "ModelSpec":
-        """The inverse of ``dataclasses.asdict``, also after a trip through JSON."""
-        return cls(model=record["model"], norm=record["norm"], head_norm=record["head_norm"],
-                   rescale=record["rescale"], classes=tuple(record["classes"]),
-                   config=DetectorConfig().override(**record["config"]))
+    def from_dict(cls, values: Dict[str, Any]) -> "ModelSpec":
+        """Rebuild the record from the dictionary that a file stores.
+
+        Parameters
+        ----------
+        values : dict
+            The result of ``dataclasses.asdict``, also after a conversion to JSON and back.
+
+        Returns
+        -------
+        ModelSpec
+            The record.
+
+        Raises
+        ------
+        InputError
+            A key is missing or unknown, or a value is wrong.
+        """
+        _check_description(values, [field.name for field in fields(cls)])
+        return cls(
+            model=values["model"],
+            norm=values["norm"],
+            head_norm=values["head_norm"],
+            rescale=values["rescale"],
+            classes=tuple(values["classes"]),
+            config=DetectorConfig().override(**values["config"]),
+        )
 
 
-def _as_tuples(value: Any) -> Any:
-    return tuple(_as_tuples(item) for item in value) if isinstance(value, (list, tuple)) else value
+def _check_description(values: Any, known: List[str]) -> None:
+    """Raise InputError for a missing or unknown key, or a value of a wrong type."""
+    if not isinstance(values, dict):
+        raise InputError(f"the description of a model is {values!r}; it must be a dictionary")
+    missing = [name for name in known if name not in values]
+    if missing:
+        raise InputError(f"the description of a model lacks {', '.join(missing)}")
+    for name, value in values.items():
+        if name not in known:
+            hint = did_you_mean(name, known)
+            raise InputError(f"the description of a model has the unknown key {name!r}{hint}")
+        accepted = DESCRIPTION_TYPES[name]
+        if not isinstance(value, accepted):
+            type_names = " or ".join(type_.__name__ for type_ in accepted)
+            raise InputError(
+                f"the description of a model has {value!r} as its {name}; it must be {type_names}"
+            )
+
+
+def _with_tuples(value: Any) -> Any:
+    """Replace lists, also nested ones, by tuples."""
+    if not isinstance(value, (list, tuple)):
+        return value
+    return tuple(_with_tuples(item) for item in value)

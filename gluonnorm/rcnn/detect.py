@@ -1,7 +1,7 @@
-"""From the heads' output to detections, inside the graph, so that it exports."""
+"""From the predictions for RoIs to detections, inside the graph, so that an export contains it."""
 from typing import Any, Tuple
 
-from gluonnorm.ops.boxes import clip_boxes, split_coordinates
+from gluonnorm.ops.boxes import clip_boxes, flat_coordinates
 from gluonnorm.ops.coder import decode
 from gluonnorm.ops.nms import best_pairs, suppress_pairs
 from gluonnorm.ops.select import gather
@@ -9,36 +9,101 @@ from gluonnorm.rcnn.config import DetectorConfig
 from gluonnorm.types import Tensor
 
 
-def detect(F: Any, logits: Tensor, deltas: Tensor, rois: Tensor, roi_scores: Tensor, extent: Tuple[Tensor, Tensor],
-           num_classes: int, config: DetectorConfig) -> Tuple[Tensor, Tensor, Tensor]:
-    """Decode, score and suppress.
+def detect(
+    F: Any,
+    logits: Tensor,
+    deltas: Tensor,
+    rois: Tensor,
+    roi_scores: Tensor,
+    extent: Tuple[Tensor, Tensor],
+    num_classes: int,
+    config: DetectorConfig,
+) -> Tuple[Tensor, Tensor, Tensor]:
+    """Select detections from the class logits and box deltas of RoIs.
 
     Parameters
     ----------
-    logits : (B * R, C + 1), column 0 background
-    deltas : (B * R, 4 C)
-    rois, roi_scores : (B, R, 4), (B, R); a RoI with score -1 is padding and detects nothing
-    extent : height and width of the image
+    F : module
+        ``mxnet.ndarray`` or ``mxnet.symbol``.
+    logits : Tensor
+        (B * R, C + 1); column 0 is the background. R is ``rpn_test_post_nms``.
+    deltas : Tensor
+        (B * R, 4 * C).
+    rois : Tensor
+        (B, R, 4) in pixels.
+    roi_scores : Tensor
+        (B, R); a RoI with score -1 is padding and detects nothing.
+    extent : tuple of Tensor
+        Height and width of the image in pixels.
+    num_classes : int
+        C, the foreground classes.
+    config : DetectorConfig
+        The detector's settings.
 
     Returns
     -------
-    ids, scores, boxes as :func:`gluonnorm.ops.nms.per_class_nms`
+    ids : Tensor
+        (B, D, 1), the foreground class, from 0; -1 in padding. D is ``max_detections``.
+    scores : Tensor
+        (B, D, 1) in 0..1, best first; -1 in padding.
+    boxes : Tensor
+        (B, D, 4) in pixels; -1 in padding.
     """
-    num_rois, convention, offset = config.rpn_test_post_nms, config.convention, config.convention.offset
-    scores = F.slice_axis(F.softmax(logits, axis=-1), axis=-1, begin=1, end=None)
-    scores = F.reshape(scores, (-1, num_rois, num_classes))
-    scores = F.reshape(F.broadcast_mul(scores, F.expand_dims(roi_scores >= 0, axis=-1)), (0, -1))
-    known = num_rois * num_classes
-    candidates = max(min(config.max_candidates, known), config.max_detections)
-    scores, pairs = best_pairs(F, scores, config.score_thresh, candidates, known)
-    # Only the chosen are decoded: with a thousand classes there are a million pairs.
-    of_roi = F.floor(pairs / num_classes)
-    boxes = decode(F, gather(F, F.reshape(deltas, (-1, known, 4)), pairs), gather(F, rois, of_roi), config.box_stds,
-                   config.delta_clip, offset)
-    if convention.clip_detections:
-        boxes = clip_boxes(F, boxes, *(side - offset for side in extent))
-    if convention.min_detection_size:
-        x1, y1, x2, y2 = (c.squeeze(axis=-1) for c in split_coordinates(F, boxes))
-        scores = scores * (F.minimum(x2 - x1, y2 - y1) >= convention.min_detection_size)
-    return suppress_pairs(F, pairs - of_roi * num_classes, scores, boxes, convention.iou_limit(config.nms_thresh),
-                          config.score_thresh, config.max_detections, offset)
+    num_rois = config.rpn_test_post_nms
+    num_pairs = num_rois * num_classes
+    probabilities = F.softmax(logits, axis=-1)
+    probabilities = F.slice_axis(probabilities, axis=-1, begin=1, end=None)
+    probabilities = F.reshape(probabilities, (-1, num_rois, num_classes))
+    # Pairs of a padded RoI get the score 0, which is above no threshold.
+    is_roi = F.expand_dims(roi_scores >= 0, axis=-1)
+    pair_scores = F.reshape(F.broadcast_mul(probabilities, is_roi), (0, -1))
+    # The suppression returns as many rows as it gets, so it needs at least max_detections.
+    num_candidates = max(min(config.max_candidates, num_pairs), config.max_detections)
+    scores, pairs = best_pairs(F, pair_scores, config.score_thresh, num_candidates, num_pairs)
+    roi_index = F.floor(pairs / num_classes)
+    # Only the selected pairs are decoded: a thousand RoIs and a thousand classes make a million
+    # pairs.
+    pair_deltas = gather(F, F.reshape(deltas, (-1, num_pairs, 4)), pairs)
+    pair_rois = gather(F, rois, roi_index)
+    boxes = _decoded_boxes(F, pair_deltas, pair_rois, extent, config)
+    scores = _without_small(F, scores, boxes, config)
+    ids = pairs - roi_index * num_classes
+    return suppress_pairs(
+        F,
+        ids,
+        scores,
+        boxes,
+        config.convention.iou_limit(config.nms_thresh),
+        config.score_thresh,
+        config.max_detections,
+        config.convention.offset,
+    )
+
+
+def _decoded_boxes(
+    F: Any,
+    deltas: Tensor,
+    rois: Tensor,
+    extent: Tuple[Tensor, Tensor],
+    config: DetectorConfig,
+) -> Tensor:
+    """Decode deltas (B, K, 4) at RoIs, and clip the boxes if the convention does."""
+    offset = config.convention.offset
+    boxes = decode(F, deltas, rois, config.box_stds, config.delta_clip, offset)
+    if not config.convention.clip_detections:
+        return boxes
+    height, width = extent
+    last_y = height - offset
+    last_x = width - offset
+    return clip_boxes(F, boxes, last_y, last_x)
+
+
+def _without_small(F: Any, scores: Tensor, boxes: Tensor, config: DetectorConfig) -> Tensor:
+    """Set the scores (B, K) of boxes with a side below ``min_detection_size`` to 0."""
+    smallest = config.convention.min_detection_size
+    if not smallest:
+        return scores
+    x1, y1, x2, y2 = flat_coordinates(F, boxes)
+    width = x2 - x1
+    height = y2 - y1
+    return scores * (F.minimum(width, height) >= smallest)

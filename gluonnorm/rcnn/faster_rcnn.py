@@ -1,42 +1,88 @@
-"""Faster R-CNN (Ren et al. 2015), with a feature pyramid (Lin et al. 2017) or one map (C4): this file only routes."""
-from dataclasses import replace
-from typing import Any, List, Tuple
+"""Faster R-CNN (Ren et al. 2015) with a feature pyramid (Lin et al. 2017) or one map (C4).
 
+This file only routes arrays between the parts of the detector.
+"""
+from dataclasses import replace
+from typing import Any, List, NamedTuple, Tuple
+
+from gluonnorm.errors import InputError
 from gluonnorm.ops.boxes import image_extent
 from gluonnorm.ops.pad import pad_to_multiple
 from gluonnorm.rcnn.anchors import pyramid_anchors
 from gluonnorm.rcnn.box_heads import BoxPredictor
 from gluonnorm.rcnn.config import DetectorConfig, ModelSpec
 from gluonnorm.rcnn.detect import detect
-from gluonnorm.rcnn.roi_align import roi_align
+from gluonnorm.rcnn.roi_align import roi_align, roi_strides
 from gluonnorm.rcnn.rpn import RPNHead, propose
 from gluonnorm.types import Preprocess, Tensor
 
 import mxnet as mx
 
+# The map of stride 64 serves the RPN only and may have a cell more, so 32 pixels are enough.
+LARGEST_MULTIPLE = 32
+
+
+class FeatureMaps(NamedTuple):
+    """The padded images of a batch and their feature maps.
+
+    Attributes
+    ----------
+    padded : Tensor
+        (B, 3, H', W'), the padded images.
+    features : list of Tensor
+        The feature maps, (B, C, h, w), finest first.
+    """
+
+    padded: Tensor
+    features: List[Tensor]
+
 
 class FasterRCNN(mx.gluon.HybridBlock):
-    """A two-stage detector from its parts.
+    """A two-stage detector, assembled from its parts.
 
     Parameters
     ----------
-    backbone : gives feature maps and states their ``strides`` and ``channels``
-    rpn : shared by all maps
-    box_head : its halves ``shared`` and ``features`` take (N, C, p, p) to (N, ``box_head.channels``)
-    spec : names, classes and settings; kept as ``net.spec``
+    backbone : mx.gluon.HybridBlock
+        Returns feature maps, and states their ``strides`` and ``channels``.
+    rpn : RPNHead
+        The RPN's head, shared by all maps.
+    box_head : mx.gluon.HybridBlock
+        One of :mod:`gluonnorm.rcnn.box_heads`, or a block with the same attributes and methods.
+    spec : ModelSpec
+        Names, classes and settings; kept as ``net.spec``.
 
-    ``net(x)`` takes images (B, 3, H, W) float32, preprocessed as ``net.preprocess`` says, and returns ids (B, D, 1),
-    scores (B, D, 1) and boxes (B, D, 4) in the pixels of x: best first, -1 where there is no detection. Any B, H and W
-    will do.
+    Raises
+    ------
+    InputError
+        ``anchor_sizes`` does not have one entry for each map, or RoIs cannot be read from the maps.
+
+    Examples
+    --------
+    >>> import model_zoo, mxnet as mx
+    >>> net = model_zoo.get_model("faster_rcnn_fpn_resnet18_v1b_custom", classes=("cat", "dog"))
+    >>> ids, scores, boxes = net(mx.nd.zeros((1, 3, 64, 96)))
+    >>> ids.shape, scores.shape, boxes.shape
+    ((1, 100, 1), (1, 100, 1), (1, 100, 4))
     """
 
-    def __init__(self, backbone: mx.gluon.HybridBlock, rpn: RPNHead, box_head: mx.gluon.HybridBlock, spec: ModelSpec,
-                 **kwargs: Any) -> None:
+    def __init__(
+        self,
+        backbone: mx.gluon.HybridBlock,
+        rpn: RPNHead,
+        box_head: mx.gluon.HybridBlock,
+        spec: ModelSpec,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
+        num_levels = len(spec.config.anchor_sizes)
+        num_maps = len(backbone.strides)
+        if num_levels != num_maps:
+            raise InputError(
+                f"anchor_sizes has {num_levels} levels, the backbone gives {num_maps} maps; "
+                "give one tuple of sizes for each map"
+            )
         self.spec = spec
-        if len(spec.config.anchor_sizes) != len(backbone.strides):
-            raise ValueError(f"anchor_sizes has {len(spec.config.anchor_sizes)} levels, the backbone gives "
-                             f"{len(backbone.strides)} maps; give one tuple of sizes a map")
+        self._roi_strides = roi_strides(backbone.strides)
         with self.name_scope():
             self.backbone = backbone
             self.rpn = rpn
@@ -50,59 +96,134 @@ class FasterRCNN(mx.gluon.HybridBlock):
 
     @property
     def classes(self) -> Tuple[str, ...]:
-        """Names of the foreground classes, in the order of the ids."""
+        """Names of the foreground classes, in the order of their ids."""
         return self.spec.classes
 
     @property
     def has_masks(self) -> bool:
-        """Whether masks come back as the fourth output."""
+        """Whether the network returns masks as its fourth output."""
         return False
 
     @property
     def preprocess(self) -> Preprocess:
-        """What must happen to a photo before this network sees it, and how the network itself then pads it."""
-        config = self.config
-        return Preprocess(short=config.short, max_size=config.max_size, mean=config.mean, std=config.std,
-                          normalize=self.spec.rescale != "normalize" if config.normalize is None else config.normalize,
-                          order=config.order, resize=config.resize, rounding=config.rounding,
-                          multiple=config.multiple or min(32, max(self.backbone.strides)))
+        """What happens to a photo before this network sees it, and how the network pads it."""
+        return self.config.preprocess(
+            normalize=self.spec.rescale != "normalize",
+            multiple=min(LARGEST_MULTIPLE, max(self.backbone.strides)),
+        )
 
     def configure(self, **changes: Any) -> None:
-        """Change settings that hold no weights, such as ``nms_thresh``; a hybridized graph is traced again.
+        """Change settings on which no weight depends, such as ``nms_thresh``.
 
-        Raises ValueError for a setting that decides the shape of a weight, TypeError for an unknown one.
+        A hybridized network is traced again at the next call.
+
+        Parameters
+        ----------
+        **changes
+            Fields of :class:`DetectorConfig` and their new values.
+
+        Raises
+        ------
+        InputError
+            There is no setting of that name, a value is wrong, or the shape of a weight depends on
+            the setting.
         """
         config = self.config.override(**changes)
-        if _shapes(config) != _shapes(self.config):
-            raise ValueError(f"{', '.join(changes)}: widths, RoI size and number of anchors are those of the weights; "
-                             "build another network to change them")
+        if _weight_shape_settings(config) != _weight_shape_settings(self.config):
+            raise InputError(
+                f"{', '.join(changes)}: widths, RoI size and number of anchors are those of the "
+                "weights; build another network to change them"
+            )
         self.spec = replace(self.spec, config=config)
+        # MXNet keeps the traced graph, in which the old settings are constants.
         self._clear_cached_op()
 
     def hybrid_forward(self, F: Any, x: Tensor) -> Tuple[Tensor, ...]:
-        return self._detect(F, *self._maps(F, x))
+        """Detect objects.
 
-    def _maps(self, F: Any, x: Tensor) -> Tuple[Tensor, List[Tensor], Tuple[Tensor, Tensor]]:
-        """The padded image, its feature maps, and height and width of the image itself."""
+        Parameters
+        ----------
+        F : module
+            ``mxnet.ndarray`` or ``mxnet.symbol``.
+        x : Tensor
+            (B, 3, H, W) float32, images prepared as ``net.preprocess`` states; any B, H and W.
+
+        Returns
+        -------
+        ids : Tensor
+            (B, D, 1), the foreground class, from 0; -1 in padding. D is ``max_detections``.
+        scores : Tensor
+            (B, D, 1) in 0..1, best first; -1 in padding.
+        boxes : Tensor
+            (B, D, 4) in pixels of ``x``; -1 in padding.
+        """
         extent = image_extent(F, x)
-        x = pad_to_multiple(F, x, self.preprocess.multiple, self.preprocess.padding)
-        return x, self.backbone(x), extent
+        return self._detect(F, self._feature_maps(F, x), extent)
 
-    def _detect(self, F: Any, x: Tensor, features: List[Tensor],
-                extent: Tuple[Tensor, Tensor]) -> Tuple[Tensor, Tensor, Tensor]:
-        config, strides = self.config, self.backbone.strides
-        logits, deltas = self.rpn.over(features)
-        anchors = pyramid_anchors(F, x, features, strides, config.anchor_sizes, config.anchor_ratios,
-                                  config.convention)
-        limits = image_extent(F, x) if config.convention.clip_to_padding else extent
+    def _feature_maps(self, F: Any, images: Tensor) -> FeatureMaps:
+        """Pad the images and apply the backbone."""
+        preprocess = self.preprocess
+        padded = pad_to_multiple(F, images, preprocess.multiple, preprocess.padding)
+        return FeatureMaps(padded=padded, features=self.backbone(padded))
+
+    def _detect(
+        self, F: Any, maps: FeatureMaps, extent: Tuple[Tensor, Tensor]
+    ) -> Tuple[Tensor, Tensor, Tensor]:
+        """Turn feature maps of images with this height and width into ids, scores and boxes."""
+        config = self.config
+        convention = config.convention
+        logits, deltas = self.rpn.over(maps.features)
+        anchors = pyramid_anchors(
+            F,
+            maps.padded,
+            maps.features,
+            self.backbone.strides,
+            config.anchor_sizes,
+            config.anchor_ratios,
+            convention,
+        )
+        limits = image_extent(F, maps.padded) if convention.clip_to_padding else extent
         rois, roi_scores = propose(F, logits, deltas, anchors, limits, config, training=False)
-        pooled = roi_align(F, features, rois, strides, config.roi_size, config.roi_sample_ratio, config.convention,
-                           inside=True, channels=self.backbone.channels[0])
-        class_logits, box_deltas = self.predictor(self.box_head.features(self.box_head.shared(pooled)))
-        return detect(F, class_logits, box_deltas, rois, roi_scores, extent, len(self.classes), config)
+        pooled = self._pooled(F, maps.features, rois, config.roi_size, inside=True)
+        box_features = self.box_head.features(self.box_head.shared(pooled))
+        class_logits, box_deltas = self.predictor(box_features)
+        return detect(
+            F,
+            class_logits,
+            box_deltas,
+            rois,
+            roi_scores,
+            extent,
+            len(self.classes),
+            config,
+        )
+
+    def _pooled(
+        self, F: Any, features: List[Tensor], rois: Tensor, size: int, inside: bool
+    ) -> Tensor:
+        """Sample the features of RoIs (B, R, 4) for inference: (B * R, C, size, size)."""
+        return roi_align(
+            F,
+            features[:len(self._roi_strides)],
+            rois,
+            self._roi_strides,
+            size,
+            self.config.roi_sample_ratio,
+            self.config.convention,
+            inside=inside,
+            channels=self.backbone.channels[0],
+        )
 
 
-def _shapes(config: DetectorConfig) -> Tuple[int, ...]:
-    """What the shapes of the weights depend on."""
-    return (config.fpn_channels, config.rpn_channels, config.rpn_convs, config.roi_size, config.mask_channels,
-            len(config.anchor_ratios), *(len(sizes) for sizes in config.anchor_sizes))
+def _weight_shape_settings(config: DetectorConfig) -> Tuple[int, ...]:
+    """List the settings on which the shapes of weights depend."""
+    anchors_of_levels = [len(sizes) for sizes in config.anchor_sizes]
+    return (
+        config.fpn_channels,
+        config.rpn_channels,
+        config.rpn_convs,
+        config.roi_size,
+        config.mask_channels,
+        len(config.anchor_ratios),
+        *anchors_of_levels,
+    )

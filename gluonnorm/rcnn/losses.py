@@ -1,4 +1,8 @@
-"""Losses of one image each, so that a batch over several devices adds up to the same gradient."""
+"""Loss formulas, summed over each image apart.
+
+A loss of each image is divided by numbers of that image only. The gradient of a batch is therefore
+the same on one device and on several.
+"""
 from typing import Any
 
 from gluonnorm.types import Tensor
@@ -7,20 +11,88 @@ LOSS_NAMES = ("rpn_class", "rpn_box", "rcnn_class", "rcnn_box")
 
 
 def smooth_l1(F: Any, difference: Tensor, beta: float) -> Tensor:
-    """0.5 d^2 / beta below ``beta``, |d| - 0.5 beta above (Girshick 2015, Fast R-CNN, eq. 3, with Detectron's beta)."""
+    """Compute the smooth L1 loss (Girshick 2015, Fast R-CNN, equation 3, with Detectron's beta).
+
+    Parameters
+    ----------
+    F : module
+        ``mxnet.ndarray`` or ``mxnet.symbol``.
+    difference : Tensor
+        Prediction minus target, of any shape.
+    beta : float
+        Where the parabola meets the lines; positive.
+
+    Returns
+    -------
+    Tensor
+        ``0.5 * d**2 / beta`` where ``|d|`` is below ``beta``, ``|d| - 0.5 * beta`` elsewhere.
+    """
+    # MXNet's smooth_l1 has its parabola below 1 / scalar**2, so the scalar is 1 / sqrt(beta).
     return F.smooth_l1(difference, scalar=beta ** -0.5)
 
 
 def binary_cross_entropy(F: Any, logits: Tensor, targets: Tensor) -> Tensor:
-    """Elementwise, stable for large logits: max(x, 0) - x t + log(1 + exp(-|x|))."""
-    return F.maximum(logits, 0) - logits * targets + F.Activation(-F.abs(logits), act_type="softrelu")
+    """Compute the binary cross entropy of each logit.
+
+    The formula ``max(x, 0) - x * t + log(1 + exp(-|x|))`` does not overflow for large logits.
+
+    Parameters
+    ----------
+    F : module
+        ``mxnet.ndarray`` or ``mxnet.symbol``.
+    logits : Tensor
+        Of any shape.
+    targets : Tensor
+        Of the same shape, in 0..1.
+
+    Returns
+    -------
+    Tensor
+        Of the same shape, at least 0.
+    """
+    linear_part = F.maximum(logits, 0) - logits * targets
+    return linear_part + F.Activation(-F.abs(logits), act_type="softrelu")
 
 
 def cross_entropy(F: Any, logits: Tensor, labels: Tensor) -> Tensor:
-    """Softmax cross entropy over the last axis: (..., K) and (...) to (...)."""
+    """Compute the softmax cross entropy over the last axis.
+
+    Parameters
+    ----------
+    F : module
+        ``mxnet.ndarray`` or ``mxnet.symbol``.
+    logits : Tensor
+        (..., K).
+    labels : Tensor
+        (...), the class in 0..K - 1.
+
+    Returns
+    -------
+    Tensor
+        (...), at least 0.
+    """
     return -F.pick(F.log_softmax(logits, axis=-1), labels, axis=-1)
 
 
 def per_image(F: Any, values: Tensor, weights: Tensor, count: Tensor) -> Tensor:
-    """Weighted sum over an image's rows divided by the number of rows that count: (B, S) to (B,)."""
-    return F.sum(values * weights, axis=1) / F.maximum(F.sum(count, axis=1), 1)
+    """Sum the weighted values of each image, and divide by its number of rows that count.
+
+    Parameters
+    ----------
+    F : module
+        ``mxnet.ndarray`` or ``mxnet.symbol``.
+    values : Tensor
+        (B, S), the loss of each row.
+    weights : Tensor
+        (B, S), the weight of each row.
+    count : Tensor
+        (B, S), 1 for a row that counts, else 0.
+
+    Returns
+    -------
+    Tensor
+        (B,); 0 for an image in which no row counts.
+    """
+    total = F.sum(values * weights, axis=1)
+    num_rows = F.sum(count, axis=1)
+    return total / F.maximum(num_rows, 1)

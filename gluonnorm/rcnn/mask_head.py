@@ -1,4 +1,4 @@
-"""From a RoI's features to a mask for each class (He et al. 2017, Mask R-CNN)."""
+"""Mask head: from the features of a RoI to a mask for each class (He et al. 2017, Mask R-CNN)."""
 from typing import Any, Optional
 
 from gluonnorm.nn import ConvNorm, Norm
@@ -9,25 +9,62 @@ from mxnet.gluon import nn
 
 
 class MaskHead(mx.gluon.HybridBlock):
-    """Convolutions, each with a norm, a deconvolution that doubles the map, and one map of logits a class.
+    """Convolutions with norms, a deconvolution that doubles the map, and logits for each class.
 
-    (N, in_channels, p, p) to (N, num_classes, 2 p, 2 p). Without a norm the convolutions have a bias. A C4 detector has
-    no convolutions: its head reads what stage 4 makes of a RoI.
+    Parameters
+    ----------
+    in_channels : int
+        Channels of the features it reads.
+    channels : int
+        Channels of the hidden layers.
+    num_classes : int
+        The foreground classes.
+    num_convs : int
+        3x3 convolutions. A C4 detector has none: its mask head reads the result of the last stage.
+    norm : callable, optional
+        Makes the norm that follows each convolution from its number of channels. None gives the
+        convolutions a bias instead.
+
+    Attributes
+    ----------
+    upscale : int
+        2: the result has twice the side of the input.
     """
 
-    def __init__(self, in_channels: int, channels: int, num_classes: int, num_convs: int = 4,
-                 norm: Optional[Norm] = None, **kwargs: Any) -> None:
+    upscale = 2
+
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        num_classes: int,
+        num_convs: int = 4,
+        norm: Optional[Norm] = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         init = mx.init.Xavier(rnd_type="gaussian", factor_type="out", magnitude=2)
         with self.name_scope():
             self.convs = nn.HybridSequential()
-            for i in range(num_convs):
-                self.convs.add(ConvNorm(channels, channels if i else in_channels, 3, norm=norm,
-                                        weight_initializer=init))
+            width = in_channels
+            for _ in range(num_convs):
+                conv = ConvNorm(channels, width, 3, norm=norm, weight_initializer=init)
+                self.convs.add(conv)
                 self.convs.add(nn.Activation("relu"))
-            self.deconv = nn.Conv2DTranspose(channels, 2, 2, in_channels=channels if num_convs else in_channels,
-                                             weight_initializer=init)
-            self.score = nn.Conv2D(num_classes, 1, in_channels=channels, weight_initializer=mx.init.Normal(0.001))
+                width = channels
+            self.deconv = nn.Conv2DTranspose(
+                channels,
+                kernel_size=self.upscale,
+                strides=self.upscale,
+                in_channels=width,
+                weight_initializer=init,
+            )
+            self.score = nn.Conv2D(
+                num_classes, 1, in_channels=channels, weight_initializer=mx.init.Normal(0.001)
+            )
 
     def hybrid_forward(self, F: Any, x: Tensor) -> Tensor:
-        return self.score(F.Activation(self.deconv(self.convs(x)), act_type="relu"))
+        """Compute mask logits: (N, in_channels, p, p) to (N, num_classes, 2 * p, 2 * p)."""
+        hidden = self.deconv(self.convs(x))
+        hidden = F.Activation(hidden, act_type="relu")
+        return self.score(hidden)

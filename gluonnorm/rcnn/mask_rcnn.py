@@ -1,11 +1,11 @@
-"""Mask R-CNN (He et al. 2017, arXiv 1703.06870): Faster R-CNN, and a mask for each box it returns."""
+"""Mask R-CNN (He et al. 2017, arXiv 1703.06870): Faster R-CNN, and a mask for each detection."""
 from typing import Any, Tuple
 
+from gluonnorm.ops.boxes import image_extent
 from gluonnorm.ops.masks import pick_class
 from gluonnorm.rcnn.config import ModelSpec
 from gluonnorm.rcnn.faster_rcnn import FasterRCNN
 from gluonnorm.rcnn.mask_head import MaskHead
-from gluonnorm.rcnn.roi_align import roi_align
 from gluonnorm.rcnn.rpn import RPNHead
 from gluonnorm.types import Tensor
 
@@ -13,33 +13,89 @@ import mxnet as mx
 
 
 class MaskRCNN(FasterRCNN):
-    """A :class:`FasterRCNN` with a mask head that sees the final detections only.
+    """A :class:`FasterRCNN` with a mask head, which sees only the final detections.
 
-    ``net(x)`` returns ids, scores and boxes as there, and masks (B, D, M, M) in 0..1: how likely each cell of a grid
-    over the box belongs to the object; zeros where there is no detection. M is twice the side of the map the head
-    reads.
+    Parameters
+    ----------
+    backbone, rpn, box_head
+        As for :class:`FasterRCNN`.
+    mask_head : MaskHead
+        Reads the shared features of the box head.
+    spec : ModelSpec
+        Names, classes and settings; kept as ``net.spec``.
+
+    Raises
+    ------
+    InputError
+        As for :class:`FasterRCNN`.
     """
 
-    def __init__(self, backbone: mx.gluon.HybridBlock, rpn: RPNHead, box_head: mx.gluon.HybridBlock,
-                 mask_head: MaskHead, spec: ModelSpec, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        backbone: mx.gluon.HybridBlock,
+        rpn: RPNHead,
+        box_head: mx.gluon.HybridBlock,
+        mask_head: MaskHead,
+        spec: ModelSpec,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(backbone, rpn, box_head, spec, **kwargs)
         with self.name_scope():
             self.mask_head = mask_head
 
     @property
     def has_masks(self) -> bool:
-        """Whether masks come back as the fourth output."""
+        """Whether the network returns masks as its fourth output."""
         return True
 
     def hybrid_forward(self, F: Any, x: Tensor) -> Tuple[Tensor, ...]:
+        """Detect objects and segment them.
+
+        Parameters
+        ----------
+        F : module
+            ``mxnet.ndarray`` or ``mxnet.symbol``.
+        x : Tensor
+            (B, 3, H, W) float32, images prepared as ``net.preprocess`` states; any B, H and W.
+
+        Returns
+        -------
+        ids, scores, boxes : Tensor
+            As of :class:`FasterRCNN`.
+        masks : Tensor
+            (B, D, M, M) in 0..1, the probability that each cell of a grid over the box belongs to
+            the object; 0 in padding. M is :func:`mask_size`.
+        """
         config = self.config
-        x, features, extent = self._maps(F, x)
-        ids, scores, boxes = self._detect(F, x, features, extent)
-        there = ids >= 0
-        pooled = roi_align(F, features, F.broadcast_mul(boxes, there), self.backbone.strides, config.mask_roi_size,
-                           config.roi_sample_ratio, config.convention, inside=config.convention.clip_detections,
-                           channels=self.backbone.channels[0])
+        extent = image_extent(F, x)
+        maps = self._feature_maps(F, x)
+        ids, scores, boxes = self._detect(F, maps, extent)
+        is_detection = ids >= 0
+        # Padding is a box at -1, outside the image. At 0 it can be read, and its mask is set to 0.
+        rois = F.broadcast_mul(boxes, is_detection)
+        inside = config.convention.clip_detections
+        pooled = self._pooled(F, maps.features, rois, config.mask_roi_size, inside)
         logits = self.mask_head(self.box_head.shared(pooled))
         masks = F.sigmoid(pick_class(F, logits, F.reshape(ids, (-1,))))
         masks = F.reshape_like(masks, ids, lhs_begin=0, lhs_end=1, rhs_begin=0, rhs_end=2)
-        return ids, scores, boxes, F.broadcast_mul(masks, F.expand_dims(there, axis=-1))
+        masks = F.broadcast_mul(masks, F.expand_dims(is_detection, axis=-1))
+        return ids, scores, boxes, masks
+
+
+def mask_size(net: MaskRCNN) -> int:
+    """Compute M, the cells on a side of the masks that a network returns.
+
+    Parameters
+    ----------
+    net : MaskRCNN
+        The network.
+
+    Returns
+    -------
+    int
+        The side of the shared features, which the mask head enlarges.
+    """
+    stride = net.box_head.shared_stride
+    # The last stage of a ResNet rounds up when it halves an odd side.
+    shared_size = -(-net.config.mask_roi_size // stride)
+    return net.mask_head.upscale * shared_size

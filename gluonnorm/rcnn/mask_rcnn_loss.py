@@ -1,80 +1,180 @@
-"""Training Mask R-CNN: the losses of Faster R-CNN, and that of the masks."""
-from typing import Any, List, Sequence, Tuple
+"""Training of Mask R-CNN: the losses of Faster R-CNN, and that of the masks."""
+from typing import Any, Sequence, Tuple
 
 from gluonnorm.ops.masks import crop_targets, pick_class
 from gluonnorm.rcnn.faster_rcnn import FasterRCNN
-from gluonnorm.rcnn.faster_rcnn_loss import FasterRCNNLoss, SecondStage, Targets, pack, unpack
+from gluonnorm.rcnn.faster_rcnn_loss import FasterRCNNLoss
 from gluonnorm.rcnn.losses import LOSS_NAMES, binary_cross_entropy, per_image
-from gluonnorm.rcnn.mask_rcnn import MaskRCNN
-from gluonnorm.rcnn.targets import RoITargets, max_positive_rois
+from gluonnorm.rcnn.mask_rcnn import MaskRCNN, mask_size
+from gluonnorm.rcnn.target_records import GroundTruth, TrainingTargets
+from gluonnorm.rcnn.targets import max_positive_rois
+from gluonnorm.rcnn.training_graphs import LossBlock, TargetBlock
 from gluonnorm.types import Tensor
 
 
-class MaskRCNNLoss(FasterRCNNLoss):
-    """The losses of a detector with masks, sharing its weights.
+class MaskTargetBlock(TargetBlock):
+    """Make training targets with masks.
 
-    ``loss(x, boxes, labels, masks)``: as :class:`FasterRCNNLoss`, with masks (B, G, S, S) in 0..1, each on a grid
-    over its truth's box; the last of the losses is "mask".
+    Parameters
+    ----------
+    net : MaskRCNN
+        The detector whose RPN makes the proposals.
     """
 
-    loss_names = (*LOSS_NAMES, "mask")
+    ground_truth_fields = ("boxes", "labels", "masks")
 
     def __init__(self, net: MaskRCNN) -> None:
         super().__init__(net)
-        self.targets = _MaskTargets(net)
-        self.second = _MaskSecondStage(net)
+        self._mask_size = mask_size(net)
+
+    def make_targets(
+        self,
+        F: Any,
+        images: Tensor,
+        padded: Tensor,
+        features: Sequence[Tensor],
+        ground_truth: GroundTruth,
+    ) -> TrainingTargets:
+        """Make the targets of the RPN, of the box head and of the mask head.
+
+        Parameters
+        ----------
+        F : module
+            ``mxnet.ndarray`` or ``mxnet.symbol``.
+        images, padded, features, ground_truth
+            As in :meth:`TargetBlock.make_targets`; the ground truth has masks.
+
+        Returns
+        -------
+        TrainingTargets
+            The targets of the batch.
+        """
+        rpn, roi, ground_truth_index = self._box_targets(
+            F, images, padded, features, ground_truth
+        )
+        # Positive RoIs come first, so these rows hold all of them.
+        most = max_positive_rois(self._config)
+        rois = F.slice_axis(roi.rois, axis=1, begin=0, end=most)
+        ground_truth_index = F.slice_axis(ground_truth_index, axis=1, begin=0, end=most)
+        masks = crop_targets(
+            F,
+            ground_truth.masks,
+            ground_truth.boxes,
+            ground_truth_index,
+            rois,
+            self._mask_size,
+        )
+        return TrainingTargets(rpn=rpn, roi=roi, masks=masks)
 
 
-class _MaskTargets(Targets):
-    """As :class:`Targets`; the masks that the positive RoIs should show come last."""
+class MaskLossBlock(LossBlock):
+    """Compute the losses of a detector with masks; that of the masks comes last.
 
-    def __init__(self, net: MaskRCNN) -> None:
-        super().__init__(net)
-        self._size = mask_size(net)
+    Parameters
+    ----------
+    net : MaskRCNN
+        The detector.
+    """
 
-    def hybrid_forward(self, F: Any, *inputs: Tensor) -> List[Tensor]:
-        x, padded, boxes, labels, masks, *features = inputs
-        rpn, roi, truth = self.make(F, x, padded, boxes, labels, features)
-        rois, truth = (F.slice_axis(rows, axis=1, begin=0, end=max_positive_rois(self._config))
-                       for rows in (roi.rois, truth))
-        return [*pack(rpn, roi), crop_targets(F, masks, boxes, truth, rois, self._size)]
-
-
-class _MaskSecondStage(SecondStage):
-    """As :class:`SecondStage`, with the masks' targets behind the others, and their loss as last output."""
+    has_masks = True
 
     def __init__(self, net: MaskRCNN) -> None:
         super().__init__(net)
         self.mask_head = net.mask_head
 
-    def hybrid_forward(self, F: Any, *inputs: Tensor) -> Tuple[Tensor, ...]:
-        rpn, roi, (wanted, *features) = unpack(inputs)
-        shared = self.shared(F, features, roi.rois, self._config.roi_size)
-        masks = self._mask_loss(F, wanted, features, shared, roi)
-        return (*self.box_losses(F, features, shared, rpn, roi), masks)
+    def losses(
+        self, F: Any, features: Sequence[Tensor], targets: TrainingTargets
+    ) -> Tuple[Tensor, ...]:
+        """Compute all losses.
 
-    def _mask_loss(self, F: Any, wanted: Tensor, features: Sequence[Tensor], shared: Tensor,
-                   roi: RoITargets) -> Tensor:
-        """Cross entropy of the true class's map, a mean over cells and positive RoIs."""
-        config, most = self._config, max_positive_rois(self._config)
-        rois, labels, positive = (F.slice_axis(rows, axis=1, begin=0, end=most)
-                                  for rows in (roi.rois, roi.labels, roi.positive))
-        if config.mask_roi_size == config.roi_size:  # what the box head reads serves
-            shared = F.reshape(shared, (-4, -1, config.num_sample, 0, 0, 0))
-            shared = F.reshape(F.slice_axis(shared, axis=1, begin=0, end=most), (-3, 0, 0, 0))
-        else:
-            shared = self.shared(F, features, rois, config.mask_roi_size)
-        logits = pick_class(F, self.mask_head(shared), F.reshape(labels - 1, (-1,)))
+        Parameters
+        ----------
+        F : module
+            ``mxnet.ndarray`` or ``mxnet.symbol``.
+        features : sequence of Tensor
+            The feature map of each level, (B, C, h, w).
+        targets : TrainingTargets
+            The targets of the batch, with masks.
+
+        Returns
+        -------
+        tuple of Tensor
+            One loss (B,) for each of the loss names.
+        """
+        shared = self._shared(F, features, targets.roi.rois, self._config.roi_size)
+        mask_loss = self._mask_loss(F, features, shared, targets)
+        box_losses = self._box_losses(F, features, shared, targets)
+        return (*box_losses, mask_loss)
+
+    def _mask_loss(
+        self, F: Any, features: Sequence[Tensor], shared: Tensor, targets: TrainingTargets
+    ) -> Tensor:
+        """Compute the mean cross entropy of each positive RoI's own class over all cells."""
+        most = max_positive_rois(self._config)
+        rois = F.slice_axis(targets.roi.rois, axis=1, begin=0, end=most)
+        labels = F.slice_axis(targets.roi.labels, axis=1, begin=0, end=most)
+        positive = F.slice_axis(targets.roi.positive, axis=1, begin=0, end=most)
+        mask_features = self._mask_features(F, features, shared, rois)
+        ids = F.reshape(labels - 1, (-1,))
+        logits = pick_class(F, self.mask_head(mask_features), ids)
         logits = F.reshape_like(logits, positive, lhs_begin=0, lhs_end=1, rhs_begin=0, rhs_end=2)
-        entropy = F.mean(binary_cross_entropy(F, logits, wanted), axis=(2, 3))
+        cell_entropy = binary_cross_entropy(F, logits, targets.masks)
+        entropy = F.mean(cell_entropy, axis=(2, 3))
         return per_image(F, entropy, positive, positive)
 
+    def _mask_features(
+        self, F: Any, features: Sequence[Tensor], shared: Tensor, rois: Tensor
+    ) -> Tensor:
+        """Compute the shared features of the RoIs (B, P, 4) that come first: (B * P, C, h, w)."""
+        config = self._config
+        if config.mask_roi_size != config.roi_size:
+            return self._shared(F, features, rois, config.mask_roi_size)
+        # Both heads sample a RoI on the same grid, so the features of the box head are used again.
+        of_images = F.reshape(shared, (-4, -1, config.num_sample, 0, 0, 0))
+        most = max_positive_rois(config)
+        first_rois = F.slice_axis(of_images, axis=1, begin=0, end=most)
+        return F.reshape(first_rois, (-3, 0, 0, 0))
 
-def mask_size(net: MaskRCNN) -> int:
-    """M, the cells a side of the network's masks: res5 halves a RoI's map, the head doubles it."""
-    return net.config.mask_roi_size * (1 if len(net.backbone.strides) == 1 else 2)
+
+class MaskRCNNLoss(FasterRCNNLoss):
+    """The training losses of a detector with masks, with the detector's own weights.
+
+    It is called with images, boxes, labels and masks; see :meth:`FasterRCNNLoss.__call__`.
+
+    Parameters
+    ----------
+    net : MaskRCNN
+        The detector.
+
+    Attributes
+    ----------
+    loss_names : tuple of str
+        The names of the losses, in the order in which they are returned; the last is "mask".
+    target_block, loss_block : type
+        The graphs that make the targets and compute the losses.
+    """
+
+    loss_names = (*LOSS_NAMES, "mask")
+    target_block = MaskTargetBlock
+    loss_block = MaskLossBlock
+
+    def __init__(self, net: MaskRCNN) -> None:
+        super().__init__(net)
 
 
 def make_loss(net: FasterRCNN) -> FasterRCNNLoss:
-    """The losses that fit ``net``."""
-    return MaskRCNNLoss(net) if isinstance(net, MaskRCNN) else FasterRCNNLoss(net)
+    """Make the training losses that fit a detector.
+
+    Parameters
+    ----------
+    net : FasterRCNN
+        The detector.
+
+    Returns
+    -------
+    FasterRCNNLoss
+        A :class:`MaskRCNNLoss` if the detector has masks.
+    """
+    if isinstance(net, MaskRCNN):
+        return MaskRCNNLoss(net)
+    return FasterRCNNLoss(net)

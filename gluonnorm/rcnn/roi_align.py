@@ -1,123 +1,363 @@
 """RoIAlign (He et al. 2017, arXiv 1703.06870) from one map or from the levels of a pyramid."""
 import math
-from typing import Any, List, Sequence, Tuple
+from typing import Any, List, NamedTuple, Sequence, Tuple
 
 from gluonnorm.convention import BoxConvention
+from gluonnorm.errors import InputError
 from gluonnorm.ops.boxes import split_coordinates
 from gluonnorm.types import Tensor
 
-FAR = -1e4  # pixels; a RoI there samples nothing and gives zeros (CPU ROIAlign corrupts memory for batch index -1)
-FAR_AWAY = (FAR, FAR, FAR + 32, FAR + 32)  # it has a size on every map, and a small one: samples may grow with RoIs
-SMALLEST = 1e-2  # pixels; the operator aborts on aligned RoIs without width or height
-PARTS = 16  # of the channels; a map of 256 channels is too large for a cache, 16 of them are not
-CANONICAL_SIZE, CANONICAL_LEVEL = 224.0, 4  # a RoI of 224 pixels reads the stride-16 map (Lin et al. 2017, FPN, eq. 1)
+# Strides of the maps that RoIs are read from. The coarser maps of a pyramid, such as FPN's stride
+# 64, serve the RPN only (Lin et al. 2017, FPN, section 4.2).
+ROI_STRIDES = (1, 2, 4, 8, 16, 32)
+# A RoI of 224 pixels is read from level 4, the map of stride 16 (Lin et al. 2017, FPN, equation 1).
+CANONICAL_SIZE = 224.0
+CANONICAL_LEVEL = 4
+LEAST_RELATIVE_SIZE = 1e-6  # of the canonical size; the logarithm of an empty RoI stays finite
+# MXNet's ROIAlign aborts the process on an aligned RoI without width or height, so every RoI is
+# made at least this many pixels wide and high.
+LEAST_SIDE = 1e-2
+# A RoI with these corners is far outside the image and reads zeros. Other codebases mark a RoI that
+# reads nothing by a batch index of -1, for which the CPU operator of MXNet 1.9.1 returns
+# uninitialized memory and sets a wrong element to 0. The RoI has some width on every map, because
+# of the rule above, and only 32 pixels of it, because the number of samples may grow with the size.
+OUTSIDE = (-1e4, -1e4, -1e4 + 32, -1e4 + 32)
+# A map of 256 channels is too large for a processor's cache; a part of 16 channels fits.
+CHANNEL_PARTS = 16
+
+Corners = Sequence[Tensor]
 
 
-def roi_level(F: Any, rois: Tensor, lowest: int, highest: int, convention: BoxConvention) -> Tensor:
-    """Pyramid level of each RoI: (..., 4) to (..., 1), whole numbers in ``lowest..highest`` (log2 of the stride)."""
-    x1, y1, x2, y2 = split_coordinates(F, rois)
-    width, height = (F.maximum(side + convention.level_offset, 0) for side in (x2 - x1, y2 - y1))
-    size = F.maximum(F.sqrt(width * height) / CANONICAL_SIZE, 1e-6)
-    level = F.floor(CANONICAL_LEVEL + F.log2(size + convention.level_eps_inside) + convention.level_eps)
-    return F.clip(level, lowest, highest)
+class _Sampling(NamedTuple):
+    """How each RoI is sampled.
 
-
-def roi_align(F: Any, features: Sequence[Tensor], rois: Tensor, strides: Sequence[int], size: int,
-              sample_ratio: int, convention: BoxConvention, inside: bool = False, channels: int = 1) -> Tensor:
-    """Features of each RoI on a ``size`` x ``size`` grid.
-
-    Parameters
+    Attributes
     ----------
-    features : maps (B, C, h, w), finest first
-    rois : (B, R, 4) in pixels of the input
-    strides : of the maps, powers of two where there are several; maps coarser than stride 32 are not read
-    sample_ratio : samples a bin and axis; 0 takes one a cell, so more for larger RoIs
-    convention : which level a RoI reads, and where the centre of a cell lies
-    inside : whether no RoI leaves the input; a pyramid is then read in one go
-    channels : C where no gradient is wanted (MXNet cannot take a convolution's through the reshapes this needs); a
-        pyramid of many channels is then read faster
-
-    Returns
-    -------
-    (B * R, C, size, size), images in order
+    size : int
+        Cells on a side of the result.
+    sample_ratio : int
+        Samples in a cell along each axis; 0 adapts the number to the RoI.
+    aligned : bool
+        Whether cell centers are at half coordinates.
+    channels : int
+        Channels of the maps; 1 if they are not known.
+    parts : int
+        Into how many parts the channels are split.
     """
-    index = F.contrib.arange_like(rois, axis=0).reshape((-1, 1, 1))
-    images = F.max(index, keepdims=True) + 1
-    index = F.broadcast_like(index, F.slice_axis(rois, axis=-1, begin=0, end=1))
-    strides = roi_strides(strides)
-    levels = [int(math.log2(stride)) for stride in strides]
-    x1, y1, x2, y2 = split_coordinates(F, rois)
-    corners = (x1, y1, F.maximum(x2, x1 + SMALLEST), F.maximum(y2, y1 + SMALLEST))
 
-    def read(feature: Tensor, index: Tensor, corners: Sequence[Tensor], stride: int, parts: int = 1) -> Tensor:
-        rows = F.reshape(F.concat(index, *corners, dim=-1), (-1, 5))
-        if parts > 1:
-            feature, rows = _in_parts(F, feature, rows, channels, parts)
-        pooled = F.contrib.ROIAlign(feature, rows, pooled_size=(size, size), spatial_scale=1.0 / stride,
-                                    sample_ratio=sample_ratio, aligned=convention.roi_aligned)
-        if parts > 1:
-            pooled = F.reshape(F.reshape(pooled, (-4, parts, -1, 0, 0, 0)), (0, 0, -1))
-            pooled = F.reshape(F.transpose(pooled, (1, 0, 2)), (0, -1, size, size))
-        return pooled
-
-    if len(levels) == 1:
-        return read(features[0], index, corners, strides[0])
-    parts = math.gcd(channels, PARTS)
-    chosen = roi_level(F, rois, levels[0], levels[-1], convention)
-    if inside:
-        canvas, starts = _canvas(F, features[:len(levels)])
-        scale = sum((chosen == level) * (1 / stride) for stride, level in zip(strides, levels))
-        start = sum(F.broadcast_mul(chosen == level, row) for level, row in zip(levels, starts))
-        x1, y1, x2, y2 = (corner * scale for corner in corners)
-        index = index + F.broadcast_mul(chosen > levels[0], images)
-        return read(canvas, index, (x1, y1 + start, x2, y2 + start), 1, parts)
-    pooled = None
-    for feature, stride, level in zip(features, strides, levels):
-        here = chosen == level
-        boxes = [corner * here + (1 - here) * far for corner, far in zip(corners, FAR_AWAY)]
-        part = read(feature, index, boxes, stride, parts)
-        pooled = part if pooled is None else F.elemwise_add(pooled, part)
-    return pooled
-
-
-def _in_parts(F: Any, feature: Tensor, rows: Tensor, channels: int, parts: int) -> Tuple[Tensor, Tensor]:
-    """Maps (B, C, h, w) as (B * parts, C / parts, h, w), and RoIs (N, 5) for each part in turn, (parts * N, 5).
-
-    The operator takes one RoI after the other, and of each all channels. A part of the channels of a large map is one
-    that the processor's cache holds while all RoIs are read from it.
-    """
-    feature = F.reshape(feature, (-1, channels // parts, 0, 0))
-    rows = F.repeat(F.expand_dims(rows, axis=0), repeats=parts, axis=0)
-    index, corners = (F.slice_axis(rows, axis=-1, begin=begin, end=end) for begin, end in ((0, 1), (1, 5)))
-    index = F.broadcast_add(index * parts, F.contrib.arange_like(rows, axis=0).reshape((-1, 1, 1)))
-    return feature, F.reshape(F.concat(index, corners, dim=-1), (-1, 5))
-
-
-def _canvas(F: Any, features: Sequence[Tensor]) -> Tuple[Tensor, List[Tensor]]:
-    """All levels in one array, for one call of an operator that takes as long for a RoI that lies elsewhere.
-
-    The finest map (B, C, h, w) fills one image of (2 * B, C, h + m, w), the others stand below each other in a second
-    one. Every map is framed with its own edge, so that what lies up to a cell outside reads as it does on a map that
-    ends there. Right and lower end of the finest are the array's own: there the operator makes of a RoI narrower than
-    a cell one that reads beyond, zeros (RoIs of the coarser levels are never that narrow).
-
-    Returns the canvas and, of each level, the row it starts in, (1, 1, 1).
-    """
-    margin = 2 * len(features)  # what halves rounded up and edges need at most, in rows
-    finest = F.Pad(features[0], mode="edge", pad_width=(0, 0, 0, 0, margin, 0, 0, 0))
-    like = F.slice_axis(finest, axis=1, begin=0, end=1)  # for its size alone: it is held for the backward pass
-    column, starts, row = [], [], 1.0
-    for times, feature in enumerate(features[1:], start=1):
-        framed = F.Pad(feature, mode="edge", pad_width=(0, 0, 0, 0, 1, 1, 0, 1))
-        # What comes behind a map's frame is never read; copies are at hand.
-        column.append(F.slice_like(F.concat(*[framed] * 2 ** times, dim=3), like, axes=(3,)))
-        starts.append(row)
-        row = row + F.max(F.contrib.arange_like(framed, axis=2)).reshape((1, 1, 1)) + 1
-    others = F.slice_like(F.concat(*column, column[-1], dim=2), like, axes=(2,))
-    first = F.ones_like(row)
-    return F.concat(finest, others, dim=0), [first * margin, first, *starts[1:]]
+    size: int
+    sample_ratio: int
+    aligned: bool
+    channels: int = 1
+    parts: int = 1
 
 
 def roi_strides(strides: Sequence[int]) -> List[int]:
-    """The strides of the maps RoIs are read from: the pyramid's extra level, above 32, serves the RPN only."""
-    return [stride for stride in strides if stride <= 32]
+    """Select from a backbone's strides those of the maps that RoIs are read from.
+
+    Parameters
+    ----------
+    strides : sequence of int
+        The strides of all maps in pixels, finest first.
+
+    Returns
+    -------
+    list of int
+        The strides that are at most the largest of ``ROI_STRIDES``.
+
+    Raises
+    ------
+    InputError
+        No stride is left, or :func:`roi_align` cannot read maps of these strides.
+
+    Examples
+    --------
+    >>> roi_strides((4, 8, 16, 32, 64))
+    [4, 8, 16, 32]
+    """
+    selected = [stride for stride in strides if stride <= ROI_STRIDES[-1]]
+    check_roi_strides(selected or strides)
+    return selected
+
+
+def check_roi_strides(strides: Sequence[int]) -> None:
+    """Check that RoIs can be read from maps of these strides.
+
+    Parameters
+    ----------
+    strides : sequence of int
+        The strides of the maps in pixels, finest first.
+
+    Raises
+    ------
+    InputError
+        A stride is not in ``ROI_STRIDES``, or is not twice the one before it.
+    """
+    accepted = ", ".join(str(stride) for stride in ROI_STRIDES)
+    if not strides:
+        raise InputError(f"RoIs need a map to be read from; give strides out of {accepted}")
+    for stride in strides:
+        if stride not in ROI_STRIDES:
+            raise InputError(
+                f"RoIs cannot be read from a map of stride {stride!r}; give one of {accepted}"
+            )
+    for finer, coarser in zip(strides, strides[1:]):
+        if coarser != 2 * finer:
+            raise InputError(
+                f"RoIs cannot be read from maps of strides {finer} and {coarser} in a row; give "
+                f"strides out of {accepted}, each twice the one before it"
+            )
+
+
+def roi_level(
+    F: Any, rois: Tensor, lowest: int, highest: int, convention: BoxConvention
+) -> Tensor:
+    """Compute the pyramid level that each RoI is read from (Lin et al. 2017, FPN, equation 1).
+
+    Parameters
+    ----------
+    F : module
+        ``mxnet.ndarray`` or ``mxnet.symbol``.
+    rois : Tensor
+        (..., 4) in pixels.
+    lowest, highest : int
+        The finest and the coarsest level; a level is the binary logarithm of a stride.
+    convention : BoxConvention
+        The small numbers that codebases add to the formula.
+
+    Returns
+    -------
+    Tensor
+        (..., 1), integers in ``lowest``..``highest``.
+    """
+    x1, y1, x2, y2 = split_coordinates(F, rois)
+    width = x2 - x1
+    height = y2 - y1
+    width = F.maximum(width + convention.level_offset, 0)
+    height = F.maximum(height + convention.level_offset, 0)
+    relative_size = F.sqrt(width * height) / CANONICAL_SIZE
+    relative_size = F.maximum(relative_size, LEAST_RELATIVE_SIZE)
+    octaves = F.log2(relative_size + convention.level_eps_inside)
+    level = F.floor(CANONICAL_LEVEL + octaves + convention.level_eps)
+    return F.clip(level, lowest, highest)
+
+
+def roi_align(
+    F: Any,
+    features: Sequence[Tensor],
+    rois: Tensor,
+    strides: Sequence[int],
+    size: int,
+    sample_ratio: int,
+    convention: BoxConvention,
+    inside: bool = False,
+    channels: int = 1,
+) -> Tensor:
+    """Sample the features of each RoI on a square grid.
+
+    Parameters
+    ----------
+    F : module
+        ``mxnet.ndarray`` or ``mxnet.symbol``.
+    features : sequence of Tensor
+        The maps that RoIs are read from, (B, C, h, w), finest first.
+    rois : Tensor
+        (B, R, 4) in pixels of the network's input.
+    strides : sequence of int
+        The stride of each map in pixels; see :func:`roi_strides`.
+    size : int
+        Cells on a side of the grid.
+    sample_ratio : int
+        Samples in a cell along each axis. 0 takes one sample for each cell of the feature map, so
+        more for a larger RoI.
+    convention : BoxConvention
+        Which level a RoI is read from, and where the center of a cell is.
+    inside : bool
+        Whether no RoI leaves the input. The levels of a pyramid are then read in one call.
+    channels : int
+        C if no gradient is wanted; many channels of a pyramid are then read faster. MXNet cannot
+        pass the gradient of a convolution through the reshapes that this needs.
+
+    Returns
+    -------
+    Tensor
+        (B * R, C, size, size), the RoIs of the first image first.
+
+    Raises
+    ------
+    InputError
+        RoIs cannot be read from maps of these strides, or there are not as many maps as strides.
+    """
+    check_roi_strides(strides)
+    if len(features) != len(strides):
+        raise InputError(
+            f"RoIs are read from {len(strides)} maps of strides {tuple(strides)}, and there are "
+            f"{len(features)} maps; give one map for each stride"
+        )
+    image, num_images = _image_numbers(F, rois)
+    x1, y1, x2, y2 = split_coordinates(F, rois)
+    x2 = F.maximum(x2, x1 + LEAST_SIDE)
+    y2 = F.maximum(y2, y1 + LEAST_SIDE)
+    corners = (x1, y1, x2, y2)
+    sampling = _Sampling(size, sample_ratio, convention.roi_aligned)
+    if len(features) == 1:
+        return _read_map(F, features[0], image, corners, strides[0], sampling)
+    sampling = sampling._replace(channels=channels, parts=math.gcd(channels, CHANNEL_PARTS))
+    levels = [int(math.log2(stride)) for stride in strides]
+    chosen = roi_level(F, rois, levels[0], levels[-1], convention)
+    if not inside:
+        return _read_level_by_level(F, features, image, corners, levels, chosen, sampling)
+    return _read_canvas(F, features, image, num_images, corners, levels, chosen, sampling)
+
+
+def _image_numbers(F: Any, rois: Tensor) -> Tuple[Tensor, Tensor]:
+    """Compute the image number (B, R, 1) of each RoI (B, R, 4), and the number of images."""
+    image = F.contrib.arange_like(rois, axis=0).reshape((-1, 1, 1))
+    num_images = F.max(image, keepdims=True) + 1
+    image = F.broadcast_like(image, F.slice_axis(rois, axis=-1, begin=0, end=1))
+    return image, num_images
+
+
+def _read_map(
+    F: Any,
+    feature: Tensor,
+    image: Tensor,
+    corners: Corners,
+    stride: int,
+    sampling: _Sampling,
+) -> Tensor:
+    """Sample RoIs on one map: image numbers and corners (B, R, 1) to (B * R, C, size, size)."""
+    rows = F.reshape(F.concat(image, *corners, dim=-1), (-1, 5))
+    size, parts = sampling.size, sampling.parts
+    if parts > 1:
+        feature, rows = _split_channels(F, feature, rows, sampling.channels, parts)
+    pooled = F.contrib.ROIAlign(
+        feature,
+        rows,
+        pooled_size=(size, size),
+        spatial_scale=1.0 / stride,
+        sample_ratio=sampling.sample_ratio,
+        aligned=sampling.aligned,
+    )
+    if parts == 1:
+        return pooled
+    pooled = F.reshape(pooled, (-4, parts, -1, 0, 0, 0))
+    pooled = F.transpose(F.reshape(pooled, (0, 0, -1)), (1, 0, 2))
+    return F.reshape(pooled, (0, -1, size, size))
+
+
+def _split_channels(
+    F: Any, feature: Tensor, rows: Tensor, channels: int, parts: int
+) -> Tuple[Tensor, Tensor]:
+    """Split maps into parts of their channels, and repeat the RoIs for each part.
+
+    MXNet's ROIAlign takes one RoI after the other, and all channels of each. Of a map with many
+    channels the cache then keeps nothing until the next RoI. It keeps a part of the channels while
+    all RoIs are read from it.
+
+    Maps (B, C, h, w) become (B * parts, C / parts, h, w), and RoIs (N, 5) become (parts * N, 5).
+    """
+    feature = F.reshape(feature, (-1, channels // parts, 0, 0))
+    rows = F.repeat(F.expand_dims(rows, axis=0), repeats=parts, axis=0)
+    image = F.slice_axis(rows, axis=-1, begin=0, end=1)
+    corners = F.slice_axis(rows, axis=-1, begin=1, end=5)
+    first_part = image * parts
+    part = F.contrib.arange_like(rows, axis=0).reshape((-1, 1, 1))
+    image = F.broadcast_add(first_part, part)
+    return feature, F.reshape(F.concat(image, corners, dim=-1), (-1, 5))
+
+
+def _read_level_by_level(
+    F: Any,
+    features: Sequence[Tensor],
+    image: Tensor,
+    corners: Corners,
+    levels: Sequence[int],
+    chosen: Tensor,
+    sampling: _Sampling,
+) -> Tensor:
+    """Sample each RoI on the map of its level, with one call of the operator for each level.
+
+    Every call reads all RoIs. Those of other levels are moved outside the image, where they read
+    zeros.
+    """
+    pooled = None
+    for feature, level in zip(features, levels):
+        is_here = chosen == level
+        moved_corners = []
+        for corner, outside in zip(corners, OUTSIDE):
+            moved_corners.append(corner * is_here + (1 - is_here) * outside)
+        level_pooled = _read_map(F, feature, image, moved_corners, 2 ** level, sampling)
+        pooled = level_pooled if pooled is None else F.elemwise_add(pooled, level_pooled)
+    return pooled
+
+
+def _read_canvas(
+    F: Any,
+    features: Sequence[Tensor],
+    image: Tensor,
+    num_images: Tensor,
+    corners: Corners,
+    levels: Sequence[int],
+    chosen: Tensor,
+    sampling: _Sampling,
+) -> Tensor:
+    """Sample each RoI on the map of its level, with one call of the operator for all levels."""
+    canvas, first_rows = _canvas(F, features)
+    # Both sums start with 0. That adds an operator to the graph, but graphs stay equal to those
+    # that version 0.1 exported.
+    scale: Any = 0
+    for level in levels:
+        scale = scale + (chosen == level) * (1 / 2 ** level)
+    first_row: Any = 0
+    for level, level_first_row in zip(levels, first_rows):
+        first_row = first_row + F.broadcast_mul(chosen == level, level_first_row)
+    x1, y1, x2, y2 = (corner * scale for corner in corners)
+    # The first planes of all images come before the second planes.
+    plane = image + F.broadcast_mul(chosen > levels[0], num_images)
+    corners_on_canvas = (x1, y1 + first_row, x2, y2 + first_row)
+    return _read_map(F, canvas, plane, corners_on_canvas, 1, sampling)
+
+
+def _canvas(F: Any, features: Sequence[Tensor]) -> Tuple[Tensor, List[Tensor]]:
+    """Put the maps of all levels into one array.
+
+    MXNet's ROIAlign needs as long for a RoI outside the image as for any other. With all maps in
+    one array each RoI is read once, not once for each level.
+
+    The array (2 * B, C, h + m, w) holds for each image two planes. The first plane has the finest
+    map (B, C, h, w), below m rows of margin. The second plane has the other maps below each other.
+    A frame around each map repeats its edge, because a RoI may read up to one cell outside its
+    map. At the right and at the bottom of the finest map the array itself ends. There ROIAlign
+    reads zeros for a RoI that is narrower than a cell and reaches outside; RoIs of the coarser
+    levels are never that narrow.
+
+    Returns the array, and the row in which the map of each level starts, (1, 1, 1).
+    """
+    # Halves that are rounded up, and the frames, need at most two rows for each level.
+    margin = 2 * len(features)
+    top_only = (0, 0, 0, 0, margin, 0, 0, 0)
+    finest = F.Pad(features[0], mode="edge", pad_width=top_only)
+    # slice_like keeps its second input for the backward pass. One channel holds little memory.
+    plane = F.slice_axis(finest, axis=1, begin=0, end=1)
+    widened_maps = []
+    first_rows = []
+    next_row: Any = 1.0
+    for octave, feature in enumerate(features[1:], start=1):
+        frame = (0, 0, 0, 0, 1, 1, 0, 1)
+        framed = F.Pad(feature, mode="edge", pad_width=frame)
+        widened_maps.append(_widened(F, framed, plane, copies=2 ** octave))
+        first_rows.append(next_row)
+        num_rows = F.max(F.contrib.arange_like(framed, axis=2)).reshape((1, 1, 1))
+        next_row = next_row + num_rows + 1
+    # The last map is there twice, so that the column is at least as high as the plane.
+    column = F.concat(*widened_maps, widened_maps[-1], dim=2)
+    other_levels = F.slice_like(column, plane, axes=(2,))
+    one = F.ones_like(next_row)
+    return F.concat(finest, other_levels, dim=0), [one * margin, one, *first_rows[1:]]
+
+
+def _widened(F: Any, framed: Tensor, plane: Tensor, copies: int) -> Tensor:
+    """Make a map as wide as a plane by copies of itself; no RoI reads the copies."""
+    row_of_copies = F.concat(*[framed] * copies, dim=3)
+    return F.slice_like(row_of_copies, plane, axes=(3,))

@@ -1,10 +1,10 @@
-"""Region proposal network (Ren et al. 2015, arXiv 1506.01497): the head with weights, and proposals without."""
+"""Region proposal network (RPN; Ren et al. 2015, arXiv 1506.01497): its head, and the proposals."""
 from typing import Any, List, Sequence, Tuple
 
-from gluonnorm.ops.boxes import clip_boxes, split_coordinates
+from gluonnorm.ops.boxes import clip_boxes, flat_coordinates
 from gluonnorm.ops.coder import decode
 from gluonnorm.ops.nms import nms
-from gluonnorm.ops.select import FILL, gather, top_k
+from gluonnorm.ops.select import PAD_SCORE, gather, top_k
 from gluonnorm.rcnn.config import DetectorConfig
 from gluonnorm.types import Tensor
 
@@ -12,109 +12,244 @@ import mxnet as mx
 from mxnet.gluon import nn
 
 RPN_STDS = (1.0, 1.0, 1.0, 1.0)
-TINY = 1e-30  # the least side of a proposal, unless the convention counts one more
+LEAST_SIDE = 1e-30  # a proposal without width or height is dropped, even if rpn_min_size is 0
+
+Extent = Tuple[Tensor, Tensor]
 
 
 class RPNHead(mx.gluon.HybridBlock):
-    """3x3 convolutions, then objectness and box deltas; the same weights on every level.
+    """Predict objectness and box deltas at every anchor; all levels share the weights.
+
+    One or two 3x3 convolutions are followed by two 1x1 convolutions, for logits and deltas.
 
     Parameters
     ----------
-    in_channels, channels : of the feature maps and of the hidden layers
-    num_anchors : A, anchors a cell
-    num_convs : 1, or 2 as in torchvision's second versions
+    in_channels : int
+        Channels of the feature maps.
+    channels : int
+        Channels of the hidden layers.
+    num_anchors : int
+        A, the anchors of each cell.
+    num_convs : int
+        3x3 convolutions: 1, or 2 as in torchvision's second versions.
 
-    A feature map (B, C, h, w) gives logits (B, h*w*A) and deltas (B, h*w*A, 4), in the anchors' order.
+    Examples
+    --------
+    >>> import mxnet as mx
+    >>> head = RPNHead(in_channels=8, channels=16, num_anchors=3)
+    >>> head.initialize()
+    >>> logits, deltas = head(mx.nd.ones((1, 8, 4, 5)))
+    >>> logits.shape, deltas.shape
+    ((1, 60), (1, 60, 4))
     """
 
-    def __init__(self, in_channels: int, channels: int, num_anchors: int, num_convs: int = 1, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        num_anchors: int,
+        num_convs: int = 1,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         init = mx.init.Normal(0.01)
         with self.name_scope():
-            self.conv = nn.Conv2D(channels, 3, padding=1, in_channels=in_channels, weight_initializer=init)
+            self.conv = nn.Conv2D(
+                channels, 3, padding=1, in_channels=in_channels, weight_initializer=init
+            )
             self.conv2 = None
             if num_convs == 2:
-                self.conv2 = nn.Conv2D(channels, 3, padding=1, in_channels=channels, weight_initializer=init)
-            self.score = nn.Conv2D(num_anchors, 1, in_channels=channels, weight_initializer=init)
-            self.loc = nn.Conv2D(4 * num_anchors, 1, in_channels=channels, weight_initializer=init)
+                self.conv2 = nn.Conv2D(
+                    channels, 3, padding=1, in_channels=channels, weight_initializer=init
+                )
+            self.score = nn.Conv2D(
+                num_anchors, 1, in_channels=channels, weight_initializer=init
+            )
+            self.loc = nn.Conv2D(
+                4 * num_anchors, 1, in_channels=channels, weight_initializer=init
+            )
 
     def hybrid_forward(self, F: Any, feature: Tensor) -> Tuple[Tensor, Tensor]:
+        """Predict the logits and deltas of one feature map.
+
+        Parameters
+        ----------
+        F : module
+            ``mxnet.ndarray`` or ``mxnet.symbol``.
+        feature : Tensor
+            (B, C, h, w).
+
+        Returns
+        -------
+        logits : Tensor
+            (B, h * w * A), in the order of the anchors.
+        deltas : Tensor
+            (B, h * w * A, 4), in the same order.
+        """
         hidden = F.Activation(self.conv(feature), act_type="relu")
         if self.conv2 is not None:
             hidden = F.Activation(self.conv2(hidden), act_type="relu")
-        logits = F.reshape(F.transpose(self.score(hidden), (0, 2, 3, 1)), (0, -1))
-        deltas = F.reshape(F.transpose(self.loc(hidden), (0, 2, 3, 1)), (0, -1, 4))
+        logits = F.transpose(self.score(hidden), (0, 2, 3, 1))
+        logits = F.reshape(logits, (0, -1))
+        deltas = F.transpose(self.loc(hidden), (0, 2, 3, 1))
+        deltas = F.reshape(deltas, (0, -1, 4))
         return logits, deltas
 
     def over(self, features: Sequence[Tensor]) -> Tuple[List[Tensor], List[Tensor]]:
-        """Logits and deltas of each of several maps."""
-        logits, deltas = zip(*[self(feature) for feature in features])
-        return list(logits), list(deltas)
+        """Predict the logits and deltas of several feature maps.
+
+        Parameters
+        ----------
+        features : sequence of Tensor
+            The feature map of each level, (B, C, h, w).
+
+        Returns
+        -------
+        logits, deltas : list of Tensor
+            Of each level, (B, h * w * A) and (B, h * w * A, 4).
+        """
+        all_logits = []
+        all_deltas = []
+        for feature in features:
+            logits, deltas = self(feature)
+            all_logits.append(logits)
+            all_deltas.append(deltas)
+        return all_logits, all_deltas
 
 
-def propose(F: Any, logits: Sequence[Tensor], deltas: Sequence[Tensor], anchors: Sequence[Tensor],
-            extent: Tuple[Tensor, Tensor], config: DetectorConfig, training: bool) -> Tuple[Tensor, Tensor]:
-    """Proposals from all levels: the best, clipped, without small ones, suppressed, the best of what is left.
+def propose(
+    F: Any,
+    logits: Sequence[Tensor],
+    deltas: Sequence[Tensor],
+    anchors: Sequence[Tensor],
+    extent: Extent,
+    config: DetectorConfig,
+    training: bool,
+) -> Tuple[Tensor, Tensor]:
+    """Select proposals from the RPN's predictions on all levels.
+
+    The best boxes are decoded and clipped, boxes that are too small are dropped, each level is
+    suppressed on its own, and the best of all levels are kept.
 
     Parameters
     ----------
-    logits, deltas, anchors : per level (B, N), (B, N, 4), (N, 4)
-    extent : height and width that boxes are clipped to
-    training : which of the configuration's pre- and post-NMS counts to use
+    F : module
+        ``mxnet.ndarray`` or ``mxnet.symbol``.
+    logits, deltas, anchors : sequence of Tensor
+        Of each level, (B, N), (B, N, 4) and (N, 4).
+    extent : tuple of Tensor
+        Height and width, in pixels, to which boxes are clipped.
+    config : DetectorConfig
+        The detector's settings.
+    training : bool
+        Whether the numbers of boxes before and after NMS are those of training or of inference.
 
     Returns
     -------
-    rois : (B, R, 4), zeros where there is no proposal
-    scores : (B, R) in 0..1, rising with the logit, best first, -1 where there is no proposal
+    proposals : Tensor
+        (B, R, 4) in pixels, 0 in padding.
+    scores : Tensor
+        (B, R) in 0..1, best first, -1 in padding. They grow with the logit.
     """
-    before = config.rpn_train_pre_nms if training else config.rpn_test_pre_nms
-    after = config.rpn_train_post_nms if training else config.rpn_test_post_nms
+    pre_nms = config.rpn_train_pre_nms if training else config.rpn_test_pre_nms
+    post_nms = config.rpn_train_post_nms if training else config.rpn_test_post_nms
     convention = config.convention
+    level_scores = []
+    level_boxes = []
     if convention.proposal_nms == "joint":
-        candidates = [_joint(F, logits, deltas, anchors, extent, config, before)]
+        scores, boxes = _joint_candidates(F, logits, deltas, anchors, extent, config, pre_nms)
+        level_scores.append(scores)
+        level_boxes.append(boxes)
     else:
-        candidates = [_of_level(F, *level, extent, config, before) for level in zip(logits, deltas, anchors)]
-    scores, boxes = zip(*candidates)
-    # Levels become a batch axis: five suppressions of k boxes cost a fifth of one over 5k.
-    scores, boxes = nms(F, F.stack(*scores, axis=1), F.stack(*boxes, axis=1),
-                        convention.iou_limit(config.rpn_nms_thresh), convention.offset)
-    scores, indices = top_k(F, F.reshape(scores, (0, -1)), after)
-    rois = gather(F, F.reshape(boxes, (0, -3, 4)), indices)
-    return F.broadcast_mul(rois, F.expand_dims(scores >= 0, axis=-1)), scores
+        for level in zip(logits, deltas, anchors):
+            scores, boxes = _level_candidates(F, *level, extent, config, pre_nms)
+            level_scores.append(scores)
+            level_boxes.append(boxes)
+    # The cost of a suppression grows with the square of the number of boxes. As a batch axis, five
+    # levels of k boxes cost a fifth of one suppression of 5 * k boxes.
+    stacked_scores = F.stack(*level_scores, axis=1)
+    stacked_boxes = F.stack(*level_boxes, axis=1)
+    iou_limit = convention.iou_limit(config.rpn_nms_thresh)
+    kept_scores, kept_boxes = nms(
+        F, stacked_scores, stacked_boxes, iou_limit, convention.offset
+    )
+    scores, indices = top_k(F, F.reshape(kept_scores, (0, -1)), post_nms)
+    proposals = gather(F, F.reshape(kept_boxes, (0, -3, 4)), indices)
+    is_proposal = F.expand_dims(scores >= 0, axis=-1)
+    return F.broadcast_mul(proposals, is_proposal), scores
 
 
-def _of_level(F: Any, logits: Tensor, deltas: Tensor, anchors: Tensor, extent: Tuple[Tensor, Tensor],
-              config: DetectorConfig, before: int) -> Tuple[Tensor, Tensor]:
-    """The ``before`` best of a level, decoded; those too small are marked after the choice, and lost to it."""
-    scores, indices = top_k(F, _rank(F, logits), before)
-    boxes = _decode(F, gather(F, deltas, indices), F.take(anchors, indices), extent, config)
-    if config.convention.proposal_scores == "sigmoid":  # they were chosen by their logits all the same
-        scores = F.where(scores >= 0, F.sigmoid(gather(F, logits, indices)), scores)
+def _level_candidates(
+    F: Any,
+    logits: Tensor,
+    deltas: Tensor,
+    anchors: Tensor,
+    extent: Extent,
+    config: DetectorConfig,
+    pre_nms: int,
+) -> Tuple[Tensor, Tensor]:
+    """Decode the ``pre_nms`` best boxes of a level: scores (B, k) and boxes (B, k, 4).
+
+    Small boxes are dropped after top-k, so each still uses up one of its k places.
+    """
+    scores, indices = top_k(F, _ranking_score(F, logits), pre_nms)
+    best_deltas = gather(F, deltas, indices)
+    best_anchors = F.take(anchors, indices)
+    boxes = _decoded_boxes(F, best_deltas, best_anchors, extent, config)
+    if config.convention.proposal_scores == "sigmoid":
+        # Only the NMS sorts by sigmoids; top-k has sorted by logits.
+        probabilities = F.sigmoid(gather(F, logits, indices))
+        scores = F.where(scores >= 0, probabilities, scores)
     return _without_small(F, scores, boxes, config), boxes
 
 
-def _joint(F: Any, logits: Sequence[Tensor], deltas: Sequence[Tensor], anchors: Sequence[Tensor],
-           extent: Tuple[Tensor, Tensor], config: DetectorConfig, before: int) -> Tuple[Tensor, Tensor]:
-    """The ``before`` best of all levels among the boxes that are large enough."""
-    boxes = _decode(F, F.concat(*deltas, dim=1), F.expand_dims(F.concat(*anchors, dim=0), axis=0), extent, config)
-    logits = F.concat(*logits, dim=1)
-    scores = F.sigmoid(logits) if config.convention.proposal_scores == "sigmoid" else _rank(F, logits)
-    scores, indices = top_k(F, _without_small(F, scores, boxes, config), before)
+def _joint_candidates(
+    F: Any,
+    logits: Sequence[Tensor],
+    deltas: Sequence[Tensor],
+    anchors: Sequence[Tensor],
+    extent: Extent,
+    config: DetectorConfig,
+    pre_nms: int,
+) -> Tuple[Tensor, Tensor]:
+    """Decode all boxes, and select the ``pre_nms`` best of those that are large enough."""
+    all_deltas = F.concat(*deltas, dim=1)
+    all_anchors = F.expand_dims(F.concat(*anchors, dim=0), axis=0)
+    boxes = _decoded_boxes(F, all_deltas, all_anchors, extent, config)
+    all_logits = F.concat(*logits, dim=1)
+    if config.convention.proposal_scores == "sigmoid":
+        scores = F.sigmoid(all_logits)
+    else:
+        scores = _ranking_score(F, all_logits)
+    scores, indices = top_k(F, _without_small(F, scores, boxes, config), pre_nms)
     return scores, gather(F, boxes, indices)
 
 
-def _rank(F: Any, logits: Tensor) -> Tensor:
-    """Logits to 0..1 in their order; a sigmoid would make all logits above 17 equal."""
+def _ranking_score(F: Any, logits: Tensor) -> Tensor:
+    """Map logits to 0..1 without changing their order.
+
+    A sigmoid in float32 is 1 for all logits above 17. Softsign still tells them apart.
+    """
     return 0.5 + 0.5 * F.softsign(logits)
 
 
-def _decode(F: Any, deltas: Tensor, anchors: Tensor, extent: Tuple[Tensor, Tensor], config: DetectorConfig) -> Tensor:
+def _decoded_boxes(
+    F: Any, deltas: Tensor, anchors: Tensor, extent: Extent, config: DetectorConfig
+) -> Tensor:
+    """Decode deltas (B, N, 4) at anchors, and clip the boxes to the image."""
     offset = config.convention.offset
     boxes = decode(F, deltas, anchors, RPN_STDS, config.delta_clip, offset)
-    return clip_boxes(F, boxes, *(side - offset for side in extent))
+    height, width = extent
+    last_y = height - offset
+    last_x = width - offset
+    return clip_boxes(F, boxes, last_y, last_x)
 
 
 def _without_small(F: Any, scores: Tensor, boxes: Tensor, config: DetectorConfig) -> Tensor:
-    x1, y1, x2, y2 = (c.squeeze(axis=-1) for c in split_coordinates(F, boxes))
-    large = F.minimum(x2 - x1, y2 - y1) + config.convention.min_size_offset >= max(config.rpn_min_size, TINY)
-    return F.where(large, scores, F.zeros_like(scores) + FILL)
+    """Replace the scores (B, N) of boxes that are too small by ``PAD_SCORE``."""
+    x1, y1, x2, y2 = flat_coordinates(F, boxes)
+    width = x2 - x1
+    height = y2 - y1
+    shorter_side = F.minimum(width, height) + config.convention.min_size_offset
+    is_large = shorter_side >= max(config.rpn_min_size, LEAST_SIDE)
+    return F.where(is_large, scores, F.zeros_like(scores) + PAD_SCORE)

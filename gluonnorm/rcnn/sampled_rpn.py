@@ -1,5 +1,5 @@
-"""The RPN's head at a few anchors of a pyramid: all that its losses look at."""
-from typing import Any, Optional, Sequence, Tuple
+"""The RPN's head at sampled anchors only, for its losses."""
+from typing import Any, List, Optional, Sequence, Tuple
 
 from gluonnorm.ops.select import gather
 from gluonnorm.rcnn.rpn import RPNHead
@@ -10,74 +10,169 @@ from mxnet.gluon import nn
 
 
 class SampledRPN(mx.gluon.HybridBlock):
-    """``head``, with its own weights, at sampled anchors.
+    """Apply an RPN head, with its own weights, at a few sampled anchors.
 
-    A few hundred anchors enter the losses; the gradient of all others is zero. Computed from what lies around them
-    alone, these have the values and gradients that the whole maps would give, and the maps themselves, needed for the
-    proposals, can do without gradients: two thirds of the head's work and all its activations are saved.
+    The losses read a few hundred anchors of each image, and the gradient at all other anchors is
+    0. This block cuts the neighborhood of each sampled anchor out of the feature maps and applies
+    the head to it. Values and gradients equal those of the head on the entire maps. The head on
+    the entire maps is still needed for the proposals, but there it runs without gradients. That
+    saves two thirds of the head's work and all of its stored activations.
 
-    Anchors (B, S), numbered as :meth:`RPNHead.over` orders them, all levels in a row, and the feature maps give logits
-    (B, S) and deltas (B, S, 4).
+    Parameters
+    ----------
+    head : RPNHead
+        The head whose parameters are used.
     """
 
     def __init__(self, head: RPNHead) -> None:
         super().__init__()
         self.convs = nn.HybridSequential()
+        self._in_channels = head.conv._in_channels
         for conv in (head.conv, head.conv2):
             if conv is not None:
-                self.convs.add(nn.Conv2D(conv._channels, 3, in_channels=conv._in_channels, prefix=conv.prefix,
-                                         params=conv.params))  # no padding: what lies around is there
+                self.convs.add(_without_padding(conv))
         self.score = head.score
         self.loc = head.loc
         self._num_anchors = head.score._channels
 
     def hybrid_forward(self, F: Any, anchors: Tensor, *features: Tensor) -> Tuple[Tensor, Tensor]:
+        """Predict the logits and deltas of sampled anchors.
+
+        Parameters
+        ----------
+        F : module
+            ``mxnet.ndarray`` or ``mxnet.symbol``.
+        anchors : Tensor
+            (B, S), anchors numbered over all levels in the order of :meth:`RPNHead.over`.
+        *features : Tensor
+            The feature map of each level, (B, C, h, w).
+
+        Returns
+        -------
+        logits : Tensor
+            (B, S).
+        deltas : Tensor
+            (B, S, 4).
+        """
         cells = F.floor(anchors / self._num_anchors)
-        around = F.take(neighbours(F, features, len(self.convs)), cells)
-        hidden, inside = self._patches(F, features, around)
+        neighbors = F.take(neighbor_cells(F, features, radius=len(self.convs)), cells)
+        hidden, inside = self._patches(F, features, neighbors)
+        last = len(self.convs) - 1
         for index, conv in enumerate(self.convs):
             hidden = F.Activation(conv(hidden), act_type="relu")
-            if index + 1 < len(self.convs):  # beyond the border the next one reads zeros, as it does on a whole map
+            if index < last:
+                # On an entire map the next convolution reads zeros beyond the border. A patch has
+                # values there, so they are set to 0.
                 inside = F.slice(inside, begin=(None, None, 1, 1), end=(None, None, -1, -1))
                 hidden = F.broadcast_mul(hidden, inside)
-        of_cell = F.reshape(F.one_hot(anchors - cells * self._num_anchors, self._num_anchors), (-3, 0))
-        logits = F.sum(F.reshape(self.score(hidden), (0, -1)) * of_cell, axis=1)
-        deltas = F.reshape(self.loc(hidden), (0, -1, 4))
-        deltas = F.sum(F.broadcast_mul(deltas, F.expand_dims(of_cell, axis=2)), axis=1)
-        return (F.reshape_like(logits, anchors),
-                F.reshape_like(deltas, anchors, lhs_begin=0, lhs_end=1, rhs_begin=0, rhs_end=2))
+        anchor_of_cell = anchors - cells * self._num_anchors
+        logits, deltas = self._predictions(F, hidden, anchor_of_cell)
+        logits = F.reshape_like(logits, anchors)
+        deltas = F.reshape_like(deltas, anchors, lhs_begin=0, lhs_end=1, rhs_begin=0, rhs_end=2)
+        return logits, deltas
 
-    def _patches(self, F: Any, features: Sequence[Tensor], around: Tensor) -> Tuple[Tensor, Tensor]:
-        """What is in the cells (B, S, s * s), zeros where there is none: (B * S, C, s, s); and where there is one."""
+    def _predictions(
+        self, F: Any, hidden: Tensor, anchor_of_cell: Tensor
+    ) -> Tuple[Tensor, Tensor]:
+        """Predict from hidden features (B * S, C, 1, 1) at one anchor (B, S) of each cell.
+
+        Returns logits (B * S,) and deltas (B * S, 4).
+        """
+        # The last layers predict for all anchors of a cell. A sum of products with 0 and 1 selects
+        # the sampled one.
+        is_sampled = F.one_hot(anchor_of_cell, self._num_anchors)
+        is_sampled = F.reshape(is_sampled, (-3, 0))
+        logits = F.reshape(self.score(hidden), (0, -1))
+        logits = F.sum(logits * is_sampled, axis=1)
+        deltas = F.reshape(self.loc(hidden), (0, -1, 4))
+        deltas = F.sum(F.broadcast_mul(deltas, F.expand_dims(is_sampled, axis=2)), axis=1)
+        return logits, deltas
+
+    def _patches(
+        self, F: Any, features: Sequence[Tensor], neighbors: Tensor
+    ) -> Tuple[Tensor, Tensor]:
+        """Cut the neighborhoods (B, S, s * s) of cells out of the feature maps.
+
+        Returns the patches (B * S, C, s, s), with zeros beyond the border of a map, and a map
+        (B * S, 1, s, s) that is 1 inside the border.
+        """
         side = 2 * len(self.convs) + 1
-        rows = F.concat(*[F.reshape(F.transpose(feature, (0, 2, 3, 1)), (0, -3, 0)) for feature in features], dim=1)
-        inside = F.expand_dims(F.reshape(around >= 0, (0, -3)), axis=2)
-        patches = F.broadcast_mul(gather(F, rows, F.reshape(F.maximum(around, 0), (0, -3))), inside)
-        patches, inside = (F.transpose(F.reshape(array, (-1, side, side, channels)), (0, 3, 1, 2))
-                           for array, channels in ((patches, self.convs[0]._in_channels), (inside, 1)))
+        level_rows = []
+        for feature in features:
+            channels_last = F.transpose(feature, (0, 2, 3, 1))
+            level_rows.append(F.reshape(channels_last, (0, -3, 0)))
+        rows = F.concat(*level_rows, dim=1)
+        inside = F.expand_dims(F.reshape(neighbors >= 0, (0, -3)), axis=2)
+        valid_neighbors = F.reshape(F.maximum(neighbors, 0), (0, -3))
+        patches = F.broadcast_mul(gather(F, rows, valid_neighbors), inside)
+        patches = F.reshape(patches, (-1, side, side, self._in_channels))
+        patches = F.transpose(patches, (0, 3, 1, 2))
+        inside = F.reshape(inside, (-1, side, side, 1))
+        inside = F.transpose(inside, (0, 3, 1, 2))
         return patches, inside
 
 
-def neighbours(F: Any, features: Sequence[Tensor], radius: int) -> Tensor:
-    """The cells around each cell, row by row, -1 where there is none: (N, (2 * radius + 1) ** 2).
+def _without_padding(conv: nn.Conv2D) -> nn.Conv2D:
+    """Make a 3x3 convolution with the same parameters that does not pad its input."""
+    return nn.Conv2D(
+        conv._channels,
+        3,
+        in_channels=conv._in_channels,
+        prefix=conv.prefix,
+        params=conv.params,
+    )
 
-    N counts the cells of all maps (B, C, h, w), which are numbered in that order.
+
+def neighbor_cells(F: Any, features: Sequence[Tensor], radius: int) -> Tensor:
+    """List the cells around every cell of all feature maps.
+
+    The cells are numbered map by map, and row by row within a map.
+
+    Parameters
+    ----------
+    F : module
+        ``mxnet.ndarray`` or ``mxnet.symbol``.
+    features : sequence of Tensor
+        Maps (B, C, h, w); only their sizes are read.
+    radius : int
+        How far a neighbor may be, in cells down and right.
+
+    Returns
+    -------
+    Tensor
+        (N, (2 * radius + 1) ** 2): for each of the N cells of all maps the cells of the square
+        around it, row by row, and -1 beyond the border of its map.
     """
-    shifts = range(2 * radius + 1)
-    tables, start = [], None
+    tables = []
+    first_cell = None
     for feature in features:
-        one = F.slice_axis(F.slice_axis(feature, axis=0, begin=0, end=1), axis=1, begin=0, end=1)
-        grid = F.contrib.arange_like(one)
-        if start is not None:
-            grid = F.broadcast_add(grid, F.reshape(start, (1, 1, 1, 1)))
-        start = F.max(grid) + 1
-        padded = F.pad(grid, mode="constant", constant_value=-1, pad_width=(0, 0, 0, 0) + (radius,) * 4)
-        moved = [F.slice(padded, begin=(None, None, down, right),
-                         end=(None, None, _end(down, radius), _end(right, radius)))
-                 for down in shifts for right in shifts]
-        tables.append(F.reshape(F.stack(*moved, axis=-1), (-1, len(moved))))
+        one_image = F.slice_axis(feature, axis=0, begin=0, end=1)
+        one_channel = F.slice_axis(one_image, axis=1, begin=0, end=1)
+        cells = F.contrib.arange_like(one_channel)
+        if first_cell is not None:
+            cells = F.broadcast_add(cells, F.reshape(first_cell, (1, 1, 1, 1)))
+        first_cell = F.max(cells) + 1
+        border = (0, 0, 0, 0) + (radius,) * 4
+        padded = F.pad(cells, mode="constant", constant_value=-1, pad_width=border)
+        shifted = _shifted_maps(F, padded, radius)
+        stacked = F.stack(*shifted, axis=-1)
+        tables.append(F.reshape(stacked, (-1, len(shifted))))
     return F.concat(*tables, dim=0)
 
 
-def _end(shift: int, radius: int) -> Optional[int]:
-    return shift - 2 * radius or None
+def _shifted_maps(F: Any, padded: Tensor, radius: int) -> List[Tensor]:
+    """Cut all shifts of up to ``radius`` cells out of a map that is padded by ``radius`` cells."""
+    shifts = range(2 * radius + 1)
+    maps = []
+    for down in shifts:
+        for right in shifts:
+            begin = (None, None, down, right)
+            end = (None, None, _slice_end(down, radius), _slice_end(right, radius))
+            maps.append(F.slice(padded, begin=begin, end=end))
+    return maps
+
+
+def _slice_end(shift: int, radius: int) -> Optional[int]:
+    """Compute the end of a slice that starts at ``shift``; None is the end of the axis."""
+    remaining = 2 * radius - shift
+    return -remaining if remaining else None

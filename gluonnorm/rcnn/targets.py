@@ -1,67 +1,145 @@
-"""What the network should have said: made on the device from its own output and the truth, outside the network."""
-from typing import Any, NamedTuple, Tuple
+"""Training targets of the RPN and of the heads, from proposals and ground truth.
+
+They are made on the device, inside a graph of their own. The data loader knows no anchors.
+"""
+from typing import Any, Tuple
 
 from gluonnorm.ops.coder import encode
 from gluonnorm.ops.select import gather
 from gluonnorm.rcnn.config import DetectorConfig
 from gluonnorm.rcnn.matcher import match
 from gluonnorm.rcnn.rpn import RPN_STDS
-from gluonnorm.rcnn.sampler import Sample, sample
+from gluonnorm.rcnn.sampler import sample
+from gluonnorm.rcnn.target_records import GroundTruth, RoITargets, RPNTargets
 from gluonnorm.types import Tensor
 
 
-class RPNTargets(NamedTuple):
-    """For S sampled anchors an image."""
-    drawn: Sample
-    deltas: Tensor  # (B, S, 4), meaningful for positive rows
+def max_positive_anchors(config: DetectorConfig) -> int:
+    """Compute how many of an image's sampled anchors may be positive.
 
+    Parameters
+    ----------
+    config : DetectorConfig
+        The detector's settings.
 
-class RoITargets(NamedTuple):
-    """For S sampled RoIs an image; positives come first."""
-    rois: Tensor  # (B, S, 4)
-    labels: Tensor  # (B, S), 0 background, foreground class + 1
-    deltas: Tensor  # (B, S, 4), meaningful for positive rows
-    positive: Tensor  # (B, S), 1 for a positive row, 0 otherwise
-    weight: Tensor  # (B, S), 0 for a row that only fills, 1 otherwise
-
-
-def rpn_targets(F: Any, anchors: Tensor, truths: Tensor, config: DetectorConfig) -> RPNTargets:
-    """Anchors (N, 4) against truths (B, G, 4), padded -1.
-
-    Positive: IoU of at least ``rpn_pos_iou_thresh`` with some truth, or the best that some truth has (kept even
-    below the negative threshold, so that no truth goes without). Negative: IoU below ``rpn_neg_iou_thresh``.
+    Returns
+    -------
+    int
+        At least 1.
     """
-    found = match(F, F.expand_dims(anchors, axis=0), truths)
-    positive = F.maximum(found.iou >= config.rpn_pos_iou_thresh, found.best_of_truth)
-    negative = (found.iou < config.rpn_neg_iou_thresh) * (1 - positive)
-    size = config.rpn_num_sample
-    drawn = sample(F, positive, negative, size, max(1, int(size * config.rpn_pos_ratio)))
-    matched = gather(F, truths, gather(F, found.truth, drawn.indices))
-    deltas = encode(F, matched, F.take(anchors, drawn.indices), RPN_STDS, config.convention.offset)
-    return RPNTargets(drawn=drawn, deltas=deltas)
+    return max(1, int(config.rpn_num_sample * config.rpn_pos_ratio))
 
 
 def max_positive_rois(config: DetectorConfig) -> int:
-    """How many of an image's sampled RoIs may be positive; they are the first rows."""
+    """Compute how many of an image's sampled RoIs may be positive; they are the first rows.
+
+    Parameters
+    ----------
+    config : DetectorConfig
+        The detector's settings.
+
+    Returns
+    -------
+    int
+        At least 1.
+    """
     return max(1, int(config.num_sample * config.pos_ratio))
 
 
-def roi_targets(F: Any, rois: Tensor, scores: Tensor, truths: Tensor, labels: Tensor,
-                config: DetectorConfig) -> Tuple[RoITargets, Tensor]:
-    """Sample RoIs from the proposals (B, R, 4) with scores (B, R) and the truths (B, G, 4) with labels (B, G).
+def rpn_targets(
+    F: Any, anchors: Tensor, ground_truth_boxes: Tensor, config: DetectorConfig
+) -> RPNTargets:
+    """Sample anchors, and compute their labels and deltas (Ren et al. 2015, section 3.1.2).
 
-    The truths join the proposals (Detectron), so that a young RPN still gives positives. Padding takes no part. The
-    second result (B, S) says which truth a row belongs to; it is meaningful for positive rows.
+    An anchor is positive if its IoU with some ground-truth box is at least ``rpn_pos_iou_thresh``,
+    or if it is the best anchor of some ground-truth box, so that every box has one. All other
+    anchors with an IoU below ``rpn_neg_iou_thresh`` are negative.
+
+    Parameters
+    ----------
+    F : module
+        ``mxnet.ndarray`` or ``mxnet.symbol``.
+    anchors : Tensor
+        (N, 4) in pixels, of all levels.
+    ground_truth_boxes : Tensor
+        (B, G, 4) in pixels, padded with -1.
+    config : DetectorConfig
+        The detector's settings.
+
+    Returns
+    -------
+    RPNTargets
+        For ``rpn_num_sample`` anchors of each image.
     """
-    candidates = F.concat(rois, truths, dim=1)
-    valid = F.concat(scores >= 0, labels >= 0, dim=1)
-    found = match(F, candidates, truths)
-    positive = valid * (found.iou >= config.pos_iou_thresh)
-    drawn = sample(F, positive, valid * (1 - positive), config.num_sample, max_positive_rois(config))
-    sampled = gather(F, candidates, drawn.indices)
-    truth = gather(F, found.truth, drawn.indices)
-    deltas = encode(F, gather(F, truths, truth), sampled, config.box_stds, config.convention.offset)
-    # Rows that only fill may be padding at -1: RoIAlign must not read outside the image.
-    targets = RoITargets(rois=F.maximum(sampled, 0), labels=(gather(F, labels, truth) + 1) * drawn.positive,
-                         deltas=deltas, positive=drawn.positive, weight=drawn.weight)
-    return targets, truth
+    matches = match(F, F.expand_dims(anchors, axis=0), ground_truth_boxes)
+    is_close = matches.iou >= config.rpn_pos_iou_thresh
+    positive = F.maximum(is_close, matches.is_best)
+    is_far = matches.iou < config.rpn_neg_iou_thresh
+    negative = is_far * (1 - positive)
+    sampled = sample(
+        F, positive, negative, config.rpn_num_sample, max_positive_anchors(config)
+    )
+    ground_truth = gather(F, matches.ground_truth, sampled.indices)
+    matched_boxes = gather(F, ground_truth_boxes, ground_truth)
+    sampled_anchors = F.take(anchors, sampled.indices)
+    deltas = encode(F, matched_boxes, sampled_anchors, RPN_STDS, config.convention.offset)
+    return RPNTargets(sampled=sampled, deltas=deltas)
+
+
+def roi_targets(
+    F: Any,
+    proposals: Tensor,
+    scores: Tensor,
+    ground_truth: GroundTruth,
+    config: DetectorConfig,
+) -> Tuple[RoITargets, Tensor]:
+    """Sample RoIs from proposals and ground truth, and compute their labels and deltas.
+
+    The ground-truth boxes are candidates as well (Detectron), so an RPN that has just begun to
+    learn still gives positive RoIs. A RoI is positive if its IoU with some ground-truth box is at
+    least ``pos_iou_thresh``, and negative otherwise. Padding is neither.
+
+    Parameters
+    ----------
+    F : module
+        ``mxnet.ndarray`` or ``mxnet.symbol``.
+    proposals : Tensor
+        (B, R, 4) in pixels.
+    scores : Tensor
+        (B, R), negative in padding.
+    ground_truth : GroundTruth
+        The labeled objects; masks are not read.
+    config : DetectorConfig
+        The detector's settings.
+
+    Returns
+    -------
+    targets : RoITargets
+        For ``num_sample`` RoIs of each image.
+    ground_truth_index : Tensor
+        (B, num_sample), which object each RoI belongs to; it has a meaning for positive RoIs only.
+    """
+    candidates = F.concat(proposals, ground_truth.boxes, dim=1)
+    is_proposal = scores >= 0
+    is_object = ground_truth.labels >= 0
+    valid = F.concat(is_proposal, is_object, dim=1)
+    matches = match(F, candidates, ground_truth.boxes)
+    is_close = matches.iou >= config.pos_iou_thresh
+    positive = valid * is_close
+    negative = valid * (1 - positive)
+    sampled = sample(F, positive, negative, config.num_sample, max_positive_rois(config))
+    rois = gather(F, candidates, sampled.indices)
+    ground_truth_index = gather(F, matches.ground_truth, sampled.indices)
+    matched_boxes = gather(F, ground_truth.boxes, ground_truth_index)
+    deltas = encode(F, matched_boxes, rois, config.box_stds, config.convention.offset)
+    # Padding may be a box at -1, and RoIAlign must not read outside the image.
+    rois_inside = F.maximum(rois, 0)
+    matched_labels = gather(F, ground_truth.labels, ground_truth_index)
+    targets = RoITargets(
+        rois=rois_inside,
+        labels=(matched_labels + 1) * sampled.positive,
+        deltas=deltas,
+        positive=sampled.positive,
+        weight=sampled.weight,
+    )
+    return targets, ground_truth_index

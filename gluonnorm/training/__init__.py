@@ -1,18 +1,41 @@
-"""The training loop, learning rates, checkpoints and logs. Nothing here knows what is being trained.
+"""The training loop, learning rates, checkpoints and logs; no file knows what is trained.
 
-``gluonnorm.training.plot`` draws the curves; it needs matplotlib and is therefore imported by its full name.
+``plot`` and ``mixing_plot`` draw pictures. They need matplotlib, and are imported by their full
+names for this reason.
 """
-from gluonnorm.training.callback import Callback, StepRecord
-from gluonnorm.training.checkpoint import CheckpointError, latest, load, mark_best, prune, read, save
-from gluonnorm.training.checkpoint_mismatch import trainable_parameters
+from gluonnorm.training.callback import Callback, RunningLoop, StepRecord
+from gluonnorm.training.checkpoint import CheckpointError, load, read, save
+from gluonnorm.training.checkpoint_folder import latest, mark_best, prune
 from gluonnorm.training.log import MetricsLog, RunningMeans, TextLog, read_metrics
 from gluonnorm.training.loop import Interrupted, Loop, NonFiniteLoss
+from gluonnorm.training.parameters import trainable_parameters
 from gluonnorm.training.saver import CheckpointSaver
 from gluonnorm.training.schedule import cosine, scale_for_batch, warmup_multistep
-from gluonnorm.training.step import TrainStep
+from gluonnorm.training.step import LossGraph, TrainStep
 
 __all__ = [
-    "Callback", "CheckpointError", "CheckpointSaver", "Interrupted", "Loop", "MetricsLog", "NonFiniteLoss",
-    "RunningMeans", "StepRecord", "TextLog", "TrainStep", "cosine", "latest", "load", "mark_best", "prune", "read",
-    "read_metrics", "save", "scale_for_batch", "trainable_parameters", "warmup_multistep",
+    "Callback",
+    "CheckpointError",
+    "CheckpointSaver",
+    "Interrupted",
+    "Loop",
+    "LossGraph",
+    "MetricsLog",
+    "NonFiniteLoss",
+    "RunningLoop",
+    "RunningMeans",
+    "StepRecord",
+    "TextLog",
+    "TrainStep",
+    "cosine",
+    "latest",
+    "load",
+    "mark_best",
+    "prune",
+    "read",
+    "read_metrics",
+    "save",
+    "scale_for_batch",
+    "trainable_parameters",
+    "warmup_multistep",
 ]

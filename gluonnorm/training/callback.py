@@ -1,31 +1,95 @@
 """What the training loop tells the rest of a program, and when."""
-from typing import TYPE_CHECKING, Dict, NamedTuple, Tuple
+from typing import Any, Dict, NamedTuple, Protocol, Tuple
 
-if TYPE_CHECKING:  # the loop calls callbacks; only the annotation looks back
-    from gluonnorm.training.loop import Loop
+
+class RunningLoop(Protocol):
+    """The part of a training loop that callbacks use.
+
+    Attributes
+    ----------
+    step : int
+        Updates that have been launched.
+    """
+    step: int
+
+    @property
+    def epoch(self) -> int:
+        """Complete epochs so far."""
+
+    def settle(self) -> None:
+        """Wait for the losses of all launched steps; raise NonFiniteLoss if one is not finite."""
+
+    def state(self) -> Dict[str, Any]:
+        """Return what a checkpoint must hold to resume."""
 
 
 class StepRecord(NamedTuple):
-    """One finished training step."""
-    step: int  # 1-based: the number of updates made, this one included
-    epoch: int  # 0-based
-    rate: float  # learning rate of the update
-    losses: Dict[str, float]  # mean over the batch of each named loss; all finite
-    names: Tuple[str, ...]  # the images of the batch
+    """One finished training step.
+
+    Attributes
+    ----------
+    step : int
+        The number of updates made, this one included; the first step is 1.
+    epoch : int
+        The epoch of the step; the first epoch is 0.
+    rate : float
+        The learning rate of the update.
+    losses : dict of str to float
+        The mean over the batch of each named loss; all are finite.
+    names : tuple of str
+        The images of the batch.
+    images_per_second : float
+        The speed of the step.
+    """
+    step: int
+    epoch: int
+    rate: float
+    losses: Dict[str, float]
+    names: Tuple[str, ...]
     images_per_second: float
 
 
 class Callback:
-    """Base of everything that listens to a ``Loop``. Override the moments you need; the others do nothing."""
+    """Base of everything that listens to a training loop.
 
-    def on_step_end(self, loop: "Loop") -> None:
-        """Step ``loop.step`` has been launched. Call ``loop.settle()`` before looking at or saving the weights."""
+    Override the methods you need; the others do nothing.
+    """
 
-    def on_losses(self, loop: "Loop", record: StepRecord) -> None:
-        """The losses of a step have arrived, as a rule one launch later, and are finite."""
+    def on_step_end(self, loop: RunningLoop) -> None:
+        """Act after a step was launched.
 
-    def on_epoch_end(self, loop: "Loop") -> None:
-        """``loop.epoch`` epochs are complete and all their losses are known to be finite."""
+        Parameters
+        ----------
+        loop : RunningLoop
+            ``loop.step`` is the launched step. Its losses have not been read: call
+            ``loop.settle()`` before you look at the weights or save them.
+        """
 
-    def on_interrupt(self, loop: "Loop") -> None:
-        """SIGINT or SIGTERM came. All launched steps are complete and finite; the loop stops after this."""
+    def on_losses(self, loop: RunningLoop, record: StepRecord) -> None:
+        """Act when the losses of a step have been read, usually one launch later.
+
+        Parameters
+        ----------
+        loop : RunningLoop
+            The loop; ``loop.step`` may be one more than ``record.step``.
+        record : StepRecord
+            The step and its losses, which are finite.
+        """
+
+    def on_epoch_end(self, loop: RunningLoop) -> None:
+        """Act after an epoch.
+
+        Parameters
+        ----------
+        loop : RunningLoop
+            ``loop.epoch`` epochs are complete, and all their losses are finite.
+        """
+
+    def on_interrupt(self, loop: RunningLoop) -> None:
+        """Act after SIGINT or SIGTERM, before the loop stops.
+
+        Parameters
+        ----------
+        loop : RunningLoop
+            All launched steps are complete, and their losses are finite.
+        """

@@ -1,222 +1,246 @@
-"""Checkpoints: written whole or not at all, checked before anything is loaded from them.
+"""Checkpoints that appear completely or not at all, and are checked before anything is loaded.
 
-A checkpoint of step 1200 under the prefix ``run/blood`` is three files: ``run/blood-0001200.params`` (weights by
-structural names), ``.states`` (the trainer's optimizer, momentum included) and ``.json``, which names the network,
-holds the loop's state and the checksums of the other two. The ``.json`` is written last: a checkpoint exists if and
-only if its ``.json`` does.
+A checkpoint of step 1200 under the prefix ``run/blood`` is three files:
+``run/blood-0001200.params`` (weights by structural names), ``.states`` (the trainer's optimizer
+with its momentum) and ``.json``, the header. The header describes the network, and holds the loop's
+state and the checksums of the other two files. It is written last: a checkpoint exists if and only
+if its header does.
 
-``.states`` is a pickle, as MXNet makes it: resume only from checkpoints you trust.
+``.states`` is a pickle, because MXNet makes it so: resume only from checkpoints you trust.
 """
-import hashlib
 import json
 import os
-import re
-import shutil
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional
 
-from gluonnorm.errors import GluonnormError
-from gluonnorm.training.checkpoint_mismatch import some, spec_misfits, trained_names, trainer_misfits, weight_misfits
+from gluonnorm.errors import GluonnormError, first_few
+from gluonnorm.training.checkpoint_mismatch import spec_mismatches, trainer_mismatches
+from gluonnorm.training.parameters import trainer_parameter_names
+from gluonnorm.weight_files import atomic_files, compare, file_digest
 
 import mxnet as mx
 import numpy as np
 from mxnet import gluon
 
-_KINDS = ("params", "states", "json")  # in the order they come into being
+FILE_ENDINGS = ("params", "states", "json")  # in the order in which they appear
+HEADER_KEYS = {"spec", "state", "trained", "files"}
+UNTOUCHED = "Older checkpoints are untouched"
 
 
 class CheckpointError(GluonnormError, RuntimeError):
-    """A checkpoint could not be written, read, or does not belong to this network."""
+    """A checkpoint cannot be written or read, or does not belong to this network."""
 
 
-def save(prefix: str, net: gluon.Block, trainer: gluon.Trainer, state: Dict[str, Any], spec: Dict[str, Any]) -> str:
-    """Write a checkpoint and return the path of its ``.json``.
+def save(
+    prefix: str,
+    net: gluon.Block,
+    trainer: gluon.Trainer,
+    state: Dict[str, Any],
+    spec: Dict[str, Any],
+) -> str:
+    """Write a checkpoint.
 
     Parameters
     ----------
     prefix : str
-        Folder and beginning of the file names; the folder is made if missing.
-    net, trainer
-        What to save.
+        Folder and beginning of the file names. A missing folder is made.
+    net : gluon.Block
+        The network whose weights are saved.
+    trainer : gluon.Trainer
+        The trainer whose optimizer is saved.
     state : dict
-        JSON-able, with the number of updates as ``step``; ``Loop.state()`` gives one. Comes back from ``load``.
+        What ``load`` returns; JSON can hold it. ``step`` is the number of updates made.
+        ``Loop.state()`` gives such a dictionary.
     spec : dict
-        JSON-able description of the network; ``load`` can compare it.
+        A description of the network that JSON can hold; ``load`` can compare it.
 
-    Raises ``CheckpointError`` that names file and cause, for a full disk as for weights that are not finite. Then no
-    file of this checkpoint is left, and no other checkpoint was touched.
+    Returns
+    -------
+    str
+        The path of the header, a ``.json``.
+
+    Raises
+    ------
+    CheckpointError
+        A file cannot be written, or weights are not finite; the message names the file and the
+        cause. No file of this checkpoint is left then, and no other checkpoint was touched.
     """
     stem = f"{prefix}-{state['step']:07d}"
-    record: Dict[str, Any] = {"spec": spec, "state": state, "trained": trained_names(net, trainer), "files": {}}
+    paths = [f"{stem}.{ending}" for ending in FILE_ENDINGS]
+    params_path, states_path, header_path = paths
+    trained = trainer_parameter_names(net, trainer)
+    header: Dict[str, Any] = {"spec": spec, "state": state, "trained": trained, "files": {}}
     try:
-        _make_folder(prefix)
-        record["files"]["params"] = _write(f"{stem}.params", net.save_parameters, check=_check_weights)
-        record["files"]["states"] = _write(f"{stem}.states", trainer.save_states)
-        _write(f"{stem}.json", lambda path: _write_json(path, record))
-        # Everything is on the disk; from here on only names change. A checkpoint of the same step ceases to exist
-        # before its files are replaced, so that no .json ever describes files that are not its own.
-        _remove(f"{stem}.json")
-        for kind in _KINDS:
-            os.replace(f"{stem}.{kind}.tmp", f"{stem}.{kind}")
-        _sync_folder(prefix)
-    except BaseException as error:
-        for kind in _KINDS:
-            _remove(f"{stem}.{kind}.tmp")
-        if not os.path.exists(f"{stem}.json"):
-            _remove(f"{stem}.params")
-            _remove(f"{stem}.states")
-        if isinstance(error, OSError):
-            raise CheckpointError(f"cannot save the checkpoint {stem}.json: {error}") from error
-        raise
-    return f"{stem}.json"
+        os.makedirs(os.path.dirname(prefix) or ".", exist_ok=True)
+        with atomic_files(*paths) as (params_temporary, states_temporary, header_temporary):
+            _write(params_path, net.save_parameters, params_temporary)
+            _check_weights(params_path, params_temporary)
+            _write(states_path, trainer.save_states, states_temporary)
+            header["files"]["params"] = _fingerprint(params_temporary)
+            header["files"]["states"] = _fingerprint(states_temporary)
+            with open(header_temporary, "w", encoding="utf-8") as file:
+                json.dump(header, file, indent=1)
+    except OSError as error:
+        raise CheckpointError(
+            f"cannot save the checkpoint {header_path}: {error}. {UNTOUCHED}"
+        ) from error
+    return header_path
 
 
 def read(path: str) -> Dict[str, Any]:
-    """The record in a checkpoint's ``.json``: ``spec``, ``state``, ``trained`` and ``files``."""
+    """Read the header of a checkpoint.
+
+    Parameters
+    ----------
+    path : str
+        The ``.json`` of the checkpoint.
+
+    Returns
+    -------
+    dict
+        ``spec`` and ``state`` as they were saved, ``trained`` (the names of the trainer's
+        parameters) and ``files`` (the size and SHA-256 of the other files by their ending).
+
+    Raises
+    ------
+    CheckpointError
+        The file cannot be read, or is not the header of a checkpoint.
+    """
     try:
         with open(path, encoding="utf-8") as file:
-            record = json.load(file)
+            header = json.load(file)
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read as a checkpoint's .json ({error}); "
-                              "give the .json that was saved beside the .params") from error
-    if not isinstance(record, dict) or not {"spec", "state", "trained", "files"} <= set(record):
-        raise CheckpointError(f"{path} is JSON but not of a checkpoint; give the .json saved beside the .params")
-    return record
+        raise CheckpointError(
+            f"{path} cannot be read as a checkpoint's .json ({error}); give the .json that was "
+            "saved beside the .params"
+        ) from error
+    if not isinstance(header, dict) or not HEADER_KEYS <= set(header):
+        raise CheckpointError(
+            f"{path} is JSON but not of a checkpoint; give the .json saved beside the .params"
+        )
+    return header
 
 
-def load(path: str, net: gluon.Block, trainer: Optional[gluon.Trainer] = None,
-         spec: Optional[Dict[str, Any]] = None) -> Dict[str, Any]:
-    """Load the checkpoint at ``path``, a ``.json``, into ``net`` and ``trainer``, and return its ``state``.
+def load(
+    path: str,
+    net: gluon.Block,
+    trainer: Optional[gluon.Trainer] = None,
+    spec: Optional[Dict[str, Any]] = None,
+) -> Dict[str, Any]:
+    """Load a checkpoint into a network and a trainer, after everything was checked.
 
-    Files, ``spec`` (only the fields given, nested ones too), names, shapes and types are all checked before anything
-    is changed; whatever does not fit is listed in a ``CheckpointError``. The trainer gets the saved optimizer as it
-    was: momentum, update counts, weight decay and learning rate.
+    Parameters
+    ----------
+    path : str
+        The header of the checkpoint, a ``.json``.
+    net : gluon.Block
+        The network that takes the weights. It need not be initialized.
+    trainer : gluon.Trainer, optional
+        The trainer that takes the optimizer: momentum, update counts, weight decay, learning rate.
+    spec : dict, optional
+        The description of the network. The fields it has, nested ones too, must be the same in the
+        checkpoint.
+
+    Returns
+    -------
+    dict
+        The ``state`` that was saved.
+
+    Raises
+    ------
+    CheckpointError
+        A file is missing, damaged or altered, or something does not fit; the message lists
+        everything that does not. Nothing was changed then.
     """
-    record = read(path)
-    misfits = spec_misfits(record["spec"], json.loads(json.dumps(spec or {})))  # tuples become lists, as in the file
-    if misfits:
-        raise CheckpointError(f"{path} is a checkpoint of another network: {'; '.join(misfits)}. "
-                              "Build the network with the checkpoint's values, or start without it")
+    header = read(path)
+    # JSON makes lists of tuples, so the description is compared in the form it has in the file.
+    expected_spec = json.loads(json.dumps(spec or {}))
+    problems = spec_mismatches(header["spec"], expected_spec)
+    if problems:
+        raise CheckpointError(
+            f"{path} is a checkpoint of another network: {'; '.join(problems)}. Build the network "
+            "with the checkpoint's values, or start without it"
+        )
     stem = os.path.splitext(path)[0]
-    for kind in ("params", "states") if trainer is not None else ("params",):
-        _verify(f"{stem}.{kind}", record["files"][kind])
-    misfits = weight_misfits(mx.nd.load(f"{stem}.params"), net)
+    params_path = f"{stem}.params"
+    states_path = f"{stem}.states"
+    _verify(params_path, header["files"]["params"])
     if trainer is not None:
-        misfits += trainer_misfits(record["trained"], trained_names(net, trainer))
-    if misfits:
-        raise CheckpointError(f"{path} does not fit the network: {'; '.join(misfits)}")
-    net.load_parameters(f"{stem}.params")
+        _verify(states_path, header["files"]["states"])
+    problems = _weight_mismatches(params_path, net)
     if trainer is not None:
-        trainer.load_states(f"{stem}.states")
-    return record["state"]
+        problems += trainer_mismatches(header["trained"], trainer_parameter_names(net, trainer))
+    if problems:
+        raise CheckpointError(f"{path} does not fit the network: {'; '.join(problems)}")
+    net.load_parameters(params_path)
+    if trainer is not None:
+        trainer.load_states(states_path)
+    return header["state"]
 
 
-def latest(prefix: str) -> Optional[str]:
-    """Path of the ``.json`` of the newest checkpoint (highest step) under ``prefix``, or None."""
-    steps = [step for step, kind in _files(prefix) if kind == "json"]
-    return f"{prefix}-{max(steps):07d}.json" if steps else None
-
-
-def prune(prefix: str, keep: int) -> None:
-    """Delete all but the newest ``keep`` checkpoints under ``prefix``, and what killed runs left of unfinished ones."""
-    if keep < 1:
-        raise ValueError(f"keep is {keep}; at least the newest checkpoint must stay")
-    files = _files(prefix)
-    kept = sorted(step for step, kind in files if kind == "json")[-keep:]
-    doomed = [(step, kind) for step, kind in files if step not in kept or kind.endswith(".tmp")]
-    for step, kind in sorted(doomed, key=lambda file: file[1] != "json"):  # a .json goes before the files it describes
-        _remove(f"{prefix}-{step:07d}.{kind}")
-
-
-def mark_best(path: str) -> str:
-    """Keep the weights of the checkpoint at ``path`` as ``<prefix>-best.params``, safe from ``prune``."""
-    stem = os.path.splitext(path)[0]
-    best = f"{stem.rpartition('-')[0]}-best.params"
-    try:
-        _remove(f"{best}.tmp")
-        try:
-            os.link(f"{stem}.params", f"{best}.tmp")
-        except OSError:  # a file system without hard links
-            shutil.copyfile(f"{stem}.params", f"{best}.tmp")
-        os.replace(f"{best}.tmp", best)
-    except OSError as error:
-        _remove(f"{best}.tmp")
-        raise CheckpointError(f"cannot write {best}: {error}") from error
-    return best
-
-
-def _write(path: str, write: Callable[[str], None],
-           check: Callable[[str, str], None] = lambda temporary, path: None) -> Dict[str, Any]:
-    """Write ``path + ".tmp"`` through ``write(name)``, bring it to the disk, and return its size and checksum."""
-    temporary = f"{path}.tmp"
+def _write(path: str, write: Callable[[str], None], temporary: str) -> None:
+    """Write a file under its temporary name; messages give it its final one, ``path``."""
     try:
         write(temporary)
-        check(temporary, path)
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
-        return _fingerprint(temporary)
     except OSError as error:
-        raise CheckpointError(f"cannot write {path}: {error}. Older checkpoints are untouched") from error
-    except mx.base.MXNetError as error:  # a stack trace whose last line says what happened, but not why
-        cause = str(error).strip().splitlines()[-1]
-        raise CheckpointError(f"cannot write {path} whole ({cause}); is the disk full? "
-                              "Older checkpoints are untouched") from error
+        raise CheckpointError(f"cannot write {path}: {error}. {UNTOUCHED}") from error
+    except mx.base.MXNetError as error:
+        raise _incomplete(path, error) from error
 
 
-def _write_json(path: str, record: Dict[str, Any]) -> None:
-    with open(path, "w", encoding="utf-8") as file:
-        json.dump(record, file, indent=1)
+def _check_weights(path: str, temporary: str) -> None:
+    """Read written weights back, and refuse those that are not finite."""
+    try:
+        # MXNet closes a file without asking whether its last bytes reached the disk. A full disk is
+        # noticed when the file is read back.
+        arrays = mx.nd.load(temporary)
+    except mx.base.MXNetError as error:
+        raise _incomplete(path, error) from error
+    spoilt = [name for name, array in arrays.items() if not np.isfinite(array.asnumpy()).all()]
+    if spoilt:
+        raise CheckpointError(
+            f"not saved to {path}: {first_few(spoilt)} hold NaN or infinity. {UNTOUCHED}; resume "
+            "from the last with a lower learning rate"
+        )
 
 
-def _check_weights(temporary: str, path: str) -> None:
-    """Read a written .params back: MXNet closes a file without asking whether its last bytes reached the disk."""
-    bad = [name for name, array in mx.nd.load(temporary).items() if not np.isfinite(array.asnumpy()).all()]
-    if bad:
-        raise CheckpointError(f"not saved to {path}: {some(bad)} hold NaN or infinity. Older checkpoints are "
-                              "untouched; resume from the last with a lower learning rate")
+def _incomplete(path: str, error: mx.base.MXNetError) -> CheckpointError:
+    """Make the error for a file that MXNet could not write completely."""
+    # MXNet's message is a stack trace whose last line is what happened, without the cause.
+    last_line = str(error).strip().splitlines()[-1]
+    return CheckpointError(
+        f"cannot write {path} completely ({last_line}); is the disk full? {UNTOUCHED}"
+    )
+
+
+def _weight_mismatches(params_path: str, net: gluon.Block) -> List[str]:
+    """List the weights in a file that do not fit a network."""
+    mismatches = compare(
+        stored=mx.nd.load(params_path),
+        expected=net._collect_params_with_prefix(),
+        check_dtypes=True,
+    )
+    return [str(mismatches)] if mismatches else []
 
 
 def _fingerprint(path: str) -> Dict[str, Any]:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
-    return {"size": os.path.getsize(path), "sha256": digest.hexdigest()}
-
-
-def _make_folder(prefix: str) -> None:
-    os.makedirs(os.path.dirname(prefix) or ".", exist_ok=True)
-
-
-def _sync_folder(prefix: str) -> None:
-    """Bring the new names themselves to the disk."""
-    folder = os.open(os.path.dirname(prefix) or ".", os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def _remove(path: str) -> None:
-    if os.path.exists(path):
-        os.remove(path)
-
-
-def _files(prefix: str) -> List[Tuple[int, str]]:
-    """(step, ending) of every file a checkpoint under ``prefix`` consists of, finished or temporary."""
-    folder, name = os.path.split(prefix)
-    pattern = re.compile(re.escape(name) + r"-(\d{7,})\.((?:params|states|json)(?:\.tmp)?)")
-    folder = folder or "."
-    matches = [pattern.fullmatch(file) for file in os.listdir(folder)] if os.path.isdir(folder) else []
-    return [(int(match[1]), match[2]) for match in matches if match]
+    """Size and checksum of a file, as the header holds them."""
+    return {"size": os.path.getsize(path), "sha256": file_digest(path, "sha256")}
 
 
 def _verify(path: str, expected: Dict[str, Any]) -> None:
+    """Compare a file with the size and checksum that the header holds."""
     try:
-        found = _fingerprint(path)
+        actual = _fingerprint(path)
     except OSError as error:
-        raise CheckpointError(f"{path} cannot be read ({error}); use an earlier checkpoint") from error
-    if found["size"] != expected["size"]:
-        raise CheckpointError(f"{path} is damaged: {found['size']} bytes, {expected['size']} were written; "
-                              "use an earlier checkpoint")
-    if found["sha256"] != expected["sha256"]:
-        raise CheckpointError(f"{path} was altered since it was written (SHA-256 differs); use an earlier checkpoint")
+        raise CheckpointError(
+            f"{path} cannot be read ({error}); use an earlier checkpoint"
+        ) from error
+    if actual["size"] != expected["size"]:
+        raise CheckpointError(
+            f"{path} is damaged: {actual['size']} bytes, {expected['size']} were written; use an "
+            "earlier checkpoint"
+        )
+    if actual["sha256"] != expected["sha256"]:
+        raise CheckpointError(
+            f"{path} was altered since it was written (SHA-256 differs); use an earlier checkpoint"
+        )

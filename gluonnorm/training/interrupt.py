@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM as requests that a loop answers at a moment of its own."""
+"""SIGINT and SIGTERM as requests that a loop answers between two steps."""
 import signal
 import sys
 import threading
@@ -7,45 +7,73 @@ from typing import Any, Callable, Dict, Optional
 
 
 class StopRequest(BaseException):
-    """The loop is to stop here, between two steps. No ``except Exception`` of a data loader may swallow it."""
+    """A signal asks the loop to stop between two steps.
+
+    It is no ``Exception``, so that no ``except Exception`` of a data loader can swallow it.
+    """
 
 
 class SignalGuard:
-    """Holds back the first SIGINT or SIGTERM until the loop waits for data; the second one strikes at once.
+    """Context manager that holds back the first SIGINT or SIGTERM; the second one stops at once.
 
-    Waiting for data is where a stop costs nothing and where a signal may have killed what is waited for, the
-    loader's workers; so there, and only there, the first signal interrupts as well.
+    The first signal is answered in ``wait``, while the loop waits for data. A stop costs nothing
+    there. A loop that waits must be interrupted, because the signal may have killed the loader's
+    workers, and their data would never come.
     """
 
     def __init__(self) -> None:
-        self._requested = False
-        self._waiting = False
-        self._previous: Dict[int, Any] = {}
+        self._is_requested = False
+        self._is_waiting = False
+        self._previous_handlers: Dict[int, Any] = {}
 
     def __enter__(self) -> "SignalGuard":
-        if threading.current_thread() is threading.main_thread():  # Python sets handlers nowhere else
+        # Python allows signal handlers in the main thread only.
+        if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
-                self._previous[number] = signal.signal(number, self._handle)
+                self._previous_handlers[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(self, *exception: Any) -> None:
-        for number, handler in self._previous.items():
+        for number, handler in self._previous_handlers.items():
+            # None means that the handler was not set from Python; it cannot be set again.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
-    def _handle(self, number: int, frame: Optional[FrameType]) -> None:
-        again, self._requested = self._requested, True
-        if again:
-            raise KeyboardInterrupt
-        print("\nfinishing what is in hand, then saving; once more stops at once without saving", file=sys.stderr)
-        if self._waiting:
-            raise StopRequest
-
     def wait(self, produce: Callable[..., Any], *arguments: Any) -> Any:
-        """``produce(*arguments)``, or ``StopRequest`` if a signal has come or comes meanwhile."""
+        """Call a function during which the first signal may stop the loop.
+
+        Parameters
+        ----------
+        produce : callable
+            The function.
+        *arguments
+            What it takes.
+
+        Returns
+        -------
+        object
+            What the function returns.
+
+        Raises
+        ------
+        StopRequest
+            A signal has come, or comes during the call.
+        """
         try:
-            self._waiting = True
-            if self._requested:
+            self._is_waiting = True
+            if self._is_requested:
                 raise StopRequest
             return produce(*arguments)
         finally:
-            self._waiting = False
+            self._is_waiting = False
+
+    def _handle(self, number: int, frame: Optional[FrameType]) -> None:
+        """Answer a signal."""
+        if self._is_requested:
+            raise KeyboardInterrupt
+        self._is_requested = True
+        print(
+            "\nfinishing what is in hand, then saving; once more stops at once without saving",
+            file=sys.stderr,
+        )
+        if self._is_waiting:
+            raise StopRequest

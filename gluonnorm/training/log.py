@@ -3,44 +3,84 @@ import json
 import os
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, Deque, Dict, List
+from typing import Any, Deque, Dict, List, Tuple
 
-from gluonnorm.training.callback import Callback, StepRecord
+from gluonnorm.errors import InputError
+from gluonnorm.training.callback import Callback, RunningLoop, StepRecord
 
 from tqdm import tqdm
 
-if TYPE_CHECKING:  # the loop imports this file; only annotations look back
-    from gluonnorm.training.loop import Loop
-
 
 class RunningMeans:
-    """Mean of the last ``window`` values of each name. Takes plain numbers, so it never waits for a device."""
+    """Means of the last values of several names.
+
+    The values are plain numbers, so no device is waited for.
+
+    Parameters
+    ----------
+    window : int
+        How many values of each name count, at least 1.
+
+    Examples
+    --------
+    >>> means = RunningMeans(window=2)
+    >>> for loss in (5.0, 2.0, 4.0):
+    ...     means.update({"loss": loss})
+    >>> means.values()
+    {'loss': 3.0}
+    """
 
     def __init__(self, window: int = 20) -> None:
         if window < 1:
-            raise ValueError(f"window is {window}; it must hold at least one value")
+            raise InputError(f"window is {window}; it must hold at least one value")
         self.window = window
-        self._recent: Dict[str, Deque[float]] = {}
+        self._recent_values: Dict[str, Deque[float]] = {}
 
     def update(self, values: Dict[str, float]) -> None:
-        """Add one value to each name; a new name starts its own history."""
+        """Add one value to each name.
+
+        Parameters
+        ----------
+        values : dict of str to float
+            The values. A new name starts a history of its own.
+        """
         for name, value in values.items():
-            self._recent.setdefault(name, deque(maxlen=self.window)).append(value)
+            recent = self._recent_values.setdefault(name, deque(maxlen=self.window))
+            recent.append(value)
 
     def values(self) -> Dict[str, float]:
-        """{name: mean}, in the order the names first came."""
-        return {name: sum(recent) / len(recent) for name, recent in self._recent.items()}
+        """Compute the means.
+
+        Returns
+        -------
+        dict of str to float
+            The mean of each name, in the order in which the names first came.
+        """
+        means = {}
+        for name, recent in self._recent_values.items():
+            means[name] = sum(recent) / len(recent)
+        return means
 
 
 class TextLog(Callback):
-    """Log file for people: one line with a time stamp every ``every`` steps, smoothed, and whatever is written to it.
+    """Callback that writes a log file for people.
 
-    The file at ``path`` is appended to. With ``echo`` the lines also go to standard output, past the progress bar.
+    It writes one line with a time stamp and smoothed losses every ``every`` steps, and the lines
+    that a program gives to ``write``.
+
+    Parameters
+    ----------
+    path : str
+        The file. An existing one is continued; a missing folder is made.
+    every : int
+        Steps from one line to the next, at least 1. The losses of these steps are averaged.
+    echo : bool
+        Whether the lines also go to standard output, above the progress bar.
     """
 
     def __init__(self, path: str, every: int = 20, echo: bool = False) -> None:
         if every < 1:
-            raise ValueError(f"TextLog.every is {every}; it must be at least 1 step")
+            raise InputError(f"TextLog.every is {every}; it must be at least 1 step")
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
         self.path = path
         self.every = every
@@ -48,24 +88,41 @@ class TextLog(Callback):
         self._means = RunningMeans(every)
 
     def write(self, line: str) -> None:
-        """Append ``line``, stamped with the time."""
+        """Append a line, with the time in front.
+
+        Parameters
+        ----------
+        line : str
+            The text, without a newline.
+        """
+        stamp = time.strftime("%Y-%m-%d %H:%M:%S")
         with open(self.path, "a", encoding="utf-8") as file:
-            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")
+            file.write(f"{stamp} {line}\n")
         if self.echo:
             tqdm.write(line)
 
-    def on_losses(self, loop: "Loop", record: StepRecord) -> None:
+    def on_losses(self, loop: RunningLoop, record: StepRecord) -> None:
+        """Take the losses of a step, and write a line if one is due."""
         self._means.update({**record.losses, "images/s": record.images_per_second})
-        if record.step % self.every == 0:
-            values = "  ".join(f"{name} {value:.4g}" for name, value in self._means.values().items())
-            self.write(f"epoch {record.epoch + 1}  step {record.step}  lr {record.rate:.4g}  {values}")
+        if record.step % self.every != 0:
+            return
+        parts = [f"epoch {record.epoch + 1}", f"step {record.step}", f"lr {record.rate:.4g}"]
+        for name, value in self._means.values().items():
+            parts.append(f"{name} {value:.4g}")
+        self.write("  ".join(parts))
 
 
 class MetricsLog(Callback):
-    """File for programs: one JSON object a line, appended and flushed at once.
+    """Callback that writes a log file for programs, one JSON object a line.
 
-    A training row has ``step, epoch, lr, losses, images_per_second, time`` (seconds since 1970). Rows of other kinds
-    go through ``write``; those with an ``eval`` dict of metrics are drawn by ``plot.plot_curves``.
+    The row of a training step has ``step``, ``epoch``, ``lr``, ``losses``, ``images_per_second``
+    and ``time`` (seconds since 1970). Other rows go through ``write``; ``plot.plot_curves`` draws
+    the rows that have a dictionary of metrics as ``eval``.
+
+    Parameters
+    ----------
+    path : str
+        The file. An existing one is continued; a missing folder is made.
     """
 
     def __init__(self, path: str) -> None:
@@ -74,30 +131,49 @@ class MetricsLog(Callback):
         _drop_cut_line(path)
 
     def write(self, row: Dict[str, Any]) -> None:
-        """Append ``row``, a JSON-able dict with at least ``step``; ``time`` is added."""
+        """Append a row; the file is complete after each.
+
+        Parameters
+        ----------
+        row : dict
+            A dictionary that JSON can hold, with at least ``step``. ``time`` is added.
+        """
         with open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps({**row, "time": time.time()}) + "\n")
 
-    def on_losses(self, loop: "Loop", record: StepRecord) -> None:
-        self.write({"step": record.step, "epoch": record.epoch, "lr": record.rate, "losses": record.losses,
-                    "images_per_second": record.images_per_second})
-
-
-def _drop_cut_line(path: str) -> None:
-    """Remove what follows the last newline of a file, the trace of a run killed while writing."""
-    if not os.path.exists(path):
-        return
-    with open(path, "rb+") as file:
-        content = file.read()
-        file.truncate(content.rfind(b"\n") + 1)
+    def on_losses(self, loop: RunningLoop, record: StepRecord) -> None:
+        """Write the row of a training step."""
+        self.write({
+            "step": record.step,
+            "epoch": record.epoch,
+            "lr": record.rate,
+            "losses": record.losses,
+            "images_per_second": record.images_per_second,
+        })
 
 
 def read_metrics(path: str) -> List[Dict[str, Any]]:
-    """Rows of a ``MetricsLog`` file, steps ascending.
+    """Read the rows of a ``MetricsLog`` file.
 
-    A last line without its newline is ignored: the run died, or is writing it now. Where the steps jump back, the
-    run was resumed from an earlier checkpoint, and the rows it repeated are dropped. A broken line elsewhere raises
-    ``ValueError`` with its number.
+    A last line without its newline is left out: the run died, or is writing it now. If the steps
+    jump back, the run was resumed from an earlier checkpoint; the rows it repeated are dropped.
+
+    Parameters
+    ----------
+    path : str
+        The file.
+
+    Returns
+    -------
+    list of dict
+        The rows, steps ascending; the evaluation of a step comes after its losses.
+
+    Raises
+    ------
+    InputError
+        A line is no row; the message has its number.
+    OSError
+        The file cannot be read.
     """
     rows: List[Dict[str, Any]] = []
     with open(path, encoding="utf-8") as file:
@@ -106,10 +182,26 @@ def read_metrics(path: str) -> List[Dict[str, Any]]:
                 break
             try:
                 row = json.loads(line)
-                order = (row["step"], "eval" in row)
+                position = _position(row)
             except (ValueError, KeyError, TypeError) as error:
-                raise ValueError(f"{path}, line {number}: not a metrics row ({error}); remove the line") from error
-            while rows and (rows[-1]["step"], "eval" in rows[-1]) >= order:
+                raise InputError(
+                    f"{path}, line {number}: not a metrics row ({error}); remove the line"
+                ) from error
+            while rows and _position(rows[-1]) >= position:
                 rows.pop()
             rows.append(row)
     return rows
+
+
+def _position(row: Dict[str, Any]) -> Tuple[int, bool]:
+    """Where a row belongs in a run: by step, and evaluations after the losses of their step."""
+    return row["step"], "eval" in row
+
+
+def _drop_cut_line(path: str) -> None:
+    """Remove what follows the last newline of a file: a line that a killed run did not finish."""
+    if not os.path.exists(path):
+        return
+    with open(path, "rb+") as file:
+        content = file.read()
+        file.truncate(content.rfind(b"\n") + 1)

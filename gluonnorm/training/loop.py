@@ -1,11 +1,23 @@
-"""The loop: steps, seeds, the check for non-finite losses, and orderly stops."""
+"""The training loop: steps, seeds, the check for non-finite losses, and orderly stops."""
 import math
 import random
 import time
 from collections import deque
-from typing import Any, Callable, Deque, Dict, Iterable, Iterator, NamedTuple, Optional, Sequence, Tuple
+from typing import (
+    Any,
+    Callable,
+    Deque,
+    Dict,
+    Iterable,
+    Iterator,
+    NamedTuple,
+    NoReturn,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
-from gluonnorm.errors import GluonnormError
+from gluonnorm.errors import GluonnormError, InputError
 from gluonnorm.training.callback import Callback, StepRecord
 from gluonnorm.training.interrupt import SignalGuard, StopRequest
 from gluonnorm.training.log import RunningMeans
@@ -14,33 +26,76 @@ import mxnet as mx
 import numpy as np
 from tqdm import tqdm
 
+SHORTEST_TIME = 1e-9  # seconds; a clock may show the same time twice
+
 
 class NonFiniteLoss(GluonnormError, RuntimeError):
     """A loss became NaN or infinite. The weights are spoilt; the last checkpoint is not.
 
-    Attributes: ``step`` (1-based), ``names`` of the images of the batch, ``losses`` {name: mean over the batch}.
+    Parameters
+    ----------
+    step : int
+        The step; the first is 1.
+    names : sequence of str
+        The images of the batch.
+    losses : dict of str to float
+        The mean over the batch of each named loss.
+    culprits : sequence of str
+        The images whose own losses are not finite.
+
+    Attributes
+    ----------
+    step : int
+        The step; the first is 1.
+    names : tuple of str
+        The images of the batch.
+    losses : dict of str to float
+        The mean over the batch of each named loss.
     """
 
-    def __init__(self, step: int, names: Sequence[str], losses: Dict[str, float], culprits: Sequence[str]) -> None:
-        self.step, self.names, self.losses = step, tuple(names), losses
+    def __init__(
+        self,
+        step: int,
+        names: Sequence[str],
+        losses: Dict[str, float],
+        culprits: Sequence[str],
+    ) -> None:
+        self.step = step
+        self.names = tuple(names)
+        self.losses = losses
         values = ", ".join(f"{name} {value:.4g}" for name, value in losses.items())
         super().__init__(
-            f"step {step}: the loss is not finite ({values}) on {', '.join(culprits)} (batch: {', '.join(names)}). "
-            "Checkpoints saved before it are sound; resume from the last with a lower learning rate or a longer "
-            "warm-up, or look at these images and their boxes")
+            f"step {step}: the loss is not finite ({values}) on {', '.join(culprits)} "
+            f"(batch: {', '.join(names)}). Checkpoints saved before it are sound; resume from the "
+            "last with a lower learning rate or a longer warm-up, or look at these images and "
+            "their boxes"
+        )
 
 
 class Interrupted(GluonnormError, RuntimeError):
-    """SIGINT or SIGTERM stopped the loop between two steps, after ``on_interrupt``. ``step`` updates were made."""
-    exit_code = 130  # what a shell expects of a program stopped by Ctrl-C
+    """SIGINT or SIGTERM stopped the loop between two steps, after all ``on_interrupt`` callbacks.
+
+    Parameters
+    ----------
+    step : int
+        Updates that were made.
+
+    Attributes
+    ----------
+    step : int
+        Updates that were made.
+    exit_code : int
+        What a shell expects of a program that Ctrl-C stopped.
+    """
+    exit_code = 130
 
     def __init__(self, step: int) -> None:
         self.step = step
         super().__init__(f"interrupted after step {step}")
 
 
-class _Launched(NamedTuple):
-    """A step whose losses have not been read."""
+class _LaunchedStep(NamedTuple):
+    """A step whose losses have not been read; the fields are those of ``StepRecord``."""
     step: int
     epoch: int
     rate: float
@@ -49,32 +104,36 @@ class _Launched(NamedTuple):
 
 
 class Loop:
-    """Runs a training step over epochs of batches and tells callbacks about it.
+    """Training loop: runs a training step over epochs of batches, and tells callbacks about it.
 
-    The losses of a step are read after the next one has been launched, so the device never waits for Python, and
-    a non-finite one is found one step late. ``settle`` closes that gap and is called before every ``on_epoch_end``
-    and ``on_interrupt``: what is saved there has only finite losses behind it.
+    The losses of a step are read after the next step was launched, so the device never waits for
+    Python, and a non-finite loss is noticed one step late. ``settle`` reads what is left. The loop
+    calls it before every ``on_epoch_end`` and ``on_interrupt``: all losses before what is saved
+    there are finite.
 
-    Before step s, and so before its batch is asked for, the random states of Python, NumPy and MXNet are set from
-    ``(seed, s)``: a resumed run repeats a straight one, as long as ``batches`` shuffles by the epoch number alone.
+    Before each step, and so before its batch is loaded, the random states of Python, NumPy and
+    MXNet are set from the seed and the step. A resumed run therefore repeats an uninterrupted one,
+    as long as ``batches`` shuffles by the number of the epoch alone.
 
     Parameters
     ----------
     train_step : callable
-        ``train_step(*inputs, batch_size=..., rate=...)`` -> {name: NDArray (B,)}, such as a ``TrainStep``.
+        ``train_step(*inputs, batch_size=..., rate=...)`` makes one update and returns a dictionary
+        of loss vectors, NDArrays of shape (B,), by name. A ``TrainStep`` is one.
     batches : callable
-        ``batches(epoch, skip)`` -> iterable of the batches of that epoch (0-based) without its first ``skip``. Their
-        order must follow from ``epoch`` and nothing else.
+        ``batches(epoch, skip)`` gives an iterable of the batches of an epoch, the first of which
+        is 0, without its first ``skip`` batches. Their order must depend on ``epoch`` alone.
     adapt : callable
-        ``adapt(batch)`` -> ``(*inputs, names)``: what ``train_step`` takes, and the image names for messages.
+        ``adapt(batch)`` returns ``(*inputs, names)``: what ``train_step`` takes, and the names of
+        the images for messages.
     rate : callable
-        ``rate(step)`` -> learning rate of the 0-based step (see ``schedule``).
+        ``rate(step)`` returns the learning rate of a step, the first of which is 0 (``schedule``).
     steps_per_epoch : int
-        Batches in an epoch; ``batches`` must give as many.
+        Batches in an epoch, at least 1; ``batches`` must give as many.
     batch_size : int
-        Images in a full batch, over all processes; divides the gradient.
+        Images in a full batch, over all processes. The gradient is divided by it.
     seed : int
-        Any non-negative number.
+        Any number of at least 0.
     callbacks : sequence of Callback
         Called in this order at each moment.
 
@@ -83,18 +142,28 @@ class Loop:
     step : int
         Updates launched so far.
 
-    Example
-    -------
-    >>> loop = Loop(train_step, batches, adapt, rate, steps_per_epoch=100, batch_size=2, callbacks=[saver])
-    >>> loop.fit(epochs=10)
+    Examples
+    --------
+    >>> loop = Loop(train_step, batches, adapt, rate, steps_per_epoch=100, batch_size=2,
+    ...             callbacks=[saver])                                     # doctest: +SKIP
+    >>> loop.fit(epochs=10)                                                # doctest: +SKIP
     """
 
-    def __init__(self, train_step: Callable[..., Dict[str, mx.nd.NDArray]],
-                 batches: Callable[[int, int], Iterable[Any]], adapt: Callable[[Any], Sequence[Any]],
-                 rate: Callable[[int], float], steps_per_epoch: int, batch_size: int, seed: int = 0,
-                 callbacks: Sequence[Callback] = ()) -> None:
+    def __init__(
+        self,
+        train_step: Callable[..., Dict[str, mx.nd.NDArray]],
+        batches: Callable[[int, int], Iterable[Any]],
+        adapt: Callable[[Any], Sequence[Any]],
+        rate: Callable[[int], float],
+        steps_per_epoch: int,
+        batch_size: int,
+        seed: int = 0,
+        callbacks: Sequence[Callback] = (),
+    ) -> None:
         if steps_per_epoch < 1:
-            raise ValueError(f"steps_per_epoch is {steps_per_epoch}; an epoch needs at least one batch")
+            raise InputError(
+                f"steps_per_epoch is {steps_per_epoch}; an epoch needs at least one batch"
+            )
         self.train_step = train_step
         self.batches = batches
         self.adapt = adapt
@@ -104,10 +173,10 @@ class Loop:
         self.seed = seed
         self.callbacks = list(callbacks)
         self.step = 0
-        self._pending: Deque[_Launched] = deque()
+        self._unread_steps: Deque[_LaunchedStep] = deque()
         self._means = RunningMeans()
-        self._bar: Optional[tqdm] = None
-        self._clock = 0.0
+        self._progress_bar: Optional[tqdm] = None
+        self._last_time = 0.0
 
     @property
     def epoch(self) -> int:
@@ -115,89 +184,153 @@ class Loop:
         return self.step // self.steps_per_epoch
 
     def state(self) -> Dict[str, int]:
-        """What a checkpoint must hold to resume; JSON. Give its ``step`` to ``fit``."""
+        """Return what a checkpoint must hold to resume.
+
+        Returns
+        -------
+        dict of str to int
+            ``step``, ``epoch`` and ``seed``. Give ``step`` to ``fit`` as ``start``.
+        """
         return {"step": self.step, "epoch": self.epoch, "seed": self.seed}
 
     def fit(self, epochs: int, start: int = 0) -> None:
-        """Train from update number ``start`` to the end of epoch ``epochs``.
+        """Train to the end of an epoch.
 
-        Raises ``NonFiniteLoss``, or ``Interrupted`` after SIGINT or SIGTERM; a second signal raises
-        ``KeyboardInterrupt`` on the spot.
+        Parameters
+        ----------
+        epochs : int
+            Epochs to be complete at the end, those before ``start`` included.
+        start : int
+            Updates already made; 0 for a fresh run.
+
+        Raises
+        ------
+        NonFiniteLoss
+            A loss became NaN or infinite.
+        Interrupted
+            SIGINT or SIGTERM came. A second signal raises ``KeyboardInterrupt`` at once.
+        InputError
+            ``start`` is negative, or an epoch has fewer batches than ``steps_per_epoch``.
         """
         if start < 0:
-            raise ValueError(f"start is {start}; give the number of updates already made, 0 for a fresh run")
+            raise InputError(
+                f"start is {start}; give the number of updates already made, 0 for a fresh run"
+            )
         self.step = start
-        self._pending.clear()
+        self._unread_steps.clear()
         with SignalGuard() as guard:
             while self.epoch < epochs:
                 self._run_epoch(epochs, guard)
 
     def settle(self) -> None:
-        """Wait for the losses of all launched steps, check and report them. After this the weights may be saved."""
-        self._collect(leave=0)
+        """Wait for the losses of all launched steps, check and report them.
+
+        After this the weights may be saved.
+
+        Raises
+        ------
+        NonFiniteLoss
+            A loss is NaN or infinite.
+        """
+        self._read_losses(leave=0)
 
     def _run_epoch(self, epochs: int, guard: SignalGuard) -> None:
+        """Run the steps that are left of the current epoch."""
         epoch, skip = divmod(self.step, self.steps_per_epoch)
-        self._clock = time.perf_counter()
-        with tqdm(desc=f"epoch {epoch + 1}/{epochs}", total=self.steps_per_epoch, initial=skip, unit="step",
-                  disable=None) as self._bar:
+        self._last_time = time.perf_counter()
+        with tqdm(
+            desc=f"epoch {epoch + 1}/{epochs}",
+            total=self.steps_per_epoch,
+            initial=skip,
+            unit="step",
+            disable=None,
+        ) as self._progress_bar:
             try:
                 batches = iter(guard.wait(self.batches, epoch, skip))
                 for index in range(skip, self.steps_per_epoch):
-                    _reseed(self.seed, self.step)
-                    batch = guard.wait(_next, batches, epoch, index, self.steps_per_epoch)
+                    _seed_everything(self.seed, self.step)
+                    batch = guard.wait(_next_batch, batches, epoch, index, self.steps_per_epoch)
                     self._launch(batch, epoch)
             except StopRequest:
-                self.settle()
-                for callback in self.callbacks:
-                    callback.on_interrupt(self)
-                raise Interrupted(self.step) from None
+                self._stop()
             self.settle()
         for callback in self.callbacks:
             callback.on_epoch_end(self)
 
+    def _stop(self) -> NoReturn:
+        """Tell the callbacks that a signal came, and raise ``Interrupted``."""
+        self.settle()
+        for callback in self.callbacks:
+            callback.on_interrupt(self)
+        raise Interrupted(self.step) from None
+
     def _launch(self, batch: Any, epoch: int) -> None:
+        """Launch a step, then read the losses of the step before."""
         *inputs, names = self.adapt(batch)
         rate = self.rate(self.step)
         losses = self.train_step(*inputs, batch_size=self.batch_size, rate=rate)
         self.step += 1
-        self._pending.append(_Launched(self.step, epoch, rate, tuple(names), losses))
-        self._collect(leave=1)
+        self._unread_steps.append(_LaunchedStep(self.step, epoch, rate, tuple(names), losses))
+        self._read_losses(leave=1)
         for callback in self.callbacks:
             callback.on_step_end(self)
 
-    def _collect(self, leave: int) -> None:
-        """Read losses, oldest first, until ``leave`` steps are still unread."""
-        while len(self._pending) > leave:
-            launched = self._pending.popleft()
-            per_image = {name: vector.asnumpy() for name, vector in launched.losses.items()}  # waits here
-            losses = {name: float(vector.mean()) for name, vector in per_image.items()}
-            if not all(math.isfinite(value) for value in losses.values()):
-                finite = np.logical_and.reduce([np.isfinite(vector) for vector in per_image.values()])
-                culprits = [name for name, good in zip(launched.names, finite) if not good]
-                raise NonFiniteLoss(launched.step, launched.names, losses, culprits or launched.names)
+    def _read_losses(self, leave: int) -> None:
+        """Read the losses of launched steps, oldest first, until ``leave`` steps are unread."""
+        while len(self._unread_steps) > leave:
+            launched = self._unread_steps.popleft()
+            losses = _checked_means(launched)
             now = time.perf_counter()
-            speed = len(launched.names) / max(now - self._clock, 1e-9)
-            self._clock = now
-            self._means.update({**losses, "images/s": speed})
-            if self._bar is not None:
-                self._bar.set_postfix(self._means.values(), refresh=False)
-                self._bar.update()
-            record = StepRecord(launched.step, launched.epoch, launched.rate, losses, launched.names, speed)
+            elapsed = max(now - self._last_time, SHORTEST_TIME)
+            speed = len(launched.names) / elapsed
+            self._last_time = now
+            self._show_progress(losses, speed)
+            record = StepRecord(
+                step=launched.step,
+                epoch=launched.epoch,
+                rate=launched.rate,
+                losses=losses,
+                names=launched.names,
+                images_per_second=speed,
+            )
             for callback in self.callbacks:
                 callback.on_losses(self, record)
 
+    def _show_progress(self, losses: Dict[str, float], speed: float) -> None:
+        """Move the progress bar by one step, with smoothed losses beside it."""
+        self._means.update({**losses, "images/s": speed})
+        if self._progress_bar is not None:
+            self._progress_bar.set_postfix(self._means.values(), refresh=False)
+            self._progress_bar.update()
 
-def _next(batches: Iterator[Any], epoch: int, index: int, wanted: int) -> Any:
+
+def _checked_means(launched: _LaunchedStep) -> Dict[str, float]:
+    """Wait for the losses of a step, and average them; raise NonFiniteLoss if one is not finite."""
+    per_image = {name: vector.asnumpy() for name, vector in launched.losses.items()}
+    losses = {name: float(vector.mean()) for name, vector in per_image.items()}
+    if all(math.isfinite(value) for value in losses.values()):
+        return losses
+    is_finite = np.logical_and.reduce([np.isfinite(vector) for vector in per_image.values()])
+    culprits = [name for name, finite in zip(launched.names, is_finite) if not finite]
+    raise NonFiniteLoss(launched.step, launched.names, losses, culprits or launched.names)
+
+
+def _next_batch(batches: Iterator[Any], epoch: int, index: int, steps_per_epoch: int) -> Any:
+    """Take the next batch; raise InputError if the epoch has too few."""
     try:
         return next(batches)
     except StopIteration:
-        raise RuntimeError(f"epoch {epoch + 1} ended after {index} batches, but steps_per_epoch is {wanted}; "
-                           "make the two agree") from None
+        raise InputError(
+            f"epoch {epoch + 1} ended after {index} batches, but steps_per_epoch is "
+            f"{steps_per_epoch}; make the two agree"
+        ) from None
 
 
-def _reseed(seed: int, step: int) -> None:
-    value = int(np.random.SeedSequence((seed, step)).generate_state(1)[0]) & 0x7FFFFFFF  # MXNet takes a C int
+def _seed_everything(seed: int, step: int) -> None:
+    """Set the random states of Python, NumPy and MXNet from the seed and the step."""
+    sequence = np.random.SeedSequence((seed, step))
+    # mx.random.seed takes a C int, so the highest bit is cut off.
+    value = int(sequence.generate_state(1)[0]) & 0x7FFFFFFF
     random.seed(value)
     np.random.seed(value)
     mx.random.seed(value)

@@ -1,46 +1,80 @@
-"""The mixing weights of switchable norms as a PNG. Imports matplotlib, so only scripts import this file."""
-import os
+"""The mixing weights of switchable norms as a PNG. Needs matplotlib, so only scripts import it."""
 from typing import Dict, Sequence, Tuple
 
+from gluonnorm.errors import InputError
+from gluonnorm.training.figure_file import blank_figure, save_png
+
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg  # draws files; needs no display
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 
-COLOURS = {"in": "tab:green", "ln": "tab:orange", "bn": "tab:blue"}
+# The color of each statistic, in the order in which the bars are stacked.
+COLORS = {"in": "tab:green", "ln": "tab:orange", "bn": "tab:blue"}
 
-Row = Tuple[str, Dict[str, float], Dict[str, float]]  # layer, weights of the mean, weights of the variance
+HEIGHT = 8.0  # inches
+LEAST_WIDTH = 6.0
+MARGIN = 2.0
+WIDTH_PER_LAYER = 0.22
+
+# The name of a layer, its weights of the mean, and its weights of the variance.
+MixingRow = Tuple[str, Dict[str, float], Dict[str, float]]
 
 
-def plot_mixing_weights(rows: Sequence[Row], png_path: str, title: str = "") -> None:
-    """Draw a bar a layer, cut into the shares of in, ln and bn: those of the mean above, those of the variance below.
+def plot_mixing_weights(rows: Sequence[MixingRow], png_path: str, title: str = "") -> None:
+    """Draw the mixing weights of each layer as a bar of the shares of in, ln and bn.
+
+    The upper half of the picture has the weights of the mean, the lower half those of the variance.
 
     Parameters
     ----------
-    rows : sequence of (layer, mean, var)
-        As ``gluonnorm.nn.mixing_weights`` returns them: mean and var are {"in", "ln", "bn": share of 1}.
+    rows : sequence of (str, dict, dict)
+        The name of each layer, and its weights of the mean and of the variance, as
+        ``gluonnorm.nn.mixing_weights`` returns them. The weights are the shares by the names "in",
+        "ln" and "bn", 0..1.
     png_path : str
-        File to write.
+        The file to write.
     title : str
-        Headline, such as the network's name.
+        The headline, such as the name of the network.
+
+    Raises
+    ------
+    InputError
+        There are no rows.
     """
     if not rows:
-        raise ValueError("there is nothing to plot: no row; the network has no switchable norm (norm='sn', 'sn_nobn')")
-    figure = Figure(figsize=(max(6.0, 2 + 0.22 * len(rows)), 8))
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(2, 1, sharex=True)
-    places = np.arange(len(rows))
-    for axis, kind, weights in zip(axes, ("mean", "variance"), ([row[1] for row in rows], [row[2] for row in rows])):
-        bottom = np.zeros(len(rows))
-        for source, colour in COLOURS.items():
-            shares = np.array([each.get(source, 0.0) for each in weights])
-            axis.bar(places, shares, bottom=bottom, width=1, color=colour, edgecolor="white", label=source)
-            bottom += shares
-        axis.set_ylabel(f"share in the {kind}")
-        axis.set_ylim(0, 1)
-    axes[0].legend(loc="upper left", bbox_to_anchor=(1, 1))
-    axes[0].set_title(title)
-    axes[1].set_xticks(places)
-    axes[1].set_xticklabels([row[0] for row in rows], rotation=90, fontsize="x-small")
-    figure.tight_layout()
-    os.makedirs(os.path.dirname(png_path) or ".", exist_ok=True)
-    figure.savefig(png_path, dpi=120, format="png")
+        raise InputError(
+            "there is nothing to plot: no row; the network has no switchable norm (norm='sn', "
+            "'sn_nobn')"
+        )
+    width = max(LEAST_WIDTH, MARGIN + WIDTH_PER_LAYER * len(rows))
+    figure = blank_figure(width, HEIGHT)
+    upper, lower = figure.subplots(2, 1, sharex=True)
+    names = [row[0] for row in rows]
+    mean_weights = [row[1] for row in rows]
+    variance_weights = [row[2] for row in rows]
+    _draw_bars(upper, mean_weights, "share in the mean")
+    _draw_bars(lower, variance_weights, "share in the variance")
+    upper.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    upper.set_title(title)
+    lower.set_xticks(np.arange(len(rows)))
+    lower.set_xticklabels(names, rotation=90, fontsize="x-small")
+    save_png(figure, png_path)
+
+
+def _draw_bars(axes: Axes, weights: Sequence[Dict[str, float]], label: str) -> None:
+    """Draw a bar for each layer, the shares of the statistics one above the other."""
+    positions = np.arange(len(weights))
+    bottom = np.zeros(len(weights))
+    for statistic, color in COLORS.items():
+        shares = np.array([layer_weights.get(statistic, 0.0) for layer_weights in weights])
+        axes.bar(
+            positions,
+            shares,
+            bottom=bottom,
+            width=1,
+            color=color,
+            edgecolor="white",
+            label=statistic,
+        )
+        bottom += shares
+    axes.set_ylabel(label)
+    axes.set_ylim(0, 1)

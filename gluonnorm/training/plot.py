@@ -1,73 +1,98 @@
-"""Curves of a run as a PNG. Imports matplotlib, so only scripts import this file."""
-import os
-from typing import Any, Dict, List, Sequence, Tuple, Union
+"""The curves of a run as a PNG. Needs matplotlib, so only scripts import it."""
+from typing import Any, Dict, List, NamedTuple, Sequence, Union
 
+from gluonnorm.errors import InputError
+from gluonnorm.training.figure_file import blank_figure, save_png
 from gluonnorm.training.log import read_metrics
 
-import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 
-matplotlib.use("Agg")  # draws files; needs no display
-
-from matplotlib import pyplot as plt  # noqa: E402  (the backend is chosen first)
-
-Series = Dict[str, Tuple[List[int], List[float]]]
+WIDTH = 9.0  # inches
+PANEL_HEIGHT = 4.0
+WINDOWS_PER_RUN = 50  # the running mean of a loss is over this fraction of the run
 
 
-def plot_curves(metrics: Union[str, Sequence[Dict[str, Any]]], png_path: str, title: str = "") -> None:
-    """Draw the losses above and, if there are any, the evaluation metrics below, against the step.
+class _Curve(NamedTuple):
+    """The values of one name, and the steps at which they were measured."""
+    steps: List[int]
+    values: List[float]
+
+
+def plot_curves(
+    metrics: Union[str, Sequence[Dict[str, Any]]], png_path: str, title: str = ""
+) -> None:
+    """Draw the losses of a run, and below them its evaluation metrics if there are any.
+
+    Losses are drawn pale as they are, and strong as a running mean over a fiftieth of the run.
 
     Parameters
     ----------
     metrics : str or list of dict
-        A ``metrics.jsonl`` file, or its rows: those with ``losses`` and those with ``eval``, each {name: number}.
+        A ``metrics.jsonl`` file, or its rows. Rows with ``losses`` and rows with ``eval`` are
+        drawn; both are dictionaries of numbers by name.
     png_path : str
-        File to write.
+        The file to write.
     title : str
-        Headline, such as the network's name.
+        The headline, such as the name of the network.
 
-    Losses are drawn pale as they are and strong as a running mean over a fiftieth of the run.
+    Raises
+    ------
+    InputError
+        No row has losses or metrics.
     """
     rows = read_metrics(metrics) if isinstance(metrics, str) else list(metrics)
-    losses, scores = _series(rows, "losses"), _series(rows, "eval")
-    if not losses and not scores:
-        raise ValueError("there is nothing to plot: no row has losses or eval; train for at least one step first")
-    drawn = [panel for panel in ((losses, "loss", _draw_loss), (scores, "metric", _draw_score)) if panel[0]]
-    figure, axes = plt.subplots(len(drawn), 1, figsize=(9, 4 * len(drawn)), sharex=True, squeeze=False)
-    try:
-        for axis, (series, label, draw) in zip(axes[:, 0], drawn):
-            for name, (steps, values) in series.items():
-                draw(axis, name, np.asarray(steps), np.asarray(values, float))
-            axis.set_ylabel(label)
-            axis.set_ylim(bottom=0)
-            axis.grid(True, alpha=0.3)
-            axis.legend(loc="best", fontsize="small")
-        axes[-1, 0].set_xlabel("step")
-        axes[0, 0].set_title(title)
-        figure.tight_layout()
-        os.makedirs(os.path.dirname(png_path) or ".", exist_ok=True)
-        figure.savefig(png_path, dpi=120, format="png")
-    finally:
-        plt.close(figure)
+    losses = _collect_curves(rows, "losses")
+    scores = _collect_curves(rows, "eval")
+    panel_count = bool(losses) + bool(scores)
+    if panel_count == 0:
+        raise InputError(
+            "there is nothing to plot: no row has losses or eval; train for at least one step first"
+        )
+    figure = blank_figure(WIDTH, PANEL_HEIGHT * panel_count)
+    panels = figure.subplots(panel_count, 1, sharex=True, squeeze=False)[:, 0]
+    if losses:
+        _draw_losses(panels[0], losses)
+    if scores:
+        _draw_scores(panels[-1], scores)
+    panels[0].set_title(title)
+    panels[-1].set_xlabel("step")
+    save_png(figure, png_path)
 
 
-def _series(rows: Sequence[Dict[str, Any]], kind: str) -> Series:
-    """{name: (steps, values)} of the rows that have a ``kind`` dict."""
-    series: Series = {}
+def _collect_curves(rows: Sequence[Dict[str, Any]], key: str) -> Dict[str, _Curve]:
+    """Collect the values by name of the rows that have a dictionary under ``key``."""
+    curves: Dict[str, _Curve] = {}
     for row in rows:
-        for name, value in row.get(kind, {}).items():
-            steps, values = series.setdefault(name, ([], []))
-            steps.append(row["step"])
-            values.append(value)
-    return series
+        for name, value in row.get(key, {}).items():
+            curve = curves.setdefault(name, _Curve([], []))
+            curve.steps.append(row["step"])
+            curve.values.append(value)
+    return curves
 
 
-def _draw_loss(axis: Any, name: str, steps: np.ndarray, values: np.ndarray) -> None:
-    window = max(1, len(values) // 50)
-    mean = np.convolve(values, np.ones(window) / window, mode="valid")
-    line, = axis.plot(steps[window - 1:], mean, label=name, linewidth=1.5)
-    axis.plot(steps, values, color=line.get_color(), alpha=0.35, linewidth=0.7)
+def _draw_losses(axes: Axes, curves: Dict[str, _Curve]) -> None:
+    """Draw the losses pale, and their running means strong."""
+    for name, curve in curves.items():
+        window = max(1, len(curve.values) // WINDOWS_PER_RUN)
+        weights = np.ones(window) / window
+        means = np.convolve(np.asarray(curve.values, float), weights, mode="valid")
+        line, = axes.plot(curve.steps[window - 1:], means, label=name, linewidth=1.5)
+        axes.plot(curve.steps, curve.values, color=line.get_color(), alpha=0.35, linewidth=0.7)
+    _finish_panel(axes, "loss")
 
 
-def _draw_score(axis: Any, name: str, steps: np.ndarray, values: np.ndarray) -> None:
-    axis.plot(steps, values, marker="o", markersize=4, label=f"{name} (last {values[-1]:.3f})")
+def _draw_scores(axes: Axes, curves: Dict[str, _Curve]) -> None:
+    """Draw the evaluation metrics, with their last values in the legend."""
+    for name, curve in curves.items():
+        label = f"{name} (last {curve.values[-1]:.3f})"
+        axes.plot(curve.steps, curve.values, marker="o", markersize=4, label=label)
+    _finish_panel(axes, "metric")
+
+
+def _finish_panel(axes: Axes, label: str) -> None:
+    """Give a panel its label, limits, grid and legend."""
+    axes.set_ylabel(label)
+    axes.set_ylim(bottom=0)
+    axes.grid(True, alpha=0.3)
+    axes.legend(loc="best", fontsize="small")

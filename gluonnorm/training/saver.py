@@ -1,23 +1,51 @@
 """The callback that saves checkpoints."""
-from typing import TYPE_CHECKING, Any, Dict, Optional
+from typing import Any, Dict, Optional
 
-from gluonnorm.training.callback import Callback
-from gluonnorm.training.checkpoint import prune, save
+from gluonnorm.errors import InputError
+from gluonnorm.training.callback import Callback, RunningLoop
+from gluonnorm.training.checkpoint import save
+from gluonnorm.training.checkpoint_folder import prune
 
 from mxnet import gluon
 
-if TYPE_CHECKING:  # only annotations look at the loop
-    from gluonnorm.training.loop import Loop
-
 
 class CheckpointSaver(Callback):
-    """Saves at the end of each epoch, on an interrupt and, if asked, every ``every_steps`` steps.
+    """Callback that saves a checkpoint after each epoch, on an interrupt, and between if asked.
 
-    Put it before callbacks that may fail or take long, such as an evaluation. ``path`` is the newest ``.json``.
+    Put it before callbacks that may fail or take long, such as an evaluation.
+
+    Parameters
+    ----------
+    prefix : str
+        Folder and beginning of the file names, as for ``checkpoint.save``.
+    net : gluon.Block
+        The network whose weights are saved.
+    trainer : gluon.Trainer
+        The trainer whose optimizer is saved.
+    spec : dict
+        The description of the network, as for ``checkpoint.save``.
+    keep : int
+        How many of the newest checkpoints stay, at least 1.
+    every_steps : int, optional
+        Save every so many steps as well; None or 0 for no such checkpoints.
+
+    Attributes
+    ----------
+    path : str or None
+        The ``.json`` of the newest checkpoint of this run.
     """
 
-    def __init__(self, prefix: str, net: gluon.Block, trainer: gluon.Trainer, spec: Dict[str, Any],
-                 keep: int = 3, every_steps: Optional[int] = None) -> None:
+    def __init__(
+        self,
+        prefix: str,
+        net: gluon.Block,
+        trainer: gluon.Trainer,
+        spec: Dict[str, Any],
+        keep: int = 3,
+        every_steps: Optional[int] = None,
+    ) -> None:
+        if keep < 1:
+            raise InputError(f"keep is {keep}; at least the newest checkpoint must stay")
         self.prefix = prefix
         self.net = net
         self.trainer = trainer
@@ -26,17 +54,22 @@ class CheckpointSaver(Callback):
         self.every_steps = every_steps
         self.path: Optional[str] = None
 
-    def on_step_end(self, loop: "Loop") -> None:
+    def on_step_end(self, loop: RunningLoop) -> None:
+        """Save a checkpoint if one is due at this step."""
         if self.every_steps and loop.step % self.every_steps == 0:
+            # The losses of this step are not read yet, and may not be finite.
             loop.settle()
             self._save(loop)
 
-    def on_epoch_end(self, loop: "Loop") -> None:
+    def on_epoch_end(self, loop: RunningLoop) -> None:
+        """Save a checkpoint."""
         self._save(loop)
 
-    def on_interrupt(self, loop: "Loop") -> None:
+    def on_interrupt(self, loop: RunningLoop) -> None:
+        """Save a checkpoint."""
         self._save(loop)
 
-    def _save(self, loop: "Loop") -> None:
+    def _save(self, loop: RunningLoop) -> None:
+        """Save a checkpoint, then delete the oldest."""
         self.path = save(self.prefix, self.net, self.trainer, loop.state(), self.spec)
         prune(self.prefix, self.keep)

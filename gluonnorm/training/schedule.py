@@ -1,51 +1,143 @@
 """Learning rates as pure functions of the step.
 
-``step`` counts from 0: ``rate(0)`` is the rate of the first update. Bind the other arguments to get what a
-``Loop`` wants::
+``step`` counts from 0: ``rate(0)`` is the rate of the first update. Bind the other arguments to get
+the function that a ``Loop`` takes.
 
-    rate = functools.partial(warmup_multistep, base=0.02, milestones=(60000, 80000), warmup_steps=500)
+>>> from functools import partial
+>>> rate = partial(warmup_multistep, base=0.02, milestones=(60000, 80000), warmup_steps=500)
+>>> rate(500)
+0.02
 """
 import math
 from typing import Sequence
 
+from gluonnorm.errors import InputError
+
 
 def scale_for_batch(lr: float, batch_size: int, reference_batch: int) -> float:
-    """Learning rate for ``batch_size`` images, given the one that suits ``reference_batch`` images.
+    """Scale a learning rate linearly to another batch size.
 
-    The linear scaling rule of Goyal et al. 2017 (arXiv:1706.02677): ``lr * batch_size / reference_batch``.
+    The linear scaling rule of Goyal et al. 2017 (arXiv:1706.02677):
+    ``lr * batch_size / reference_batch``.
+
+    Parameters
+    ----------
+    lr : float
+        The learning rate that suits ``reference_batch`` images.
+    batch_size : int
+        Images in a batch, at least 1.
+    reference_batch : int
+        Images in a batch at which ``lr`` was tuned, at least 1.
+
+    Returns
+    -------
+    float
+        The learning rate for ``batch_size`` images.
+
+    Raises
+    ------
+    InputError
+        A batch size is less than 1.
+
+    Examples
+    --------
+    >>> scale_for_batch(0.02, batch_size=8, reference_batch=16)
+    0.01
     """
     if batch_size < 1 or reference_batch < 1:
-        raise ValueError(f"batch sizes are {batch_size} and {reference_batch} (reference); both must be at least 1")
+        raise InputError(
+            f"batch sizes are {batch_size} and {reference_batch} (reference); both must be at "
+            "least 1"
+        )
     return lr * batch_size / reference_batch
 
 
-def _warmup(step: int, steps: int, factor: float) -> float:
-    """Linear ramp from ``factor`` at step 0 to 1 at step ``steps`` and after."""
-    if steps < 0 or not 0 <= factor <= 1:
-        raise ValueError(f"warm-up has {steps} steps from factor {factor}; want steps >= 0 and a factor in 0..1")
-    if step >= steps:
-        return 1.0
-    return factor + (1.0 - factor) * step / steps
+def warmup_multistep(
+    step: int,
+    base: float,
+    milestones: Sequence[int],
+    decay: float = 0.1,
+    warmup_steps: int = 0,
+    warmup_factor: float = 1e-3,
+) -> float:
+    """Compute a learning rate that drops at milestones, with a linear warm-up.
 
+    Parameters
+    ----------
+    step : int
+        The step, from 0.
+    base : float
+        The rate after the warm-up and before the first milestone.
+    milestones : sequence of int
+        Steps in ascending order. The step ``milestones[0]`` is the first with the lower rate.
+    decay : float
+        The factor at each milestone.
+    warmup_steps : int
+        Steps of the warm-up.
+    warmup_factor : float
+        The part of the rate with which the warm-up begins, 0..1.
 
-def warmup_multistep(step: int, base: float, milestones: Sequence[int], decay: float = 0.1,
-                     warmup_steps: int = 0, warmup_factor: float = 1e-3) -> float:
-    """``base``, multiplied by ``decay`` once for each milestone reached, with a linear warm-up.
+    Returns
+    -------
+    float
+        The learning rate of the step.
 
-    ``milestones`` are steps in ascending order; the update number ``milestones[0]`` is the first at the lower rate.
+    Raises
+    ------
+    InputError
+        The milestones are not in order, or the warm-up is not possible.
     """
     if list(milestones) != sorted(milestones):
-        raise ValueError(f"milestones are {list(milestones)}; give them in ascending order")
+        raise InputError(f"milestones are {list(milestones)}; give them in ascending order")
     reached = sum(step >= milestone for milestone in milestones)
     return base * decay ** reached * _warmup(step, warmup_steps, warmup_factor)
 
 
-def cosine(step: int, base: float, total: int, warmup_steps: int = 0, warmup_factor: float = 1e-3) -> float:
-    """Half a cosine from ``base`` at step 0 to 0 at step ``total``, with a linear warm-up.
+def cosine(
+    step: int, base: float, total: int, warmup_steps: int = 0, warmup_factor: float = 1e-3
+) -> float:
+    """Compute a learning rate that falls along half a cosine, with a linear warm-up.
 
-    ``base * (1 + cos(pi * step / total)) / 2`` (Loshchilov and Hutter 2017, arXiv:1608.03983, without restarts).
+    ``base * (1 + cos(pi * step / total)) / 2`` (Loshchilov and Hutter 2017, arXiv:1608.03983,
+    without restarts).
+
+    Parameters
+    ----------
+    step : int
+        The step, from 0.
+    base : float
+        The rate at step 0 without a warm-up.
+    total : int
+        The step at which the rate is 0, and stays so; at least 1.
+    warmup_steps : int
+        Steps of the warm-up.
+    warmup_factor : float
+        The part of the rate with which the warm-up begins, 0..1.
+
+    Returns
+    -------
+    float
+        The learning rate of the step.
+
+    Raises
+    ------
+    InputError
+        ``total`` is less than 1, or the warm-up is not possible.
     """
     if total < 1:
-        raise ValueError(f"total is {total} steps; it must be at least 1")
+        raise InputError(f"total is {total} steps; it must be at least 1")
     progress = min(step / total, 1.0)
-    return base * 0.5 * (1.0 + math.cos(math.pi * progress)) * _warmup(step, warmup_steps, warmup_factor)
+    half_cosine = 0.5 * (1.0 + math.cos(math.pi * progress))
+    return base * half_cosine * _warmup(step, warmup_steps, warmup_factor)
+
+
+def _warmup(step: int, warmup_steps: int, first_factor: float) -> float:
+    """Linear ramp from ``first_factor`` at step 0 to 1 at step ``warmup_steps`` and after."""
+    if warmup_steps < 0 or not 0 <= first_factor <= 1:
+        raise InputError(
+            f"warm-up has {warmup_steps} steps from factor {first_factor}; want steps >= 0 and a "
+            "factor in 0..1"
+        )
+    if step >= warmup_steps:
+        return 1.0
+    return first_factor + (1.0 - first_factor) * step / warmup_steps

@@ -1,105 +1,170 @@
 """One training step: split the batch over the devices, forward, backward, update."""
-from typing import Dict, Optional, Sequence
+from typing import Any, Dict, List, Optional, Protocol, Sequence, Tuple
+
+from gluonnorm.errors import InputError
 
 import mxnet as mx
 from mxnet import autograd, gluon
 
 
+class LossGraph(Protocol):
+    """Callable that computes the losses of a batch from its inputs, such as a ``gluon.Block``."""
+
+    @property
+    def loss_names(self) -> Sequence[str]:
+        """Names of the losses, in the order in which a call returns them."""
+
+    def __call__(self, *inputs: mx.nd.NDArray) -> Sequence[mx.nd.NDArray]:
+        """Compute the losses.
+
+        Parameters
+        ----------
+        *inputs : NDArray
+            The images and their labels, with the image on axis 0.
+
+        Returns
+        -------
+        sequence of NDArray
+            A loss vector of shape (B,) for each name, with one value for each image.
+        """
+
+
 class TrainStep:
-    """Callable that makes one update. It only queues work on the devices and never waits for them.
+    """Callable that makes one update. It only queues work on the devices, and never waits for them.
 
     Parameters
     ----------
-    graph : Block
-        ``graph(*inputs)`` returns a flat tuple of loss vectors, one value per image, shape (B,), in the order of
-        the names in ``graph.loss_names``. Their sum is minimised.
+    graph : LossGraph
+        Computes the losses. Their sum is minimized.
     trainer : gluon.Trainer
-        Over the parameters to learn. With ``max_norm`` and several devices, or a distributed store, build it with
-        ``update_on_kvstore=False``.
+        A trainer over the parameters to learn. With ``max_norm`` and several devices, or a
+        distributed store, build it with ``update_on_kvstore=False``.
     contexts : sequence of Context
-        Those the parameters of ``graph`` live on.
+        The devices that hold the parameters of ``graph``.
     max_norm : float, optional
-        Scale the gradient of the mean loss down to at most this 2-norm, taken over all parameters together.
+        The largest 2-norm of the gradient of the mean loss, over all parameters together. A larger
+        gradient is scaled down to it.
 
-    Example
-    -------
-    >>> step = TrainStep(graph, gluon.Trainer(trainable_parameters(net), "sgd"), [mx.cpu()])
-    >>> losses = step(images, boxes, labels, batch_size=len(images), rate=0.01)
+    Examples
+    --------
+    >>> trainer = gluon.Trainer(trainable_parameters(net), "sgd")          # doctest: +SKIP
+    >>> step = TrainStep(graph, trainer, [mx.cpu()])                       # doctest: +SKIP
+    >>> losses = step(images, labels, batch_size=2, rate=0.01)             # doctest: +SKIP
     """
 
-    def __init__(self, graph: gluon.Block, trainer: gluon.Trainer, contexts: Sequence[mx.Context],
-                 max_norm: Optional[float] = None) -> None:
+    def __init__(
+        self,
+        graph: LossGraph,
+        trainer: gluon.Trainer,
+        contexts: Sequence[mx.Context],
+        max_norm: Optional[float] = None,
+    ) -> None:
         if not contexts:
-            raise ValueError("TrainStep got no contexts; give at least one, such as [mx.cpu()]")
+            raise InputError("TrainStep got no contexts; give at least one, such as [mx.cpu()]")
         if max_norm is not None and max_norm <= 0:
-            raise ValueError(f"max_norm is {max_norm}; it must be positive, or None for no clipping")
-        if len(contexts) > 1 and trainer._kvstore_params["kvstore"] is None:  # the replicas would silently part
-            raise ValueError(f"the trainer has no kvstore to add up the gradients of {len(contexts)} contexts; "
-                             "build it with kvstore='device'")
+            raise InputError(
+                f"max_norm is {max_norm}; it must be positive, or None for no clipping"
+            )
+        # Without a kvstore the trainer of MXNet 1.9.1 updates each replica with its own gradient.
+        # The replicas would become different networks, without any error.
+        if len(contexts) > 1 and trainer._kvstore_params["kvstore"] is None:
+            raise InputError(
+                f"the trainer has no kvstore to add up the gradients of {len(contexts)} contexts; "
+                "build it with kvstore='device'"
+            )
         self.graph = graph
         self.trainer = trainer
         self.contexts = list(contexts)
         self.max_norm = max_norm
 
-    def __call__(self, *inputs: mx.nd.NDArray, batch_size: int, rate: float) -> Dict[str, mx.nd.NDArray]:
+    def __call__(
+        self, *inputs: mx.nd.NDArray, batch_size: int, rate: float
+    ) -> Dict[str, mx.nd.NDArray]:
         """Update the parameters on one batch.
 
         Parameters
         ----------
-        inputs : NDArrays
-            Those of ``graph``; axis 0 of each is the image, B >= 1 of them, as few as one for several devices.
+        *inputs : NDArray
+            The inputs of the graph, with B >= 1 images on axis 0. There may be fewer images than
+            devices.
         batch_size : int
-            What the summed gradient is divided by: the images of the batch, over all processes.
+            The number that divides the summed gradient: the images of the batch, over all
+            processes.
         rate : float
-            Learning rate of this update.
+            The learning rate of this update.
 
         Returns
         -------
         dict of str to NDArray
-            Loss vector (B,) of each name, on the first context, in the order of the batch; possibly still in flight.
+            The loss vector (B,) of each name, on the first device, in the order of the batch. Its
+            values may still be on their way.
+
+        Raises
+        ------
+        InputError
+            The batch is empty, or the graph returns another number of losses than it has names.
         """
-        count = inputs[0].shape[0]
-        if count < 1:
-            raise ValueError("the batch holds no images; give at least one")
-        parts = zip(*(self._split(array) for array in inputs))
-        losses, totals = [], []
+        image_count = inputs[0].shape[0]
+        if image_count < 1:
+            raise InputError("the batch holds no images; give at least one")
+        slices_per_input = [self._split(array) for array in inputs]
+        vectors_per_device = []
+        totals = []
         with autograd.record():
-            for index, part in enumerate(parts):
-                vectors = self.graph(*part)
-                if len(vectors) != len(self.graph.loss_names):
-                    raise ValueError(f"the graph returned {len(vectors)} losses for the names {self.graph.loss_names}")
+            for index, device_inputs in enumerate(zip(*slices_per_input)):
+                vectors = self._losses(device_inputs)
                 total = mx.nd.add_n(*vectors)
-                if index < count:
-                    losses.append(vectors)
+                if index < image_count:
+                    vectors_per_device.append(vectors)
                     totals.append(total)
                 else:
+                    # This device has the first image again, see _split.
                     totals.append(total * 0)
         autograd.backward(totals)
         self._update(batch_size, rate)
-        home = self.contexts[0]
-        return {name: mx.nd.concat(*(vector.as_in_context(home) for vector in vectors), dim=0)
-                for name, vectors in zip(self.graph.loss_names, zip(*losses))}
+        return self._join(vectors_per_device)
 
-    def _split(self, array: mx.nd.NDArray) -> Sequence[mx.nd.NDArray]:
-        """Slices of ``array``, one for each context.
-
-        Every replica has to take part in the update, and MXNet has no empty arrays: a context with no image of its
-        own gets the first one again, and the caller gives it weight 0.
-        """
+    def _split(self, array: mx.nd.NDArray) -> List[mx.nd.NDArray]:
+        """Split an input over the devices along axis 0."""
         missing = len(self.contexts) - array.shape[0]
         if missing > 0:
+            # Every replica has to take part in the update, and MXNet has no empty arrays. A device
+            # without an image of its own gets the first image again, with weight 0 in the loss.
             array = mx.nd.concat(array, *[array[:1]] * missing, dim=0)
         return gluon.utils.split_and_load(array, self.contexts, even_split=False)
 
+    def _losses(self, device_inputs: Tuple[Any, ...]) -> Sequence[mx.nd.NDArray]:
+        """Compute the losses on one device."""
+        vectors = self.graph(*device_inputs)
+        names = self.graph.loss_names
+        if len(vectors) != len(names):
+            raise InputError(f"the graph returned {len(vectors)} losses for the names {names}")
+        return vectors
+
     def _update(self, batch_size: int, rate: float) -> None:
+        """Update the parameters with the gradients of all devices."""
         self.trainer.set_learning_rate(rate)
         if self.max_norm is None:
             self.trainer.step(batch_size)
             return
         self.trainer.allreduce_grads()
-        learned = [p for p in self.trainer._params if p.grad_req != "null"]
+        trained = [
+            parameter for parameter in self.trainer._params if parameter.grad_req != "null"
+        ]
+        # The gradients are sums over the batch until the trainer divides them, so the limit is
+        # multiplied by the batch size instead.
+        max_sum_norm = self.max_norm * batch_size
         for context in self.contexts:
-            # The gradients are sums over the batch until the trainer divides them, so the limit is scaled instead.
-            gluon.utils.clip_global_norm([p.grad(context) for p in learned], self.max_norm * batch_size,
-                                         check_isfinite=False)
+            gradients = [parameter.grad(context) for parameter in trained]
+            gluon.utils.clip_global_norm(gradients, max_sum_norm, check_isfinite=False)
         self.trainer.update(batch_size)
+
+    def _join(
+        self, vectors_per_device: Sequence[Sequence[mx.nd.NDArray]]
+    ) -> Dict[str, mx.nd.NDArray]:
+        """Join the loss vectors of all devices on the first one, by name."""
+        joined = {}
+        for name, vectors in zip(self.graph.loss_names, zip(*vectors_per_device)):
+            on_first = [vector.as_in_context(self.contexts[0]) for vector in vectors]
+            joined[name] = mx.nd.concat(*on_first, dim=0)
+        return joined

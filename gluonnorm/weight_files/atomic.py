@@ -2,7 +2,7 @@
 import hashlib
 import os
 from contextlib import contextmanager
-from typing import Iterator, List
+from typing import Iterator, List, Sequence
 
 BLOCK_SIZE = 1 << 20  # bytes read at once
 
@@ -11,14 +11,15 @@ BLOCK_SIZE = 1 << 20  # bytes read at once
 def atomic_files(*paths: str) -> Iterator[List[str]]:
     """Write one or more files so that an interruption never leaves half of them under their names.
 
-    The body of the ``with`` statement writes to temporary names. At its end the files are brought to the disk and
-    renamed, in the order given. If several files belong together, the last one is the file whose existence says
-    that the set is complete: an older file of that name is removed before the first one is renamed.
+    The body of the ``with`` statement writes to temporary names. At its end the files are brought
+    to the disk and renamed, in the order of ``paths``. If several files belong together, the last
+    one is the file whose existence says that the set is complete: an older file of that name is
+    removed before the first one is renamed, and if a renaming fails, the incomplete set is removed.
 
     Parameters
     ----------
     *paths : str
-        The final names. They lie in one folder, which exists.
+        The final names, all in one folder, which exists.
 
     Yields
     ------
@@ -39,12 +40,8 @@ def atomic_files(*paths: str) -> Iterator[List[str]]:
     try:
         yield temporaries
         for temporary in temporaries:
-            with open(temporary, "rb") as file:
-                os.fsync(file.fileno())
-        if len(paths) > 1:
-            remove_if_exists(paths[-1])
-        for temporary, path in zip(temporaries, paths):
-            os.replace(temporary, path)
+            _sync_file(temporary)
+        _rename_set(temporaries, paths)
         _sync_folder(os.path.dirname(paths[-1]) or ".")
     except BaseException:
         for temporary in temporaries:
@@ -53,10 +50,21 @@ def atomic_files(*paths: str) -> Iterator[List[str]]:
 
 
 def remove_if_exists(path: str) -> None:
-    """Delete a file; do nothing if there is none of that name."""
+    """Delete a file; do nothing if there is none of that name.
+
+    Parameters
+    ----------
+    path : str
+        The file.
+
+    Raises
+    ------
+    OSError
+        The file exists and cannot be deleted.
+    """
     try:
         os.remove(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         pass
 
 
@@ -87,6 +95,28 @@ def file_digest(path: str, algorithm: str = "sha256") -> str:
             if not block:
                 return digest.hexdigest()
             digest.update(block)
+
+
+def _rename_set(temporaries: Sequence[str], paths: Sequence[str]) -> None:
+    """Give files that belong together their final names; the last one marks the set as complete."""
+    *parts, marker = paths
+    if parts:
+        remove_if_exists(marker)
+    try:
+        for temporary, path in zip(temporaries, paths):
+            os.replace(temporary, path)
+    except BaseException:
+        # An interruption may come after the last renaming. The set is then complete and stays.
+        if not os.path.exists(marker):
+            for part in parts:
+                remove_if_exists(part)
+        raise
+
+
+def _sync_file(path: str) -> None:
+    """Bring the content of a file to the disk."""
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
 
 
 def _sync_folder(folder: str) -> None:

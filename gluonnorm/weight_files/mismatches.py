@@ -6,34 +6,60 @@ from gluonnorm.errors import first_few
 import numpy as np
 
 Shape = Tuple[int, ...]
-KINDS = ("missing", "unexpected", "misshapen", "unusable")  # in the order in which messages name them
+
+# In the order in which messages name them.
+CATEGORIES = ("missing", "unexpected", "misshapen", "unusable")
 
 
 class Mismatches:
-    """Everything that does not fit, by kind, so that one error can tell all of it.
+    """Everything that does not fit, by category, so that one error can list all of it.
 
-    ``bool(mismatches)`` is True if there are any, ``str(mismatches)`` names the first few of each kind.
+    ``bool(mismatches)`` is True if there are any. ``str(mismatches)`` counts each category, and
+    names the first few of it.
+
+    Attributes
+    ----------
+    phrases : dict of str to list of str
+        A phrase for each array that does not fit, by category.
+
+    Examples
+    --------
+    >>> mismatches = Mismatches()
+    >>> mismatches.add("missing", "conv0.weight")
+    >>> mismatches.add("missing", "conv0.bias")
+    >>> str(mismatches)
+    '2 missing: conv0.weight, conv0.bias'
     """
 
     def __init__(self) -> None:
-        self.phrases: Dict[str, List[str]] = {kind: [] for kind in KINDS}
+        self.phrases: Dict[str, List[str]] = {category: [] for category in CATEGORIES}
 
-    def add(self, kind: str, phrase: str) -> None:
-        """Note one array; ``kind`` is one of ``KINDS``, ``phrase`` names the array and what is wrong with it."""
-        self.phrases[kind].append(phrase)
+    def add(self, category: str, phrase: str) -> None:
+        """Note one array that does not fit.
+
+        Parameters
+        ----------
+        category : str
+            One of ``CATEGORIES``.
+        phrase : str
+            The name of the array, and what is wrong with it.
+        """
+        self.phrases[category].append(phrase)
 
     def __bool__(self) -> bool:
         return any(self.phrases.values())
 
     def __str__(self) -> str:
         parts = []
-        for kind, phrases in self.phrases.items():
+        for category, phrases in self.phrases.items():
             if phrases:
-                parts.append(f"{len(phrases)} {kind}: {first_few(phrases)}")
+                parts.append(f"{len(phrases)} {category}: {first_few(phrases)}")
         return "; ".join(parts)
 
 
-def compare(stored: Mapping[str, Any], expected: Mapping[str, Any], check_dtypes: bool = False) -> Mismatches:
+def compare(
+    stored: Mapping[str, Any], expected: Mapping[str, Any], check_dtypes: bool = False
+) -> Mismatches:
     """Compare stored arrays with the parameters that should take their values.
 
     Parameters
@@ -49,6 +75,15 @@ def compare(stored: Mapping[str, Any], expected: Mapping[str, Any], check_dtypes
     -------
     Mismatches
         Missing, unexpected and misshapen arrays.
+
+    Examples
+    --------
+    >>> stored = {"weight": np.zeros((2, 3)), "scale": np.zeros(2)}
+    >>> expected = {"weight": np.zeros((2, 3)), "bias": np.zeros(2)}
+    >>> str(compare(stored, expected))
+    '1 missing: bias; 1 unexpected: scale'
+    >>> str(compare({"weight": np.zeros((2, 3))}, {"weight": np.zeros((2, 4))}))
+    '1 misshapen: weight is (2, 3) in the file, (2, 4) in the network'
     """
     mismatches = Mismatches()
     for name, parameter in expected.items():
@@ -56,11 +91,12 @@ def compare(stored: Mapping[str, Any], expected: Mapping[str, Any], check_dtypes
             mismatches.add("missing", name)
             continue
         array = stored[name]
-        same_dtype = not check_dtypes or np.dtype(parameter.dtype) == np.dtype(array.dtype)
-        if not (same_dtype and shape_fits(array.shape, parameter.shape)):
-            dtypes = (f"{np.dtype(array.dtype)} ", f"{np.dtype(parameter.dtype)} ") if check_dtypes else ("", "")
-            mismatches.add("misshapen", f"{name} is {dtypes[0]}{array.shape} in the file, "
-                                        f"{dtypes[1]}{parameter.shape} in the network")
+        has_dtype = not check_dtypes or np.dtype(array.dtype) == np.dtype(parameter.dtype)
+        if has_dtype and shape_fits(array.shape, parameter.shape):
+            continue
+        actual = _describe(array, check_dtypes)
+        wanted = _describe(parameter, check_dtypes)
+        mismatches.add("misshapen", f"{name} is {actual} in the file, {wanted} in the network")
     for name in stored:
         if name not in expected:
             mismatches.add("unexpected", name)
@@ -68,12 +104,35 @@ def compare(stored: Mapping[str, Any], expected: Mapping[str, Any], check_dtypes
 
 
 def shape_fits(stored: Shape, expected: Optional[Shape]) -> bool:
-    """Whether an array of one shape can be the value of a parameter of another.
+    """Tell whether an array of one shape can be the value of a parameter of another.
 
-    Gluon writes a size that a parameter has yet to learn from its first input as 0, and a shape of which nothing is
-    known as None or ().
+    Parameters
+    ----------
+    stored : tuple of int
+        The shape of the array.
+    expected : tuple of int, optional
+        The shape of the parameter. Gluon writes an axis whose length is not known before the first
+        input as 0, and a shape of which nothing is known as None or ().
+
+    Returns
+    -------
+    bool
+        Whether all known lengths are the same.
+
+    Examples
+    --------
+    >>> shape_fits((64, 3, 7, 7), (64, 0, 7, 7))
+    True
+    >>> shape_fits((64, 3, 7, 7), (32, 0, 7, 7))
+    False
     """
     if not expected:
         return True
-    return len(stored) == len(expected) and all(
-        wanted in (0, size) for size, wanted in zip(stored, expected))
+    if len(stored) != len(expected):
+        return False
+    return all(length in (0, size) for size, length in zip(stored, expected))
+
+
+def _describe(array: Any, with_dtype: bool) -> str:
+    """Write the shape of an array or parameter, with its dtype in front if that matters."""
+    return f"{np.dtype(array.dtype)} {array.shape}" if with_dtype else str(array.shape)

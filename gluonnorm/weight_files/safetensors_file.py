@@ -1,80 +1,159 @@
-"""The safetensors format: 8 bytes with the header's length, the header as JSON, then the arrays' raw bytes in a row.
+"""The safetensors format, read and written with NumPy.
 
+A file is the length of the header in 8 bytes, the header as JSON, and the raw bytes of the arrays.
 Source: the format's description in the README of huggingface/safetensors.
 """
 import json
 import os
-from typing import Any, BinaryIO, Dict, List, Mapping, Tuple
+from typing import Any, BinaryIO, Dict, List, Mapping, NamedTuple, Tuple
 
 from gluonnorm.errors import first_line
-from gluonnorm.weight_files.torch_pickle import BFLOAT16
-from gluonnorm.weight_files.weight_file_error import WeightFileError
+from gluonnorm.weight_files.content import Content
+from gluonnorm.weight_files.half_precision import BFLOAT16
+from gluonnorm.weight_files.weight_file_error import WeightFileError, unreadable_file
 
 import numpy as np
 
 LONGEST_HEADER = 100_000_000  # bytes, the format's own limit
+LENGTH_SIZE = 8  # bytes of the header's length
+METADATA = "__metadata__"  # the one key of the header that is no array
 DTYPES: Dict[str, np.dtype] = {
-    "F64": np.dtype("<f8"), "F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "BF16": BFLOAT16, "I64": np.dtype("<i8"),
-    "I32": np.dtype("<i4"), "I16": np.dtype("<i2"), "I8": np.dtype("i1"), "U64": np.dtype("<u8"),
-    "U32": np.dtype("<u4"), "U16": np.dtype("<u2"), "U8": np.dtype("u1"), "BOOL": np.dtype("?"),
+    "F64": np.dtype("<f8"),
+    "F32": np.dtype("<f4"),
+    "F16": np.dtype("<f2"),
+    "BF16": BFLOAT16,
+    "I64": np.dtype("<i8"),
+    "I32": np.dtype("<i4"),
+    "I16": np.dtype("<i2"),
+    "I8": np.dtype("i1"),
+    "U64": np.dtype("<u8"),
+    "U32": np.dtype("<u4"),
+    "U16": np.dtype("<u2"),
+    "U8": np.dtype("u1"),
+    "BOOL": np.dtype("?"),
 }
 
 
-def read_safetensors(path: str) -> Tuple[Dict[str, np.ndarray], List[str]]:
-    """The arrays of a .safetensors file, and no notes; bfloat16 comes as ``BFLOAT16``. Raises WeightFileError."""
+class _Entry(NamedTuple):
+    """What the header tells about one array; the bytes are counted from the end of the header."""
+    begin: int
+    end: int
+    shape: Tuple[int, ...]
+    dtype_name: str
+    name: str
+
+
+def read_safetensors(path: str) -> Content:
+    """Read a .safetensors file.
+
+    Parameters
+    ----------
+    path : str
+        The file.
+
+    Returns
+    -------
+    Content
+        The arrays, bfloat16 as ``BFLOAT16``, and no notes.
+
+    Raises
+    ------
+    WeightFileError
+        The file is damaged, or the header does not describe exactly the bytes that follow it.
+    """
     try:
         with open(path, "rb") as file:
-            return _read(file, os.path.getsize(path)), []
+            return Content(_read_arrays(file, os.path.getsize(path)), [])
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise WeightFileError(f"{path}: not a readable .safetensors file ({type(error).__name__} {first_line(error)}); "
-                              "cut or damaged? Fetch it again") from error
+        reason = f"{type(error).__name__} {first_line(error)}"
+        raise unreadable_file(path, ".safetensors", reason) from error
 
 
-def write_safetensors(file: BinaryIO, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write ``arrays`` to an open file. Raises WeightFileError for a dtype the format has not."""
-    kinds = {dtype: kind for kind, dtype in DTYPES.items()}
-    header, end = {}, 0
+def write_safetensors(path: str, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write a .safetensors file.
+
+    Parameters
+    ----------
+    path : str
+        The file.
+    arrays : mapping of str to numpy.ndarray
+        The arrays by name.
+
+    Raises
+    ------
+    WeightFileError
+        The format has no such dtype, or the name is the format's own.
+    """
+    dtype_names = {dtype: dtype_name for dtype_name, dtype in DTYPES.items()}
+    header: Dict[str, Any] = {}
+    end = 0
     for name, array in arrays.items():
-        kind = kinds.get(array.dtype.newbyteorder("<"))
-        if kind is None or name == "__metadata__":
-            raise WeightFileError(f"{name}: {array.dtype} does not go into a .safetensors file; cast it to float32")
-        header[name] = {"dtype": kind, "shape": list(array.shape), "data_offsets": [end, end + array.nbytes]}
-        end += array.nbytes
-    text = json.dumps(header).encode("utf-8")
-    text += b" " * (-len(text) % 8)
-    file.write(len(text).to_bytes(8, "little") + text)
-    for array in arrays.values():
-        file.write(array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
+        dtype_name = dtype_names.get(array.dtype.newbyteorder("<"))
+        if dtype_name is None or name == METADATA:
+            raise WeightFileError(
+                f"{name}: {array.dtype} does not go into a .safetensors file; cast it to float32"
+            )
+        begin = end
+        end = begin + array.nbytes
+        header[name] = {
+            "dtype": dtype_name,
+            "shape": list(array.shape),
+            "data_offsets": [begin, end],
+        }
+    header_bytes = json.dumps(header).encode("utf-8")
+    # Spaces after the header align the arrays to 8 bytes.
+    header_bytes += b" " * (-len(header_bytes) % 8)
+    with open(path, "wb") as file:
+        file.write(len(header_bytes).to_bytes(LENGTH_SIZE, "little"))
+        file.write(header_bytes)
+        for array in arrays.values():
+            little_endian = array.astype(array.dtype.newbyteorder("<"), copy=False)
+            file.write(little_endian.tobytes())
 
 
-def _read(file: BinaryIO, size: int) -> Dict[str, np.ndarray]:
-    """The arrays of an open file of ``size`` bytes. Raises nearly anything if it is not as it should be."""
-    length = int.from_bytes(file.read(8), "little")
-    if length > min(LONGEST_HEADER, size - 8):
-        raise ValueError(f"a header of {length} bytes in a file of {size}")
-    header = json.loads(file.read(length).decode("utf-8"))
-    header.pop("__metadata__", None)
-    entries = sorted((*_entry(fields), name) for name, fields in header.items())
-    end, arrays = 0, {}
-    for begin, stop, shape, kind, name in entries:
-        dtype, count = DTYPES[kind], 1
-        for axis in shape:
-            count *= axis
-        # The format wants no holes and no overlaps, so the bytes of the file are all that is ever read.
-        if begin != end or stop - begin != count * dtype.itemsize or stop > size - 8 - length:
-            raise ValueError(f"{name} of shape {shape}, {kind}, at bytes {begin} to {stop}")
-        raw = np.fromfile(file, np.uint8, stop - begin)
-        arrays[name] = raw.view(dtype).reshape(shape).astype(dtype.newbyteorder("="), copy=False)
-        end = stop
-    if end != size - 8 - length:
-        raise ValueError(f"{size - 8 - length - end} bytes that belong to no array")
+def _read_arrays(file: BinaryIO, file_size: int) -> Dict[str, np.ndarray]:
+    """Read the arrays of an open file; a damaged file raises nearly any error."""
+    header_size = int.from_bytes(file.read(LENGTH_SIZE), "little")
+    if header_size > min(LONGEST_HEADER, file_size - LENGTH_SIZE):
+        raise ValueError(f"a header of {header_size} bytes in a file of {file_size}")
+    header = json.loads(file.read(header_size).decode("utf-8"))
+    header.pop(METADATA, None)
+    data_size = file_size - LENGTH_SIZE - header_size
+    arrays: Dict[str, np.ndarray] = {}
+    position = 0
+    for entry in _sorted_entries(header):
+        dtype = DTYPES[entry.dtype_name]
+        entry_size = dtype.itemsize
+        for length in entry.shape:
+            entry_size *= length
+        # The format has no gaps and no overlaps, so no more bytes are ever read than the file has.
+        is_adjacent = entry.begin == position
+        has_size = entry.end - entry.begin == entry_size
+        if not is_adjacent or not has_size or entry.end > data_size:
+            raise ValueError(
+                f"{entry.name} of shape {entry.shape}, {entry.dtype_name}, at bytes {entry.begin} "
+                f"to {entry.end}"
+            )
+        raw = np.fromfile(file, np.uint8, entry_size)
+        array = raw.view(dtype).reshape(entry.shape)
+        arrays[entry.name] = array.astype(dtype.newbyteorder("="), copy=False)
+        position = entry.end
+    if position != data_size:
+        raise ValueError(f"{data_size - position} bytes that belong to no array")
     return {name: arrays[name] for name in header}
 
 
-def _entry(fields: Dict[str, Any]) -> Tuple[int, int, Tuple[int, ...], str]:
-    shape, (begin, stop), kind = fields["shape"], fields["data_offsets"], fields["dtype"]
-    if not all(type(number) is int and number >= 0 for number in (*shape, begin, stop)):
-        raise ValueError(f"shape {shape}, data_offsets {begin} to {stop}")
-    if kind not in DTYPES:
-        raise ValueError(f"dtype {kind}, known are {', '.join(DTYPES)}")
-    return begin, stop, tuple(shape), kind
+def _sorted_entries(header: Dict[str, Any]) -> List[_Entry]:
+    """Check what the header tells about each array, and sort the arrays by their place."""
+    entries = []
+    for name, fields in header.items():
+        shape = fields["shape"]
+        begin, end = fields["data_offsets"]
+        dtype_name = fields["dtype"]
+        for number in (*shape, begin, end):
+            if type(number) is not int or number < 0:
+                raise ValueError(f"shape {shape}, data_offsets {begin} to {end}")
+        if dtype_name not in DTYPES:
+            raise ValueError(f"dtype {dtype_name}, known are {', '.join(DTYPES)}")
+        entries.append(_Entry(begin, end, tuple(shape), dtype_name, name))
+    return sorted(entries)

@@ -1,17 +1,69 @@
-"""The pickle inside PyTorch's files, read into records of tensors and of the storages they look into."""
+"""Stand-ins for what PyTorch's pickles name: tensors, and the storages behind them."""
 import pickle
 from typing import Any, BinaryIO, Dict, NamedTuple, Tuple
 
-from gluonnorm.weight_files.pickle_file import PLAIN
+from gluonnorm.weight_files.half_precision import BFLOAT16
+from gluonnorm.weight_files.numpy_pickle import PLAIN_STAND_INS
 from gluonnorm.weight_files.unpickler import Inert, Unpickler
 
 import numpy as np
 
-BFLOAT16 = np.dtype([("bfloat16", "<u2")])  # NumPy has none; MXNet describes it in the same way
-STORAGES = {"FloatStorage": np.dtype("<f4"), "HalfStorage": np.dtype("<f2"), "BFloat16Storage": BFLOAT16,
-            "DoubleStorage": np.dtype("<f8"), "LongStorage": np.dtype("<i8"), "IntStorage": np.dtype("<i4"),
-            "ShortStorage": np.dtype("<i2"), "CharStorage": np.dtype("i1"), "ByteStorage": np.dtype("u1"),
-            "BoolStorage": np.dtype("?")}
+STORAGE_DTYPES = {
+    "FloatStorage": np.dtype("<f4"),
+    "HalfStorage": np.dtype("<f2"),
+    "BFloat16Storage": BFLOAT16,
+    "DoubleStorage": np.dtype("<f8"),
+    "LongStorage": np.dtype("<i8"),
+    "IntStorage": np.dtype("<i4"),
+    "ShortStorage": np.dtype("<i2"),
+    "CharStorage": np.dtype("i1"),
+    "ByteStorage": np.dtype("u1"),
+    "BoolStorage": np.dtype("?"),
+}
+
+
+class Storage(NamedTuple):
+    """A part of a storage, which is PyTorch's flat array behind one or more tensors.
+
+    Attributes
+    ----------
+    key : str
+        The name of the storage in the file.
+    dtype : numpy.dtype
+        The type of its elements, little-endian.
+    total_length : int
+        The number of elements of the complete storage.
+    start : int
+        The first element of the part.
+    length : int
+        The number of elements of the part.
+    """
+    key: str
+    dtype: np.dtype
+    total_length: int
+    start: int
+    length: int
+
+
+class Tensor(Inert):
+    """A view of a storage. All numbers count elements.
+
+    Attributes
+    ----------
+    storage : Storage
+        The part of a storage that the tensor views.
+    offset : int
+        The first element, counted from the start of the part.
+    shape : tuple of int
+        The length of each axis.
+    strides : tuple of int
+        The elements from one position of each axis to the next.
+    """
+    __slots__ = ("storage", "offset", "shape", "strides")
+    storage: Storage
+    offset: int
+    shape: Tuple[int, ...]
+    strides: Tuple[int, ...]
 
 
 class _StorageType(Inert):
@@ -20,44 +72,47 @@ class _StorageType(Inert):
     dtype: np.dtype
 
 
-class Storage(NamedTuple):
-    """``length`` elements from ``start`` on of the storage ``key``, which has ``whole`` elements of ``dtype``."""
-    key: str
-    dtype: np.dtype
-    whole: int
-    start: int
-    length: int
+class _RebuildTensor(Inert):
+    """Stand-in for ``torch._utils._rebuild_tensor`` and ``_rebuild_tensor_v2``."""
 
-
-class Tensor(Inert):
-    """A look into a storage; sizes, strides and offset are counted in elements."""
-    __slots__ = ("storage", "offset", "size", "stride")
-    storage: Storage
-    offset: int
-    size: Tuple[int, ...]
-    stride: Tuple[int, ...]
-
-
-class _Rebuild(Inert):
-    """``torch._utils._rebuild_tensor`` and ``_rebuild_tensor_v2``."""
-
-    def __new__(cls, storage: Any, offset: Any, size: Any, stride: Any, requires_grad: Any = False, hooks: Any = None,
-                metadata: Any = None) -> Any:
-        size, stride = tuple(size), tuple(stride)
-        if not isinstance(storage, Storage) or len(size) != len(stride) or metadata:
+    def __new__(
+        cls,
+        storage: Any,
+        offset: Any,
+        size: Any,
+        stride: Any,
+        requires_grad: Any = False,
+        hooks: Any = None,
+        metadata: Any = None,
+    ) -> Any:
+        shape = tuple(size)
+        strides = tuple(stride)
+        if not isinstance(storage, Storage) or len(shape) != len(strides) or metadata:
             raise pickle.UnpicklingError("a tensor of an unknown kind")
-        if not all(type(number) is int and number >= 0 for number in (offset, *size, *stride)):
-            raise pickle.UnpicklingError(f"a tensor of size {size}, stride {stride} and offset {offset}")
-        last = offset + sum((length - 1) * step for length, step in zip(size, stride))
-        if 0 not in size and last >= storage.length:
-            raise pickle.UnpicklingError(f"a tensor that ends at element {last} of a storage of {storage.length}")
+        if not _are_counts(offset, *shape, *strides):
+            raise pickle.UnpicklingError(
+                f"a tensor of size {shape}, stride {strides} and offset {offset}"
+            )
+        last_element = offset
+        for length, step in zip(shape, strides):
+            last_element += (length - 1) * step
+        if 0 not in shape and last_element >= storage.length:
+            raise pickle.UnpicklingError(
+                f"a tensor that ends at element {last_element} of a storage of {storage.length}"
+            )
         tensor = Tensor()
-        tensor.storage, tensor.offset, tensor.size, tensor.stride = storage, offset, size, stride
+        tensor.storage = storage
+        tensor.offset = offset
+        tensor.shape = shape
+        tensor.strides = strides
         return tensor
 
 
-class _Parameter(Inert):
-    """``torch._utils._rebuild_parameter``, before PyTorch 1.0 ``torch.nn.parameter.Parameter``: the tensor in it."""
+class _RebuildParameter(Inert):
+    """Stand-in for ``torch._utils._rebuild_parameter``: the tensor of the parameter.
+
+    Before version 1.0, PyTorch wrote ``torch.nn.parameter.Parameter`` instead.
+    """
 
     def __new__(cls, data: Any = None, requires_grad: Any = True, hooks: Any = None) -> Any:
         if not isinstance(data, Tensor):
@@ -66,40 +121,92 @@ class _Parameter(Inert):
 
 
 class _Size(Inert):
-    """``torch.Size``."""
+    """Stand-in for ``torch.Size``: a tuple."""
 
     def __new__(cls, lengths: Any = ()) -> Any:
         return tuple(lengths)
 
 
-ALLOWED: Dict[Tuple[str, str], type] = {
-    **PLAIN, ("torch._utils", "_rebuild_tensor"): _Rebuild, ("torch._utils", "_rebuild_tensor_v2"): _Rebuild,
-    ("torch._utils", "_rebuild_parameter"): _Parameter, ("torch.nn.parameter", "Parameter"): _Parameter,
-    ("torch", "Size"): _Size, ("torch", "device"): Inert,
-    **{("torch", name): type(name, (_StorageType,), {"__slots__": (), "dtype": dtype})
-       for name, dtype in STORAGES.items()},
-}
+def _torch_stand_ins() -> Dict[Tuple[str, str], type]:
+    """List what a pickle of PyTorch may name."""
+    stand_ins = dict(PLAIN_STAND_INS)
+    stand_ins["torch._utils", "_rebuild_tensor"] = _RebuildTensor
+    stand_ins["torch._utils", "_rebuild_tensor_v2"] = _RebuildTensor
+    stand_ins["torch._utils", "_rebuild_parameter"] = _RebuildParameter
+    stand_ins["torch.nn.parameter", "Parameter"] = _RebuildParameter
+    stand_ins["torch", "Size"] = _Size
+    stand_ins["torch", "device"] = Inert
+    for type_name, dtype in STORAGE_DTYPES.items():
+        attributes = {"__slots__": (), "dtype": dtype}
+        stand_ins["torch", type_name] = type(type_name, (_StorageType,), attributes)
+    return stand_ins
+
+
+TORCH_STAND_INS = _torch_stand_ins()
 
 
 class TorchUnpickler(Unpickler):
-    """Notes every storage the pickle mentions in ``storages``, as a whole."""
+    """Reader of one pickle of tensors.
+
+    Parameters
+    ----------
+    file : binary file
+        Open for reading, at the start of the pickle.
+    path : str
+        The name that error messages give the file.
+
+    Attributes
+    ----------
+    storages : dict of str to Storage
+        Every storage that the pickle mentions, complete, by key.
+    """
 
     def __init__(self, file: BinaryIO, path: str) -> None:
-        super().__init__(file, path, ALLOWED)
+        super().__init__(file, path, TORCH_STAND_INS)
         self.storages: Dict[str, Storage] = {}
 
     def persistent_load(self, pid: Any) -> Any:
-        """The storage, or the part of one, that ``pid`` describes."""
+        """Make the storage, or the part of one, that a persistent id of the pickle describes.
+
+        Parameters
+        ----------
+        pid : tuple
+            ``("storage", type, key, location, total length)``; in old files also a view, which is
+            None or ``(key, start, length)``.
+
+        Returns
+        -------
+        Storage
+            The described part.
+
+        Raises
+        ------
+        pickle.UnpicklingError
+            The description is not of a storage, or differs from an earlier one of the same key.
+        """
         if not isinstance(pid, tuple) or len(pid) not in (5, 6) or pid[0] != "storage":
             raise pickle.UnpicklingError("an object that is no storage of a tensor")
-        kind, key, _, whole = pid[1:5]
-        start, length = (pid[5][1], pid[5][2]) if len(pid) == 6 and pid[5] is not None else (0, whole)
-        if not (isinstance(kind, type) and issubclass(kind, _StorageType) and kind is not _StorageType):
+        _, storage_type, key, _, total_length, *views = pid
+        start = 0
+        length = total_length
+        if views and views[0] is not None:
+            view = views[0]
+            start = view[1]
+            length = view[2]
+        is_type = isinstance(storage_type, type) and issubclass(storage_type, _StorageType)
+        if not is_type or storage_type is _StorageType:
             raise pickle.UnpicklingError("a storage of an unknown type")
-        if not (all(type(number) is int and number >= 0 for number in (whole, start, length))
-                and start + length <= whole):
-            raise pickle.UnpicklingError(f"a storage of {whole} elements of which {length} from {start} on are wanted")
-        root = Storage(str(key), kind.dtype, whole, 0, whole)
-        if self.storages.setdefault(root.key, root) != root:
+        if not _are_counts(total_length, start, length) or start + length > total_length:
+            raise pickle.UnpicklingError(
+                f"a storage of {total_length} elements of which {length} from {start} on are wanted"
+            )
+        complete = Storage(str(key), storage_type.dtype, total_length, 0, total_length)
+        known = self.storages.setdefault(complete.key, complete)
+        if known != complete:
             raise pickle.UnpicklingError(f"storage {key} with two descriptions")
-        return root._replace(start=start, length=length)
+        return complete._replace(start=start, length=length)
+
+
+def _are_counts(*numbers: Any) -> bool:
+    """Whether all numbers are integers of at least 0; bool and the subclasses of int are not."""
+    return all(type(number) is int and number >= 0 for number in numbers)

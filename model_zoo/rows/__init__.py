@@ -1,1 +1,1 @@
-"""The catalogue's rows, by the codebase whose names, architecture and convention they have."""
+"""The rows of the catalogue: a file for each codebase, with its names and settings."""

@@ -1,56 +1,159 @@
-"""Detectron's and SwitchNorm_Detection's detectors, under the names of their configurations, with their convention."""
+"""Detectors of Detectron and SwitchNorm_Detection, under the names of their configurations.
+
+SwitchNorm_Detection descends from Detectron and has its convention.
+"""
 from typing import Any, Dict, List
 
 from gluonnorm.types import IMAGENET_MEAN, IMAGENET_STD
 from model_zoo.classes import COCO_CLASSES
 from model_zoo.rows.model import Model
 
-CAFFE_MEAN = (122.7717, 115.9465, 102.9801)  # RGB, as all constants here
-BASE: Dict[str, Any] = {
-    "convention": "detectron", "resize": "float", "rounding": "even", "order": "BGR", "mean": CAFFE_MEAN,
-    "std": (1.0, 1.0, 1.0), "rpn_train_post_nms": 2000, "rpn_min_size": 1.0}
-FPN = {**BASE, "multiple": 32}
-C4 = {**BASE, "multiple": 1, "anchor_sizes": ((32, 64, 128, 256, 512),), "rpn_channels": 1024, "roi_size": 14,
-      "roi_sample_ratio": 0, "rpn_train_pre_nms": 12000, "rpn_test_pre_nms": 6000}
-RGB = {"order": "RGB", "mean": IMAGENET_MEAN, "std": IMAGENET_STD}  # what SwitchNorm_Detection fine-tunes on
-SCRATCH = {"freeze_at": 0}
-MASKS = {"faster": (None, None), "mask": (4, 0)}  # convolutions of the mask head with a pyramid, and without
+# Detectron writes the mean in BGR. A configuration holds it in RGB, whatever its "order" is.
+CAFFE_MEAN = (122.7717, 115.9465, 102.9801)
+FPN_SETTINGS: Dict[str, Any] = {
+    "convention": "detectron",
+    "resize": "float",
+    "rounding": "even",
+    "order": "BGR",
+    "mean": CAFFE_MEAN,
+    "std": (1.0, 1.0, 1.0),
+    # With a pyramid, Detectron pads its input to multiples of the coarsest stride of the ResNet.
+    "multiple": 32,
+    "rpn_train_post_nms": 2000,
+    "rpn_min_size": 1.0,
+}
+C4_SETTINGS: Dict[str, Any] = {
+    **FPN_SETTINGS,
+    "multiple": 1,
+    "anchor_sizes": ((32, 64, 128, 256, 512),),
+    "rpn_channels": 1024,
+    "rpn_train_pre_nms": 12000,
+    "rpn_test_pre_nms": 6000,
+    "roi_size": 14,
+    # 0 takes as many samples in a cell as the cell has pixels of the feature map.
+    "roi_sample_ratio": 0,
+}
+# SwitchNorm_Detection fine-tunes from backbones of PyTorch, which see normalized RGB.
+RGB_INPUT: Dict[str, Any] = {"order": "RGB", "mean": IMAGENET_MEAN, "std": IMAGENET_STD}
+# No stage is frozen: in training from scratch, and in one configuration that fine-tunes.
+TRAIN_ALL: Dict[str, Any] = {"freeze_at": 0}
 
 
 def rows() -> List[Model]:
-    """Frozen BN and GN of Detectron, SN of SwitchNorm_Detection."""
+    """List the detectors of Detectron and of SwitchNorm_Detection.
+
+    Returns
+    -------
+    list of Model
+        Detectron's with frozen BatchNorm and with GroupNorm, SwitchNorm_Detection's with
+        SwitchNorm.
+    """
     models = []
     for depth in (50, 101):
-        for kind, (fpn_convs, c4_convs) in MASKS.items():
-            for schedule in ("1x", "2x"):
-                name = f"e2e_{kind}_rcnn_R-{depth}"
-                models.append(Model(f"{name}-FPN_{schedule}", f"resnet{depth}_v1a", "fpn", "2fc", COCO_CLASSES,
-                                    mask_convs=fpn_convs, settings=FPN))
-                if depth == 50:
-                    models.append(Model(f"{name}-C4_{schedule}", "resnet50_v1a", "c4", "res5", COCO_CLASSES,
-                                        mask_convs=c4_convs, settings=C4))
-        for prefix, schedules, settings in (("e2e", ("2x", "3x"), FPN), ("scratch_e2e", ("3x",), {**FPN, **SCRATCH})):
-            for schedule in schedules:
-                models.append(_normed(f"{prefix}_mask_rcnn_R-{depth}-FPN_{schedule}_gn", depth, "gn", settings))
-    for name, kind, neck, norm, settings in (
-            ("e2e_faster_rcnn_R-50-C4_2x_sn", "faster", "c4", "sn", {**RGB, **SCRATCH}),
-            ("e2e_faster_rcnn_R-50-FPN_2x_sn", "faster", "fpn", "sn", RGB),
-            ("e2e_faster_rcnn_R-50-FPN_2x_sn_(8,1)", "faster", "fpn", "sn_nobn", RGB),
-            ("e2e_mask_rcnn_R-50-FPN_2x_sn_(8,1)", "mask", "fpn", "sn_nobn", RGB),
-            ("scratch_e2e_faster_rcnn_R-50-C4_3x_sn", "faster", "c4", "sn", SCRATCH),
-            ("scratch_e2e_faster_rcnn_R-50-FPN_3x_sn", "faster", "fpn", "sn", SCRATCH),
-            ("scratch_e2e_mask_rcnn_R-50-FPN_3x_sn", "mask", "fpn", "sn", SCRATCH)):
-        if neck == "c4":
-            models.append(Model(name, "resnet50_v1b", "c4", "res5", COCO_CLASSES, norm, settings={**C4, **settings}))
-        elif kind == "mask":
-            models.append(_normed(name, 50, norm, {**FPN, **settings}))
-        else:
-            models.append(Model(name, "resnet50_v1b", "fpn", "2fc", COCO_CLASSES, norm, normed=True,
-                                settings={**FPN, **settings}))
+        models += _frozen_bn_detectors(depth)
+        models += _group_norm_detectors(depth)
+    models += _switch_norm_detectors()
     return models
 
 
-def _normed(name: str, depth: int, norm: str, settings: Dict[str, Any]) -> Model:
-    """Mask R-CNN with the norm everywhere: stride in the 3x3 convolutions, four of them in either head."""
-    return Model(name, f"resnet{depth}_v1b", "fpn", "4conv1fc", COCO_CLASSES, norm, mask_convs=4, normed=True,
-                 settings=settings)
+def _frozen_bn_detectors(depth: int) -> List[Model]:
+    """Describe Faster and Mask R-CNN with frozen BatchNorm; only ResNet-50 has the C4 ones."""
+    models = []
+    for family, fpn_mask_convs, c4_mask_convs in (("faster", None, None), ("mask", 4, 0)):
+        for schedule in ("1x", "2x"):
+            models.append(Model(
+                name=f"e2e_{family}_rcnn_R-{depth}-FPN_{schedule}",
+                backbone=f"resnet{depth}_v1a",
+                neck="fpn",
+                head="2fc",
+                classes=COCO_CLASSES,
+                mask_convs=fpn_mask_convs,
+                settings=FPN_SETTINGS,
+            ))
+            if depth != 50:
+                continue
+            models.append(Model(
+                name=f"e2e_{family}_rcnn_R-50-C4_{schedule}",
+                backbone="resnet50_v1a",
+                neck="c4",
+                head="res5",
+                classes=COCO_CLASSES,
+                mask_convs=c4_mask_convs,
+                settings=C4_SETTINGS,
+            ))
+    return models
+
+
+def _group_norm_detectors(depth: int) -> List[Model]:
+    """Describe Mask R-CNN with GroupNorm: fine-tuned, and trained from scratch."""
+    fine_tuned = f"e2e_mask_rcnn_R-{depth}-FPN"
+    scratch = f"scratch_e2e_mask_rcnn_R-{depth}-FPN"
+    scratch_settings = {**FPN_SETTINGS, **TRAIN_ALL}
+    return [
+        _mask_rcnn_fpn(f"{fine_tuned}_2x_gn", depth, "gn", FPN_SETTINGS),
+        _mask_rcnn_fpn(f"{fine_tuned}_3x_gn", depth, "gn", FPN_SETTINGS),
+        _mask_rcnn_fpn(f"{scratch}_3x_gn", depth, "gn", scratch_settings),
+    ]
+
+
+def _switch_norm_detectors() -> List[Model]:
+    """Describe SwitchNorm_Detection's detectors; "(8,1)" is SwitchNorm without its BN part."""
+    fine_tuned_c4 = {**C4_SETTINGS, **RGB_INPUT, **TRAIN_ALL}
+    fine_tuned_fpn = {**FPN_SETTINGS, **RGB_INPUT}
+    scratch_c4 = {**C4_SETTINGS, **TRAIN_ALL}
+    scratch_fpn = {**FPN_SETTINGS, **TRAIN_ALL}
+    return [
+        _faster_rcnn_c4("e2e_faster_rcnn_R-50-C4_2x_sn", "sn", fine_tuned_c4),
+        _faster_rcnn_fpn("e2e_faster_rcnn_R-50-FPN_2x_sn", "sn", fine_tuned_fpn),
+        _faster_rcnn_fpn("e2e_faster_rcnn_R-50-FPN_2x_sn_(8,1)", "sn_nobn", fine_tuned_fpn),
+        _mask_rcnn_fpn("e2e_mask_rcnn_R-50-FPN_2x_sn_(8,1)", 50, "sn_nobn", fine_tuned_fpn),
+        _faster_rcnn_c4("scratch_e2e_faster_rcnn_R-50-C4_3x_sn", "sn", scratch_c4),
+        _faster_rcnn_fpn("scratch_e2e_faster_rcnn_R-50-FPN_3x_sn", "sn", scratch_fpn),
+        _mask_rcnn_fpn("scratch_e2e_mask_rcnn_R-50-FPN_3x_sn", 50, "sn", scratch_fpn),
+    ]
+
+
+def _faster_rcnn_c4(name: str, norm: str, settings: Dict[str, Any]) -> Model:
+    """Describe a Faster R-CNN with one feature map; its head always has the backbone's norm."""
+    return Model(
+        name=name,
+        backbone="resnet50_v1b",
+        neck="c4",
+        head="res5",
+        classes=COCO_CLASSES,
+        norm=norm,
+        settings=settings,
+    )
+
+
+def _faster_rcnn_fpn(name: str, norm: str, settings: Dict[str, Any]) -> Model:
+    """Describe a Faster R-CNN with a pyramid that has the backbone's norm."""
+    return Model(
+        name=name,
+        backbone="resnet50_v1b",
+        neck="fpn",
+        head="2fc",
+        classes=COCO_CLASSES,
+        norm=norm,
+        norm_in_heads=True,
+        settings=settings,
+    )
+
+
+def _mask_rcnn_fpn(name: str, depth: int, norm: str, settings: Dict[str, Any]) -> Model:
+    """Describe a Mask R-CNN with one norm in backbone, neck and heads.
+
+    Its blocks have their stride in the 3x3 convolution (ResNet v1b), and either head has four
+    convolutions.
+    """
+    return Model(
+        name=name,
+        backbone=f"resnet{depth}_v1b",
+        neck="fpn",
+        head="4conv1fc",
+        classes=COCO_CLASSES,
+        norm=norm,
+        norm_in_heads=True,
+        mask_convs=4,
+        settings=settings,
+    )

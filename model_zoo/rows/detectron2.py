@@ -1,35 +1,101 @@
-"""Detectron2's detectors, with its convention: BGR minus the mean, antialiased resizing, as many samples as cells."""
+"""Detectron2's detectors, with its convention.
+
+They see BGR minus the mean, photos are resized with antialiasing, and RoIAlign takes as many
+samples in a cell as the cell has feature map pixels.
+"""
 from typing import Any, Dict, List
 
 from model_zoo.classes import COCO_CLASSES
 from model_zoo.rows.model import Model
 
-L1 = 1e-6  # its box losses are absolute differences: Huber's with almost no round part
-BASE: Dict[str, Any] = {
-    "convention": "detectron2", "resize": "antialias", "order": "BGR", "std": (1.0, 1.0, 1.0),
-    "short": (640, 672, 704, 736, 768, 800), "roi_sample_ratio": 0, "rpn_smoothl1_beta": L1, "rcnn_smoothl1_beta": L1}
-FPN = {**BASE, "multiple": 32}
-C4 = {**BASE, "multiple": 1, "anchor_sizes": ((32, 64, 128, 256, 512),), "rpn_channels": 1024, "roi_size": 14,
-      "rpn_train_pre_nms": 12000, "rpn_train_post_nms": 2000, "rpn_test_pre_nms": 6000}
-SCRATCH = {**FPN, "std": (58.395, 57.12, 57.375), "freeze_at": 0}
+# Detectron2's box losses are plain absolute differences. A smooth L1 loss with a beta this small
+# has almost no quadratic part, so its values and gradients are the same.
+ABSOLUTE_LOSS_BETA = 1e-6
+BASE_SETTINGS: Dict[str, Any] = {
+    "convention": "detectron2",
+    "resize": "antialias",
+    "order": "BGR",
+    "std": (1.0, 1.0, 1.0),
+    "short": (640, 672, 704, 736, 768, 800),
+    "roi_sample_ratio": 0,
+    "rpn_smoothl1_beta": ABSOLUTE_LOSS_BETA,
+    "rcnn_smoothl1_beta": ABSOLUTE_LOSS_BETA,
+}
+FPN_SETTINGS: Dict[str, Any] = {**BASE_SETTINGS, "multiple": 32}
+C4_SETTINGS: Dict[str, Any] = {
+    **BASE_SETTINGS,
+    "multiple": 1,
+    "anchor_sizes": ((32, 64, 128, 256, 512),),
+    "rpn_channels": 1024,
+    "rpn_train_pre_nms": 12000,
+    "rpn_train_post_nms": 2000,
+    "rpn_test_pre_nms": 6000,
+    "roi_size": 14,
+}
+# Without pretrained weights, the input is normalized and no stage is frozen.
+SCRATCH_SETTINGS: Dict[str, Any] = {
+    **FPN_SETTINGS,
+    "std": (58.395, 57.12, 57.375),
+    "freeze_at": 0,
+}
 
 
 def rows() -> List[Model]:
-    """COCO-Detection, COCO-InstanceSegmentation, and those of Misc that change the norm; no DC5, no ResNeXt."""
+    """List the detectors of Detectron2's model zoo.
+
+    Returns
+    -------
+    list of Model
+        The detectors of COCO-Detection and COCO-InstanceSegmentation on ResNet, and the detectors
+        of Misc that change the norm. Dilated C5 (DC5) and ResNeXt are left out.
+    """
     models = []
-    for depth in (50, 101):
-        backbone = f"resnet{depth}_v1a"
-        for schedule in ("1x", "3x") if depth == 50 else ("3x",):
-            for kind, fpn_convs, c4_convs in (("faster", None, None), ("mask", 4, 0)):
-                models += [Model(f"{kind}_rcnn_R_{depth}_FPN_{schedule}", backbone, "fpn", "2fc", COCO_CLASSES,
-                                 mask_convs=fpn_convs, settings=FPN),
-                           Model(f"{kind}_rcnn_R_{depth}_C4_{schedule}", backbone, "c4", "res5", COCO_CLASSES,
-                                 mask_convs=c4_convs, settings=C4)]
-    for name, backbone, norm, settings in (
-            ("mask_rcnn_R_50_FPN_3x_gn", "resnet50_v1b", "gn", FPN),
-            ("mask_rcnn_R_50_FPN_3x_syncbn", "resnet50_v1a", "sync_bn", FPN),
-            ("scratch_mask_rcnn_R_50_FPN_3x_gn", "resnet50_v1b", "gn", SCRATCH),
-            ("scratch_mask_rcnn_R_50_FPN_9x_gn", "resnet50_v1b", "gn", SCRATCH)):
-        models.append(Model(name, backbone, "fpn", "4conv1fc", COCO_CLASSES, norm, mask_convs=4, normed=True,
-                            settings=settings))
+    for depth, schedule in ((50, "1x"), (50, "3x"), (101, "3x")):
+        models += _frozen_bn_detectors(depth, schedule)
+    models.append(_norm_in_heads("mask_rcnn_R_50_FPN_3x_gn", "resnet50_v1b", "gn", FPN_SETTINGS))
+    models.append(_norm_in_heads(
+        "mask_rcnn_R_50_FPN_3x_syncbn", "resnet50_v1a", "sync_bn", FPN_SETTINGS))
+    for schedule in ("3x", "9x"):
+        name = f"scratch_mask_rcnn_R_50_FPN_{schedule}_gn"
+        models.append(_norm_in_heads(name, "resnet50_v1b", "gn", SCRATCH_SETTINGS))
     return models
+
+
+def _frozen_bn_detectors(depth: int, schedule: str) -> List[Model]:
+    """Describe Faster and Mask R-CNN, each with a pyramid and with one map."""
+    models = []
+    for family, fpn_mask_convs, c4_mask_convs in (("faster", None, None), ("mask", 4, 0)):
+        models.append(Model(
+            name=f"{family}_rcnn_R_{depth}_FPN_{schedule}",
+            backbone=f"resnet{depth}_v1a",
+            neck="fpn",
+            head="2fc",
+            classes=COCO_CLASSES,
+            mask_convs=fpn_mask_convs,
+            settings=FPN_SETTINGS,
+        ))
+        models.append(Model(
+            name=f"{family}_rcnn_R_{depth}_C4_{schedule}",
+            backbone=f"resnet{depth}_v1a",
+            neck="c4",
+            head="res5",
+            classes=COCO_CLASSES,
+            mask_convs=c4_mask_convs,
+            settings=C4_SETTINGS,
+        ))
+    return models
+
+
+def _norm_in_heads(name: str, backbone: str, norm: str, settings: Dict[str, Any]) -> Model:
+    """Describe a Mask R-CNN with a pyramid and one norm in backbone, neck and heads."""
+    return Model(
+        name=name,
+        backbone=backbone,
+        neck="fpn",
+        head="4conv1fc",
+        classes=COCO_CLASSES,
+        norm=norm,
+        norm_in_heads=True,
+        mask_convs=4,
+        settings=settings,
+    )

@@ -1,46 +1,171 @@
-"""GluonCV 0.10.5's detectors on ResNet v1b and v1d, with its convention; read in its source and checked against it.
+"""GluonCV 0.10.5's detectors on ResNet v1b and v1d, with its convention.
 
-The ``_custom`` rows are its COCO detectors with classes of one's own, so that its COCO weights can be fine-tuned.
+The settings were read in GluonCV's source and checked against its networks. The ``_custom`` rows
+are its COCO detectors with classes of the caller, so that its COCO weights can be fine-tuned.
 """
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional, Tuple
 
 from model_zoo.classes import COCO_CLASSES, VOC_CLASSES
 from model_zoo.rows.model import Model
 
-BASE: Dict[str, Any] = {
-    "convention": "gluoncv", "multiple": 1, "rounding": "even", "rpn_channels": 1024, "rpn_train_pre_nms": 12000,
-    "rpn_train_post_nms": 2000, "rpn_test_pre_nms": 6000, "rpn_min_size": 1.0, "score_thresh": 0.01, "delta_clip": 4.14}
-C4 = {**BASE, "anchor_sizes": ((32, 64, 128, 256, 512),), "roi_size": 14, "num_sample": 128}
-NO_CLIP = 80.0  # e^80 is the last power of ten or so that float32 holds
-VOC = {"short": (600,), "max_size": 1000, "nms_thresh": 0.3, "rpn_test_post_nms": 300, "rpn_min_size": 16.0,
-       "delta_clip": NO_CLIP}
-MASK = {"delta_clip": 4.42}
-SYNC_BN = {"short": (640, 800), "freeze_at": 0}
+FPN_SETTINGS: Dict[str, Any] = {
+    "convention": "gluoncv",
+    "multiple": 1,
+    "rounding": "even",
+    "rpn_channels": 1024,
+    "rpn_train_pre_nms": 12000,
+    "rpn_train_post_nms": 2000,
+    "rpn_test_pre_nms": 6000,
+    "rpn_min_size": 1.0,
+    "score_thresh": 0.01,
+    "delta_clip": 4.14,
+}
+C4_SETTINGS: Dict[str, Any] = {
+    **FPN_SETTINGS,
+    "anchor_sizes": ((32, 64, 128, 256, 512),),
+    "roi_size": 14,
+    "num_sample": 128,
+}
+# GluonCV does not clip the deltas of its VOC detectors. e^80 is close to the largest float32, so
+# this clip keeps the decoded boxes finite and changes no other value.
+UNCLIPPED = 80.0
+VOC_SETTINGS: Dict[str, Any] = {
+    **C4_SETTINGS,
+    "short": (600,),
+    "max_size": 1000,
+    "nms_thresh": 0.3,
+    "rpn_test_post_nms": 300,
+    "rpn_min_size": 16.0,
+    "delta_clip": UNCLIPPED,
+}
+MASK_DELTA_CLIP = 4.42
+MASK_C4_SETTINGS: Dict[str, Any] = {**C4_SETTINGS, "delta_clip": MASK_DELTA_CLIP}
+MASK_FPN_SETTINGS: Dict[str, Any] = {**FPN_SETTINGS, "delta_clip": MASK_DELTA_CLIP}
+# Batches across devices give live statistics, so GluonCV trains these detectors in all stages.
+SYNC_BN_SETTINGS: Dict[str, Any] = {"short": (640, 800), "freeze_at": 0}
 
 
 def rows() -> List[Model]:
-    """Faster and Mask R-CNN, C4 and FPN, with frozen BN and with SyncBN."""
+    """List the Faster and Mask R-CNN of ``gluoncv.model_zoo``.
+
+    Returns
+    -------
+    list of Model
+        Detectors with one map and with a pyramid, with frozen BatchNorm and with SyncBatchNorm.
+    """
     models = []
     for backbone in ("resnet50_v1b", "resnet101_v1d"):
-        models.append(Model(f"faster_rcnn_{backbone}_voc", backbone, "c4", "res5", VOC_CLASSES, settings={**C4, **VOC}))
-        for dataset, classes in (("coco", COCO_CLASSES), ("custom", None)):
-            models += [
-                Model(f"faster_rcnn_{backbone}_{dataset}", backbone, "c4", "res5", classes, settings=C4),
-                Model(f"faster_rcnn_fpn_{backbone}_{dataset}", backbone, "fpn", "2fc", classes, fpn_extra="conv",
-                      settings=BASE),
-                Model(f"mask_rcnn_{backbone}_{dataset}", backbone, "c4", "res5", classes, mask_convs=0,
-                      settings={**C4, **MASK}),
-                Model(f"mask_rcnn_fpn_{backbone}_{dataset}", backbone, "fpn", "pool2fc", classes, fpn_extra="conv",
-                      mask_convs=4, settings={**BASE, **MASK, "roi_size": 14})]
-    for backbone, head in (("resnet50_v1b", "1conv1fc"), ("resnet101_v1d", "4conv1fc")):
-        models.append(Model(f"faster_rcnn_fpn_syncbn_{backbone}_coco", backbone, "fpn", head, COCO_CLASSES, "sync_bn",
-                            "conv", normed=True, settings={**BASE, **SYNC_BN, "rpn_channels": 256}))
-    small, of_7 = "resnet18_v1b", {"mask_roi_size": 7}
-    models += [
-        Model(f"mask_rcnn_{small}_coco", small, "c4", "res5", COCO_CLASSES, mask_convs=0,
-              settings={**C4, **MASK, "num_sample": 256}),
-        Model(f"mask_rcnn_fpn_{small}_coco", small, "fpn", "2fc", COCO_CLASSES, fpn_extra="conv", mask_convs=2,
-              settings={**BASE, **MASK, **of_7}),
-        Model(f"mask_rcnn_fpn_syncbn_{small}_coco", small, "fpn", "1conv1fc", COCO_CLASSES, "sync_bn", "conv", 2, True,
-              {**BASE, **MASK, **of_7, **SYNC_BN})]
+        models.append(_faster_rcnn_c4(backbone, "voc", VOC_CLASSES, VOC_SETTINGS))
+        models += _detectors_of_dataset(backbone, "coco", COCO_CLASSES)
+        models += _detectors_of_dataset(backbone, "custom", None)
+    models.append(_faster_rcnn_sync_bn("resnet50_v1b", head="1conv1fc"))
+    models.append(_faster_rcnn_sync_bn("resnet101_v1d", head="4conv1fc"))
+    models += _mask_rcnn_resnet18()
     return models
+
+
+def _detectors_of_dataset(
+    backbone: str, dataset: str, classes: Optional[Tuple[str, ...]]
+) -> List[Model]:
+    """Describe the four detectors that a backbone has for COCO, or for classes of the caller."""
+    return [
+        _faster_rcnn_c4(backbone, dataset, classes, C4_SETTINGS),
+        Model(
+            name=f"faster_rcnn_fpn_{backbone}_{dataset}",
+            backbone=backbone,
+            neck="fpn",
+            head="2fc",
+            classes=classes,
+            fpn_extra="conv",
+            settings=FPN_SETTINGS,
+        ),
+        Model(
+            name=f"mask_rcnn_{backbone}_{dataset}",
+            backbone=backbone,
+            neck="c4",
+            head="res5",
+            classes=classes,
+            mask_convs=0,
+            settings=MASK_C4_SETTINGS,
+        ),
+        Model(
+            name=f"mask_rcnn_fpn_{backbone}_{dataset}",
+            backbone=backbone,
+            neck="fpn",
+            head="pool2fc",
+            classes=classes,
+            fpn_extra="conv",
+            mask_convs=4,
+            settings={**MASK_FPN_SETTINGS, "roi_size": 14},
+        ),
+    ]
+
+
+def _faster_rcnn_c4(
+    backbone: str,
+    dataset: str,
+    classes: Optional[Tuple[str, ...]],
+    settings: Dict[str, Any],
+) -> Model:
+    """Describe a Faster R-CNN with one feature map."""
+    return Model(
+        name=f"faster_rcnn_{backbone}_{dataset}",
+        backbone=backbone,
+        neck="c4",
+        head="res5",
+        classes=classes,
+        settings=settings,
+    )
+
+
+def _faster_rcnn_sync_bn(backbone: str, head: str) -> Model:
+    """Describe a Faster R-CNN with a pyramid and SyncBatchNorm in all its parts."""
+    return Model(
+        name=f"faster_rcnn_fpn_syncbn_{backbone}_coco",
+        backbone=backbone,
+        neck="fpn",
+        head=head,
+        classes=COCO_CLASSES,
+        norm="sync_bn",
+        norm_in_heads=True,
+        fpn_extra="conv",
+        settings={**FPN_SETTINGS, **SYNC_BN_SETTINGS, "rpn_channels": 256},
+    )
+
+
+def _mask_rcnn_resnet18() -> List[Model]:
+    """Describe the three Mask R-CNN on ResNet-18; they read smaller RoIs for their masks."""
+    small_fpn_settings = {**MASK_FPN_SETTINGS, "mask_roi_size": 7}
+    return [
+        Model(
+            name="mask_rcnn_resnet18_v1b_coco",
+            backbone="resnet18_v1b",
+            neck="c4",
+            head="res5",
+            classes=COCO_CLASSES,
+            mask_convs=0,
+            settings={**MASK_C4_SETTINGS, "num_sample": 256},
+        ),
+        Model(
+            name="mask_rcnn_fpn_resnet18_v1b_coco",
+            backbone="resnet18_v1b",
+            neck="fpn",
+            head="2fc",
+            classes=COCO_CLASSES,
+            fpn_extra="conv",
+            mask_convs=2,
+            settings=small_fpn_settings,
+        ),
+        Model(
+            name="mask_rcnn_fpn_syncbn_resnet18_v1b_coco",
+            backbone="resnet18_v1b",
+            neck="fpn",
+            head="1conv1fc",
+            classes=COCO_CLASSES,
+            norm="sync_bn",
+            norm_in_heads=True,
+            fpn_extra="conv",
+            mask_convs=2,
+            settings={**small_fpn_settings, **SYNC_BN_SETTINGS},
+        ),
+    ]

@@ -1,18 +1,62 @@
-"""What a row of the catalogue says."""
+"""The description of one detector of the catalogue."""
 from dataclasses import dataclass, field
 from typing import Any, Dict, Optional, Tuple
+
+from gluonnorm.errors import InputError, did_you_mean
+
+NECKS = ("c4", "fpn")
+C4_HEADS = ("res5",)
+FPN_HEADS = ("2fc", "pool2fc", "1conv1fc", "4conv1fc")
+FPN_EXTRAS = ("pool", "conv")
 
 
 @dataclass(frozen=True)
 class Model:
-    """A detector of the catalogue.
+    """A row of the catalogue: the architecture of a detector, its classes and its settings.
 
-    ``neck`` is "c4" (one map of stride 16, res5 on every RoI) or "fpn"; ``head`` is "res5", "2fc", "pool2fc" (an
-    average over 3x3 first, GluonCV's Mask R-CNN), "1conv1fc" or "4conv1fc"; ``mask_convs`` is the number of
-    convolutions of the mask head, None for a detector without one; ``normed``: neck and heads have the backbone's
-    norm, whichever it is; ``fpn_extra`` says how the coarsest level is made ("pool", or "conv" as GluonCV does).
-    ``classes`` None means that the caller names them. ``settings`` are the fields of ``DetectorConfig`` that differ
-    from its defaults.
+    Attributes
+    ----------
+    name : str
+        The name that ``model_zoo.get_model`` takes.
+    backbone : str
+        The name of the ResNet, one of ``model_zoo.catalogue.BACKBONES``.
+    neck : str
+        "c4": one feature map of stride 16; the fourth stage of the ResNet is the box head.
+        "fpn": a feature pyramid of strides 4 to 64.
+    head : str
+        The box head. "res5" with the neck "c4". With the neck "fpn": "2fc", two fully connected
+        layers; "pool2fc", the same after an average pooling of 3x3 cells (GluonCV's Mask R-CNN);
+        "1conv1fc" or "4conv1fc", convolutions and one fully connected layer.
+    classes : tuple of str, or None
+        The names of the classes, in the order of their ids. None: the caller has to name them.
+    norm : str
+        The normalization of the backbone, unless the caller asks for another one.
+    fpn_extra : str
+        How the pyramid makes its coarsest level: "pool", or "conv" as in GluonCV.
+    mask_convs : int or None
+        The number of convolutions in the mask head. None: the detector predicts no masks.
+    norm_in_heads : bool
+        Whether neck and heads have the norm of the backbone, whichever it is. False: they have it
+        only if :func:`gluonnorm.nn.used_in_heads` is True for it.
+    settings : dict of str to object
+        The fields of :class:`gluonnorm.rcnn.DetectorConfig` that differ from its defaults.
+
+    Raises
+    ------
+    InputError
+        A neck, head or extra level that does not exist, or a head that does not fit the neck.
+
+    Examples
+    --------
+    >>> Model(
+    ...     name="mask_rcnn_fpn_resnet18_v1b_custom",
+    ...     backbone="resnet18_v1b",
+    ...     neck="fpn",
+    ...     head="2fc",
+    ...     classes=None,
+    ...     mask_convs=2,
+    ... ).norm
+    'frozen_bn'
     """
     name: str
     backbone: str
@@ -22,5 +66,20 @@ class Model:
     norm: str = "frozen_bn"
     fpn_extra: str = "pool"
     mask_convs: Optional[int] = None
-    normed: bool = False
+    norm_in_heads: bool = False
     settings: Dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._check_choice("neck", NECKS)
+        self._check_choice("head", C4_HEADS if self.neck == "c4" else FPN_HEADS)
+        self._check_choice("fpn_extra", FPN_EXTRAS)
+
+    def _check_choice(self, field_name: str, choices: Tuple[str, ...]) -> None:
+        """Refuse the value of a field that is none of the choices."""
+        value = getattr(self, field_name)
+        if value in choices:
+            return
+        raise InputError(
+            f"model {self.name!r}: {field_name} is {value!r}{did_you_mean(value, choices) or ';'}"
+            f" give one of {', '.join(choices)}"
+        )

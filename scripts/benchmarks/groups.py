@@ -1,117 +1,204 @@
-"""What the benchmark compares: groups of rows measured side by side, and what each row should reach."""
+"""What the benchmark compares: groups of rows measured side by side, and their targets."""
 from dataclasses import dataclass
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 Task = Dict[str, Any]
 
-NMS_CLASSES = (1, 20, 80, 365, 1203)
-BATCHES = (1, 2, 4, 8)
+NMS_CLASS_COUNTS = (1, 20, 80, 365, 1203)
+BATCH_SIZES = (1, 2, 4, 8)
 DTYPES = ("float32", "bfloat16", "int8")
+NORMS = ("frozen_bn", "gn", "sn", "sn_nobn")
+DEFAULT_NETWORK = "faster_rcnn_fpn_resnet50_v1b_coco"
 
 
 class Target(NamedTuple):
-    """What a row should reach: a ratio to its group's first row, or, for ``seconds``, a time."""
-    kind: str  # "faster": at least so many times as fast; "step": the same, with no more memory; "slower"; "seconds"
+    """What a row should reach.
+
+    Attributes
+    ----------
+    rule : str
+        "faster": at least ``value`` times as fast as the reference. "step": the same, with no
+        more memory. "slower": at most ``value`` times the reference's time. "seconds": at most
+        ``value`` seconds.
+    value : float
+        The factor or the time.
+    """
+    rule: str
     value: float
 
     def __str__(self) -> str:
-        return {"faster": f"at least {self.value:g}x as fast", "slower": f"at most {self.value:g}x the time",
-                "step": f"at least {self.value:g}x as fast, no more memory",
-                "seconds": f"at most {1000 * self.value:g} ms"}[self.kind]
+        if self.rule == "faster":
+            return f"at least {self.value:g}x as fast"
+        if self.rule == "step":
+            return f"at least {self.value:g}x as fast, no more memory"
+        if self.rule == "slower":
+            return f"at most {self.value:g}x the time"
+        return f"at most {1000 * self.value:g} ms"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One process: ``program`` is ours, gluoncv or torchvision, ``task`` what it is told.
+    """One process of the benchmark.
 
-    ``against``: the label of the row it is compared with, if not the group's reference.
+    Attributes
+    ----------
+    label : str
+        Its name within the group.
+    program : str
+        "gluonnorm", "gluoncv" or "torchvision"; the process runs ``benchmarks.row_<program>``.
+    task : dict
+        What the process is told. ``job`` is the name of one of its functions: "detector",
+        "corrected_detector", "training", "nms" or "weights".
+    target : Target, optional
+        What it should reach.
+    compared_with : str, optional
+        The label of the row that it is compared with, if that is not the group's reference.
     """
     label: str
     program: str
     task: Task
     target: Optional[Target] = None
-    against: Optional[str] = None
+    compared_with: Optional[str] = None
 
 
 @dataclass(frozen=True)
 class Group:
-    """Rows that are alive together.
+    """Rows whose processes are alive together.
 
-    ``reference``: the label of the row that those are compared with that name no other. ``weights``: tasks that write
-    what the rows read. ``judge``: a row that is asked what it finds and not timed, where the reference's own answer is
-    not to be relied on. ``alike``: whether all rows should find the same.
+    Attributes
+    ----------
+    name : str
+        Its name on the command line.
+    title : str
+        What it compares.
+    rows : tuple of Row
+        In the order of measuring.
+    reference : str
+        The label of the row that the others are compared with, unless they name another.
+    weights : tuple of dict
+        Tasks of processes that write the files that the rows read.
+    corrected : Row, optional
+        A row that is not timed. Its detections are the expected ones where those of the
+        reference depend on uninitialized memory.
+    same_detections : bool
+        Whether all rows should give the same detections.
     """
     name: str
     title: str
     rows: Tuple[Row, ...]
     reference: str = ""
     weights: Tuple[Task, ...] = ()
-    judge: Optional[Row] = None
-    alike: bool = True
+    corrected: Optional[Row] = None
+    same_detections: bool = True
 
 
-def groups(quick: bool) -> List[Group]:
-    """All groups, in the order of measuring; ``quick`` has the same rows with less to do."""
+def all_groups(quick: bool) -> List[Group]:
+    """List all groups, in the order of measuring.
+
+    Parameters
+    ----------
+    quick : bool
+        Whether the rows get less to do.
+
+    Returns
+    -------
+    list of Group
+        The same groups and rows in either case.
+    """
     return [
-        _detectors("gluoncv-fpn", "faster_rcnn_fpn_resnet50_v1b_coco", "gluoncv", (1.2, 2.0, 3.5), judged=True,
-                   tuned=True),
-        _detectors("gluoncv-c4", "faster_rcnn_resnet50_v1b_coco", "gluoncv", (2.0, None, None)),
-        _detectors("gluoncv-mask", "mask_rcnn_fpn_resnet50_v1b_coco", "gluoncv", (3.0, None, None), judged=True),
-        _detectors("torchvision-fpn", "fasterrcnn_resnet50_fpn", "torchvision", (1.15, 1.7, 2.5)),
-        _detectors("torchvision-mask", "maskrcnn_resnet50_fpn", "torchvision", (None, None, None)),
-        _norms(),
-        _suppression(100 if quick else 1000),
-        _batches(),
-        _training("gluoncv-train", "faster_rcnn_fpn_resnet50_v1b_coco", "gluoncv", 1.3),
-        _training("torchvision-train", "fasterrcnn_resnet50_fpn", "torchvision", 1.0),
+        _detector_group("gluoncv-fpn", DEFAULT_NETWORK, "gluoncv", (1.2, 2.0, 3.5),
+                        corrected=True, tuned=True),
+        _detector_group("gluoncv-c4", "faster_rcnn_resnet50_v1b_coco", "gluoncv",
+                        (2.0, None, None)),
+        _detector_group("gluoncv-mask", "mask_rcnn_fpn_resnet50_v1b_coco", "gluoncv",
+                        (3.0, None, None), corrected=True),
+        _detector_group("torchvision-fpn", "fasterrcnn_resnet50_fpn", "torchvision",
+                        (1.15, 1.7, 2.5)),
+        _detector_group("torchvision-mask", "maskrcnn_resnet50_fpn", "torchvision",
+                        (None, None, None)),
+        _norm_group(),
+        _nms_group(rois=100 if quick else 1000),
+        _batch_group(),
+        _training_group("gluoncv-train", DEFAULT_NETWORK, "gluoncv", 1.3),
+        _training_group("torchvision-train", "fasterrcnn_resnet50_fpn", "torchvision", 1.0),
     ]
 
 
-def _detectors(name: str, network: str, peer: str, targets: Tuple[Optional[float], ...],
-               judged: bool = False, tuned: bool = False) -> Group:
-    """A peer's detector and ours, with the same weights, in every type; ``tuned``: the peer also as we run MXNet."""
-    theirs = Row(peer, peer, {"kind": "detector", "network": network, "stem": name})
-    also = (Row(f"{peer}-tuned", peer, {**theirs.task, "tuned": True}),) if tuned else ()
-    ours = [Row(dtype, "ours", {"kind": "detector", "prefix": f"{name}-{dtype}"},
-                None if target is None else Target("faster", target)) for dtype, target in zip(DTYPES, targets)]
-    judge = Row("judge", peer, {**theirs.task, "kind": "judge"}) if judged else None
-    weights = {"kind": "weights", "network": network, "stem": name, "source": peer, "dtypes": DTYPES}
-    return Group(name, f"{network}, one image, against {peer}", (theirs, *also, *ours), peer, (weights,), judge)
+def _detector_group(
+    name: str,
+    network: str,
+    peer: str,
+    speedups: Tuple[Optional[float], ...],
+    corrected: bool = False,
+    tuned: bool = False,
+) -> Group:
+    """Compare a peer's detector with this package's in every type, with the same weights.
+
+    ``tuned`` adds the peer with the MXNet settings that this package makes.
+    """
+    peer_task = {"job": "detector", "network": network, "stem": name}
+    rows = [Row(peer, peer, peer_task)]
+    if tuned:
+        rows.append(Row(f"{peer}-tuned", peer, {**peer_task, "tuned": True}))
+    for dtype, speedup in zip(DTYPES, speedups):
+        target = None if speedup is None else Target("faster", speedup)
+        task = {"job": "detector", "prefix": f"{name}-{dtype}"}
+        rows.append(Row(dtype, "gluonnorm", task, target))
+    corrected_row = None
+    if corrected:
+        corrected_row = Row("corrected", peer, {**peer_task, "job": "corrected_detector"})
+    weights = {"job": "weights", "network": network, "stem": name, "source": peer, "dtypes": DTYPES}
+    title = f"{network}, one image, against {peer}"
+    return Group(name, title, tuple(rows), peer, (weights,), corrected_row)
 
 
-def _norms() -> Group:
-    """One architecture with each norm in the same places: backbone and pyramid."""
-    network, norms = "faster_rcnn_fpn_resnet50_v1b_coco", ("frozen_bn", "gn", "sn", "sn_nobn")
-    rows = tuple(Row(norm, "ours", {"kind": "detector", "prefix": f"{norm}-float32"},
-                     Target("slower", 1.6) if norm != "frozen_bn" else None) for norm in norms)
-    weights = tuple({"kind": "weights", "network": network, "stem": norm, "norm": norm, "dtypes": DTYPES[:1]}
-                    for norm in norms)
-    return Group("norms", f"{network} with each norm in backbone and pyramid, float32, one image", rows, "frozen_bn",
-                 weights, alike=False)
-
-
-def _suppression(rois: int) -> Group:
-    """Final suppression alone, class by class and all at once."""
+def _norm_group() -> Group:
+    """Compare one architecture with each norm in the same places, backbone and pyramid."""
     rows = []
-    for classes in NMS_CLASSES:
-        task = {"kind": "nms", "rois": rois, "classes": classes}
-        theirs = Row(f"gluoncv-{classes}", "gluoncv", task)
-        rows += [theirs, Row(f"ours-{classes}", "ours", task, Target("seconds", 0.008), theirs.label)]
-    return Group("nms", f"final suppression of {rois} RoIs, by the number of classes", tuple(rows))
+    weights = []
+    for norm in NORMS:
+        target = None if norm == "frozen_bn" else Target("slower", 1.6)
+        task = {"job": "detector", "prefix": f"{norm}-float32"}
+        rows.append(Row(norm, "gluonnorm", task, target))
+        weights.append({"job": "weights", "network": DEFAULT_NETWORK, "stem": norm, "norm": norm,
+                        "dtypes": ("float32",)})
+    title = f"{DEFAULT_NETWORK} with each norm in backbone and pyramid, float32, one image"
+    return Group("norms", title, tuple(rows), "frozen_bn", tuple(weights), same_detections=False)
 
 
-def _batches() -> Group:
-    """Seconds an image of several at a time."""
-    network = "faster_rcnn_fpn_resnet50_v1b_coco"
-    rows = tuple(Row(f"batch-{count}", "ours", {"kind": "detector", "prefix": "batch-float32", "images": count})
-                 for count in BATCHES)
-    return Group("batch", f"{network}, float32, several images at a time; seconds an image", rows, rows[0].label,
-                 ({"kind": "weights", "network": network, "stem": "batch", "dtypes": DTYPES[:1]},))
+def _nms_group(rois: int) -> Group:
+    """Compare the final suppression alone: GluonCV's class by class, this package's all at once."""
+    rows = []
+    for classes in NMS_CLASS_COUNTS:
+        task = {"job": "nms", "rois": rois, "classes": classes}
+        peer = Row(f"gluoncv-{classes}", "gluoncv", task)
+        target = Target("seconds", 0.008)
+        rows.append(peer)
+        rows.append(Row(f"ours-{classes}", "gluonnorm", task, target, compared_with=peer.label))
+    title = f"final suppression of {rois} RoIs, by the number of classes"
+    return Group("nms", title, tuple(rows))
 
 
-def _training(name: str, network: str, peer: str, target: float) -> Group:
-    """Forward, targets, backward and update of two images."""
-    task = {"kind": "training", "network": network, "stem": name, "source": peer, "images": 2}
-    return Group(name, f"training step of {network}, two images, stem and first stage frozen, against {peer}",
-                 (Row(peer, peer, task), Row("ours", "ours", task, Target("step", target))), peer,
-                 ({**task, "kind": "weights", "dtypes": ()},))
+def _batch_group() -> Group:
+    """Compare the seconds an image takes alone and with others in its batch."""
+    rows = []
+    for batch_size in BATCH_SIZES:
+        task = {"job": "detector", "prefix": "batch-float32", "images": batch_size}
+        rows.append(Row(f"batch-{batch_size}", "gluonnorm", task))
+    weights = {"job": "weights", "network": DEFAULT_NETWORK, "stem": "batch",
+               "dtypes": ("float32",)}
+    title = f"{DEFAULT_NETWORK}, float32, several images at a time; seconds an image"
+    return Group("batch", title, tuple(rows), rows[0].label, (weights,))
+
+
+def _training_group(name: str, network: str, peer: str, speedup: float) -> Group:
+    """Compare forward, targets, backward and update of two images."""
+    task = {"job": "training", "network": network, "stem": name, "source": peer, "images": 2}
+    rows = (
+        Row(peer, peer, task),
+        Row("ours", "gluonnorm", task, Target("step", speedup)),
+    )
+    weights = {**task, "job": "weights", "dtypes": ()}
+    title = (f"training step of {network}, two images, stem and first stage frozen, "
+             f"against {peer}")
+    return Group(name, title, rows, peer, (weights,))

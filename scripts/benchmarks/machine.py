@@ -1,4 +1,4 @@
-"""Where the benchmark runs: interpreters, versions, threads, processor."""
+"""Where the benchmark runs: interpreters, versions, threads and processor."""
 import json
 import os
 import platform
@@ -11,29 +11,48 @@ from typing import Dict, Optional, Tuple
 
 import gluonnorm
 from gluonnorm._runtime import physical_cores
+from gluonnorm.errors import InputError
 
-FOLDER = Path(__file__).resolve().parent.parent  # scripts/, from which rows import what they share
-# What each program needs.
-MODULES = {"ours": ("gluonnorm", "mxnet", "numpy"), "gluoncv": ("gluoncv",), "torchvision": ("torch", "torchvision")}
-PROBE = """
+# scripts/ is the working folder of the rows' processes, because they import ``benchmarks`` from it.
+SCRIPTS_FOLDER = Path(__file__).resolve().parent.parent
+PROGRAM_MODULES = {
+    "gluonnorm": ("gluonnorm", "mxnet", "numpy"),
+    "gluoncv": ("gluoncv",),
+    "torchvision": ("torch", "torchvision"),
+}
+# Run by another interpreter. It prints {module: version}, or ends with status 1 if one is missing.
+VERSION_PROBE = """
 import importlib.util, json, sys
 from importlib.metadata import PackageNotFoundError, version
-found = {}
+versions = {}
 for name in sys.argv[1:]:
     if importlib.util.find_spec(name) is None:
         sys.exit(1)
     try:
-        found[name] = version(name)
+        versions[name] = version(name)
     except PackageNotFoundError:  # such as mxnet-cu112, which is imported as mxnet
-        found[name] = importlib.import_module(name).__version__
-print(json.dumps(found))
+        versions[name] = importlib.import_module(name).__version__
+print(json.dumps(versions))
 """
 
 
 @dataclass(frozen=True)
 class Machine:
-    """``pythons`` and ``versions`` are by program, versions None for one that is not installed; ``size`` is (height,
-    width) of the images, ``facts`` are for the page."""
+    """The machine, and what all rows are measured with.
+
+    Attributes
+    ----------
+    pythons : dict of str to str
+        The interpreter of each program.
+    versions : dict of str to (dict or None)
+        The version of each module that a program needs; None if the program is not installed.
+    size : tuple of int
+        Height and width of the images.
+    seed : int
+        Seed of weights, images and ground truth.
+    facts : dict of str to str
+        What the page says of the machine.
+    """
     pythons: Dict[str, str]
     versions: Dict[str, Optional[Dict[str, str]]]
     size: Tuple[int, int]
@@ -41,49 +60,121 @@ class Machine:
     facts: Dict[str, str]
 
     def missing(self, program: str) -> str:
-        """Why a program's rows cannot run, or nothing."""
+        """Tell why a program's rows cannot run.
+
+        Parameters
+        ----------
+        program : str
+            A key of ``versions``.
+
+        Returns
+        -------
+        str
+            The reason, or ``""`` if they can.
+        """
         return "not installed" if self.versions[program] is None else ""
 
-    def environment(self) -> Dict[str, str]:
-        """What the processes get: this package, and this process's threads, which torch takes from there too."""
-        return _environment()
+
+def describe_machine(peer_python: str, size: Tuple[int, int], seed: int) -> Machine:
+    """Find out what is installed, and describe this machine.
+
+    Parameters
+    ----------
+    peer_python : str
+        The interpreter that has torchvision. A relative path is relative to the current folder.
+    size : tuple of int
+        Height and width of the images.
+    seed : int
+        Seed of weights, images and ground truth.
+
+    Returns
+    -------
+    Machine
+        The machine, with the versions of all that is installed.
+
+    Raises
+    ------
+    InputError
+        ``peer_python`` cannot be run.
+    """
+    pythons = {
+        "gluonnorm": sys.executable,
+        "gluoncv": sys.executable,
+        "torchvision": _absolute_program(peer_python),
+    }
+    versions = {}
+    for program, modules in PROGRAM_MODULES.items():
+        versions[program] = _module_versions(pythons[program], modules, peer_python)
+    return Machine(pythons, versions, size, seed, _facts(versions))
 
 
-def describe(peer_python: str, size: Tuple[int, int], seed: int) -> Machine:
-    """This machine. Raises ValueError where ``peer_python`` is no program."""
-    pythons = {"ours": sys.executable, "gluoncv": sys.executable, "torchvision": peer_python}
-    versions = {program: _versions(pythons[program], MODULES[program]) for program in MODULES}
-    known = {name: version for program in versions.values() for name, version in (program or {}).items()}
-    facts = {
-        "processor": f"{_processor()}, {physical_cores()} physical cores, {os.environ['OMP_NUM_THREADS']} threads used",
-        "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB",
-        "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
-        "versions": ", ".join(f"{name} {version}" for name, version in known.items()),
-        "not installed": ", ".join(program for program, found in versions.items() if found is None) or "nothing",
-        "load before": f"{os.getloadavg()[0]:.1f} (0 is an idle machine)",
-        "date": date.today().isoformat()}
-    return Machine(pythons, versions, size, seed, facts)
+def row_environment() -> Dict[str, str]:
+    """Make the environment of the rows' processes.
+
+    Returns
+    -------
+    dict of str to str
+        This process's environment, with this package on the module path. It holds the number of
+        threads, ``OMP_NUM_THREADS``, which torch reads too.
+    """
+    # The processes run in another folder, where relative paths would mean something else.
+    folders = [str(Path(gluonnorm.__file__).resolve().parents[1])]
+    for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep):
+        if folder:
+            folders.append(os.path.abspath(folder))
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(folders)}
 
 
-def _versions(python: str, modules: Tuple[str, ...]) -> Optional[Dict[str, str]]:
+def _absolute_program(program: str) -> str:
+    """Make a program's path absolute; a bare name is left to the search path."""
+    # A link stays a link: a virtual environment is recognized by the path of its interpreter.
+    return os.path.abspath(program) if os.path.dirname(program) else program
+
+
+def _module_versions(
+    python: str, modules: Tuple[str, ...], peer_python: str
+) -> Optional[Dict[str, str]]:
+    """Ask an interpreter for the versions of modules; None if one of them is missing."""
     try:
-        probe = subprocess.run([python, "-c", PROBE, *modules], capture_output=True, encoding="utf-8",
-                               env=_environment())
+        probe = subprocess.run([python, "-c", VERSION_PROBE, *modules], capture_output=True,
+                               encoding="utf-8", env=row_environment())
     except OSError as error:
-        raise ValueError(f"--peer-python {python}: cannot be run ({error.strerror}); give an interpreter that has "
-                         "torchvision, or leave it out") from error
-    return json.loads(probe.stdout.splitlines()[-1]) if probe.returncode == 0 else None
+        raise InputError(f"--peer-python {peer_python}: cannot be run ({error.strerror}); give an "
+                         "interpreter that has torchvision, or leave it out") from error
+    if probe.returncode != 0:
+        return None
+    return json.loads(probe.stdout.splitlines()[-1])
 
 
-def _environment() -> Dict[str, str]:
-    package = str(Path(gluonnorm.__file__).resolve().parents[1])
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))}
+def _facts(versions: Dict[str, Optional[Dict[str, str]]]) -> Dict[str, str]:
+    """Collect what the page says of the machine."""
+    installed = []
+    missing = []
+    for program, modules in versions.items():
+        if modules is None:
+            missing.append(program)
+        else:
+            installed += [f"{name} {version}" for name, version in modules.items()]
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    threads = os.environ["OMP_NUM_THREADS"]
+    return {
+        "processor": f"{_processor()}, {physical_cores()} physical cores, {threads} threads used",
+        "memory": f"{memory:.0f} GiB",
+        "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
+        "versions": ", ".join(installed),
+        "not installed": ", ".join(missing) or "nothing",
+        "load before": f"{os.getloadavg()[0]:.1f} (0 is an idle machine)",
+        "date": date.today().isoformat(),
+    }
 
 
 def _processor() -> str:
+    """Read the processor's name, from Linux if it tells."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         lines = []
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")),
-                platform.processor() or "unknown processor")
+    for line in lines:
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or "unknown processor"

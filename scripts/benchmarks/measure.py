@@ -1,195 +1,169 @@
-"""The benchmark's parent: starts the rows' processes, asks them in turn, and notes what they say."""
+"""Measure a group: start the rows' processes, ask them in turn, and write down the answers."""
 import contextlib
-import json
-import subprocess
 import tempfile
 import time
-from dataclasses import dataclass, field
-from statistics import median
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Optional, Sequence
 
 from benchmarks.groups import Group, Row, Task
-from benchmarks.machine import FOLDER, Machine
+from benchmarks.machine import Machine
+from benchmarks.results import GroupResult, RowResult
+from benchmarks.row_client import RowFailed, RowProcess
 
 from tqdm import tqdm
 
-REST = 0.3  # seconds between two runs: the threads of the process that ran spin for a while before they sleep
-BY_OPERATOR = {"MXNET_EXEC_BULK_EXEC_INFERENCE": "0", "MXNET_EXEC_BULK_EXEC_TRAIN": "0"}  # or a profile lumps them
+# Seconds between two runs. The threads of the process that ran spin for a while before they sleep.
+REST = 0.3
+# By default MXNet executes several operators as one, and a profile then has one entry for them all.
+NO_BULK_EXECUTION = {"MXNET_EXEC_BULK_EXEC_INFERENCE": "0", "MXNET_EXEC_BULK_EXEC_TRAIN": "0"}
 
 
-@dataclass
-class RowResult:
-    """What is known of a row; ``error`` says why there is no more."""
-    row: Row
-    error: str = ""
-    seconds: List[float] = field(default_factory=list)  # of each round, for one image where a row has several
-    memory: int = 0  # bytes
-    facts: Dict[str, Any] = field(default_factory=dict)
-    operators: Dict[str, List[float]] = field(default_factory=dict)  # name: seconds, calls
+def measure(
+    group: Group, machine: Machine, rounds: int, bar: tqdm, profile: Sequence[str] = ()
+) -> GroupResult:
+    """Measure the rows of a group in turn, and profile some of them afterwards.
 
+    Parameters
+    ----------
+    group : Group
+        The rows.
+    machine : Machine
+        Interpreters, image size and seed.
+    rounds : int
+        How many times each row is measured; with 0 rows are only profiled.
+    bar : tqdm
+        The progress bar; it moves with each start and each measurement.
+    profile : sequence of str
+        Labels of rows to profile. Rows of this package that miss their target are profiled too.
 
-@dataclass
-class GroupResult:
-    """A group's rows, and what the judge found, if there was one."""
-    group: Group
-    rows: List[RowResult]
-    judged: Optional[List[List[float]]] = None
-
-    def reference(self, result: RowResult) -> Optional[RowResult]:
-        """The row that ``result`` is compared with; None for that row itself, and where it has no numbers."""
-        label = result.row.against or self.group.reference
-        return next((other for other in self.rows if other.row.label == label and other is not result
-                     and other.seconds), None)
-
-    def ratio(self, result: RowResult) -> Optional[float]:
-        """How many times as fast as its reference: the median over the rounds."""
-        other = self.reference(result)
-        if other is None or not result.seconds:
-            return None
-        return median(theirs / own for theirs, own in zip(other.seconds, result.seconds))
-
-    def reached(self, result: RowResult) -> Optional[bool]:
-        """Whether the target is; None where there is none, or nothing to tell by."""
-        target, ratio = result.row.target, self.ratio(result)
-        if target is None or not result.seconds:
-            return None
-        if target.kind == "seconds":
-            return median(result.seconds) <= target.value
-        if ratio is None:
-            return None
-        if target.kind == "slower":
-            return 1 / ratio <= target.value
-        other = self.reference(result)
-        lean = target.kind != "step" or other is None or result.memory <= other.memory
-        return ratio >= target.value and lean
-
-
-class RowFailed(Exception):
-    """A row's process ended without an answer; the message is what it said last."""
-
-
-class Process:
-    """One row's process, and the conversation with it."""
-
-    def __init__(self, row: Row, task: Task, machine: Machine, **environment: str) -> None:
-        self._log = tempfile.TemporaryFile("w+", encoding="utf-8")
-        self._process = subprocess.Popen(
-            [machine.pythons[row.program], "-m", f"benchmarks.{row.program}", json.dumps(task)], cwd=FOLDER,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, encoding="utf-8",
-            env={**machine.environment(), **environment})
-
-    def answer(self) -> Dict[str, Any]:
-        """The next one. Raises RowFailed where the process has ended instead."""
-        line = self._process.stdout.readline()  # type: ignore[union-attr]
-        if line:
-            return json.loads(line)
-        status = self._process.wait()
-        self._log.seek(0)
-        said = [text.strip() for text in self._log.read().splitlines() if text.strip()]
-        raise RowFailed(f"ended with status {status}: {said[-1] if said else 'no message'}")
-
-    def ask(self, request: str) -> Dict[str, Any]:
-        """Send a request and wait for its answer."""
-        with contextlib.suppress(BrokenPipeError):  # it has ended; waiting for the answer says why
-            self._process.stdin.write(request + "\n")  # type: ignore[union-attr]
-            self._process.stdin.flush()  # type: ignore[union-attr]
-        return self.answer()
-
-    def close(self) -> None:
-        """End it."""
-        self._process.kill()
-        with contextlib.suppress(BrokenPipeError):
-            self._process.communicate()
-        self._log.close()
-
-
-def measure(group: Group, machine: Machine, rounds: int, bar: tqdm, profile: Sequence[str] = ()) -> GroupResult:
-    """A group's rows in turn, ``rounds`` times.
-
-    After that the operators of the rows labelled in ``profile``, and of those of ours that miss their target.
+    Returns
+    -------
+    GroupResult
+        The measurements; a row that fails has an error instead.
     """
-    result = GroupResult(group, [RowResult(row, machine.missing(row.program)) for row in group.rows])
+    row_results = [RowResult(row, machine.missing(row.program)) for row in group.rows]
+    result = GroupResult(group, row_results)
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
         settings = {"folder": folder, "size": machine.size, "seed": machine.seed}
         _write_weights(result, settings, machine, bar)
-        with contextlib.ExitStack() as stack:
-            processes = _start(result, settings, machine, bar, stack) if rounds else []
-            for _ in range(rounds):
-                for process, row in zip(processes, result.rows):
-                    bar.update()
-                    if process is not None and not row.error:
-                        time.sleep(REST)
-                        _time(process, row)
-        for row in result.rows:
-            wanted = row.row.label in profile or (row.row.program == "ours" and result.reached(row) is False)
-            if wanted and not row.error:
-                bar.set_description(f"{group.name}: operators of {row.row.label}")
-                _profile(row, settings, machine)
+        if rounds:
+            _time_rounds(result, settings, machine, rounds, bar)
+        # Rows are profiled after all rounds: without bulk execution a process is slower.
+        for row_result in result.rows:
+            row = row_result.row
+            missed = row.program == "gluonnorm" and result.reached(row_result) is False
+            if (row.label in profile or missed) and not row_result.error:
+                bar.set_description(f"{group.name}: operators of {row.label}")
+                _profile(row_result, settings, machine)
     return result
 
 
 def _write_weights(result: GroupResult, settings: Task, machine: Machine, bar: tqdm) -> None:
-    if all(row.error for row in result.rows):
-        return
+    """Write the files that the rows read; rows whose files could not be written get an error."""
     for task in result.group.weights:
+        if all(row_result.error for row_result in result.rows):
+            return
         bar.set_description(f"{result.group.name}: weights")
-        process = Process(Row("weights", "ours", task), {**task, **settings}, machine)
-        errors, whole = {}, ""
+        process = RowProcess(Row("weights", "gluonnorm", task), {**task, **settings}, machine)
+        export_errors = {}
+        failure = ""
         try:
-            errors = process.answer()["errors"]
-        except RowFailed as failure:
-            whole = f"no weights: {failure}"
+            export_errors = process.answer()["errors"]
+        except RowFailed as error:
+            failure = f"no weights: {error}"
         finally:
             process.close()
-        for row in result.rows:
-            prefix = row.row.task.get("prefix", "")
-            needed = row.row.task.get("stem") == task["stem"] or prefix.startswith(f"{task['stem']}-")
-            row.error = row.error or errors.get(prefix, "") or (whole if needed else "")
+        for row_result in result.rows:
+            if row_result.error:
+                continue
+            row_task = row_result.row.task
+            prefix = row_task.get("prefix", "")
+            same_stem = row_task.get("stem") == task["stem"]
+            if same_stem or prefix.startswith(f"{task['stem']}-"):
+                row_result.error = export_errors.get(prefix, failure)
 
 
-def _start(result: GroupResult, settings: Task, machine: Machine, bar: tqdm,
-           stack: contextlib.ExitStack) -> List[Optional[Process]]:
-    """A process for each row, warm, one after the other; the judge, if there is one, is asked first."""
-    judge = result.group.judge
-    if judge is not None and not machine.missing(judge.program):
-        bar.set_description(f"{result.group.name}: judge")
-        process = Process(judge, {**judge.task, **settings}, machine)
-        stack.callback(process.close)
-        with contextlib.suppress(RowFailed):  # then the first row is compared with
-            result.judged = process.answer()["detections"]
-    processes: List[Optional[Process]] = []
-    for row in result.rows:
-        processes.append(None)
-        bar.set_description(f"{result.group.name}: {row.row.label}")
-        bar.update()
-        if not row.error:
-            processes[-1] = process = Process(row.row, {**row.row.task, **settings}, machine)
-            stack.callback(process.close)
-            try:
-                row.facts = process.answer()
-            except RowFailed as failure:
-                row.error = str(failure)
-    bar.set_description(result.group.name)
-    return processes
+def _time_rounds(
+    result: GroupResult, settings: Task, machine: Machine, rounds: int, bar: tqdm
+) -> None:
+    """Start all processes, and measure one row after the other, round after round."""
+    with contextlib.ExitStack() as stack:
+        _ask_corrected_row(result, settings, machine, bar, stack)
+        processes = []
+        for row_result in result.rows:
+            processes.append(_start(row_result, result.group, settings, machine, bar, stack))
+        bar.set_description(result.group.name)
+        for _ in range(rounds):
+            for process, row_result in zip(processes, result.rows):
+                bar.update()
+                if process is not None and not row_result.error:
+                    time.sleep(REST)
+                    _time(process, row_result)
 
 
-def _time(process: Process, row: RowResult) -> None:
+def _ask_corrected_row(
+    result: GroupResult,
+    settings: Task,
+    machine: Machine,
+    bar: tqdm,
+    stack: contextlib.ExitStack,
+) -> None:
+    """Ask the group's corrected row for its detections, if there is such a row."""
+    row = result.group.corrected
+    if row is None or machine.missing(row.program):
+        return
+    bar.set_description(f"{result.group.name}: {row.label}")
+    process = RowProcess(row, {**row.task, **settings}, machine)
+    stack.callback(process.close)
+    # If it fails, the rows are compared with the reference.
+    with contextlib.suppress(RowFailed):
+        result.corrected_detections = process.answer()["detections"]
+
+
+def _start(
+    row_result: RowResult,
+    group: Group,
+    settings: Task,
+    machine: Machine,
+    bar: tqdm,
+    stack: contextlib.ExitStack,
+) -> Optional[RowProcess]:
+    """Start a row's process and wait until it is warm; None for a row that has an error."""
+    row = row_result.row
+    bar.set_description(f"{group.name}: {row.label}")
+    bar.update()
+    if row_result.error:
+        return None
+    process = RowProcess(row, {**row.task, **settings}, machine)
+    stack.callback(process.close)
+    try:
+        row_result.facts = process.answer()
+    except RowFailed as failure:
+        row_result.error = str(failure)
+    return process
+
+
+def _time(process: RowProcess, row_result: RowResult) -> None:
+    """Measure a row once."""
     try:
         answer = process.ask("run")
     except RowFailed as failure:
-        row.error, row.seconds = str(failure), []
+        row_result.error = str(failure)
+        row_result.seconds = []
         return
-    task = row.row.task
-    row.seconds.append(answer["seconds"] / (task.get("images", 1) if task["kind"] == "detector" else 1))
-    row.memory = answer["memory"]
+    task = row_result.row.task
+    images = task.get("images", 1) if task["job"] == "detector" else 1
+    row_result.seconds.append(answer["seconds"] / images)
+    row_result.memory = answer["memory"]
 
 
-def _profile(row: RowResult, settings: Task, machine: Machine) -> None:
-    process = Process(row.row, {**row.row.task, **settings}, machine, **BY_OPERATOR)
+def _profile(row_result: RowResult, settings: Task, machine: Machine) -> None:
+    """Measure each operator of a row, in a process of its own."""
+    row = row_result.row
+    process = RowProcess(row, {**row.task, **settings}, machine, **NO_BULK_EXECUTION)
     try:
         process.answer()
-        row.operators = process.ask("profile")["operators"]
+        row_result.operators = process.ask("profile")["operators"]
     except RowFailed as failure:
-        row.error = str(failure)
+        row_result.error = str(failure)
     finally:
         process.close()

@@ -77,7 +77,7 @@ def test_layers_that_make_no_map_are_refused():
         SequentialBackbone(vision.resnet18_v2().features[:12])
     net = nn.HybridSequential()
     net.add(nn.Conv2D(4, 3, 3))
-    with pytest.raises(ValueError, match="stride must be a whole number"):
+    with pytest.raises(ValueError, match="stride must be an integer"):
         SequentialBackbone(net)
 
 

@@ -11,7 +11,10 @@ from tiny_detector import tiny_detector
 
 def values(net):
     """All parameters by name."""
-    return {name: parameter.data().asnumpy() for name, parameter in net._collect_params_with_prefix().items()}
+    return {
+        name: parameter.data().asnumpy()
+        for name, parameter in net._collect_params_with_prefix().items()
+    }
 
 
 def shuffle(net):
@@ -49,8 +52,13 @@ def test_round_trip_through_a_file(tmp_path, net):
     assert report.weights.endswith("net.pth")
 
 
-@pytest.mark.parametrize("kind, settings", [
-    ("mask_rcnn_fpn_resnet18_v1b_custom", {}), ("mask_rcnn_fpn_resnet18_v1b_custom", {"head_norm": "bn"})])
+@pytest.mark.parametrize(
+    "kind, settings",
+    [
+        ("mask_rcnn_fpn_resnet18_v1b_custom", {}),
+        ("mask_rcnn_fpn_resnet18_v1b_custom", {"head_norm": "bn"}),
+    ],
+)
 def test_round_trip_with_masks_and_norms_in_the_heads(kind, settings):
     small = {"fpn_channels": 8, "rpn_channels": 8, "roi_size": 2, "classes": ("a", "b")}
     first, second = (shuffle(model_zoo.get_model(kind, **small, **settings)) for _ in range(2))
@@ -82,11 +90,16 @@ def test_a_file_is_checked_whole_before_anything_is_written(net, saved):
     with pytest.raises(ConversionError) as error:
         load(net, broken, "torchvision")
     message = str(error.value)
-    assert "2 missing: backbone.backbone.bn1.gamma (backbone.body.bn1.weight there), rpn.score.bias" in message
+    assert (
+        "2 missing: backbone.backbone.bn1.gamma (backbone.body.bn1.weight in torchvision), "
+        "rpn.score.bias"
+    ) in message
     assert "1 unexpected: roi_heads.box_head.fc8.weight" in message
     assert ("1 misshapen: backbone.body.conv1.weight in the file is (64, 3, 3, 3), "
             "backbone.backbone.conv1.weight of the network (64, 3, 7, 7)") in message
-    assert "1 unusable: rpn.head.bbox_pred.bias has 3 values" in message or "has 12 values" in message
+    assert (
+        "1 unusable: rpn.head.bbox_pred.bias has 3 values" in message or "has 12 values" in message
+    )
     assert_untouched(net, before)
 
 
@@ -100,7 +113,9 @@ def test_other_floats_are_cast_and_that_is_said(net, saved, dtype):
     report = load(net, {name: array.astype(dtype) for name, array in saved.items()}, "torchvision")
     assert f"{len(saved)} arrays were {dtype} and are float32 now" in report.notes
     found = net.rpn.conv.weight.data().asnumpy()
-    np.testing.assert_array_equal(found, saved["rpn.head.conv.0.0.weight"].astype(dtype).astype("f4"))
+    np.testing.assert_array_equal(
+        found, saved["rpn.head.conv.0.0.weight"].astype(dtype).astype("f4")
+    )
 
 
 def test_too_large_for_float32_is_not_finite(net, saved):
@@ -112,7 +127,9 @@ def test_another_number_of_classes():
     theirs = save(tiny_detector("fpn", classes=("a", "b")), None, "torchvision")
     net = tiny_detector("fpn")
     before = values(net)
-    with pytest.raises(ConversionError, match="The file has 2 classes, the network 3; num_classes_differ='reset'"):
+    with pytest.raises(
+        ConversionError, match="The file has 2 classes, the network 3; num_classes_differ='reset'"
+    ):
         load(net, theirs, "torchvision")
     assert_untouched(net, before)
     report = load(net, theirs, "torchvision", num_classes_differ="reset")
@@ -135,8 +152,12 @@ def test_reset_keeps_predictors_that_fit(net, saved):
 
 @pytest.mark.parametrize("eps", [0.0, 1e-3])
 def test_another_eps_is_the_same_function(eps):
-    theirs = {name: array for name, array in save(shuffle(model_zoo.get_model("resnet18_v1b")), None,
-                                                  "torchvision").items()}
+    theirs = {
+        name: array
+        for name, array in save(
+            shuffle(model_zoo.get_model("resnet18_v1b")), None, "torchvision"
+        ).items()
+    }
     theirs["bn1.running_var"] = np.geomspace(1e-6, 10, 64).astype("f4")
     net = model_zoo.get_model("resnet18_v1b")
     report = load(net, theirs, "torchvision", eps=eps)
@@ -145,7 +166,10 @@ def test_another_eps_is_the_same_function(eps):
                                for leaf in ("weight", "bias", "running_mean", "running_var"))
     expected = scale * (x - mean) / np.sqrt(var + eps) + shift
     np.testing.assert_allclose(net.bn1(mx.nd.array(x)).asnumpy(), expected, rtol=1e-5, atol=1e-4)
-    assert f"eps {eps:g} in 20 BatchNorm layers (as given); gamma is rescaled to the 1e-05 used here" in report.notes
+    assert (
+        f"eps {eps:g} in 20 BatchNorm layers (as given); gamma is rescaled to the 1e-05 used here"
+        in report.notes
+    )
 
 
 def test_a_variance_without_eps_must_be_positive():
@@ -153,7 +177,9 @@ def test_a_variance_without_eps_must_be_positive():
     net = model_zoo.get_model("resnet18_v1b")
     before = values(net)
     theirs["bn1.running_var"][5] = 0
-    with pytest.raises(ConversionError, match=r"bn1: the least variance .* is 0, .* give eps=1e-05"):
+    with pytest.raises(
+        ConversionError, match=r"bn1: the least variance .* is 0, .* give eps=1e-05"
+    ):
         load(net, theirs, "torchvision", eps=0)
     theirs["bn1.running_var"][5] = -0.5
     with pytest.raises(ConversionError, match="least variance .* is -0.5"):
@@ -164,9 +190,15 @@ def test_a_variance_without_eps_must_be_positive():
 def test_a_detector_fills_a_backbone_and_a_backbone_a_detector(net, saved):
     bare = model_zoo.get_model("resnet18_v1b")
     report = load(bare, saved, "torchvision")
-    assert report.loaded == 100 and any(reason == "no part of a backbone" for _, reason in report.left_out)
+    assert report.loaded == 100 and any(
+        reason == "no part of a backbone" for _, reason in report.left_out
+    )
     before = values(net)
-    classifier = {**save(bare, None, "torchvision"), "fc.weight": np.zeros((1000, 512)), "fc.bias": np.zeros(1000)}
+    classifier = {
+        **save(bare, None, "torchvision"),
+        "fc.weight": np.zeros((1000, 512)),
+        "fc.bias": np.zeros(1000),
+    }
     with pytest.raises(ConversionError, match="load_backbone"):
         load(net, classifier, "torchvision")
     load_backbone(net, classifier, "torchvision")
@@ -185,16 +217,23 @@ def test_stage_4_of_a_classifier_is_the_head_of_a_c4_detector():
     assert load_backbone(net, save(bare, None, "torchvision"), "torchvision").loaded == 100
     np.testing.assert_array_equal(values(net)["box_head.stage.layer4.1.conv2.weight"],
                                   values(bare)["layer4.1.conv2.weight"])
-    np.testing.assert_array_equal(values(net)["backbone.layer3.0.bn1.gamma"], values(bare)["layer3.0.bn1.gamma"])
+    np.testing.assert_array_equal(
+        values(net)["backbone.layer3.0.bn1.gamma"], values(bare)["layer3.0.bn1.gamma"]
+    )
     np.testing.assert_array_equal(net.rpn.conv.weight.data().asnumpy(), rpn)
 
 
 def test_the_stride_must_be_in_the_right_convolution():
     zeros = {name: np.broadcast_to(np.float32(1), parameter.shape) for name, parameter in
              model_zoo.get_model("resnet50_v1a")._collect_params_with_prefix().items()}
-    theirs = {name.replace("gamma", "weight").replace("beta", "bias"): array for name, array in zeros.items()}
+    theirs = {
+        name.replace("gamma", "weight").replace("beta", "bias"): array
+        for name, array in zeros.items()
+    }
     net = model_zoo.get_model("resnet50_v1a")
-    with pytest.raises(ConversionError, match="stride in the first 1x1 convolution, those of torchvision .* 3x3"):
+    with pytest.raises(
+        ConversionError, match="stride in the first 1x1 convolution, those of torchvision .* 3x3"
+    ):
         load(net, theirs, "torchvision")
     with pytest.raises(ConversionError, match="detect something else"):
         save(net, None, "torchvision")
@@ -202,7 +241,9 @@ def test_the_stride_must_be_in_the_right_convolution():
 
 @pytest.mark.parametrize("source", ["detectron", "detectron2", "switchnorm", "gluoncv"])
 def test_the_right_source_is_named(net, saved, source):
-    with pytest.raises(ConversionError, match="look like those of torchvision; give source='torchvision'"):
+    with pytest.raises(
+        ConversionError, match="look like those of torchvision; give source='torchvision'"
+    ):
         load(net, saved, source)
 
 
@@ -220,12 +261,16 @@ def test_arguments_are_checked(net, saved):
 
 
 def test_prefixes_and_arrays_of_mxnet(net, saved):
-    report = load(net, {f"module.{name}": mx.nd.array(array) for name, array in saved.items()}, "torchvision")
+    report = load(
+        net, {f"module.{name}": mx.nd.array(array) for name, array in saved.items()}, "torchvision"
+    )
     assert report.loaded == len(saved) and "prefix 'module.' taken off" in report.notes
 
 
 def test_what_cannot_be_saved():
-    with pytest.raises(ConversionError, match="cannot save for 'detectron'; there are: gluoncv, torchvision"):
+    with pytest.raises(
+        ConversionError, match="cannot save for 'detectron'; there are: gluoncv, torchvision"
+    ):
         save(tiny_detector("fpn"), None, "detectron")
     with pytest.raises(ConversionError, match="no name for 25 of .*box_head.stage"):
         save(tiny_detector("c4"), None, "torchvision")
@@ -236,11 +281,19 @@ def test_what_cannot_be_saved():
 def test_the_report_reads_well(net, saved):
     arrays = {**saved, "backbone.body.bn1.num_batches_tracked": np.zeros((), np.int64)}
     report = load(net, arrays, "torchvision")
-    assert str(report).startswith(f"torchvision weights: {len(saved)} of {len(saved)} arrays loaded, 1 left out\n")
-    assert "left out (a counter of training steps): backbone.body.bn1.num_batches_tracked" in str(report)
+    assert str(report).startswith(
+        f"torchvision weights: {len(saved)} of {len(saved)} arrays loaded, 1 left out\n"
+    )
+    assert "left out (a counter of training steps): backbone.body.bn1.num_batches_tracked" in str(
+        report
+    )
     lines = report.table().splitlines()
     assert len(lines) == len(saved) + 1
-    assert lines[0].split() == ["backbone.backbone.conv1.weight", "backbone.body.conv1.weight", "64x3x7x7"]
+    assert lines[0].split() == [
+        "backbone.backbone.conv1.weight",
+        "backbone.body.conv1.weight",
+        "64x3x7x7",
+    ]
     assert any(line.endswith("4 background rows dropped") for line in lines)
     assert conversion.Report is type(report)
 
@@ -250,4 +303,6 @@ def test_saving_another_geometry_for_torchvision_warns(caplog):
     save(net, None, "torchvision")
     assert not caplog.records
     save(tiny_detector("fpn"), None, "torchvision")
-    assert "anchors 'exact' for 'rounded'" in caplog.text and "convention='torchvision'" in caplog.text
+    assert (
+        "anchors 'exact' for 'rounded'" in caplog.text and "convention='torchvision'" in caplog.text
+    )

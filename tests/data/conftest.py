@@ -1,4 +1,4 @@
-"""A small drawn data set, once for all tests of the room."""
+"""A small data set of drawn shapes, made once for all tests of the room."""
 from pathlib import Path
 
 from gluonnorm.data import COCODataset, draw_shapes
@@ -8,6 +8,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def shapes_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Draw the data set, and return its folder."""
     root = tmp_path_factory.mktemp("shapes")
     draw_shapes(root, train=7, val=2, size=(96, 128), seed=3)
     return root
@@ -15,4 +16,6 @@ def shapes_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def shapes(shapes_root: Path) -> COCODataset:
-    return COCODataset(shapes_root / "annotations" / "instances_train.json", shapes_root / "train")
+    """Open the training split, without masks."""
+    annotation_file = shapes_root / "annotations" / "instances_train.json"
+    return COCODataset(annotation_file, shapes_root / "train")

@@ -10,12 +10,21 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 CONTENT = {
-    "images": [{"id": 30, "file_name": "b.png", "height": 20, "width": 30},
-               {"id": 10, "file_name": "a.png", "height": 20, "width": 30}],
+    "images": [
+        {"id": 30, "file_name": "b.png", "height": 20, "width": 30},
+        {"id": 10, "file_name": "a.png", "height": 20, "width": 30},
+    ],
     "categories": [{"id": 7, "name": "cat"}, {"id": 3, "name": "Dog"}],
     "annotations": [
         {"id": 1, "image_id": 10, "category_id": 7, "bbox": [1, 2, 3.5, 4]},
-        {"id": 2, "image_id": 10, "category_id": 3, "bbox": [-5, 10, 10, 100], "iscrowd": 1, "area": 9},
+        {
+            "id": 2,
+            "image_id": 10,
+            "category_id": 3,
+            "bbox": [-5, 10, 10, 100],
+            "iscrowd": 1,
+            "area": 9,
+        },
         {"id": 3, "image_id": 10, "category_id": 3, "bbox": [4, 4, 0, 5]},
     ],
 }
@@ -35,21 +44,26 @@ def open_dataset(tmp_path):
         path = tmp_path / "truth.json"
         path.write_text(content if isinstance(content, str) else json.dumps(content))
         return COCODataset(path, tmp_path, **options)
+
     return write_and_open
 
 
-def test_records(open_dataset, content):
+def test_labeled_images(open_dataset, content):
     dataset = open_dataset(content)
     assert dataset.classes == ("Dog", "cat") and dataset.category_ids == (3, 7)
     assert len(dataset) == 2 and dataset.sizes().tolist() == [[20, 30], [20, 30]]
-    without, record = dataset[0], dataset[1]
+    without, labeled = dataset[0], dataset[1]
     assert without.boxes.shape == (0, 4) and without.labels.shape == without.crowd.shape == (0,)
     assert (without.image_id, without.name) == (30, "b.png")
-    assert record.image.shape == (20, 30, 3) and record.image[0, 0].tolist() == [200, 0, 0]
+    assert labeled.image.shape == (20, 30, 3) and labeled.image[0, 0].tolist() == [200, 0, 0]
     # no "+1"; the crowd box cut to the image; the box without area gone
-    np.testing.assert_array_equal(record.boxes, np.float32([[1, 2, 4.5, 6], [0, 10, 5, 20]]))
-    assert record.labels.tolist() == [1, 0] and record.crowd.tolist() == [False, True]
-    assert (record.boxes.dtype, record.labels.dtype, record.crowd.dtype) == (np.float32, np.int32, bool)
+    np.testing.assert_array_equal(labeled.boxes, np.float32([[1, 2, 4.5, 6], [0, 10, 5, 20]]))
+    assert labeled.labels.tolist() == [1, 0] and labeled.crowd.tolist() == [False, True]
+    assert (labeled.boxes.dtype, labeled.labels.dtype, labeled.crowd.dtype) == (
+        np.float32,
+        np.int32,
+        bool,
+    )
 
 
 def test_chosen_classes_in_the_order_given(open_dataset, content):
@@ -70,7 +84,7 @@ def test_truth_is_the_file_with_gaps_filled(open_dataset, content):
     assert truth == {**CONTENT, "annotations": filled}
 
 
-@pytest.mark.parametrize("ids", [(0, 1, 2), (5, 5, 6), (None, None, None)])
+@pytest.mark.parametrize("ids", [(0, 1, 2), (5, 5, 6), (None, None, None), ("a", "b", 3)])
 def test_unfit_annotation_ids_are_renumbered(open_dataset, content, ids):
     for entry, number in zip(content["annotations"], ids):
         entry["id"] = number
@@ -95,29 +109,48 @@ def change(*path, value):
             del target[path[-1]]
         else:
             target[path[-1]] = value
+
     return apply
 
 
-@pytest.mark.parametrize("fault, message", [
-    (change("images", value=None), "has no list 'images'"),
-    (change("annotations", value={}), "has no list 'annotations'"),
-    (change("images", value=[]), "empty data set"),
-    (change("categories", value=[]), "no classes"),
-    (change("categories", 1, "name", value="cat"), "class 'cat' stands more than once"),
-    (change("categories", 1, "id", value=7), "category 1 has id 7, like another"),
-    (change("images", 0, "file_name", value=None), "image 0 has no 'file_name'"),
-    (change("images", 0, "id", value="x"), "image 0 has id 'x'; want an integer"),
-    (change("images", 0, "id", value=10), "two images have the same id"),
-    (change("annotations", 0, "category_id", value=99), "annotation 1 has category_id 99.*categories 3, 7"),
-    (change("annotations", 0, "image_id", value=99), "annotation 1 has image_id 99"),
-    (change("annotations", 0, "bbox", value=None), "annotation 1 has no 'bbox'"),
-    (change("annotations", 0, "bbox", value=[1, 2, 3]), "annotation 1 has bbox .*want four numbers"),
-    (change("annotations", 0, "bbox", value=[1, 2, "3", 4]), "annotation 1 has bbox .*want four numbers"),
-    (change("annotations", 0, "bbox", value=[1, 2, float("nan"), 4]), "annotation 1: box .* is not finite"),
-    (change("annotations", 0, "bbox", value=[5, 5, -2, 4]), "annotation 1: box .* wrong order"),
-    (change("annotations", 0, "bbox", value=[30, 5, 4, 4]), "a.png, annotation 1: box .* outside the image of 30 x 20"),
-    (change("annotations", 0, value="text"), "annotation number 0 has no 'category_id'"),
-])
+@pytest.mark.parametrize(
+    "fault, message",
+    [
+        (change("images", value=None), "has no list 'images'"),
+        (change("annotations", value={}), "has no list 'annotations'"),
+        (change("images", value=[]), "empty data set"),
+        (change("categories", value=[]), "no classes"),
+        (change("categories", 1, "name", value="cat"), "class 'cat' is listed more than once"),
+        (change("categories", 1, "id", value=7), "category 1 has id 7, like another"),
+        (change("images", 0, "file_name", value=None), "image 0 has no 'file_name'"),
+        (change("images", 0, "id", value="x"), "image 0 has id 'x'; want an integer"),
+        (change("images", 0, "id", value=10), "two images have the same id"),
+        (
+            change("annotations", 0, "category_id", value=99),
+            "annotation 1 has category_id 99.*categories 3, 7",
+        ),
+        (change("annotations", 0, "image_id", value=99), "annotation 1 has image_id 99"),
+        (change("annotations", 0, "bbox", value=None), "annotation 1 has no 'bbox'"),
+        (
+            change("annotations", 0, "bbox", value=[1, 2, 3]),
+            "annotation 1 has bbox .*want four numbers",
+        ),
+        (
+            change("annotations", 0, "bbox", value=[1, 2, "3", 4]),
+            "annotation 1 has bbox .*want four numbers",
+        ),
+        (
+            change("annotations", 0, "bbox", value=[1, 2, float("nan"), 4]),
+            "annotation 1: box .* is not finite",
+        ),
+        (change("annotations", 0, "bbox", value=[5, 5, -2, 4]), "annotation 1: box .* wrong order"),
+        (
+            change("annotations", 0, "bbox", value=[30, 5, 4, 4]),
+            "a.png, annotation 1: box .* outside the image of 30 x 20",
+        ),
+        (change("annotations", 0, value="text"), "annotation number 0 has no 'category_id'"),
+    ],
+)
 def test_faults(open_dataset, content, fault, message):
     fault(content)
     with pytest.raises(DataError, match=message) as caught:
@@ -137,7 +170,9 @@ def test_missing_file(tmp_path):
 
 
 def test_unknown_class(open_dataset, content):
-    with pytest.raises(DataError, match="has no category 'dog'; it has Dog, cat"):
+    with pytest.raises(
+        DataError, match="has no category 'dog'; it has Dog, cat; did you mean Dog?"
+    ):
         open_dataset(content, classes=["dog"])
 
 
@@ -160,19 +195,24 @@ def masked(content):
     """The content with a mask of each kind; the box without an area has none."""
     first, second, _ = content["annotations"]
     first["segmentation"] = polygon(1, 2, 4, 6)
-    second["segmentation"] = {"size": [20, 30], "counts": [13, 4, 583]}  # rows 13 to 16 of the first column
+    second["segmentation"] = {
+        "size": [20, 30],
+        "counts": [13, 4, 583],
+    }  # rows 13 to 16 of the first column
     return content
 
 
 def test_masks_are_those_of_the_boxes_that_stay(open_dataset, masked):
     dataset = open_dataset(masked, masks=True)
     assert dataset[0].masks.shape == (0, 20, 30)
-    record = dataset[1]
+    labeled = dataset[1]
     wanted = np.zeros((2, 20, 30), bool)
     wanted[0, 2:6, 1:4] = wanted[1, 13:17, 0] = True
-    assert record.masks.dtype == bool and record.labels.tolist() == [1, 0]
-    np.testing.assert_array_equal(record.masks, wanted)
-    np.testing.assert_array_equal(open_dataset(masked, masks=True, classes=["Dog"])[1].masks, wanted[1:])
+    assert labeled.masks.dtype == bool and labeled.labels.tolist() == [1, 0]
+    np.testing.assert_array_equal(labeled.masks, wanted)
+    np.testing.assert_array_equal(
+        open_dataset(masked, masks=True, classes=["Dog"])[1].masks, wanted[1:]
+    )
 
 
 def test_masks_only_if_asked_for(open_dataset, masked):
@@ -189,14 +229,21 @@ def test_truth_keeps_masks_and_has_sizes(open_dataset, masked):
     truth = open_dataset(masked).coco_truth()
     assert truth["images"] == wanted["images"]  # pycocotools needs them to read polygons
     assert [entry.get("segmentation") for entry in truth["annotations"]] == [
-        entry.get("segmentation") for entry in wanted["annotations"]]
+        entry.get("segmentation") for entry in wanted["annotations"]
+    ]
 
 
-@pytest.mark.parametrize("segmentation, message", [
-    (None, "has no segmentation"),
-    ([], "has an empty or faulty polygon"),
-    ({"size": [30, 20], "counts": [0, 600]}, r"has a mask of size \[30, 20\], but the image is \[20, 30\]"),
-])
+@pytest.mark.parametrize(
+    "segmentation, message",
+    [
+        (None, "has no segmentation"),
+        ([], "has an empty or faulty polygon"),
+        (
+            {"size": [30, 20], "counts": [0, 600]},
+            r"has a mask of size \[30, 20\], but the image is \[20, 30\]",
+        ),
+    ],
+)
 def test_a_faulty_mask_names_its_annotation(open_dataset, masked, segmentation, message):
     change("annotations", 1, "segmentation", value=segmentation)(masked)
     with pytest.raises(DataError, match=f"truth.json: image a.png, annotation 2 {message}"):
@@ -222,13 +269,15 @@ def test_real_coco_truth_gives_the_official_numbers(shared):
 
 def test_real_micrographs(shared):
     folder = shared / "data" / "nuclei"
-    dataset = COCODataset(folder / "annotations" / "instances_train.json", folder / "images", masks=True)
-    record = dataset[0]
+    dataset = COCODataset(
+        folder / "annotations" / "instances_train.json", folder / "images", masks=True
+    )
+    labeled = dataset[0]
     assert dataset.classes == ("nucleus",) and len(dataset) == 250
-    assert record.image.shape == (256, 256, 3)  # RGBA on disk
-    assert record.boxes[0].tolist() == [46, 180, 64, 200]
-    assert record.masks.shape == (len(record.boxes), 256, 256)
-    for mask, box in zip(record.masks, record.boxes):
+    assert labeled.image.shape == (256, 256, 3)  # RGBA on disk
+    assert labeled.boxes[0].tolist() == [46, 180, 64, 200]
+    assert labeled.masks.shape == (len(labeled.boxes), 256, 256)
+    for mask, box in zip(labeled.masks, labeled.boxes):
         rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
         assert [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1] == box.tolist()
 
@@ -242,6 +291,6 @@ def test_real_polygons_and_crowds(shared):
     truth.createIndex()
     for position, entry in enumerate(truth.dataset["images"][:20]):
         image = np.zeros((entry["height"], entry["width"], 3), np.uint8)
-        record = dataset._truths[position].record(image, entry["id"], "")
+        labeled = dataset._annotations[position].labeled_image(image, entry["id"], "")
         wanted = [truth.annToMask(annotation) for annotation in truth.imgToAnns[entry["id"]]]
-        np.testing.assert_array_equal(record.masks, np.reshape(wanted, (-1, *image.shape[:2])))
+        np.testing.assert_array_equal(labeled.masks, np.reshape(wanted, (-1, *image.shape[:2])))

@@ -9,44 +9,65 @@ IMAGE = np.zeros((20, 30, 3), np.uint8)
 
 class Items(list):
     """A GluonCV data set reduced to what is asked of it."""
+
     classes = ("cat", "dog")
 
 
-def test_records():
+def test_labeled_images():
     label = np.array([[1, 2, 5, 8, 1, 0], [3, 3, 40, 9, 0, 1], [4, 4, 4, 4, 0, 0]])
-    dataset = GluonCVDataset(Items([(mx.nd.array(IMAGE + 7, dtype="uint8"), label), (IMAGE, np.array([]))]))
-    assert dataset.classes == ("cat", "dog") and dataset.category_ids == (1, 2) and len(dataset) == 2
-    record, without = dataset[0], dataset[1]
-    assert record.image.dtype == np.uint8 and (record.image == 7).all()
-    np.testing.assert_array_equal(record.boxes, np.float32([[1, 2, 5, 8], [3, 3, 30, 9]]))
-    assert record.labels.tolist() == [1, 0] and record.crowd.tolist() == [False, True]
-    assert record.labels.dtype == np.int32 and (record.image_id, record.name) == (0, "Items[0]")
+    dataset = GluonCVDataset(
+        Items([(mx.nd.array(IMAGE + 7, dtype="uint8"), label), (IMAGE, np.array([]))])
+    )
+    assert (
+        dataset.classes == ("cat", "dog") and dataset.category_ids == (1, 2) and len(dataset) == 2
+    )
+    labeled, without = dataset[0], dataset[1]
+    assert labeled.image.dtype == np.uint8 and (labeled.image == 7).all()
+    np.testing.assert_array_equal(labeled.boxes, np.float32([[1, 2, 5, 8], [3, 3, 30, 9]]))
+    assert labeled.labels.tolist() == [1, 0] and labeled.crowd.tolist() == [False, True]
+    assert labeled.labels.dtype == np.int32 and (labeled.image_id, labeled.name) == (0, "Items[0]")
     assert without.boxes.shape == (0, 4)
     assert dataset.sizes().tolist() == [[20, 30], [20, 30]]
     assert dataset.coco_truth()["annotations"][1] == {
-        "id": 2, "image_id": 0, "category_id": 1, "bbox": [3, 3, 27, 6], "area": 162, "iscrowd": 1}
+        "id": 2,
+        "image_id": 0,
+        "category_id": 1,
+        "bbox": [3, 3, 27, 6],
+        "area": 162,
+        "iscrowd": 1,
+    }
 
 
 def test_five_columns_have_no_crowd():
-    record = GluonCVDataset([(IMAGE, np.array([[1, 2, 5, 8, 0]]))], classes=["cell"])[0]
-    assert record.crowd.tolist() == [False]
+    labeled = GluonCVDataset([(IMAGE, np.array([[1, 2, 5, 8, 0]]))], classes=["cell"])[0]
+    assert labeled.crowd.tolist() == [False]
 
 
 @pytest.mark.parametrize("wrong", [2, -1, 0.5, np.nan])
 def test_label_out_of_range(wrong):
-    dataset = GluonCVDataset(Items([(IMAGE, np.zeros((0, 5))), (IMAGE, np.array([[1, 2, 5, 8, wrong]]))]))
-    with pytest.raises(DataError, match=r"Items\[1\]: label \S+ is out of range; want 0..1 for the 2 classes"):
+    dataset = GluonCVDataset(
+        Items([(IMAGE, np.zeros((0, 5))), (IMAGE, np.array([[1, 2, 5, 8, wrong]]))])
+    )
+    with pytest.raises(
+        DataError, match=r"Items\[1\]: label \S+ is out of range; want 0..1 for the 2 classes"
+    ):
         dataset[1]
 
 
-@pytest.mark.parametrize("item, message", [
-    ((IMAGE, np.zeros((1, 4))), r"label has shape \(1, 4\); want"),
-    ((IMAGE, np.arange(5)), r"label has shape \(5,\); want"),
-    ((IMAGE.astype(np.float32), np.zeros((0, 5))), "want .* uint8: wrap the data set before any transform"),
-    ((IMAGE.transpose(2, 0, 1), np.zeros((0, 5))), "image has shape"),
-    ((IMAGE, np.array([[31, 2, 35, 8, 0]])), "row 0: box .* outside the image"),
-    (IMAGE, "is a ndarray; want a pair"),
-])
+@pytest.mark.parametrize(
+    "item, message",
+    [
+        ((IMAGE, np.zeros((1, 4))), r"label has shape \(1, 4\); want"),
+        ((IMAGE, np.arange(5)), r"label has shape \(5,\); want"),
+        (
+            (IMAGE.astype(np.float32), np.zeros((0, 5))),
+            "want .* uint8: wrap the data set before any transform",
+        ),
+        ((IMAGE.transpose(2, 0, 1), np.zeros((0, 5))), "image has shape"),
+        ((IMAGE, np.array([[31, 2, 35, 8, 0]])), "row 0: box .* outside the image"),
+        (IMAGE, "is a ndarray; want a pair"),
+    ],
+)
 def test_faults_name_the_item(item, message):
     with pytest.raises(DataError, match=message) as caught:
         GluonCVDataset(Items([item]))[0]
@@ -79,5 +100,7 @@ def test_index_from_the_end():
 def test_there_are_no_masks():
     dataset = GluonCVDataset(Items([(IMAGE, np.array([[1, 2, 5, 8, 1]]))]))
     assert dataset[0].masks is None
-    with pytest.raises(DataError, match="Items: its labels hold no masks; use a network of boxes alone, or give"):
+    with pytest.raises(
+        DataError, match="Items: its labels hold no masks; use a network of boxes alone, or give"
+    ):
         dataset.with_masks()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-GREY = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
+GRAY = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
 RGB = np.random.default_rng(0).integers(0, 256, (3, 4, 3), dtype=np.uint8)
 
 
@@ -19,13 +19,17 @@ def test_rgb_is_read_as_it_is(tmp_path):
     np.testing.assert_array_equal(image, RGB)
 
 
-@pytest.mark.parametrize("pixels, wanted", [
-    (GREY, np.stack([GREY] * 3, 2)),
-    (GREY > 100, np.stack([(GREY > 100) * 255] * 3, 2)),
-    (np.dstack([RGB, GREY]), RGB),
-    (np.dstack([GREY, 255 - GREY]), np.stack([GREY] * 3, 2)),
-    (GREY.astype(np.uint16) * 257, np.stack([GREY] * 3, 2)),
-], ids=["L", "1", "RGBA", "LA", "I;16"])
+@pytest.mark.parametrize(
+    "pixels, wanted",
+    [
+        (GRAY, np.stack([GRAY] * 3, 2)),
+        (GRAY > 100, np.stack([(GRAY > 100) * 255] * 3, 2)),
+        (np.dstack([RGB, GRAY]), RGB),
+        (np.dstack([GRAY, 255 - GRAY]), np.stack([GRAY] * 3, 2)),
+        (GRAY.astype(np.uint16) * 257, np.stack([GRAY] * 3, 2)),
+    ],
+    ids=["L", "1", "RGBA", "LA", "I;16"],
+)
 def test_other_modes_become_rgb(tmp_path, pixels, wanted):
     image = read_image(saved(tmp_path, Image.fromarray(pixels)))
     assert image.dtype == np.uint8
@@ -39,8 +43,14 @@ def test_palette_with_transparency(tmp_path):
 
 
 def test_cmyk_and_float(tmp_path):
-    assert read_image(saved(tmp_path, Image.new("CMYK", (4, 3)), "a.tif")).tolist() == [[[255] * 3] * 4] * 3
-    assert read_image(saved(tmp_path, Image.new("F", (4, 3), 7.0), "b.tif")).tolist() == [[[7] * 3] * 4] * 3
+    assert (
+        read_image(saved(tmp_path, Image.new("CMYK", (4, 3)), "a.tif")).tolist()
+        == [[[255] * 3] * 4] * 3
+    )
+    assert (
+        read_image(saved(tmp_path, Image.new("F", (4, 3), 7.0), "b.tif")).tolist()
+        == [[[7] * 3] * 4] * 3
+    )
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -49,8 +59,16 @@ def test_exif_orientation_is_applied(tmp_path, orientation):
     exif[0x0112] = orientation
     path = saved(tmp_path, Image.fromarray(RGB), exif=exif)
     image = read_image(path)
-    turned = {1: RGB, 2: RGB[:, ::-1], 3: RGB[::-1, ::-1], 4: RGB[::-1], 5: RGB.transpose(1, 0, 2),
-              6: np.rot90(RGB, -1), 7: np.rot90(RGB, 2).transpose(1, 0, 2), 8: np.rot90(RGB)}
+    turned = {
+        1: RGB,
+        2: RGB[:, ::-1],
+        3: RGB[::-1, ::-1],
+        4: RGB[::-1],
+        5: RGB.transpose(1, 0, 2),
+        6: np.rot90(RGB, -1),
+        7: np.rot90(RGB, 2).transpose(1, 0, 2),
+        8: np.rot90(RGB),
+    }
     np.testing.assert_array_equal(image, turned[orientation])
     assert image_size(path) == image.shape[:2]
 
@@ -74,7 +92,7 @@ def test_truncated(tmp_path, monkeypatch, kind, part):
     noise = np.random.default_rng(1).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     path = saved(tmp_path, Image.fromarray(noise), "image." + kind)
     content = path.read_bytes()
-    path.write_bytes(content[:int(len(content) * part)])
+    path.write_bytes(content[: int(len(content) * part)])
     with pytest.raises(DataError, match=f"image.{kind}: cannot be read as an image"):
         read_image(path)
 

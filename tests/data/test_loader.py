@@ -1,6 +1,7 @@
 import threading
 
 from gluonnorm.data import AspectGroupSampler, COCODataset, EvalTransform, Loader, TrainTransform
+from gluonnorm.errors import InputError
 from gluonnorm.types import Preprocess
 
 import numpy as np
@@ -31,12 +32,21 @@ class Counting:
 
 def make_loader(dataset, batch_size=2, shuffle=True, workers=2):
     sampler = AspectGroupSampler(dataset.sizes(), batch_size, shuffle, seed=0)
-    return Loader(dataset, TrainTransform(PREPROCESS), sampler, (0, 0, 0), seed=0, train=True, workers=workers)
+    return Loader(
+        dataset, TrainTransform(PREPROCESS), sampler, (0, 0, 0), seed=0, train=True, workers=workers
+    )
 
 
 def content(batches):
-    return [(batch.images.asnumpy(), batch.boxes.asnumpy(), batch.labels.asnumpy(),
-             [entry.name for entry in batch.samples]) for batch in batches]
+    return [
+        (
+            batch.images.asnumpy(),
+            batch.boxes.asnumpy(),
+            batch.labels.asnumpy(),
+            [entry.name for entry in batch.samples],
+        )
+        for batch in batches
+    ]
 
 
 def assert_equal(first, second):
@@ -50,7 +60,15 @@ def test_an_epoch(shapes):
     loader = make_loader(shapes)
     batches = list(loader)
     assert len(batches) == len(loader) == 4
-    assert sorted(entry.image_id for batch in batches for entry in batch.samples) == [1, 2, 3, 4, 5, 6, 7]
+    assert sorted(entry.image_id for batch in batches for entry in batch.samples) == [
+        1,
+        2,
+        3,
+        4,
+        5,
+        6,
+        7,
+    ]
     for batch in batches:
         count = (batch.labels.asnumpy() >= 0).sum(axis=1)
         truth = {entry.image_id: len(entry.boxes) for entry in shapes}
@@ -96,18 +114,29 @@ def test_eval_transform_gets_no_generator(shapes):
 
 
 def test_masks_come_through(shapes_root, shapes):
-    dataset = COCODataset(shapes_root / "annotations/instances_train.json", shapes_root / "train", masks=True)
+    dataset = COCODataset(
+        shapes_root / "annotations/instances_train.json", shapes_root / "train", masks=True
+    )
     for batch in make_loader(dataset):
-        boxes = (batch.labels.asnumpy() >= 0)
+        boxes = batch.labels.asnumpy() >= 0
         assert batch.masks.shape[:2] == boxes.shape
         np.testing.assert_array_equal(batch.masks.asnumpy().mean(axis=(2, 3)) > 0.3, boxes)
     assert all(batch.masks is None for batch in make_loader(shapes))
 
 
 def test_a_faulty_file_is_named(shapes_root):
-    dataset = COCODataset(shapes_root / "annotations/instances_train.json", shapes_root / "val")  # 2 images of 7
+    dataset = COCODataset(
+        shapes_root / "annotations/instances_train.json", shapes_root / "val"
+    )  # 2 images of 7
     with pytest.raises(ValueError, match=r"000002.jpg: no such image file"):
         list(make_loader(dataset, batch_size=1, shuffle=False))
+
+
+def test_errors_of_the_package_pass_through_as_they_are(shapes):
+    error = InputError("read me")
+    with pytest.raises(InputError) as caught:
+        list(make_loader(Counting(shapes, fail_at=3, error=error)))
+    assert caught.value is error
 
 
 def test_any_other_error_names_the_image(shapes):
@@ -115,7 +144,7 @@ def test_any_other_error_names_the_image(shapes):
     with pytest.raises(RuntimeError, match="image 3 of the data set: KeyError: 'x'"):
         list(make_loader(dataset))
 
-    def transform(record, rng):
+    def transform(labeled, rng):
         raise ZeroDivisionError("division by zero")
 
     sampler = AspectGroupSampler(shapes.sizes(), 1, shuffle=False, seed=0)
@@ -124,5 +153,5 @@ def test_any_other_error_names_the_image(shapes):
 
 
 def test_needs_a_thread(shapes):
-    with pytest.raises(ValueError, match="workers is 0"):
+    with pytest.raises(InputError, match="workers is 0"):
         make_loader(shapes, workers=0)

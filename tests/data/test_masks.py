@@ -27,7 +27,12 @@ def compressed(mask):
 
 
 def random_mask(height=20, width=30):
-    return np.random.uniform(0, 1, (height // 3 + 1, width // 3 + 1)).repeat(3, 0).repeat(3, 1)[:height, :width] < 0.4
+    return (
+        np.random.uniform(0, 1, (height // 3 + 1, width // 3 + 1))
+        .repeat(3, 0)
+        .repeat(3, 1)[:height, :width]
+        < 0.4
+    )
 
 
 @pytest.mark.parametrize("form", [run_lengths, compressed])
@@ -50,39 +55,51 @@ def test_polygons_are_joined():
     polygons = [[2, 3, 12, 3, 12, 9, 2, 9], [20, 10, 25, 10, 25, 15, 20, 15]]
     wanted = np.zeros(SIZE, bool)
     wanted[3:9, 2:12] = wanted[10:15, 20:25] = True
-    np.testing.assert_array_equal(decode_masks([read_segmentation(polygons, SIZE, "")], SIZE)[0], wanted)
+    np.testing.assert_array_equal(
+        decode_masks([read_segmentation(polygons, SIZE, "")], SIZE)[0], wanted
+    )
     speck = decode_masks([read_segmentation([[2.1, 2.1, 2.2, 2.1, 2.2, 2.2]], SIZE, "")], SIZE)
     assert speck.shape == (1, *SIZE) and not speck.any()
 
 
 def test_no_masks():
     assert decode_masks([], SIZE).shape == (0, *SIZE)
-    assert crop_masks(np.zeros((0, *SIZE), bool), np.zeros((0, 4), np.float32), 8).shape == (0, 8, 8)
+    assert crop_masks(np.zeros((0, *SIZE), bool), np.zeros((0, 4), np.float32), 8).shape == (
+        0,
+        8,
+        8,
+    )
 
 
-@pytest.mark.parametrize("segmentation, message", [
-    (None, "no segmentation"),
-    ([], "empty or faulty polygon"),
-    ([[]], "empty or faulty polygon"),
-    ([[1, 1, 5, 5]], "want x and y of at least three corners"),
-    ([[1, 1, 5, 5, 1, 5], [1, 2, 3, 4, 5, 6, 7]], "empty or faulty polygon"),
-    ([1, 1, 5, 5, 1, 5], "empty or faulty polygon"),
-    ([[1, 1, 5, float("nan"), 1, 5]], "not finite numbers"),
-    ([[1, 1, 5, "5", 1, 5]], "not finite numbers"),
-    ("text", "neither polygons nor run lengths"),
-    ({"counts": [600]}, "neither polygons nor run lengths"),
-    ({"size": [30, 20], "counts": [0, 600]}, r"mask of size \[30, 20\], but the image is \[20, 30\]"),
-    ({"size": 600, "counts": [0, 600]}, "mask of size 600"),
-    ({"size": [20, 30], "counts": [600]}, "empty mask"),
-    ({"size": [20, 30], "counts": [10, 5]}, "do not make up the 600 pixels"),
-    ({"size": [20, 30], "counts": [10, 600]}, "do not make up the 600 pixels"),
-    ({"size": [20, 30], "counts": [-10, 5, 605]}, "do not make up the 600 pixels"),
-    ({"size": [20, 30], "counts": [0, 599.5, 0.5]}, "do not make up the 600 pixels"),
-    ({"size": [20, 30], "counts": ""}, "do not make up the 600 pixels"),
-    ({"size": [20, 30], "counts": "\xe9\u20ac"}, "do not make up the 600 pixels"),
-    ({"size": [20, 30], "counts": "oo"}, "do not make up the 600 pixels"),
-    ({"size": [20, 30], "counts": None}, "do not make up the 600 pixels"),
-])
+@pytest.mark.parametrize(
+    "segmentation, message",
+    [
+        (None, "no segmentation"),
+        ([], "empty or faulty polygon"),
+        ([[]], "empty or faulty polygon"),
+        ([[1, 1, 5, 5]], "want x and y of at least three corners"),
+        ([[1, 1, 5, 5, 1, 5], [1, 2, 3, 4, 5, 6, 7]], "empty or faulty polygon"),
+        ([1, 1, 5, 5, 1, 5], "empty or faulty polygon"),
+        ([[1, 1, 5, float("nan"), 1, 5]], "not finite numbers"),
+        ([[1, 1, 5, "5", 1, 5]], "not finite numbers"),
+        ("text", "neither polygons nor run lengths"),
+        ({"counts": [600]}, "neither polygons nor run lengths"),
+        (
+            {"size": [30, 20], "counts": [0, 600]},
+            r"mask of size \[30, 20\], but the image is \[20, 30\]",
+        ),
+        ({"size": 600, "counts": [0, 600]}, "mask of size 600"),
+        ({"size": [20, 30], "counts": [600]}, "empty mask"),
+        ({"size": [20, 30], "counts": [10, 5]}, "do not make up the 600 pixels"),
+        ({"size": [20, 30], "counts": [10, 600]}, "do not make up the 600 pixels"),
+        ({"size": [20, 30], "counts": [-10, 5, 605]}, "do not make up the 600 pixels"),
+        ({"size": [20, 30], "counts": [0, 599.5, 0.5]}, "do not make up the 600 pixels"),
+        ({"size": [20, 30], "counts": ""}, "do not make up the 600 pixels"),
+        ({"size": [20, 30], "counts": "\xe9\u20ac"}, "do not make up the 600 pixels"),
+        ({"size": [20, 30], "counts": "oo"}, "do not make up the 600 pixels"),
+        ({"size": [20, 30], "counts": None}, "do not make up the 600 pixels"),
+    ],
+)
 def test_faults(segmentation, message):
     with pytest.raises(DataError, match=f"^file: annotation 7 has .*{message}") as caught:
         read_segmentation(segmentation, SIZE, "file: annotation 7")
@@ -96,22 +113,30 @@ def test_a_cut_string_is_found(cut):
         read_segmentation({**whole, "counts": whole["counts"][:-cut]}, SIZE, "")
 
 
-@pytest.mark.parametrize("box", [[0, 0, 30, 20], [3, 2, 19, 14], [4.3, 1.7, 25.6, 16.2], [29, 18.5, 30, 20]])
+@pytest.mark.parametrize(
+    "box", [[0, 0, 30, 20], [3, 2, 19, 14], [4.3, 1.7, 25.6, 16.2], [29, 18.5, 30, 20]]
+)
 @pytest.mark.parametrize("cells", [4, 12])
 def test_crops_are_near_the_covered_area(box, cells):
     yy, xx = np.mgrid[:20, :30] + 0.5
     mask = ((yy - 9) / 8) ** 2 + ((xx - 16) / 12) ** 2 < 1
-    crop, = crop_masks(mask[None], np.float32([box]), cells)
+    (crop,) = crop_masks(mask[None], np.float32([box]), cells)
     wanted = coverage(mask, box, cells)
-    assert crop.dtype == np.float32 and crop.shape == (cells, cells) and 0 <= crop.min() <= crop.max() <= 1
-    assert np.abs(crop - wanted).mean() < 0.05 and abs(crop.mean() - wanted.mean()) < 0.01  # edges are a little softer
+    assert (
+        crop.dtype == np.float32
+        and crop.shape == (cells, cells)
+        and 0 <= crop.min() <= crop.max() <= 1
+    )
+    assert (
+        np.abs(crop - wanted).mean() < 0.05 and abs(crop.mean() - wanted.mean()) < 0.01
+    )  # edges are a little softer
     clear = (wanted < 0.25) | (wanted > 0.75)
     np.testing.assert_array_equal((crop > 0.5)[clear], (wanted > 0.5)[clear])
 
 
 def test_crops_equal_many_bilinear_samples():
     mask, box, cells, samples = random_mask(), [3.3, 4.8, 21.9, 12.1], 5, 40
-    crop, = crop_masks(mask[None], np.float32([box]), cells)
+    (crop,) = crop_masks(mask[None], np.float32([box]), cells)
     places = (np.arange(cells * samples) + 0.5) / (cells * samples)
     x, y = box[0] + places * (box[2] - box[0]) - 0.5, box[1] + places * (box[3] - box[1]) - 0.5
     dense = np.array([[bilinear(mask, row, column) for column in x] for row in y])
@@ -122,16 +147,16 @@ def test_crops_equal_many_bilinear_samples():
 def test_a_large_box_gives_the_covered_area():
     mask = np.zeros((1, 300, 400), bool)
     mask[0, 30:217, 80:333] = True
-    crop, = crop_masks(mask, np.float32([[50, 20, 370, 260]]), 8)  # cells of 40 x 30 pixels
+    (crop,) = crop_masks(mask, np.float32([[50, 20, 370, 260]]), 8)  # cells of 40 x 30 pixels
     np.testing.assert_allclose(crop, coverage(mask[0], [50, 20, 370, 260], 8), atol=0.01)
 
 
 def test_a_small_box_is_interpolated_and_sees_the_pixels_around_it():
     mask = np.zeros((1, 9, 9), bool)
     mask[0, 2:4, 2:4] = True
-    crop, = crop_masks(mask, np.float32([[2, 2, 4, 4]]), 64)
+    (crop,) = crop_masks(mask, np.float32([[2, 2, 4, 4]]), 64)
     places = 2 + (np.arange(64) + 0.5) / 32
-    edge = np.interp(places, [1.5, 2.5, 3.5, 4.5], [0, 1, 1, 0])  # between the centres of pixels
+    edge = np.interp(places, [1.5, 2.5, 3.5, 4.5], [0, 1, 1, 0])  # between the centers of pixels
     np.testing.assert_allclose(crop, np.outer(edge, edge), atol=0.01)
     assert (crop[1:-1, 1:-1] > 0.25).all()
 
@@ -149,8 +174,18 @@ def test_a_mask_far_from_its_box_is_not_seen():
 @pytest.mark.parametrize("method", ["sample", "expand"])
 def test_what_was_cut_out_is_pasted_where_it_was(method):
     yy, xx = np.mgrid[:200, :300] + 0.5
-    masks = np.stack([((yy - y) / h) ** 2 + ((xx - x) / w) ** 2 < 1 for y, x, h, w in (
-        (100, 140, 60, 100), (30, 40, 12, 20), (150, 250, 7, 9), (190, 290, 40, 30), (90, 3, 30, 8))])
+    masks = np.stack(
+        [
+            ((yy - y) / h) ** 2 + ((xx - x) / w) ** 2 < 1
+            for y, x, h, w in (
+                (100, 140, 60, 100),
+                (30, 40, 12, 20),
+                (150, 250, 7, 9),
+                (190, 290, 40, 30),
+                (90, 3, 30, 8),
+            )
+        ]
+    )
     boxes = []
     for mask in masks:
         rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
@@ -158,4 +193,6 @@ def test_what_was_cut_out_is_pasted_where_it_was(method):
     crops = crop_masks(masks, np.float32(boxes), 112).reshape(5, 28, 4, 28, 4).mean(axis=(2, 4))
     pasted = paste_masks(crops, np.float32(boxes), 200, 300, method)
     iou = (masks & pasted).sum(axis=(1, 2)) / (masks | pasted).sum(axis=(1, 2))
-    assert iou.min() > (0.97 if method == "sample" else 0.8)  # "expand" adds up to a pixel right and below
+    assert iou.min() > (
+        0.97 if method == "sample" else 0.8
+    )  # "expand" adds up to a pixel right and below

@@ -1,4 +1,5 @@
 """GluonCV's own data sets go in as they are."""
+
 from gluonnorm.data import AspectGroupSampler, DataError, EvalTransform, GluonCVDataset, Loader
 from gluonnorm.data.recordio import open_lst, open_record
 from gluonnorm.types import Preprocess
@@ -9,11 +10,17 @@ import pytest
 from gluoncv.data import VOCDetection
 from PIL import Image
 
-BOXES = [np.array([[0, 1.0, 2, 5, 8], [1, 10, 4, 28, 18]]), np.array([[1, 0, 0, 30.0, 20]])]  # class, corners
+BOXES = [
+    np.array([[0, 1.0, 2, 5, 8], [1, 10, 4, 28, 18]]),
+    np.array([[1, 0, 0, 30.0, 20]]),
+]  # class, corners
 
 
 def flat_label(boxes):
-    """Header of 2 (its length, the width of an object's row), then rows of class and corners as fractions."""
+    """Pack boxes as im2rec does: a header, then rows of class and corners as fractions.
+
+    The header has two numbers: its own length, and the length of a row.
+    """
     return np.concatenate([[2, 5], (boxes / [1, 30, 20, 30, 20]).ravel()])
 
 
@@ -22,14 +29,18 @@ def lst(tmp_path):
     lines = []
     for index, boxes in enumerate(BOXES):
         Image.fromarray(np.full((20, 30, 3), 100 * index, np.uint8)).save(tmp_path / f"{index}.png")
-        lines.append("\t".join([str(index), *map(repr, flat_label(boxes).tolist()), f"{index}.png"]))
+        lines.append(
+            "\t".join([str(index), *map(repr, flat_label(boxes).tolist()), f"{index}.png"])
+        )
     (tmp_path / "data.lst").write_text("\n".join(lines) + "\n")
     return tmp_path / "data.lst"
 
 
 @pytest.fixture
 def rec(tmp_path):
-    writer = mx.recordio.MXIndexedRecordIO(str(tmp_path / "data.idx"), str(tmp_path / "data.rec"), "w")
+    writer = mx.recordio.MXIndexedRecordIO(
+        str(tmp_path / "data.idx"), str(tmp_path / "data.rec"), "w"
+    )
     for index in range(40):
         header = mx.recordio.IRHeader(0, flat_label(BOXES[index % 2]).astype(np.float32), index, 0)
         image = np.full((20, 30, 3), index, np.uint8)
@@ -72,8 +83,11 @@ def test_voc(tmp_path):
         (folder / name).mkdir(parents=True)
     (folder / "ImageSets/Main/val.txt").write_text("a\nb\n")
     size = "<size><width>30</width><height>20</height></size>"
-    item = ("<object><name>dog</name><difficult>1</difficult><bndbox><xmin>2</xmin><ymin>3</ymin><xmax>9</xmax>"
-            "<ymax>11</ymax></bndbox></object>")
+    item = (
+        "<object><name>dog</name><difficult>1</difficult>"
+        "<bndbox><xmin>2</xmin><ymin>3</ymin><xmax>9</xmax>"
+        "<ymax>11</ymax></bndbox></object>"
+    )
     for stem, objects in (("a", item), ("b", "")):
         (folder / f"Annotations/{stem}.xml").write_text(f"<annotation>{size}{objects}</annotation>")
         Image.new("RGB", (30, 20)).save(folder / f"JPEGImages/{stem}.jpg")

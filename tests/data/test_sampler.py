@@ -1,6 +1,7 @@
 from itertools import chain
 
 from gluonnorm.data import AspectGroupSampler
+from gluonnorm.errors import InputError
 
 import numpy as np
 import pytest
@@ -19,7 +20,9 @@ def test_every_image_once_and_groups_apart(batch_size, shuffle):
 
 
 def test_in_order_without_shuffle():
-    assert list(AspectGroupSampler(SIZES, 1, shuffle=False, seed=0)) == [[index] for index in range(len(SIZES))]
+    assert list(AspectGroupSampler(SIZES, 1, shuffle=False, seed=0)) == [
+        [index] for index in range(len(SIZES))
+    ]
 
 
 def test_seed_and_epoch_decide():
@@ -46,12 +49,23 @@ def test_parts_are_disjoint_and_of_equal_length(num_parts):
         assert len(set(images)) == len(images) > len(SIZES) - 3 * num_parts
 
 
-@pytest.mark.parametrize("batch_size, num_parts, drop_last", [
-    (1, 1, False), (4, 1, False), (4, 3, False), (53, 1, False), (60, 1, False),
-    (4, 1, True), (4, 3, True), (53, 1, True),
-])
+@pytest.mark.parametrize(
+    "batch_size, num_parts, drop_last",
+    [
+        (1, 1, False),
+        (4, 1, False),
+        (4, 3, False),
+        (53, 1, False),
+        (60, 1, False),
+        (4, 1, True),
+        (4, 3, True),
+        (53, 1, True),
+    ],
+)
 def test_length(batch_size, num_parts, drop_last):
-    sampler = AspectGroupSampler(SIZES, batch_size, True, 0, num_parts=num_parts, drop_last=drop_last)
+    sampler = AspectGroupSampler(
+        SIZES, batch_size, True, 0, num_parts=num_parts, drop_last=drop_last
+    )
     for epoch in range(3):
         sampler.set_epoch(epoch)
         batches = list(sampler)
@@ -60,11 +74,13 @@ def test_length(batch_size, num_parts, drop_last):
 
 
 def test_bad_arguments():
-    with pytest.raises(ValueError, match="batch_size is 0"):
+    with pytest.raises(InputError, match="batch_size is 0"):
         AspectGroupSampler(SIZES, 0, True, 0)
-    with pytest.raises(ValueError, match="part is 2 of 2"):
+    with pytest.raises(InputError, match="part is 2 of 2"):
         AspectGroupSampler(SIZES, 1, True, 0, part=2, num_parts=2)
-    with pytest.raises(ValueError, match="53 images do not make one batch of 54 for each of 1 parts"):
+    with pytest.raises(
+        InputError, match="53 images do not make one batch of 54 for each of 1 parts"
+    ):
         AspectGroupSampler(SIZES, 54, True, 0, drop_last=True)
-    with pytest.raises(ValueError, match="0 images"):
+    with pytest.raises(InputError, match="0 images"):
         AspectGroupSampler(np.zeros((0, 2)), 1, True, 0)

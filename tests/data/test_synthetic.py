@@ -1,6 +1,7 @@
 import json
 
 from gluonnorm.data import COCODataset, draw_shapes
+from gluonnorm.errors import InputError
 from gluonnorm.photos.boxes import box_iou
 
 import numpy as np
@@ -11,8 +12,10 @@ from pycocotools.coco import COCO
 def test_layout_and_reading_back(shapes_root, shapes):
     assert shapes.classes == ("circle", "square", "triangle")
     assert len(shapes) == 7 and shapes.sizes().tolist() == [[96, 128]] * 7
-    assert [len(record.boxes) > 0 for record in shapes] == [True] * 6 + [False]
-    assert len(COCODataset(shapes_root / "annotations/instances_val.json", shapes_root / "val")) == 2
+    assert [len(labeled.boxes) > 0 for labeled in shapes] == [True] * 6 + [False]
+    assert (
+        len(COCODataset(shapes_root / "annotations/instances_val.json", shapes_root / "val")) == 2
+    )
 
 
 def test_masks_fit_boxes_and_areas(shapes_root):
@@ -32,18 +35,20 @@ def test_masks_fit_boxes_and_areas(shapes_root):
 def test_masks_read_back_as_drawn(shapes_root):
     path = shapes_root / "annotations/instances_train.json"
     truth = COCO(str(path))
-    for record in COCODataset(path, shapes_root / "train", masks=True):
-        wanted = [truth.annToMask(entry) for entry in truth.imgToAnns[record.image_id]]
-        np.testing.assert_array_equal(record.masks, np.reshape(wanted, (-1, 96, 128)))
+    for labeled in COCODataset(path, shapes_root / "train", masks=True):
+        wanted = [truth.annToMask(entry) for entry in truth.imgToAnns[labeled.image_id]]
+        np.testing.assert_array_equal(labeled.masks, np.reshape(wanted, (-1, 96, 128)))
 
 
-def test_pixels_inside_a_mask_have_one_colour(shapes_root, shapes):
+def test_pixels_inside_a_mask_have_one_color(shapes_root, shapes):
     truth = COCO(str(shapes_root / "annotations/instances_train.json"))
-    for record in shapes:
-        for entry in truth.imgToAnns[record.image_id]:
-            inside = record.image[truth.annToMask(entry).astype(bool)]
-            # the drawn noise has a deviation of 12; JPEG blurs the outline's colours
-            assert (np.percentile(inside, 75, axis=0) - np.percentile(inside, 25, axis=0)).max() < 30
+    for labeled in shapes:
+        for entry in truth.imgToAnns[labeled.image_id]:
+            inside = labeled.image[truth.annToMask(entry).astype(bool)]
+            # the drawn noise has a deviation of 12; JPEG blurs the outline's colors
+            assert (
+                np.percentile(inside, 75, axis=0) - np.percentile(inside, 25, axis=0)
+            ).max() < 30
 
 
 def test_count_size_and_overlap(tmp_path):
@@ -51,14 +56,16 @@ def test_count_size_and_overlap(tmp_path):
     dataset = COCODataset(tmp_path / "annotations/instances_train.json", tmp_path / "train")
     counts, sides, labels = set(), [], set()
     for index in range(29):
-        record = dataset[index]
-        counts.add(len(record.boxes))
-        labels.update(record.labels.tolist())
-        sides += (record.boxes[:, 2:] - record.boxes[:, :2]).max(axis=1).tolist()
-        iou = box_iou(record.boxes, record.boxes)
+        labeled = dataset[index]
+        counts.add(len(labeled.boxes))
+        labels.update(labeled.labels.tolist())
+        sides += (labeled.boxes[:, 2:] - labeled.boxes[:, :2]).max(axis=1).tolist()
+        iou = box_iou(labeled.boxes, labeled.boxes)
         assert (iou[~np.eye(len(iou), dtype=bool)] < 0.25).all()
     assert counts == {1, 2, 3, 4, 5} and labels == {0, 1, 2}
-    assert min(sides) >= 20 and max(sides) <= 81  # a covered shape loses a few pixels, rounding may add one
+    assert (
+        min(sides) >= 20 and max(sides) <= 81
+    )  # a covered shape loses a few pixels, rounding may add one
 
 
 def test_seed_decides(tmp_path, shapes_root):
@@ -68,7 +75,9 @@ def test_seed_decides(tmp_path, shapes_root):
         wanted = (shapes_root / name).read_bytes()
         assert (tmp_path / "same" / name).read_bytes() == wanted
         assert (tmp_path / "other" / name).read_bytes() != wanted
-    assert (tmp_path / "same/val/000000.jpg").read_bytes() != (tmp_path / "same/train/000000.jpg").read_bytes()
+    assert (tmp_path / "same/val/000000.jpg").read_bytes() != (
+        tmp_path / "same/train/000000.jpg"
+    ).read_bytes()
 
 
 def test_a_split_of_one_has_objects(tmp_path):
@@ -77,7 +86,7 @@ def test_a_split_of_one_has_objects(tmp_path):
 
 
 def test_bad_arguments(tmp_path):
-    with pytest.raises(ValueError, match=r"size is \(40, 160\); want at least 48"):
+    with pytest.raises(InputError, match=r"size is \(40, 160\); want at least 48"):
         draw_shapes(tmp_path, size=(40, 160))
-    with pytest.raises(ValueError, match="train is 0"):
+    with pytest.raises(InputError, match="train is 0"):
         draw_shapes(tmp_path, train=0)

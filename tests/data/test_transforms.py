@@ -1,4 +1,12 @@
-from gluonnorm.data import MASK_SIZE, EvalTransform, Record, TrainTransform, resize_size
+from gluonnorm.data import (
+    MASK_SIZE,
+    DataError,
+    EvalTransform,
+    LabeledImage,
+    TrainTransform,
+    resize_size,
+)
+from gluonnorm.errors import InputError
 from gluonnorm.types import Preprocess
 
 import numpy as np
@@ -8,10 +16,10 @@ from reference.resizing import bilinear
 RAW = Preprocess(short=(24,), max_size=100, normalize=False)
 
 
-def record_of(image, boxes=(), labels=(), crowd=None):
+def labeled_image_of(image, boxes=(), labels=(), crowd=None):
     boxes = np.array(boxes, np.float32).reshape(-1, 4)
     crowd = np.zeros(len(boxes), bool) if crowd is None else np.array(crowd)
-    return Record(image, boxes, np.array(labels, np.int32), crowd, 5, "a.jpg")
+    return LabeledImage(image, boxes, np.array(labels, np.int32), crowd, 5, "a.jpg")
 
 
 def noise(height, width):
@@ -21,7 +29,7 @@ def noise(height, width):
 @pytest.mark.parametrize("size", [(16, 20), (31, 24), (48, 70)])
 def test_resizing_is_bilinear(size):
     image = noise(*size)
-    sample = EvalTransform(RAW)(record_of(image))
+    sample = EvalTransform(RAW)(labeled_image_of(image))
     wanted = bilinear(image, *resize_size(*size, 24, 100))
     assert sample.image.dtype == np.float32 and sample.image.flags.c_contiguous
     assert np.abs(sample.image.transpose(1, 2, 0) - wanted).max() < 1  # 8-bit arithmetic
@@ -30,13 +38,20 @@ def test_resizing_is_bilinear(size):
 def test_normalize_and_raw():
     image = noise(24, 30)
     normalized = Preprocess(short=(24,), max_size=100, mean=(10, 20, 30), std=(2, 4, 5))
-    np.testing.assert_array_equal(EvalTransform(RAW)(record_of(image)).image, image.transpose(2, 0, 1))
-    np.testing.assert_allclose(EvalTransform(normalized)(record_of(image)).image,
-                               ((image - np.array([10.0, 20, 30])) / [2, 4, 5]).transpose(2, 0, 1), rtol=1e-6)
+    np.testing.assert_array_equal(
+        EvalTransform(RAW)(labeled_image_of(image)).image, image.transpose(2, 0, 1)
+    )
+    np.testing.assert_allclose(
+        EvalTransform(normalized)(labeled_image_of(image)).image,
+        ((image - np.array([10.0, 20, 30])) / [2, 4, 5]).transpose(2, 0, 1),
+        rtol=1e-6,
+    )
 
 
 def test_boxes_scale_by_axis_and_metadata_stays():
-    sample = EvalTransform(Preprocess(short=(25,), max_size=100))(record_of(noise(10, 33), [[1, 2, 30, 9]], [4]))
+    sample = EvalTransform(Preprocess(short=(25,), max_size=100))(
+        labeled_image_of(noise(10, 33), [[1, 2, 30, 9]], [4])
+    )
     assert sample.image.shape == (3, 25, 83)  # 82.5 rounded up
     np.testing.assert_allclose(sample.scale, [83 / 33, 2.5], rtol=1e-6)
     np.testing.assert_allclose(sample.boxes, [[83 / 33, 5, 30 * 83 / 33, 22.5]], rtol=1e-6)
@@ -47,71 +62,102 @@ def test_boxes_scale_by_axis_and_metadata_stays():
 def test_flip_moves_pixels_and_boxes_together():
     image = np.zeros((24, 40, 3), np.uint8)
     image[5:12, 3:10] = 255
-    sample = TrainTransform(RAW, flip=1)(record_of(image, [[3, 5, 10, 12]], [0]), np.random.default_rng(0))
+    sample = TrainTransform(RAW, flip=1)(
+        labeled_image_of(image, [[3, 5, 10, 12]], [0]), np.random.default_rng(0)
+    )
     rows, columns = np.nonzero(sample.image[0])
     assert sample.boxes.tolist() == [[columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]]
     assert sample.boxes[0, 0] == 30
 
 
 def test_crowd_and_empty_boxes_are_left_out():
-    record = record_of(noise(24, 30), [[1, 1, 5, 5], [2, 2, 9, 9], [3, 3, 3, 9]], [0, 1, 2], [True, False, False])
-    for sample in (EvalTransform(RAW)(record), TrainTransform(RAW)(record, np.random.default_rng(0))):
+    labeled = labeled_image_of(
+        noise(24, 30), [[1, 1, 5, 5], [2, 2, 9, 9], [3, 3, 3, 9]], [0, 1, 2], [True, False, False]
+    )
+    for sample in (
+        EvalTransform(RAW)(labeled),
+        TrainTransform(RAW)(labeled, np.random.default_rng(0)),
+    ):
         assert sample.labels.tolist() == [1] and sample.boxes.shape == (1, 4)
 
 
 def test_no_boxes_and_one_pixel():
-    sample = TrainTransform(RAW, flip=1)(record_of(noise(1, 1)), np.random.default_rng(0))
-    assert sample.image.shape == (3, 24, 24) and sample.boxes.shape == (0, 4) and sample.labels.shape == (0,)
+    sample = TrainTransform(RAW, flip=1)(labeled_image_of(noise(1, 1)), np.random.default_rng(0))
+    assert (
+        sample.image.shape == (3, 24, 24)
+        and sample.boxes.shape == (0, 4)
+        and sample.labels.shape == (0,)
+    )
 
 
 def test_train_draws_every_length_and_flips_as_often_as_told():
-    transform = TrainTransform(Preprocess(short=(8, 12, 16), max_size=100, normalize=False), flip=0.25)
-    record = record_of(noise(8, 10), [[0, 0, 2, 8]], [0])
+    transform = TrainTransform(
+        Preprocess(short=(8, 12, 16), max_size=100, normalize=False), flip=0.25
+    )
+    labeled = labeled_image_of(noise(8, 10), [[0, 0, 2, 8]], [0])
     rng = np.random.default_rng(0)
-    samples = [transform(record, rng) for _ in range(400)]
+    samples = [transform(labeled, rng) for _ in range(400)]
     assert {sample.image.shape[1] for sample in samples} == {8, 12, 16}
     assert 70 < sum(sample.boxes[0, 0] > 0 for sample in samples) < 130
-    assert EvalTransform(Preprocess(short=(8, 12, 16), max_size=100))(record).image.shape[1] == 16
+    assert EvalTransform(Preprocess(short=(8, 12, 16), max_size=100))(labeled).image.shape[1] == 16
 
 
 def test_the_generator_decides():
     transform = TrainTransform(Preprocess(short=tuple(range(8, 30)), max_size=100))
-    record = record_of(noise(8, 10), [[0, 0, 2, 8]], [0])
-    first, again = (transform(record, np.random.default_rng(7)) for _ in range(2))
+    labeled = labeled_image_of(noise(8, 10), [[0, 0, 2, 8]], [0])
+    first, again = (transform(labeled, np.random.default_rng(7)) for _ in range(2))
     np.testing.assert_array_equal(first.image, again.image)
     np.testing.assert_array_equal(first.boxes, again.boxes)
 
 
 def test_flip_must_be_a_probability():
-    with pytest.raises(ValueError, match="flip is 2"):
+    with pytest.raises(InputError, match="flip is 2"):
         TrainTransform(RAW, flip=2)
 
 
-def masked_record():
-    """Three boxes, the second a crowd, the third without an area; the first mask is the left half of its box."""
+def test_an_image_that_is_no_photo_is_named():
+    labeled = labeled_image_of(noise(24, 30).astype(np.int32))
+    with pytest.raises(DataError, match="^a.jpg: image is of int32"):
+        EvalTransform(RAW)(labeled)
+
+
+def masked_image():
+    """Make an image of three boxes: a normal one, a crowd, and one without an area.
+
+    The first mask is the left half of its box.
+    """
     masks = np.zeros((3, 24, 40), bool)
     masks[0, 4:20, 10:20] = masks[1:] = True
-    return record_of(noise(24, 40), [[10, 4, 30, 20], [2, 2, 9, 9], [3, 3, 3, 9]], [0, 1, 2],
-                     [False, True, False])._replace(masks=masks)
+    return labeled_image_of(
+        noise(24, 40),
+        [[10, 4, 30, 20], [2, 2, 9, 9], [3, 3, 3, 9]],
+        [0, 1, 2],
+        [False, True, False],
+    )._replace(masks=masks)
 
 
 @pytest.mark.parametrize("short", [12, 24, 50])
 def test_masks_are_cut_to_their_boxes_whatever_the_size(short):
-    sample = EvalTransform(Preprocess(short=(short,), max_size=100))(masked_record())
+    sample = EvalTransform(Preprocess(short=(short,), max_size=100))(masked_image())
     assert sample.masks.shape == (1, MASK_SIZE, MASK_SIZE) and sample.masks.dtype == np.float32
     inside = sample.masks[0, 4:-4] > 0.5  # corners are round, as bilinear interpolation has it
-    assert inside[:, :MASK_SIZE // 2].all() and not inside[:, MASK_SIZE // 2:].any()
+    assert inside[:, : MASK_SIZE // 2].all() and not inside[:, MASK_SIZE // 2 :].any()
 
 
 def test_masks_are_mirrored_with_the_image():
-    record = masked_record()
-    plain, mirrored = (TrainTransform(RAW, flip=flip)(record, np.random.default_rng(0)).masks for flip in (0, 1))
+    labeled = masked_image()
+    plain, mirrored = (
+        TrainTransform(RAW, flip=flip)(labeled, np.random.default_rng(0)).masks for flip in (0, 1)
+    )
     np.testing.assert_array_equal(mirrored, plain[:, :, ::-1])
-    assert mirrored[0, :, :50].max() < 0.5 < mirrored[0, 4:-4, 60:].min() and mirrored.flags.c_contiguous
+    assert (
+        mirrored[0, :, :50].max() < 0.5 < mirrored[0, 4:-4, 60:].min()
+        and mirrored.flags.c_contiguous
+    )
 
 
 def test_no_masks_and_none_left():
-    record = masked_record()
-    assert EvalTransform(RAW)(record._replace(masks=None)).masks is None
-    none = record._replace(crowd=np.ones(3, bool))
+    labeled = masked_image()
+    assert EvalTransform(RAW)(labeled._replace(masks=None)).masks is None
+    none = labeled._replace(crowd=np.ones(3, bool))
     assert EvalTransform(RAW)(none).masks.shape == (0, MASK_SIZE, MASK_SIZE)

@@ -1,4 +1,5 @@
-"""Reading ahead and batches of one size: what is run together, in which order, and how much is held."""
+"""Reading ahead, and batches of one size: what runs together, the order, how much is held."""
+
 import threading
 import time
 
@@ -65,16 +66,23 @@ def test_no_thread_is_left_behind():
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 7])
 @pytest.mark.parametrize("kinds", [1, 2, 5])
 def test_batches_are_of_one_kind_and_results_in_order(batch_size, kinds):
-    items = [(int(kind), number) for number, kind in enumerate(np.random.default_rng(kinds).integers(0, kinds, 101))]
+    items = [
+        (int(kind), number)
+        for number, kind in enumerate(np.random.default_rng(kinds).integers(0, kinds, 101))
+    ]
     batches = []
 
     def run(batch):
         batches.append(list(batch))
         return [-number for _, number in batch]
 
-    assert list(in_batches(items, lambda item: item[0], run, batch_size)) == [-number for number in range(101)]
+    assert list(in_batches(items, lambda item: item[0], run, batch_size)) == [
+        -number for number in range(101)
+    ]
     assert sorted(item for batch in batches for item in batch) == sorted(items)
-    assert all(len({kind for kind, _ in batch}) == 1 and len(batch) <= batch_size for batch in batches)
+    assert all(
+        len({kind for kind, _ in batch}) == 1 and len(batch) <= batch_size for batch in batches
+    )
     if kinds == 1:
         assert [len(batch) for batch in batches[:-1]] == [batch_size] * (len(batches) - 1)
     assert list(in_batches([], lambda item: 0, run, batch_size)) == []
@@ -82,7 +90,11 @@ def test_batches_are_of_one_kind_and_results_in_order(batch_size, kinds):
 
 def test_alternating_kinds_fill_their_batches():
     sizes = []
-    list(in_batches(range(24), lambda item: item % 3, lambda batch: sizes.append(len(batch)) or batch, 4))
+    list(
+        in_batches(
+            range(24), lambda item: item % 3, lambda batch: sizes.append(len(batch)) or batch, 4
+        )
+    )
     assert sizes == [4] * 6
 
 

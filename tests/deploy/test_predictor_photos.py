@@ -1,4 +1,5 @@
-"""Several photos, folders of them, and photos that are none or hardly: one result each, the one it would get alone."""
+"""Several photos, folders, tiny photos, and files that are no photos: each gets its own result."""
+
 from gluonnorm.deploy import Predictor
 from gluonnorm.photos.files import ImageError, image_files
 from model_zoo import get_model
@@ -10,11 +11,23 @@ from PIL import Image
 from tiny_detector import CLASSES, tiny_detector
 
 SETTINGS = {"short": 64, "max_size": 96, "score_thresh": 0.0}
-SIZES = [(64, 96), (50, 77), (96, 64), (128, 192), (50, 77), (64, 96), (32, 48), (41, 90), (96, 64), (64, 96), (64, 96)]
+SIZES = [
+    (64, 96),
+    (50, 77),
+    (96, 64),
+    (128, 192),
+    (50, 77),
+    (64, 96),
+    (32, 48),
+    (41, 90),
+    (96, 64),
+    (64, 96),
+    (64, 96),
+]
 
 
 def photo_of(height, width, seed=0):
-    """Blocks of colour, so that detections differ from place to place and from photo to photo."""
+    """Blocks of color, so that detections differ from place to place and from photo to photo."""
     shape = -(-height // 6), -(-width // 6), 3
     blocks = np.random.default_rng([height, width, seed]).integers(0, 256, shape, dtype=np.uint8)
     return blocks.repeat(6, axis=0).repeat(6, axis=1)[:height, :width]
@@ -55,19 +68,26 @@ def test_batches_give_what_each_photo_gets_alone(net, photos, alone, batch_size)
     predictor, shapes = Predictor.from_network(net, batch_size=batch_size), []
     predictor._graph.register_forward_pre_hook(lambda block, inputs: shapes.append(inputs[0].shape))
     assert_close(predictor(photos), alone)
-    assert max(shape[0] for shape in shapes) == min(batch_size, 6)  # six of 64 x 96, from photos of three sizes
+    assert max(shape[0] for shape in shapes) == min(
+        batch_size, 6
+    )  # six of 64 x 96, from photos of three sizes
     assert sum(shape[0] for shape in shapes) == len(photos)
     assert_close(list(predictor.stream(iter(photos))), alone)
 
 
 def test_without_resizing_only_photos_of_one_size_share_a_batch(net, photos):
-    one_by_one, predictor = Predictor.from_network(net, resize=False), Predictor.from_network(net, batch_size=4)
+    one_by_one, predictor = (
+        Predictor.from_network(net, resize=False),
+        Predictor.from_network(net, batch_size=4),
+    )
     assert_close(predictor(photos, resize=False), [one_by_one(photo) for photo in photos])
 
 
 @pytest.mark.parametrize("batch_size", [1, 4])
 def test_a_folder_is_the_list_of_its_images(net, photos, alone, tmp_path, batch_size):
-    names = [f"{number:02}{ending}" for number, ending in enumerate([".png", ".PNG", ".tif", ".bmp"] * 3)][:len(photos)]
+    names = [
+        f"{number:02}{ending}" for number, ending in enumerate([".png", ".PNG", ".tif", ".bmp"] * 3)
+    ][: len(photos)]
     for name, photo in reversed(list(zip(names, photos))):
         Image.fromarray(photo).save(tmp_path / name)
     (tmp_path / "notes.txt").write_text("no image")
@@ -100,25 +120,39 @@ def test_photos_are_read_as_they_are_needed(net):
 def test_no_photos(net, tmp_path):
     predictor = Predictor.from_network(net, batch_size=2)
     assert predictor([]) == [] and predictor(()) == [] and list(predictor.stream(iter(()))) == []
-    with pytest.raises(ImageError, match="no images in this folder; looked for .bmp, .gif, .jpeg, .jpg, .png"):
+    with pytest.raises(
+        ImageError, match="no images in this folder; looked for .bmp, .gif, .jpeg, .jpg, .png"
+    ):
         predictor(tmp_path)
     with pytest.raises(ImageError, match="absent: no such image file"):
         predictor(tmp_path / "absent")
 
 
-@pytest.mark.parametrize("image, message", [
-    ("absent.jpg", "absent.jpg: no such image file"), (np.zeros((3, 8, 8), np.uint8), r"shape \(3, 8, 8\)"),
-    (np.zeros((8, 8, 3), int), "of int64"), (np.full((8, 8, 3), np.nan, np.float32), "NaN"), (None, "a NoneType"),
-    (np.full((8, 8, 3), None), "of object"), (b"photo.jpg", "a bytes"), ([], "a list"),
-    (mx.nd.zeros((8, 8, 3)), "NDArray"),
-])
+@pytest.mark.parametrize(
+    "image, message",
+    [
+        ("absent.jpg", "absent.jpg: no such image file"),
+        (np.zeros((3, 8, 8), np.uint8), r"shape \(3, 8, 8\)"),
+        (np.zeros((8, 8, 3), int), "of int64"),
+        (np.full((8, 8, 3), np.nan, np.float32), "NaN"),
+        (None, "a NoneType"),
+        (np.full((8, 8, 3), None), "of object"),
+        (b"photo.jpg", "a bytes"),
+        ([], "a list"),
+        (mx.nd.zeros((8, 8, 3)), "NDArray"),
+    ],
+)
 def test_what_is_no_photo_is_refused_and_named(net, image, message):
     predictor, photo = Predictor.from_network(net, batch_size=4), photo_of(40, 60)
     if not isinstance(image, list):
         with pytest.raises(ImageError, match=message) as caught:
             predictor(image)
         assert "images[" not in str(caught.value)
-    for several, place in (([image], 0), ((photo, photo, image), 2), ([photo, image, photo, None], 1)):
+    for several, place in (
+        ([image], 0),
+        ((photo, photo, image), 2),
+        ([photo, image, photo, None], 1),
+    ):
         with pytest.raises(ImageError, match=rf"^images\[{place}\]: .*{message}"):
             predictor(several)
     got = []
@@ -151,10 +185,21 @@ def test_photos_of_hardly_any_extent(kind, resize):
 
 @pytest.fixture(scope="module")
 def v1d():
-    """A network that does not pad its input and whose layers average over 2 x 2 pixels, and its padding twin."""
-    return {multiple: Predictor.from_network(get_model(
-        "faster_rcnn_fpn_resnet101_v1d_custom", classes=CLASSES, rpn_test_pre_nms=50, rpn_test_post_nms=10,
-        score_thresh=0.0, short=64, multiple=multiple)) for multiple in (1, 32)}
+    """A network whose layers average over 2 x 2 pixels, without padding its input, and with it."""
+    return {
+        multiple: Predictor.from_network(
+            get_model(
+                "faster_rcnn_fpn_resnet101_v1d_custom",
+                classes=CLASSES,
+                rpn_test_pre_nms=50,
+                rpn_test_post_nms=10,
+                score_thresh=0.0,
+                short=64,
+                multiple=multiple,
+            )
+        )
+        for multiple in (1, 32)
+    }
 
 
 def test_photos_of_hardly_any_extent_in_a_v1d_network_that_pads(v1d):
@@ -168,23 +213,43 @@ def test_photos_of_hardly_any_extent_in_a_v1d_network_that_pads(v1d):
 def test_photos_too_narrow_for_a_network_that_does_not_pad(v1d, tmp_path):
     predictor, narrow = v1d[1], photo_of(20000, 10)
     Image.fromarray(narrow).save(tmp_path / "narrow.png")
-    for several, name in ((narrow, ""), ([photo_of(100, 100), narrow], r"images\[1\]: "),
-                          (tmp_path, r".*narrow.png: "), ([tmp_path / "narrow.png"], r"images\[0\]: .*narrow.png: ")):
-        with pytest.raises(ImageError, match=f"^{name}20000 x 10 pixels are [0-9]+ x 1 for the network, whose layers"):
+    for several, name in (
+        (narrow, ""),
+        ([photo_of(100, 100), narrow], r"images\[1\]: "),
+        (tmp_path, r".*narrow.png: "),
+        ([tmp_path / "narrow.png"], r"images\[0\]: .*narrow.png: "),
+    ):
+        with pytest.raises(
+            ImageError,
+            match=f"^{name}20000 x 10 pixels are [0-9]+ x 1 for the network, whose layers",
+        ):
             predictor(several)
     assert_within(predictor(photo_of(33, 40), resize=False), (33, 40))
 
 
 def assert_within(found, size):
     boxes, (height, width) = found.boxes, size
-    assert np.isfinite(boxes).all() and np.isfinite(found.scores).all() and len(found.ids) == len(boxes)
-    assert (boxes >= 0).all() and (boxes[:, 2:] <= [width, height]).all() and (boxes[:, 2:] > boxes[:, :2]).all()
+    assert (
+        np.isfinite(boxes).all()
+        and np.isfinite(found.scores).all()
+        and len(found.ids) == len(boxes)
+    )
+    assert (
+        (boxes >= 0).all()
+        and (boxes[:, 2:] <= [width, height]).all()
+        and (boxes[:, 2:] > boxes[:, :2]).all()
+    )
     assert found.masks is None or found.masks.shape == (len(boxes), height, width)
 
 
 def test_floats_in_0_to_1_are_a_dark_photo(net):
     predictor, photo = Predictor.from_network(net), photo_of(64, 96)
     dark = predictor.prepare(photo.astype(np.float32) / 255)
-    np.testing.assert_allclose(dark, predictor.prepare(photo.astype(np.float32)) / 255 - (1 - 1 / 255) *
-                               (np.float32(predictor.preprocess.mean) / predictor.preprocess.std).reshape(3, 1, 1),
-                               rtol=0, atol=1e-5)
+    np.testing.assert_allclose(
+        dark,
+        predictor.prepare(photo.astype(np.float32)) / 255
+        - (1 - 1 / 255)
+        * (np.float32(predictor.preprocess.mean) / predictor.preprocess.std).reshape(3, 1, 1),
+        rtol=0,
+        atol=1e-5,
+    )

@@ -17,7 +17,9 @@ def test_results_do_not_change_while_other_calls_run(tmp_path, kind, dtype):
         fresh, _ = load(prefix)
         wanted.append([array.asnumpy() for array in fresh(x)])
     net, _ = load(prefix)
-    pending = [net(inputs[number]) for number in (0, 1, 2, 3, 4, 0, 2, 4, 1, 1)]  # none is waited for
+    pending = [
+        net(inputs[number]) for number in (0, 1, 2, 3, 4, 0, 2, 4, 1, 1)
+    ]  # none is waited for
     assert any((wanted[0][1] != wanted[1][1]).reshape(-1))
     for number, outputs in zip((0, 1, 2, 3, 4, 0, 2, 4, 1, 1), pending):
         for got, want in zip(outputs, wanted[number]):

@@ -1,4 +1,5 @@
-"""The count of photos whose candidates were cut off, and what the predictor makes of graphs that are no detector."""
+"""The count of photos whose candidates were cut off, and graphs that are no detector."""
+
 import hashlib
 import json
 import re
@@ -18,23 +19,29 @@ PAIRS = 20 * 3  # RoIs and classes
 
 
 def photos(count):
-    """Blocks of colour with more and more contrast."""
-    blocks = np.random.default_rng(1).uniform(-1, 1, (count, 8, 8, 3)) * np.linspace(0, 128, count)[:, None, None, None]
+    """Blocks of color with more and more contrast."""
+    blocks = (
+        np.random.default_rng(1).uniform(-1, 1, (count, 8, 8, 3))
+        * np.linspace(0, 128, count)[:, None, None, None]
+    )
     return [np.uint8(127 + block).repeat(8, axis=0).repeat(8, axis=1) for block in blocks]
 
 
 def above(threshold, several):
-    """How many pairs of each photo are above a threshold: what is found if nothing is suppressed and nothing cut."""
-    everything = Predictor.from_network(tiny_detector("c4", **SETTINGS, score_thresh=threshold, nms_thresh=1.0,
-                                                      max_detections=PAIRS))
+    """How many pairs of each photo are above a threshold, nothing suppressed and nothing cut."""
+    everything = Predictor.from_network(
+        tiny_detector(
+            "c4", **SETTINGS, score_thresh=threshold, nms_thresh=1.0, max_detections=PAIRS
+        )
+    )
     found = everything(several)
-    assert everything.cut == 0
+    assert everything.truncated_photos == 0
     return [len(one.ids) for one in found]
 
 
 @pytest.fixture(scope="module")
 def cutting(tmp_path_factory):
-    """Photos, of which some have more pairs above the threshold than are looked at, a network, and its export."""
+    """Photos, some with more pairs above the threshold than fit, a network, and its export."""
     several = photos(9)
     scores = sorted(above(0.2, several))
     limit = scores[4]
@@ -47,21 +54,28 @@ def cutting(tmp_path_factory):
 
 @pytest.mark.parametrize("batch_size", [1, 4])
 @pytest.mark.parametrize("from_files", [True, False])
-def test_photos_with_too_many_candidates_are_counted_and_the_first_is_a_warning(cutting, batch_size, from_files):
+def test_photos_with_too_many_candidates_are_counted_and_the_first_is_a_warning(
+    cutting, batch_size, from_files
+):
     several, cut, limit, net, prefix = cutting
     predictor = (Predictor(prefix, batch_size=batch_size) if from_files
                  else Predictor.from_network(net, batch_size=batch_size))
-    assert predictor.cut == 0
-    with pytest.warns(UserWarning, match=rf"config.max_candidates = {limit} pairs .* config.score_thresh = 0.2.*"
-                                         r"Raise max_candidates, in the export or with net.configure") as caught:
+    assert predictor.truncated_photos == 0
+    with pytest.warns(
+        UserWarning,
+        match=rf"config.max_candidates = {limit} pairs .* config.score_thresh = 0.2.*"
+        r"Raise max_candidates, in the export or with net.configure",
+    ) as caught:
         predictor(several)
-    assert [one.category for one in caught].count(UserWarning) == 1 and predictor.cut == sum(cut)
+    assert [one.category for one in caught].count(
+        UserWarning
+    ) == 1 and predictor.truncated_photos == sum(cut)
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         for photo, one in zip(several, cut):
-            before = predictor.cut
+            before = predictor.truncated_photos
             predictor(photo)
-            assert predictor.cut == before + one
+            assert predictor.truncated_photos == before + one
 
 
 def test_the_outputs_are_those_of_the_network(cutting):
@@ -73,7 +87,9 @@ def test_the_outputs_are_those_of_the_network(cutting):
     assert count == len(outputs) == len(net(x)) == 3 and candidates.shape == (9, limit + 1)
     for one, other in zip(outputs, net(x)):
         np.testing.assert_array_equal(one.asnumpy(), other.asnumpy())
-    assert len(predictor.net(x)) == 3  # as it is: who reads all of its outputs gets no scores for masks
+    assert (
+        len(predictor.net(x)) == 3
+    )  # as it is: who reads all of its outputs gets no scores for masks
 
 
 def assembled(folder, symbol, parameters, record):
@@ -90,7 +106,11 @@ def assembled(folder, symbol, parameters, record):
 def parts(prefix):
     """Symbol, parameters and record of an export."""
     with open(f"{prefix}.json") as file:
-        return mx.sym.load(f"{prefix}-symbol.json"), mx.nd.load(f"{prefix}-0000.params"), json.load(file)
+        return (
+            mx.sym.load(f"{prefix}-symbol.json"),
+            mx.nd.load(f"{prefix}-0000.params"),
+            json.load(file),
+        )
 
 
 def test_an_export_from_before_the_count(cutting, tmp_path):
@@ -102,7 +122,7 @@ def test_an_export_from_before_the_count(cutting, tmp_path):
         warnings.simplefilter("error", UserWarning)
         predictor = Predictor(assembled(tmp_path, text, parameters, record))
         found = predictor(several)
-    assert predictor.cut == 0
+    assert predictor.truncated_photos == 0
     with pytest.warns(UserWarning):
         wanted = Predictor(prefix)(several)
     for one, other in zip(found, wanted):
@@ -113,7 +133,10 @@ def test_parameters_of_another_model(cutting, tmp_path):
     symbol, _, record = parts(cutting[-1])
     export(tiny_detector("fpn"), str(tmp_path / "other"))
     prefix = assembled(tmp_path, symbol, parts(str(tmp_path / "other"))[1], record)
-    with pytest.raises(DeployError, match="net: symbol, parameters and record do not belong together .*; export again"):
+    with pytest.raises(
+        DeployError,
+        match="net: symbol, parameters and manifest do not belong together .*; export again",
+    ):
         Predictor(prefix)
 
 
@@ -121,7 +144,9 @@ def test_parameters_of_the_same_names_and_other_shapes(cutting, tmp_path):
     symbol, parameters, record = parts(cutting[-1])
     name = next(name for name in parameters if "rpn" in name and name.endswith("weight"))
     parameters[name] = mx.nd.zeros((5, *parameters[name].shape[1:]))
-    with pytest.raises(DeployError, match="net: weights do not fit the layers: Error in operator .*rpn.*; export"):
+    with pytest.raises(
+        DeployError, match="net: weights do not fit the layers: Error in operator .*rpn.*; export"
+    ):
         Predictor(assembled(tmp_path, symbol, parameters, record))
 
 
@@ -140,11 +165,15 @@ def small_networks():
 
 @pytest.mark.parametrize("kind", list(small_networks()))
 def test_a_graph_that_is_no_detector(cutting, tmp_path, kind):
-    prefix = assembled(tmp_path, small_networks()[kind], {"arg:weight": mx.nd.ones((4, 3))}, parts(cutting[-1])[2])
+    prefix = assembled(
+        tmp_path, small_networks()[kind], {"arg:weight": mx.nd.ones((4, 3))}, parts(cutting[-1])[2]
+    )
     if kind == "a detector":
         assert Predictor(prefix)(np.zeros((*SIZE, 3), np.uint8)).masks is not None
     else:
-        with pytest.raises(DeployError, match=r"net: the outputs of an image are \(1, .*; a detector's are ids"):
+        with pytest.raises(
+            DeployError, match=r"net: the outputs of an image are \(1, .*; a detector's are ids"
+        ):
             Predictor(prefix)
 
 
@@ -165,7 +194,9 @@ def test_damaged_files_with_good_checksums(cutting, tmp_path, change):
 @pytest.mark.parametrize("dtype", ["bfloat16", "int8"])
 def test_other_formats_are_counted_too(cutting, tmp_path, dtype):
     several, _, limit, net, _ = cutting
-    export(net, str(tmp_path / "net"), dtype=dtype, calibration=several if dtype == "int8" else None)
+    export(
+        net, str(tmp_path / "net"), dtype=dtype, calibration=several if dtype == "int8" else None
+    )
     predictor = Predictor(str(tmp_path / "net"), batch_size=9)
     x = mx.nd.array(np.stack([predictor.prepare(photo) for photo in several]))
     *outputs, candidates = expose_candidate_count(predictor.net)[0](x)
@@ -174,4 +205,4 @@ def test_other_formats_are_counted_too(cutting, tmp_path, dtype):
     assert candidates.shape == (9, limit + 1)
     with pytest.warns(UserWarning, match="config.max_candidates"):
         predictor(several)
-    assert 0 < predictor.cut < 9
+    assert 0 < predictor.truncated_photos < 9

@@ -14,8 +14,34 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 OFFICIAL = {
-    "bbox": (0.5046, 0.6970, 0.5730, 0.5856, 0.5194, 0.5014, 0.3868, 0.5937, 0.5954, 0.6398, 0.5664, 0.5643),
-    "segm": (0.3195, 0.5623, 0.2989, 0.3874, 0.3102, 0.3269, 0.2682, 0.4154, 0.4168, 0.4694, 0.3768, 0.3815),
+    "bbox": (
+        0.5046,
+        0.6970,
+        0.5730,
+        0.5856,
+        0.5194,
+        0.5014,
+        0.3868,
+        0.5937,
+        0.5954,
+        0.6398,
+        0.5664,
+        0.5643,
+    ),
+    "segm": (
+        0.3195,
+        0.5623,
+        0.2989,
+        0.3874,
+        0.3102,
+        0.3269,
+        0.2682,
+        0.4154,
+        0.4168,
+        0.4694,
+        0.3768,
+        0.3815,
+    ),
 }
 
 
@@ -23,8 +49,17 @@ def tiny_truth(**annotation):
     return {
         "images": [{"id": 5, "height": 100, "width": 100}, {"id": 9, "height": 100, "width": 100}],
         "categories": [{"id": 3, "name": "cat"}, {"id": 1, "name": "dog"}],
-        "annotations": [{"id": 0, "image_id": 5, "category_id": 3, "bbox": [10, 10, 40, 40], "area": 1600,
-                         "iscrowd": 0, **annotation}],
+        "annotations": [
+            {
+                "id": 0,
+                "image_id": 5,
+                "category_id": 3,
+                "bbox": [10, 10, 40, 40],
+                "area": 1600,
+                "iscrowd": 0,
+                **annotation,
+            }
+        ],
     }
 
 
@@ -61,28 +96,46 @@ def test_official_numbers(shared, kind, capfd):
     precision = reference.eval["precision"][:, :, :, 0, 2]
     for k, category_id in enumerate(reference.params.catIds):
         name = reference.cocoGt.cats[category_id]["name"]
-        for key, values in ((f"AP/{name}", precision[:, :, k]), (f"AP50/{name}", precision[0, :, k])):
+        for key, values in (
+            (f"AP/{name}", precision[:, :, k]),
+            (f"AP50/{name}", precision[0, :, k]),
+        ):
             assert metrics[key] == (np.mean(values[values > -1]) if (values > -1).any() else -1)
     assert len(metrics) == 12 + 2 * 80
 
 
 def test_a_perfect_detection_scores_one_and_the_class_without_truth_minus_one():
     metrics = evaluate_coco(tiny_truth(), [result()])
-    assert metrics["AP"] == pytest.approx(1) and metrics["AP50"] == pytest.approx(1) and metrics["AR1"] == 1
+    assert (
+        metrics["AP"] == pytest.approx(1)
+        and metrics["AP50"] == pytest.approx(1)
+        and metrics["AR1"] == 1
+    )
     assert metrics["APm"] == pytest.approx(1) and metrics["APs"] == -1 and metrics["APl"] == -1
     assert metrics["AP/cat"] == pytest.approx(1) and metrics["AP50/dog"] == -1
     assert list(metrics)[12:] == ["AP/dog", "AP/cat", "AP50/dog", "AP50/cat"]
 
 
 def test_half_covered_box_counts_at_the_low_thresholds_only():
-    # 40 x 26 of 40 x 40 pixels: IoU 0.65, so the thresholds 0.5, 0.55, 0.6 and 0.65 of ten are passed
+    # 40 x 26 of 40 x 40 pixels: IoU 0.65, which passes 0.5, 0.55, 0.6 and 0.65 of ten thresholds
     metrics = evaluate_coco(tiny_truth(), [result(bbox=(10, 10, 40, 26))])
-    assert metrics["AP"] == pytest.approx(0.4) and metrics["AP50"] == pytest.approx(1) and metrics["AP75"] == 0
+    assert (
+        metrics["AP"] == pytest.approx(0.4)
+        and metrics["AP50"] == pytest.approx(1)
+        and metrics["AP75"] == 0
+    )
 
 
 def test_nothing_found_is_zero():
     metrics = evaluate_coco(tiny_truth(), [])
-    assert metrics["AP"] == metrics["AP50"] == metrics["AR100"] == metrics["APm"] == metrics["AP/cat"] == 0
+    assert (
+        metrics["AP"]
+        == metrics["AP50"]
+        == metrics["AR100"]
+        == metrics["APm"]
+        == metrics["AP/cat"]
+        == 0
+    )
     assert metrics["APs"] == metrics["AP/dog"] == -1
 
 
@@ -97,25 +150,31 @@ def test_truth_without_countable_boxes_is_minus_one(results, annotations):
 
 def test_truth_of_boxes_alone_needs_neither_area_nor_crowd_nor_unique_ids():
     truth = tiny_truth()
-    truth["annotations"] = [{"image_id": i, "category_id": 3, "bbox": [10, 10, 40, 40], "id": 7} for i in (5, 9)]
+    truth["annotations"] = [
+        {"image_id": i, "category_id": 3, "bbox": [10, 10, 40, 40], "id": 7} for i in (5, 9)
+    ]
     assert evaluate_coco(truth, [result(), result(image_id=9)])["APm"] == pytest.approx(1)
 
 
 def test_mask_area_decides_the_size_of_a_mask_result_that_also_has_a_box():
-    # The unmatched mask of 10 x 10 pixels is small, whatever its box says, so it spoils APs' range but not APm.
+    # The unmatched mask of 10 x 10 pixels is small, whatever its box, so it spoils APs' range but
+    # not APm.
     mask = np.zeros((100, 100), dtype=np.uint8, order="F")
     mask[10:20, 10:20] = 1
     small = rle.encode(mask)
     mask[10:50, 10:50] = 1
     truth = tiny_truth(segmentation=[[10, 10, 50, 10, 50, 50, 10, 50]])
-    results = [{**result(score=0.5), "segmentation": rle.encode(mask)}, {**result(score=0.9), "segmentation": small}]
+    results = [
+        {**result(score=0.5), "segmentation": rle.encode(mask)},
+        {**result(score=0.9), "segmentation": small},
+    ]
     metrics = evaluate_coco(truth, results, "segm")
     assert metrics["APm"] == pytest.approx(1) and metrics["AP"] == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize("bad, message", [
-    ([result(image_id=6)], "image_id.*not in the truth.*6"),
-    ([result(category_id=2)], "category_id.*not in the truth.*2"),
+    ([result(image_id=6)], "image_id.*not in the ground truth.*6"),
+    ([result(category_id=2)], "category_id.*not in the ground truth.*2"),
 ])
 def test_results_of_another_data_set_are_refused(bad, message):
     with pytest.raises(ValueError, match=message):
@@ -124,7 +183,7 @@ def test_results_of_another_data_set_are_refused(bad, message):
 
 def test_unknown_kind_and_repeated_names_are_refused():
     with pytest.raises(ValueError, match="'keypoints'.*'bbox' and 'segm'"):
-        evaluate_coco(tiny_truth(), [], kind="keypoints")
+        evaluate_coco(tiny_truth(), [], iou_type="keypoints")
     truth = tiny_truth()
     truth["categories"][0]["name"] = "dog"
     with pytest.raises(ValueError, match="same name"):
@@ -132,8 +191,11 @@ def test_unknown_kind_and_repeated_names_are_refused():
 
 
 def test_coco_results_are_json_and_xywh():
-    found = Detections(np.array([[1, 2, 4, 8], [0, 0, 5, 5]], np.float32), np.array([0.75, 0.5], np.float32),
-                       np.array([1, 0], np.int32))
+    found = Detections(
+        np.array([[1, 2, 4, 8], [0, 0, 5, 5]], np.float32),
+        np.array([0.75, 0.5], np.float32),
+        np.array([1, 0], np.int32),
+    )
     empty = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int32))
     results = coco_results([(np.int64(9), found), (5, empty)], category_ids=(1, 3))
     assert json.loads(json.dumps(results)) == [
@@ -144,7 +206,9 @@ def test_coco_results_are_json_and_xywh():
 def test_masks_become_run_lengths_that_json_can_hold():
     masks = np.zeros((2, 30, 40), bool)
     masks[0, 3:9, 2:4] = masks[1, 29, 39] = masks[1, 0, 0] = True
-    found = Detections(np.float32([[1, 2, 4, 8], [0, 0, 5, 5]]), np.float32([0.75, 0.5]), np.int32([1, 0]), masks)
+    found = Detections(
+        np.float32([[1, 2, 4, 8], [0, 0, 5, 5]]), np.float32([0.75, 0.5]), np.int32([1, 0]), masks
+    )
     results = json.loads(json.dumps(coco_results([(9, found)], category_ids=(1, 3))))
     assert [row["segmentation"]["size"] for row in results] == [[30, 40]] * 2
     for row, mask in zip(results, masks):
@@ -152,7 +216,8 @@ def test_masks_become_run_lengths_that_json_can_hold():
 
 
 def test_masks_score_as_their_overlap_says_whatever_the_boxes():
-    # The truth's mask covers 40 x 40 pixels, the result's 40 x 26 of them: IoU 0.65, four of ten thresholds.
+    # The annotation's mask covers 40 x 40 pixels, the result's 40 x 26 of them: IoU 0.65, four of
+    # ten thresholds.
     truth = tiny_truth(segmentation=[[10, 10, 50, 10, 50, 50, 10, 50]])
     mask = np.zeros((1, 100, 100), bool)
     mask[0, 10:36, 10:50] = True
@@ -167,11 +232,15 @@ def test_masks_that_are_not_there_cannot_be_scored():
     with pytest.raises(ValueError, match="annotation number 0 has no segmentation"):
         evaluate_coco(tiny_truth(), [{**result(), "segmentation": mask}], "segm")
     with pytest.raises(ValueError, match="result number 1 has no segmentation, nor have 0 others"):
-        evaluate_coco(tiny_truth(segmentation=mask), [{**result(), "segmentation": mask}, result()], "segm")
+        evaluate_coco(
+            tiny_truth(segmentation=mask), [{**result(), "segmentation": mask}, result()], "segm"
+        )
 
 
 @pytest.mark.parametrize("class_id", [2, -1])
 def test_coco_results_refuse_a_class_the_data_set_lacks(class_id):
-    found = Detections(np.ones((1, 4), np.float32), np.ones(1, np.float32), np.array([class_id], np.int32))
+    found = Detections(
+        np.ones((1, 4), np.float32), np.ones(1, np.float32), np.array([class_id], np.int32)
+    )
     with pytest.raises(ValueError, match="image 5.*2 classes"):
         coco_results([(5, found)], category_ids=(1, 3))

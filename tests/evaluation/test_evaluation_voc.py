@@ -7,7 +7,7 @@ CLASSES = ("cat", "dog", "cow", "never")  # the last has no truth
 
 
 def random_data(seed, images=12):
-    """Integer boxes in a small picture, so that many overlap; every fifth truth is difficult; scores all differ."""
+    """Integer boxes of which many overlap; every fifth is difficult; all scores differ."""
     random = np.random.RandomState(seed)
 
     def box():
@@ -17,13 +17,25 @@ def random_data(seed, images=12):
     annotations, results = [], []
     for image_id in range(1, images + 1):
         for _ in range(random.randint(0, 5)):
-            annotations.append({"id": len(annotations), "image_id": image_id, "bbox": box(),
-                                "category_id": int(random.randint(1, 4)), "iscrowd": int(random.rand() < 0.2)})
+            annotations.append(
+                {
+                    "id": len(annotations),
+                    "image_id": image_id,
+                    "bbox": box(),
+                    "category_id": int(random.randint(1, 4)),
+                    "iscrowd": int(random.rand() < 0.2),
+                }
+            )
         near = [a for a in annotations if a["image_id"] == image_id]
-        for a, shift in [(a, 2) for a in near] + [(a, 4) for a in near]:  # every truth found twice, more or less well
+        for a, shift in [(a, 2) for a in near] + [
+            (a, 4) for a in near
+        ]:  # every truth found twice, more or less well
             results.append({"image_id": image_id, "category_id": a["category_id"],
                             "bbox": [v + int(random.randint(0, shift)) for v in a["bbox"]]})
-        results += [{"image_id": image_id, "category_id": int(random.randint(1, 5)), "bbox": box()} for _ in range(4)]
+        results += [
+            {"image_id": image_id, "category_id": int(random.randint(1, 5)), "bbox": box()}
+            for _ in range(4)
+        ]
     for result, score in zip(results, random.permutation(len(results))):
         result["score"] = float(score + 1) / (len(results) + 1)
     truth = {"images": [{"id": i} for i in range(1, images + 1)], "annotations": annotations,
@@ -46,7 +58,9 @@ def slow_voc(truth, results, thresh, points):
         if n == 0:
             scores[category["name"]] = -1.0
             continue
-        found = sorted((r for r in results if r["category_id"] == category["id"]), key=lambda r: -r["score"])
+        found = sorted(
+            (r for r in results if r["category_id"] == category["id"]), key=lambda r: -r["score"]
+        )
         used, tp, fp, curve = set(), 0, 0, []
         for r in found:
             best, best_iou = None, -1.0
@@ -63,7 +77,10 @@ def slow_voc(truth, results, thresh, points):
                 curve.append((tp / n, tp / (tp + fp)))
         if points:
             levels = [i * 0.1 for i in range(points)]
-            ap = sum(max([p for r, p in curve if r >= level], default=0.0) for level in levels) / points
+            ap = (
+                sum(max([p for r, p in curve if r >= level], default=0.0) for level in levels)
+                / points
+            )
         else:
             ap, reached = 0.0, 0.0
             for i, (r, _) in enumerate(curve):
@@ -92,11 +109,14 @@ def test_equals_the_devkit_step_by_step(seed, thresh, metric, points):
 def test_equals_gluoncv_on_inclusive_boxes(seed, metric):
     voc_detection = pytest.importorskip("gluoncv.utils.metrics.voc_detection")
     truth, results = random_data(seed)
-    reference = {"voc07": voc_detection.VOC07MApMetric, "voc12": voc_detection.VOCMApMetric}[metric](
-        iou_thresh=0.5, class_names=CLASSES)
+    reference = {"voc07": voc_detection.VOC07MApMetric, "voc12": voc_detection.VOCMApMetric}[
+        metric
+    ](iou_thresh=0.5, class_names=CLASSES)
 
     def columns(rows):  # boxes as GluonCV has them, the last pixel included
-        corners = np.array([[x, y, x + w - 1, y + h - 1] for x, y, w, h in (r["bbox"] for r in rows)], np.float64)
+        corners = np.array(
+            [[x, y, x + w - 1, y + h - 1] for x, y, w, h in (r["bbox"] for r in rows)], np.float64
+        )
         return corners.reshape(1, -1, 4), np.array([[r["category_id"] - 1 for r in rows]])
 
     for image in truth["images"]:
@@ -104,11 +124,19 @@ def test_equals_gluoncv_on_inclusive_boxes(seed, metric):
         there = [a for a in truth["annotations"] if a["image_id"] == image["id"]]
         boxes, labels = columns(found)
         true_boxes, true_labels = columns(there)
-        reference.update(boxes, labels, np.array([[r["score"] for r in found]]), true_boxes, true_labels,
-                         np.array([[a["iscrowd"] for a in there]]))
+        reference.update(
+            boxes,
+            labels,
+            np.array([[r["score"] for r in found]]),
+            true_boxes,
+            true_labels,
+            np.array([[a["iscrowd"] for a in there]]),
+        )
     expected = dict(zip(*reference.get()))
     metrics = evaluate_voc(truth, results, 0.5, metric)
-    assert np.isnan(expected.pop("never"))  # no truth: not a number there, -1 here, in neither's mean
+    assert np.isnan(
+        expected.pop("never")
+    )  # no truth: not a number there, -1 here, in neither's mean
     for name, value in expected.items():
         assert metrics["mAP" if name == "mAP" else f"AP/{name}"] == pytest.approx(value, abs=1e-12)
 
@@ -117,20 +145,28 @@ def one_class(annotations, results):
     truth = {"images": [{"id": 1}], "categories": [{"id": 1, "name": "cat"}],
              "annotations": [{"image_id": 1, "category_id": 1, "bbox": box, "iscrowd": crowd}
                              for box, crowd in annotations]}
-    return truth, [{"image_id": 1, "category_id": 1, "bbox": box, "score": score} for box, score in results]
+    return truth, [
+        {"image_id": 1, "category_id": 1, "bbox": box, "score": score} for box, score in results
+    ]
 
 
 def test_second_detection_of_one_truth_is_wrong():
-    truth, results = one_class([([0, 0, 10, 10], 0), ([50, 50, 10, 10], 0)],
-                               [([0, 0, 10, 10], 0.9), ([0, 0, 10, 10], 0.8), ([50, 50, 10, 10], 0.7)])
+    truth, results = one_class(
+        [([0, 0, 10, 10], 0), ([50, 50, 10, 10], 0)],
+        [([0, 0, 10, 10], 0.9), ([0, 0, 10, 10], 0.8), ([50, 50, 10, 10], 0.7)],
+    )
     # precision 1, 1/2, 2/3 at recall 1/2, 1/2, 1
     assert evaluate_voc(truth, results, metric="voc12")["mAP"] == pytest.approx(0.5 + 0.5 * 2 / 3)
-    assert evaluate_voc(truth, results, metric="voc07")["mAP"] == pytest.approx((6 + 5 * 2 / 3) / 11)
+    assert evaluate_voc(truth, results, metric="voc07")["mAP"] == pytest.approx(
+        (6 + 5 * 2 / 3) / 11
+    )
 
 
 def test_detections_of_a_difficult_box_do_not_count():
-    truth, results = one_class([([0, 0, 10, 10], 0), ([50, 50, 10, 10], 1)],
-                               [([50, 50, 10, 10], 0.9), ([50, 50, 10, 10], 0.8), ([0, 0, 10, 10], 0.7)])
+    truth, results = one_class(
+        [([0, 0, 10, 10], 0), ([50, 50, 10, 10], 1)],
+        [([50, 50, 10, 10], 0.9), ([50, 50, 10, 10], 0.8), ([0, 0, 10, 10], 0.7)],
+    )
     assert evaluate_voc(truth, results)["mAP"] == pytest.approx(1)
 
 
@@ -144,8 +180,14 @@ def test_an_overlap_equal_to_the_threshold_is_enough():
 def test_empty_cases(metric):
     box = [0, 0, 10, 10]
     assert evaluate_voc(*one_class([(box, 0)], []), metric=metric) == {"mAP": 0.0, "AP/cat": 0.0}
-    assert evaluate_voc(*one_class([], [(box, 0.5)]), metric=metric) == {"mAP": -1.0, "AP/cat": -1.0}
-    assert evaluate_voc(*one_class([(box, 1)], [(box, 0.5)]), metric=metric) == {"mAP": -1.0, "AP/cat": -1.0}
+    assert evaluate_voc(*one_class([], [(box, 0.5)]), metric=metric) == {
+        "mAP": -1.0,
+        "AP/cat": -1.0,
+    }
+    assert evaluate_voc(*one_class([(box, 1)], [(box, 0.5)]), metric=metric) == {
+        "mAP": -1.0,
+        "AP/cat": -1.0,
+    }
     assert evaluate_voc(*one_class([], []), metric=metric) == {"mAP": -1.0, "AP/cat": -1.0}
 
 
@@ -153,5 +195,5 @@ def test_bad_input():
     truth, results = one_class([], [([0, 0, 1, 1], 0.5)])
     with pytest.raises(ValueError, match="'voc10'.*voc07, voc12"):
         evaluate_voc(truth, results, metric="voc10")
-    with pytest.raises(ValueError, match="image_id.*not in the truth"):
+    with pytest.raises(ValueError, match="image_id.*not in the ground truth"):
         evaluate_voc({**truth, "images": []}, results)

@@ -24,7 +24,7 @@ def sample(image_id, scale=(1.0, 1.0), size=(100, 200)):
 
 
 class FakeNet:
-    """Returns rows (id, score, x1, y1, x2, y2) that depend on the image's first pixel, padded to D rows."""
+    """Returns D rows (id, score, x1, y1, x2, y2) that depend on the image's first pixel."""
 
     def __init__(self, rows_by_pixel, depth=3):
         self.rows_by_pixel, self.depth, self.batches = rows_by_pixel, depth, []
@@ -51,11 +51,17 @@ def test_boxes_return_to_the_photo_and_padding_goes():
     np.testing.assert_array_equal(found.boxes, [[5, 5, 25, 15], [0, 0, 4, 2]])
     np.testing.assert_allclose(found.scores, [0.9, 0.4], rtol=1e-6)
     np.testing.assert_array_equal(found.ids, [2, 0])
-    assert (found.boxes.dtype, found.scores.dtype, found.ids.dtype) == (np.float32, np.float32, np.int32)
+    assert (found.boxes.dtype, found.scores.dtype, found.ids.dtype) == (
+        np.float32,
+        np.float32,
+        np.int32,
+    )
 
 
 def test_boxes_are_clipped_to_height_and_width_and_those_in_the_padding_dropped():
-    net = FakeNet({1: [[0, 0.9, -5, -6, 500, 600], [1, 0.8, 210, 10, 230, 20], [2, 0.7, 10, 100, 20, 120]]})
+    net = FakeNet(
+        {1: [[0, 0.9, -5, -6, 500, 600], [1, 0.8, 210, 10, 230, 20], [2, 0.7, 10, 100, 20, 120]]}
+    )
     (_, found), = predict(net, [Batch(images(1), [sample(1, size=(100, 200))])])
     np.testing.assert_array_equal(found.boxes, [[0, 0, 200, 100]])
     np.testing.assert_array_equal(found.ids, [0])
@@ -65,7 +71,11 @@ def test_an_image_without_detections_is_reported_with_none():
     net = FakeNet({0: [], 1: [[0, 0.5, 1, 1, 2, 2]]})
     pairs = list(predict(net, [Batch(images(0, 1), [sample(4), sample(5)])]))
     assert [image_id for image_id, _ in pairs] == [4, 5]
-    assert pairs[0][1].boxes.shape == (0, 4) and pairs[0][1].scores.shape == (0,) and pairs[0][1].ids.shape == (0,)
+    assert (
+        pairs[0][1].boxes.shape == (0, 4)
+        and pairs[0][1].scores.shape == (0,)
+        and pairs[0][1].ids.shape == (0,)
+    )
     assert len(pairs[1][1].ids) == 1
 
 
@@ -74,8 +84,9 @@ def test_order_is_kept_when_a_batch_is_split_over_contexts(contexts, parts):
     net = FakeNet({i: [[i, 0.5, i, 0, i + 1, 1]] for i in range(3)})
     pairs = list(predict(net, [Batch(images(0, 1, 2), [sample(10), sample(11), sample(12)])],
                          ctx=[mx.cpu(i) for i in range(contexts)]))
-    assert [(image_id, int(found.ids[0]), float(found.boxes[0, 0])) for image_id, found in pairs] == [
-        (10, 0, 0.0), (11, 1, 1.0), (12, 2, 2.0)]
+    assert [
+        (image_id, int(found.ids[0]), float(found.boxes[0, 0])) for image_id, found in pairs
+    ] == [(10, 0, 0.0), (11, 1, 1.0), (12, 2, 2.0)]
     assert sorted(len(batch) for batch in net.batches) == sorted(parts)
     assert len({batch.context for batch in net.batches}) == len(parts)
 
@@ -89,13 +100,22 @@ class FakeMaskNet(FakeNet):
         return (*super().__call__(images), mx.nd.array(masks.astype(np.float32)))
 
 
-MASKED = {0: [[1, 0.9, 210, 10, 230, 20], [0, 0.8, 20, 40, 60, 80]], 1: []}  # the first lies in the padding
+MASKED = {
+    0: [[1, 0.9, 210, 10, 230, 20], [0, 0.8, 20, 40, 60, 80]],
+    1: [],
+}  # the first lies in the padding
 
 
 @pytest.mark.parametrize("contexts", [1, 2])
 def test_masks_are_pasted_into_the_photo(contexts):
     samples = [sample(1, scale=(2.0, 4.0), size=(25, 50)), sample(2, size=(7, 9))]
-    pairs = list(predict(FakeMaskNet(MASKED), [Batch(images(0, 1), samples)], [mx.cpu(i) for i in range(contexts)]))
+    pairs = list(
+        predict(
+            FakeMaskNet(MASKED),
+            [Batch(images(0, 1), samples)],
+            [mx.cpu(i) for i in range(contexts)],
+        )
+    )
     found, none = (detections for _, detections in pairs)
     np.testing.assert_array_equal(found.boxes, [[10, 10, 30, 20]])
     wanted = np.zeros((1, 25, 50), bool)

@@ -2,6 +2,7 @@ import json
 from collections import Counter
 
 from gluonnorm.backbones import FPN, ResNetV1, ResNetV1Top, ResNetV2
+from gluonnorm.errors import InputError
 from gluonnorm.graph.nodes import Graph
 from gluonnorm.graph.trace import trace
 from gluonnorm.nn import ConvNorm, FrozenBatchNorm, GroupNorm, Rescale, SwitchNorm, SyncBatchNorm, fold, make_norm
@@ -240,7 +241,7 @@ def test_nothing_of_the_copy_learns():
 
 
 def test_a_network_without_weights_is_refused():
-    with pytest.raises(RuntimeError, match="weight has no values; load weights or initialize"):
+    with pytest.raises(InputError, match="weight has no values; load weights or initialize"):
         fold(ConvNorm(4, 3, 3, norm=FrozenBatchNorm))
 
 

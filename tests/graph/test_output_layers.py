@@ -1,7 +1,7 @@
 from gluonnorm.graph.fold import fold_graph
 from gluonnorm.graph.nodes import Graph
 from gluonnorm.graph.output_layers import join_output_layers, output_layers
-from gluonnorm.graph.trace import block, trace
+from gluonnorm.graph.trace import inference_block, trace
 
 import mxnet as mx
 import numpy as np
@@ -30,7 +30,8 @@ def test_a_joined_network_finds_the_same(kind):
     joined, joined_values = join_output_layers(symbol, values)
     for size in ((64, 96), (50, 70)):
         x = images(2, *size)
-        for got, want in zip(block(joined, joined_values, mx.cpu())(x), block(symbol, values, mx.cpu())(x)):
+        for got, want in zip(inference_block(joined, joined_values, mx.cpu())(x),
+                             inference_block(symbol, values, mx.cpu())(x)):
             np.testing.assert_allclose(got.asnumpy(), want.asnumpy(), rtol=1e-4, atol=1e-3)  # boxes are in pixels
 
 
@@ -84,6 +85,6 @@ def test_any_number_that_match_are_joined():
     symbol, values = join_output_layers(*trace(net))
     assert len(output_layers(Graph.read(symbol))) == 1
     x = mx.nd.random.normal(shape=(2, 3, 7, 9))
-    for got, want in zip(block(symbol, values, mx.cpu())(x), net(x)):
+    for got, want in zip(inference_block(symbol, values, mx.cpu())(x), net(x)):
         assert got.shape == want.shape
         np.testing.assert_allclose(got.asnumpy(), want.asnumpy(), rtol=1e-4, atol=1e-5)

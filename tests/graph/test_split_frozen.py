@@ -73,14 +73,14 @@ def assert_same(found, wanted):
 
 
 def check(net, x):
-    """A divided block gives what the block gives, and changes what it changes."""
+    """A split block gives what the block gives, and changes what it changes."""
     before = {name: p.data().copy() for name, p in net.collect_params().items()}
     wanted = answers(net, net, x)
     for name, parameter in net.collect_params().items():
         parameter.set_data(before[name])
-    divided = FrozenSplit(net)
-    assert_same(answers(net, divided, x), wanted)
-    return divided
+    split = FrozenSplit(net)
+    assert_same(answers(net, split, x), wanted)
+    return split
 
 
 def arguments(block):
@@ -96,23 +96,23 @@ def test_outputs_and_gradients_are_the_block_s(norm, stages, pyramid):
     fill(net)
     backbone.freeze_at(stages)
     net.cast("float64")  # or rounding decides for some relus
-    divided = check(net, mx.nd.random.normal(shape=(2, 3, 64, 80), dtype="float64"))
+    split = check(net, mx.nd.random.normal(shape=(2, 3, 64, 80), dtype="float64"))
     frozen = {name for stage in backbone.stages()[:stages] for block in stage for name in block.collect_params()}
-    assert not frozen & arguments(divided._learning)
-    assert set(net.collect_params()) == arguments(divided._learning) | arguments(divided._frozen)
+    assert not frozen & arguments(split._trainable)
+    assert set(net.collect_params()) == arguments(split._trainable) | arguments(split._frozen)
     other = mx.nd.random.normal(shape=(1, 3, 50, 34), dtype="float64")  # the graphs are traced by now
-    for got, want in zip(divided(other), net(other)):
+    for got, want in zip(split(other), net(other)):
         np.testing.assert_allclose(got.asnumpy(), want.asnumpy(), rtol=1e-6, atol=1e-6)
 
 
-def test_values_count_that_come_after_the_division():
+def test_values_count_that_come_after_the_split():
     net = Chain(nn.Conv2D(4, 3, in_channels=3), FrozenBatchNorm(4))
     fill(net)
-    x, divided = mx.nd.random.normal(shape=(2, 3, 9, 9)), FrozenSplit(net)
-    first = divided(x)[2].asnumpy()
+    x, split = mx.nd.random.normal(shape=(2, 3, 9, 9)), FrozenSplit(net)
+    first = split(x)[2].asnumpy()
     fill(net, seed=1)
-    assert not np.allclose(divided(x)[2].asnumpy(), first)
-    np.testing.assert_allclose(divided(x)[2].asnumpy(), net(x)[2].asnumpy(), rtol=1e-4, atol=1e-5)
+    assert not np.allclose(split(x)[2].asnumpy(), first)
+    np.testing.assert_allclose(split(x)[2].asnumpy(), net(x)[2].asnumpy(), rtol=1e-4, atol=1e-5)
 
 
 def test_statistics_move_although_nothing_before_them_learns():

@@ -1,6 +1,15 @@
 """get_model's arguments: each one's effect, and what a wrong one is answered with."""
 import model_zoo
-from gluonnorm.nn import NORM_NAMES, BatchNorm, FrozenBatchNorm, GroupNorm, Rescale, SwitchNorm, SyncBatchNorm
+from gluonnorm.errors import InputError
+from gluonnorm.nn import (
+    NORM_NAMES,
+    BatchNorm,
+    FrozenBatchNorm,
+    GroupNorm,
+    Rescale,
+    SwitchNorm,
+    SyncBatchNorm,
+)
 from gluonnorm.rcnn import CONVENTIONS, FasterRCNN, MaskRCNN
 from gluonnorm.types import IMAGENET_MEAN, IMAGENET_STD
 from model_zoo import build
@@ -12,10 +21,24 @@ from mxnet import autograd
 
 C4, FPN = "faster_rcnn_resnet18_v1b_custom", "faster_rcnn_fpn_resnet18_v1b_custom"
 MASK_C4, MASK_FPN = "mask_rcnn_resnet18_v1b_custom", "mask_rcnn_fpn_resnet18_v1b_custom"
-SMALL = {"classes": ("red", "white"), "rpn_channels": 8, "rpn_test_pre_nms": 20, "rpn_test_post_nms": 6,
-         "max_candidates": 20, "max_detections": 5, "score_thresh": 0.0}
-LAYERS = {"frozen_bn": FrozenBatchNorm, "global_bn": BatchNorm, "bn": BatchNorm, "sync_bn": SyncBatchNorm,
-          "gn": GroupNorm, "sn": SwitchNorm, "sn_nobn": SwitchNorm}
+SMALL = {
+    "classes": ("red", "white"),
+    "rpn_channels": 8,
+    "rpn_test_pre_nms": 20,
+    "rpn_test_post_nms": 6,
+    "max_candidates": 20,
+    "max_detections": 5,
+    "score_thresh": 0.0,
+}
+LAYERS = {
+    "frozen_bn": FrozenBatchNorm,
+    "global_bn": BatchNorm,
+    "bn": BatchNorm,
+    "sync_bn": SyncBatchNorm,
+    "gn": GroupNorm,
+    "sn": SwitchNorm,
+    "sn_nobn": SwitchNorm,
+}
 
 pytestmark = pytest.mark.filterwarnings("ignore:Caution using SyncBatchNorm")
 
@@ -28,62 +51,138 @@ def small(name=C4, **arguments):
 def norm_layers(block):
     """The types of all norms in ``block``."""
     found = set()
-    block.apply(lambda layer: found.add(type(layer)) if isinstance(layer, tuple(LAYERS.values())) else None)
+    block.apply(
+        lambda layer: found.add(type(layer)) if isinstance(layer, tuple(LAYERS.values())) else None
+    )
     return found
 
 
 def learning(block):
-    return {name for name, parameter in block._collect_params_with_prefix().items() if parameter.grad_req != "null"}
+    return {
+        name
+        for name, parameter in block._collect_params_with_prefix().items()
+        if parameter.grad_req != "null"
+    }
 
 
 def copy_weights(source, target):
-    weights = {name: parameter.data() for name, parameter in source._collect_params_with_prefix().items()}
+    weights = {
+        name: parameter.data() for name, parameter in source._collect_params_with_prefix().items()
+    }
     for name, parameter in target._collect_params_with_prefix().items():
         parameter.set_data(weights.pop(name))
     assert not weights
 
 
-@pytest.mark.parametrize("name, arguments, error, messages", [
-    ("faster_rcnn_fpn_resnet50_v1_coco", {}, ValueError,
-     ["no model 'faster_rcnn_fpn_resnet50_v1_coco'", "nearest: faster_rcnn_fpn_resnet50_v1b_coco"]),
-    ("resnet50v2", {}, ValueError, ["no model 'resnet50v2'", "nearest: resnet50_v2"]),
-    (C4, {"norm": "groupnorm"}, ValueError, ["no norm 'groupnorm'", "gn"]),
-    (C4, {"norm": "frozenbn"}, ValueError, ["nearest: frozen_bn"]),
-    (C4, {"head_norm": "syncbn"}, ValueError, ["no norm 'syncbn'", "nearest: sync_bn"]),
-    (C4, {"rescale": "denormalise"}, ValueError, ["no rescale 'denormalise'", "nearest: denormalize"]),
-    (C4, {"nms_threshold": 0.5}, TypeError, ["no option 'nms_threshold'", "nearest: nms_thresh"]),
-    (C4, {"nms_thresh": 30}, ValueError, ["nms_thresh is 30; it must lie in 0..1"]),
-    (C4, {"max_detections": 0}, ValueError, ["max_detections is 0", "at least 1"]),
-    (C4, {"anchor_sizes": ((32,), (64,))}, ValueError, ["anchor_sizes has 2 levels", "gives 1 maps"]),
-    (C4, {"classes": None}, ValueError, [C4, "has no classes of its own", "classes=('name', ...)"]),
-    (C4, {"classes": "red"}, ValueError, ["classes is 'red'"]),
-    (C4, {"classes": ()}, ValueError, ["classes is ()"]),
-    (C4, {"classes": ("red", "red")}, ValueError, ["different names"]),
-    (C4, {"convention": "gluon"}, ValueError, ["convention is 'gluon'", "modern, detectron2, torchvision"]),
-    (C4, {"rescale": "normalize", "order": "BGR"}, ValueError, ["rescale='normalize' knows", C4, "leave it out"]),
-    (C4, {"rescale": "denormalize", "std": (1, 1, 1)}, ValueError, ["rescale='denormalize' knows", "leave it out"]),
-    (C4, {"pretrained": True}, ValueError, ["pretrained=True", f"nobody publishes weights of {C4!r}",
-                                            "faster_rcnn_resnet50_v1b_coco", "give a file"]),
-    (C4, {"pretrained_base": True, "norm": "sn"}, ValueError, ["pretrained_base=True", "'resnet18_v1b', norm='sn'",
-                                                               "gluoncv/resnet18_v1b", "give a file"]),
-    (C4, {"pretrained": "gluoncv/faster_rcnn_resnet50_v1b_cocoo"}, ValueError,
-     ["no such file", "nearest keys", "gluoncv/faster_rcnn_resnet50_v1b_coco"]),
-    ("resnet18_v1b", {"pretrained": True}, TypeError, ["'resnet18_v1b' is a bare backbone", "pretrained_base"]),
-    ("resnet18_v1b", {"head_norm": "gn"}, TypeError, ["'resnet18_v1b' is a bare backbone"]),
-    ("resnet18_v1b", {"nms_thresh": 0.5}, TypeError, ["'resnet18_v1b' is a bare backbone"]),
-    ("resnet18_v1b", {"classes": ("red",)}, TypeError, ["'resnet18_v1b' is a bare backbone"]),
-])
-def test_a_wrong_argument_is_answered_with_the_nearest_right_ones(name, arguments, error, messages):
+@pytest.mark.parametrize(
+    "name, arguments, messages",
+    [
+        (
+            "faster_rcnn_fpn_resnet50_v1_coco",
+            {},
+            [
+                "no model 'faster_rcnn_fpn_resnet50_v1_coco'; did you mean ",
+                "did you mean faster_rcnn_fpn_resnet50_v1b_coco",
+                "model_zoo.list_models() has all names",
+            ],
+        ),
+        ("resnet50v2", {}, ["no model 'resnet50v2'; did you mean resnet50_v2"]),
+        ("?", {}, ["no model '?'; model_zoo.list_models() has all names"]),
+        (C4, {"norm": "groupnorm"}, ["no norm 'groupnorm'; give one of frozen_bn", ", gn,"]),
+        (C4, {"norm": "frozenbn"}, ["no norm 'frozenbn'; did you mean frozen_bn"]),
+        (C4, {"head_norm": "syncbn"}, ["no head_norm 'syncbn'; did you mean sync_bn"]),
+        (
+            C4,
+            {"rescale": "denormalise"},
+            [
+                "no rescale 'denormalise'; did you mean denormalize",
+                "give one of denormalize, normalize",
+            ],
+        ),
+        (C4, {"nms_threshold": 0.5}, ["no option 'nms_threshold'; did you mean nms_thresh"]),
+        (C4, {"nms_thresh": 30}, ["nms_thresh is 30; it must be a number in 0..1"]),
+        (C4, {"max_detections": 0}, ["max_detections is 0", "at least 1"]),
+        (C4, {"anchor_sizes": ((32,), (64,))}, ["anchor_sizes has 2 levels", "gives 1 maps"]),
+        (C4, {"classes": None}, [C4, "has no classes of its own", "classes=('name', ...)"]),
+        (C4, {"classes": "red"}, ["classes is 'red'"]),
+        (C4, {"classes": ()}, ["classes is ()"]),
+        (C4, {"classes": ("red", "red")}, ["different names"]),
+        (C4, {"convention": "gluon"}, ["convention is 'gluon'", "modern, detectron2, torchvision"]),
+        (
+            C4,
+            {"rescale": "normalize", "order": "BGR"},
+            ["rescale='normalize' knows", C4, "leave it out"],
+        ),
+        (
+            C4,
+            {"rescale": "denormalize", "std": (1, 1, 1)},
+            ["rescale='denormalize' knows", "leave it out"],
+        ),
+        (
+            C4,
+            {"pretrained": True},
+            [
+                "pretrained=True",
+                f"no published weights of {C4!r}",
+                "faster_rcnn_resnet50_v1b_custom",
+                "give a file",
+            ],
+        ),
+        (
+            C4,
+            {"pretrained_base": True, "norm": "sn"},
+            [
+                "pretrained_base=True",
+                "'resnet18_v1b', norm='sn'",
+                "gluoncv/resnet18_v1b",
+                "give a file",
+            ],
+        ),
+        (
+            C4,
+            {"pretrained": "gluoncv/faster_rcnn_resnet50_v1b_cocoo"},
+            ["no such file", "did you mean gluoncv/faster_rcnn_resnet50_v1b_coco"],
+        ),
+        (
+            "resnet18_v1b",
+            {"pretrained": True},
+            ["'resnet18_v1b' is a bare backbone", "pretrained_base", "not pretrained"],
+        ),
+        (
+            "resnet18_v1b",
+            {"head_norm": "gn"},
+            ["'resnet18_v1b' is a bare backbone", "not head_norm"],
+        ),
+        (
+            "resnet18_v1b",
+            {"nms_thresh": 0.5},
+            ["'resnet18_v1b' is a bare backbone", "not nms_thresh"],
+        ),
+        (
+            "resnet18_v1b",
+            {"classes": ("red",)},
+            ["'resnet18_v1b' is a bare backbone", "not classes"],
+        ),
+    ],
+)
+def test_a_wrong_argument_is_answered_with_the_nearest_right_ones(name, arguments, messages):
     arguments = {**(SMALL if name == C4 else {}), **arguments}
-    with pytest.raises(error) as caught:
+    with pytest.raises(InputError) as caught:
         model_zoo.get_model(name, **arguments)
     assert all(message in str(caught.value) for message in messages), str(caught.value)
+    assert len(str(caught.value)) < 500, "a few suggestions, not the complete catalogue"
 
 
 def test_a_record_of_an_unknown_model_is_refused():
-    record = {"model": "faster_rcnn_resnet18_custom", "norm": "gn", "head_norm": None, "rescale": None,
-              "classes": ["red"], "config": {}}
-    with pytest.raises(ValueError, match=r"nearest: .*faster_rcnn_resnet18_v1b_custom"):
+    record = {
+        "model": "faster_rcnn_resnet18_custom",
+        "norm": "gn",
+        "head_norm": None,
+        "rescale": None,
+        "classes": ["red"],
+        "config": {},
+    }
+    with pytest.raises(InputError, match=r"did you mean .*faster_rcnn_resnet18_v1b_custom"):
         model_zoo.from_spec(record)
 
 
@@ -100,11 +199,16 @@ def test_norm_reaches_every_layer_and_learns_as_it_should(norm):
     net = small(norm=norm)
     assert net.spec.norm == norm
     assert norm_layers(net.backbone) == norm_layers(net.box_head) == {LAYERS[norm]}
-    scales = {name for name in net._collect_params_with_prefix() if name.endswith(("gamma", "beta"))}
+    scales = {
+        name for name in net._collect_params_with_prefix() if name.endswith(("gamma", "beta"))
+    }
     assert scales & learning(net) == (set() if norm == "frozen_bn" else scales)
     x = mx.nd.random.uniform(-1, 1, (1, 3, 64, 64))
-    before = {name: value.data().asnumpy() for name, value in net._collect_params_with_prefix().items()
-              if "running" in name}
+    before = {
+        name: value.data().asnumpy()
+        for name, value in net._collect_params_with_prefix().items()
+        if "running" in name
+    }
     with autograd.record():
         total = mx.nd.add_n(*(out.abs().mean() for out in net.backbone(x)))
     total.backward()
@@ -112,16 +216,32 @@ def test_norm_reaches_every_layer_and_learns_as_it_should(norm):
              and (net._collect_params_with_prefix()[name].data().asnumpy() != value).any()]
     assert bool(moved) == (norm in ("bn", "sync_bn", "sn")), "only live norms gather statistics"
     ids, scores, boxes = net(x)
-    assert (ids.asnumpy() >= 0).any() and np.isfinite(scores.asnumpy()).all() and np.isfinite(boxes.asnumpy()).all()
+    assert (
+        (ids.asnumpy() >= 0).any()
+        and np.isfinite(scores.asnumpy()).all()
+        and np.isfinite(boxes.asnumpy()).all()
+    )
 
 
-@pytest.mark.parametrize("norm, head_norm, neck", [
-    ("frozen_bn", None, set()), ("bn", None, set()), ("global_bn", None, set()),
-    ("gn", None, {GroupNorm}), ("sync_bn", None, {SyncBatchNorm}), ("sn", None, {SwitchNorm}),
-    ("sn_nobn", None, {SwitchNorm}), ("frozen_bn", "gn", {GroupNorm}), ("gn", "frozen_bn", {FrozenBatchNorm})])
+@pytest.mark.parametrize(
+    "norm, head_norm, neck",
+    [
+        ("frozen_bn", None, set()),
+        ("bn", None, set()),
+        ("global_bn", None, set()),
+        ("gn", None, {GroupNorm}),
+        ("sync_bn", None, {SyncBatchNorm}),
+        ("sn", None, {SwitchNorm}),
+        ("sn_nobn", None, {SwitchNorm}),
+        ("frozen_bn", "gn", {GroupNorm}),
+        ("gn", "frozen_bn", {FrozenBatchNorm}),
+    ],
+)
 def test_the_neck_takes_over_norms_that_need_no_stored_statistics(norm, head_norm, neck):
     net = small(MASK_FPN, norm=norm, head_norm=head_norm)
-    outside = {type(child) for child in net.backbone._children.values()} - {type(net.backbone.backbone)}
+    outside = {type(child) for child in net.backbone._children.values()} - {
+        type(net.backbone.backbone)
+    }
     assert norm_layers(net.backbone.backbone) == {LAYERS[norm]} and len(outside) == 1
     found = set()
     for name, child in net.backbone._children.items():
@@ -132,8 +252,13 @@ def test_the_neck_takes_over_norms_that_need_no_stored_statistics(norm, head_nor
 
 def test_head_norm_of_a_c4_detector():
     net = small(norm="frozen_bn", head_norm="gn")
-    assert norm_layers(net.backbone) == {FrozenBatchNorm} and norm_layers(net.box_head) == {GroupNorm}
-    assert net.spec.head_norm == "gn" and model_zoo.from_spec(net.spec).box_head.stage.layer4[0].bn1.gamma is not None
+    assert norm_layers(net.backbone) == {FrozenBatchNorm} and norm_layers(net.box_head) == {
+        GroupNorm
+    }
+    assert (
+        net.spec.head_norm == "gn"
+        and model_zoo.from_spec(net.spec).box_head.stage.layer4[0].bn1.gamma is not None
+    )
 
 
 @pytest.mark.parametrize("norm", ["bn", "frozen_bn"])
@@ -148,10 +273,19 @@ def test_a_row_with_norms_in_its_heads_keeps_them_whichever_they_are(norm):
 
 def test_mask_heads():
     c4, fpn = small(MASK_C4), small(MASK_FPN)
-    assert isinstance(c4, MaskRCNN) and isinstance(fpn, MaskRCNN) and not isinstance(small(), MaskRCNN)
+    assert (
+        isinstance(c4, MaskRCNN) and isinstance(fpn, MaskRCNN) and not isinstance(small(), MaskRCNN)
+    )
     assert isinstance(c4, FasterRCNN) and c4.has_masks and not small().has_masks
-    assert len(c4.mask_head.convs) == 0 and len(fpn.mask_head.convs) == 4  # two convolutions and their activations
-    assert c4.mask_head.deconv.weight.shape == (512, 32, 2, 2) and fpn.mask_head.deconv.weight.shape == (32, 32, 2, 2)
+    assert (
+        len(c4.mask_head.convs) == 0 and len(fpn.mask_head.convs) == 4
+    )  # two convolutions and their activations
+    assert c4.mask_head.deconv.weight.shape == (
+        512,
+        32,
+        2,
+        2,
+    ) and fpn.mask_head.deconv.weight.shape == (32, 32, 2, 2)
     assert small(MASK_C4, classes=("a", "b", "c")).mask_head.score.weight.shape == (3, 32, 1, 1)
 
 
@@ -165,12 +299,16 @@ def test_the_convention_of_a_row_can_be_replaced():
 def test_pretrained_reaches_the_loader(monkeypatch):
     """Which file that is, and how it is fetched, is not this file's affair."""
     calls = []
-    monkeypatch.setattr(build, "load_pretrained", lambda net, *args, **named: calls.append((args, named)))
+    monkeypatch.setattr(
+        build, "load_pretrained", lambda net, *args, **named: calls.append((args, named))
+    )
     monkeypatch.setattr(build, "load_pretrained_base", lambda net, *args: calls.append(args))
     name = "mask_rcnn_resnet18_v1b_coco"
     net = model_zoo.get_model(name, pretrained=True, **{**SMALL, "classes": None})
     assert calls.pop() == ((True, name), {"reset": False}) and not calls
-    assert "backbone.conv1.weight" not in learning(net) and "backbone.layer2.0.conv1.weight" in learning(net)
+    assert "backbone.conv1.weight" not in learning(
+        net
+    ) and "backbone.layer2.0.conv1.weight" in learning(net)
     model_zoo.get_model(name, pretrained="key", **SMALL)
     assert calls.pop() == (("key", name), {"reset": True})
     small(pretrained_base=True, norm="bn")
@@ -184,7 +322,9 @@ def test_rescale_normalize_moves_the_normalization_from_the_loader_into_the_netw
     assert plain.preprocess.normalize and not rescaled.preprocess.normalize
     copy_weights(plain, rescaled)
     pixels = mx.nd.array(np.random.uniform(0, 255, (1, 3, 64, 64)))
-    mean, std = (mx.nd.array(values).reshape((1, 3, 1, 1)) for values in (IMAGENET_MEAN, IMAGENET_STD))
+    mean, std = (
+        mx.nd.array(values).reshape((1, 3, 1, 1)) for values in (IMAGENET_MEAN, IMAGENET_STD)
+    )
     check_same(plain((pixels - mean) / std), rescaled(pixels))
     assert isinstance(rescaled.backbone.rescale, Rescale)
     assert not list(rescaled.backbone.rescale.collect_params())
@@ -196,7 +336,9 @@ def test_rescale_denormalize_gives_the_backbone_raw_pixels_from_a_loader_that_no
     raw.backbone.conv1.weight.set_data(raw.backbone.conv1.weight.data() / 1000)
     copy_weights(raw, rescaled)
     normalized = mx.nd.array(np.random.uniform(-2, 2, (1, 3, 64, 64)))
-    mean, std = (mx.nd.array(values).reshape((1, 3, 1, 1)) for values in (IMAGENET_MEAN, IMAGENET_STD))
+    mean, std = (
+        mx.nd.array(values).reshape((1, 3, 1, 1)) for values in (IMAGENET_MEAN, IMAGENET_STD)
+    )
     check_same(raw(normalized * std + mean), rescaled(normalized))
 
 
@@ -209,7 +351,11 @@ def check_same(expected, found):
 def test_a_backbone_takes_norm_and_rescale():
     net = model_zoo.get_model("resnet18_v2", norm="gn", rescale="denormalize")
     assert GroupNorm in norm_layers(net) and isinstance(net.rescale, Rescale)
-    assert [out.shape[1] for out in net(mx.nd.zeros((1, 3, 64, 64)))] == list(net.channels) == [64, 128, 256, 512]
+    assert (
+        [out.shape[1] for out in net(mx.nd.zeros((1, 3, 64, 64)))]
+        == list(net.channels)
+        == [64, 128, 256, 512]
+    )
 
 
 def test_freeze_at_is_2_with_weights_and_0_without(tmp_path):
@@ -218,9 +364,15 @@ def test_freeze_at_is_2_with_weights_and_0_without(tmp_path):
     fresh.save_parameters(str(tmp_path / "net.params"))
     trunk = model_zoo.get_model("resnet18_v1b", norm="gn")
     trunk.save_parameters(str(tmp_path / "base.params"))
-    stem_and_first = {name for name in learning(fresh) if name.startswith(("backbone.conv1", "backbone.bn1",
-                                                                           "backbone.layer1"))}
-    for weights in ({"pretrained": tmp_path / "net.params"}, {"pretrained_base": tmp_path / "base.params"}):
+    stem_and_first = {
+        name
+        for name in learning(fresh)
+        if name.startswith(("backbone.conv1", "backbone.bn1", "backbone.layer1"))
+    }
+    for weights in (
+        {"pretrained": tmp_path / "net.params"},
+        {"pretrained_base": tmp_path / "base.params"},
+    ):
         assert learning(fresh) - learning(small(norm="gn", **weights)) == stem_and_first
         assert learning(small(norm="gn", freeze_at=0, **weights)) == learning(fresh)
     assert "backbone.layer2.0.conv1.weight" not in learning(small(norm="gn", freeze_at=3))
@@ -228,7 +380,11 @@ def test_freeze_at_is_2_with_weights_and_0_without(tmp_path):
 
 def test_overrides_reach_the_record_and_the_network():
     net = small(nms_thresh=0.6, short=[300, 400], max_size=500, max_detections=3)
-    assert net.config.nms_thresh == 0.6 and net.preprocess.short == (300, 400) and net.preprocess.max_size == 500
+    assert (
+        net.config.nms_thresh == 0.6
+        and net.preprocess.short == (300, 400)
+        and net.preprocess.max_size == 500
+    )
     assert net(mx.nd.zeros((2, 3, 64, 64)))[0].shape == (2, 3, 1)
     catalogue = model_zoo.get_model("faster_rcnn_resnet18_v1b_voc").config
     assert (catalogue.nms_thresh, catalogue.short, catalogue.max_size) == (0.3, (600,), 1000)
@@ -241,5 +397,5 @@ def test_pretrained_gives_the_saved_weights_back(tmp_path):
     x = mx.nd.random.uniform(-1, 1, (1, 3, 64, 64))
     for wanted, found in zip(net(x), again(x)):
         np.testing.assert_array_equal(found.asnumpy(), wanted.asnumpy())
-    with pytest.raises(ValueError, match="weights of another network"):
+    with pytest.raises(InputError, match="weights of another network"):
         small(classes=("red",), pretrained=str(tmp_path / "net.params"))

@@ -1,4 +1,5 @@
-"""The cache of published files: checked, shared by processes, and helpful where there is no network."""
+"""The cache of published files is checked and shared; without a network it says what to do."""
+
 import hashlib
 import io
 import logging
@@ -10,9 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from model_zoo import published_weights, transfer
+from model_zoo import transfer
 from model_zoo.download import DownloadError, cache_folder, download
 from model_zoo.published_weights import PublishedWeights
+from model_zoo.publishers import published_file
 
 import pytest
 from file_server import FileServer
@@ -30,7 +32,14 @@ def server(monkeypatch):
 
 
 def record_of(server, checksum=f"sha256:{SHA256}", name="weights"):
-    return PublishedWeights(f"test/{name}", "weights.pth", server.url + name, "torchvision", checksum, license="MIT")
+    return PublishedWeights(
+        key=f"test/{name}",
+        file="weights.pth",
+        url=server.url + name,
+        source="torchvision",
+        checksum=checksum,
+        license="MIT",
+    )
 
 
 def zipped(**members):
@@ -123,7 +132,9 @@ def test_file_that_was_put_there_by_hand(server, tmp_path):
     assert server.requests == []
 
 
-@pytest.mark.parametrize("checksum", [None, f"sha256:{SHA256[:8]}", f"md5:{hashlib.md5(CONTENT).hexdigest()[:6]}"])
+@pytest.mark.parametrize(
+    "checksum", [None, f"sha256:{SHA256[:8]}", f"md5:{hashlib.md5(CONTENT).hexdigest()[:6]}"]
+)
 def test_first_download_is_trusted_and_later_ones_compared(server, tmp_path, caplog, checksum):
     record = record_of(server, checksum)
     with caplog.at_level(logging.WARNING):
@@ -133,7 +144,9 @@ def test_first_download_is_trusted_and_later_ones_compared(server, tmp_path, cap
     assert download(record, tmp_path) == path
     # A change that the published digits do not show: only the note does.
     (tmp_path / "weights.pth.sha256").write_text(f"{'0' * 64}  weights.pth\n")
-    with pytest.raises(DownloadError, match=f"has SHA-256 {SHA256}, expected {'0' * 64}.*weights.pth.sha256"):
+    with pytest.raises(
+        DownloadError, match=f"has SHA-256 {SHA256}, expected {'0' * 64}.*weights.pth.sha256"
+    ):
         download(record, tmp_path)
     assert len(server.requests) == 1
 
@@ -149,11 +162,12 @@ def test_first_file_by_hand_is_noted_too(server, tmp_path):
 @pytest.fixture
 def of_zip(server, monkeypatch):
     """A record as GluonCV's: a .zip with one file in it, whose SHA-1 is known."""
-    monkeypatch.setattr(published_weights, "GLUONCV_REPO", "https://example.org/")
+    monkeypatch.setattr(published_file, "GLUONCV_REPO", "https://example.org/")
     monkeypatch.setenv("MXNET_GLUON_REPO", server.url.rstrip("/"))
     server.files["net-0123abcd.zip"] = zipped(**{"net-0123abcd.params": CONTENT})
-    return PublishedWeights("gluoncv/net", "net-0123abcd.params", "https://example.org/models/net-0123abcd.zip", "gluoncv",
-                         f"sha1:{hashlib.sha1(CONTENT).hexdigest()}")
+    return PublishedWeights(key="gluoncv/net", file="net-0123abcd.params", source="gluoncv",
+                            url="https://example.org/models/net-0123abcd.zip",
+                            checksum=f"sha1:{hashlib.sha1(CONTENT).hexdigest()}")
 
 
 def test_zip_from_the_mirror_of_the_environment(server, tmp_path, of_zip):
@@ -189,7 +203,9 @@ def test_zip_with_something_else(server, tmp_path, of_zip, content, complaint):
 
 
 def test_zip_unpacks_nothing_but_the_one_file(server, tmp_path, of_zip):
-    server.files["net-0123abcd.zip"] = zipped(**{"../evil": b"x", "evil": b"x", "net-0123abcd.params": CONTENT})
+    server.files["net-0123abcd.zip"] = zipped(
+        **{"../evil": b"x", "evil": b"x", "net-0123abcd.params": CONTENT}
+    )
     folder = tmp_path / "cache"
     download(of_zip, folder)
     assert names(folder) == ["net-0123abcd.params"] and names(tmp_path) == ["cache"]

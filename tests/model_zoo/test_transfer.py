@@ -37,7 +37,11 @@ def test_cut_connection_goes_on_where_it_ended(server, part, caplog):
     with caplog.at_level(logging.WARNING):
         transfer(server.url + "weights", part, "weights")
     assert part.read_bytes() == CONTENT
-    assert server.requests == [("weights", None), ("weights", "bytes=3000-"), ("weights", "bytes=5500-")]
+    assert server.requests == [
+        ("weights", None),
+        ("weights", "bytes=3000-"),
+        ("weights", "bytes=5500-"),
+    ]
     assert "only 3000 of 10240 bytes arrived" in caplog.text
 
 
@@ -69,7 +73,9 @@ def test_part_longer_than_the_file_is_dropped(server, part):
 
 def test_always_truncated_ends_with_an_error_and_keeps_what_came(server, part):
     server.cuts = [1000] * ATTEMPTS
-    with pytest.raises(TransferError, match=f"only 5000 of 10240 bytes arrived, attempt {ATTEMPTS} of {ATTEMPTS}"):
+    with pytest.raises(
+        TransferError, match=f"only 5000 of 10240 bytes arrived, attempt {ATTEMPTS} of {ATTEMPTS}"
+    ):
         transfer(server.url + "weights", part, "weights")
     assert part.read_bytes() == CONTENT[:5000]
 
@@ -130,7 +136,7 @@ def test_full_disk_is_no_fault_of_the_network(server, part, monkeypatch):
 
 @pytest.mark.parametrize("progress", [True, False])
 def test_bar_counts_from_what_was_there(server, part, monkeypatch, progress):
-    """``disable`` None leaves it to tqdm, which draws on terminals only; True is no bar anywhere."""
+    """With ``disable=None`` tqdm draws on terminals only; with True it never draws a bar."""
     bars = []
 
     class Bar(module.tqdm):
@@ -141,5 +147,9 @@ def test_bar_counts_from_what_was_there(server, part, monkeypatch, progress):
     monkeypatch.setattr(module, "tqdm", Bar)
     part.write_bytes(CONTENT[:240])
     transfer(server.url + "weights", part, "weights", progress)
-    assert len(bars) == 1 and (bars[0]["initial"], bars[0]["total"], bars[0]["desc"]) == (240, 10240, "weights")
+    assert len(bars) == 1 and (bars[0]["initial"], bars[0]["total"], bars[0]["desc"]) == (
+        240,
+        10240,
+        "weights",
+    )
     assert bars[0]["disable"] is (None if progress else True)

@@ -5,12 +5,19 @@ import zipfile
 
 import model_zoo
 from gluonnorm.backbones import ResNetV1, ResNetV1Top, ResNetV2, ResNetV2Top
-from gluonnorm.conversion.load import save as save_for
+from gluonnorm.conversion import save as save_for
+from gluonnorm.errors import InputError
 from gluonnorm.nn import make_norm
-from gluonnorm.weight_files.formats import read_arrays, write_arrays
+from gluonnorm.weight_files import read_arrays, write_arrays
 from model_zoo import published_weights
 from model_zoo.published_weights import PUBLISHED_WEIGHTS, PublishedWeights
-from model_zoo.weights import load_base, load_pretrained, load_pretrained_base, load_record, load_weights
+from model_zoo.weights import (
+    load_base,
+    load_pretrained,
+    load_pretrained_base,
+    load_record,
+    load_weights,
+)
 
 import mxnet as mx
 import numpy as np
@@ -19,8 +26,13 @@ from file_server import FileServer
 
 
 def values(*blocks):
-    return [{name: parameter.data().asnumpy() for name, parameter in block._collect_params_with_prefix().items()}
-            for block in blocks]
+    return [
+        {
+            name: parameter.data().asnumpy()
+            for name, parameter in block._collect_params_with_prefix().items()
+        }
+        for block in blocks
+    ]
 
 
 def assert_unchanged(before, *blocks):
@@ -49,15 +61,21 @@ def v1():
     backbone, top = ResNetV1(18, stages=3, out_stages=(3,)), ResNetV1Top(18)
     for block in (backbone, top):
         block.initialize()
-    arrays = {**random_arrays(backbone), **random_arrays(top), "fc.weight": np.zeros((10, 512), np.float32),
-              "fc.bias": np.zeros(10, np.float32)}
+    arrays = {
+        **random_arrays(backbone),
+        **random_arrays(top),
+        "fc.weight": np.zeros((10, 512), np.float32),
+        "fc.bias": np.zeros(10, np.float32),
+    }
     return backbone, top, arrays
 
 
 @pytest.mark.parametrize("ending, prefix", [(".params", ""), (".params", "arg:"), (".npz", "")])
 def test_structural_names_fill_backbone_and_head(v1, tmp_path, ending, prefix):
     backbone, top, arrays = v1
-    path = save(tmp_path / f"base{ending}", {prefix + name: array for name, array in arrays.items()})
+    path = save(
+        tmp_path / f"base{ending}", {prefix + name: array for name, array in arrays.items()}
+    )
     load_base(backbone, top, path)
     for block in (backbone, top):
         for name, found in values(block)[0].items():
@@ -65,15 +83,19 @@ def test_structural_names_fill_backbone_and_head(v1, tmp_path, ending, prefix):
 
 
 def test_names_of_mxnets_model_zoo_fill_a_resnet_v2(tmp_path):
-    """The reference is MXNet's own network: the same features from the same weights, stage 4 included."""
+    """MXNet's own network is the reference: the same features, stage 4 included."""
     classifier = mx.gluon.model_zoo.vision.resnet18_v2(classes=10)
     classifier.initialize(mx.init.Xavier(magnitude=2))
     x = mx.nd.random.uniform(-1, 1, (1, 3, 64, 64))
     classifier(x)
     arrays = {parameter.name[len(classifier.prefix):]: parameter.data().asnumpy()
               for parameter in classifier.collect_params().values()}
-    arrays = {name: np.random.uniform(0.5, 1.5, array.shape).astype(np.float32) if "batchnorm" in name else array
-              for name, array in arrays.items()}
+    arrays = {
+        name: np.random.uniform(0.5, 1.5, array.shape).astype(np.float32)
+        if "batchnorm" in name
+        else array
+        for name, array in arrays.items()
+    }
     for parameter in classifier.collect_params().values():
         parameter.set_data(mx.nd.array(arrays[parameter.name[len(classifier.prefix):]]))
     path = save(tmp_path / "v2.npz", arrays)
@@ -86,8 +108,12 @@ def test_names_of_mxnets_model_zoo_fill_a_resnet_v2(tmp_path):
     whole.initialize()
     load_base(whole, None, path)
     expected = classifier.features[:11](x).asnumpy()
-    np.testing.assert_allclose(top(backbone(x)[0]).asnumpy(), expected, rtol=1e-4, atol=1e-4 * expected.std())
-    np.testing.assert_allclose(whole(x)[0].asnumpy(), expected, rtol=1e-4, atol=1e-4 * expected.std())
+    np.testing.assert_allclose(
+        top(backbone(x)[0]).asnumpy(), expected, rtol=1e-4, atol=1e-4 * expected.std()
+    )
+    np.testing.assert_allclose(
+        whole(x)[0].asnumpy(), expected, rtol=1e-4, atol=1e-4 * expected.std()
+    )
 
 
 def test_structural_names_of_mxnets_resnet_v2(tmp_path):
@@ -101,7 +127,9 @@ def test_structural_names_of_mxnets_resnet_v2(tmp_path):
     backbone = ResNetV2(18, out_stages=(4,))
     backbone.initialize()
     load_base(backbone, None, path)
-    np.testing.assert_allclose(backbone(x)[0].asnumpy(), expected, rtol=1e-4, atol=1e-4 * expected.std())
+    np.testing.assert_allclose(
+        backbone(x)[0].asnumpy(), expected, rtol=1e-4, atol=1e-4 * expected.std()
+    )
 
 
 def test_an_incomplete_head_starts_fresh_whole(v1, tmp_path, caplog):
@@ -112,7 +140,10 @@ def test_an_incomplete_head_starts_fresh_whole(v1, tmp_path, caplog):
         load_base(backbone, top, save(tmp_path / "base.params", arrays))
     assert_unchanged(before, top)
     np.testing.assert_array_equal(values(backbone)[0]["conv1.weight"], arrays["conv1.weight"])
-    assert "2 tensors are not both in the file and in the head (layer4.0.conv2.weight, ...)" in caplog.text
+    assert (
+        "2 tensors are not both in the file and in the head (layer4.0.conv2.weight, ...)"
+        in caplog.text
+    )
     assert "the head starts fresh" in caplog.text
 
 
@@ -131,23 +162,36 @@ def test_a_head_of_another_norm_starts_fresh_whole(v1, tmp_path, caplog):
 def wrong(arrays, kind):
     """``arrays`` with one fault."""
     shape = np.zeros((1, 2, 3), np.float32)
-    return {"missing": {name: array for name, array in arrays.items() if name != "layer2.0.conv1.weight"},
-            "unexpected": {**arrays, "layer1.7.conv1.weight": shape},
-            "misshapen": {**arrays, "layer3.1.bn1.gamma": shape},
-            "misshapen head": {**arrays, "layer4.1.bn1.gamma": shape}}[kind]
+    return {
+        "missing": {
+            name: array for name, array in arrays.items() if name != "layer2.0.conv1.weight"
+        },
+        "unexpected": {**arrays, "layer1.7.conv1.weight": shape},
+        "misshapen": {**arrays, "layer3.1.bn1.gamma": shape},
+        "misshapen head": {**arrays, "layer4.1.bn1.gamma": shape},
+    }[kind]
 
 
-@pytest.mark.parametrize("kind, message", [
-    ("missing", "1 missing (layer2.0.conv1.weight)"),
-    ("unexpected", "1 unexpected (layer1.7.conv1.weight)"),
-    ("misshapen", "1 of wrong shape (layer3.1.bn1.gamma (1, 2, 3) for (256,))"),
-    ("misshapen head", "1 of wrong shape (layer4.1.bn1.gamma (1, 2, 3) for (512,))"),
-])
+@pytest.mark.parametrize(
+    "kind, message",
+    [
+        ("missing", "1 missing: layer2.0.conv1.weight"),
+        ("unexpected", "1 unexpected: layer1.7.conv1.weight"),
+        (
+            "misshapen",
+            "1 misshapen: layer3.1.bn1.gamma is (1, 2, 3) in the file, (256,) in the network",
+        ),
+        (
+            "misshapen head",
+            "1 misshapen: layer4.1.bn1.gamma is (1, 2, 3) in the file, (512,) in the network",
+        ),
+    ],
+)
 def test_weights_that_do_not_fit_change_nothing(v1, tmp_path, kind, message):
     backbone, top, arrays = v1
     before = values(backbone, top)
     path = save(tmp_path / "base.params", wrong(arrays, kind))
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(InputError) as caught:
         load_base(backbone, top, path)
     assert path in str(caught.value) and "weights of another network" in str(caught.value)
     assert message in str(caught.value), str(caught.value)
@@ -156,8 +200,15 @@ def test_weights_that_do_not_fit_change_nothing(v1, tmp_path, kind, message):
 
 def test_a_long_list_is_cut(v1, tmp_path):
     backbone, top, _ = v1
-    with pytest.raises(ValueError, match=r"\d\d missing \(bn1.beta, bn1.gamma, bn1.running_mean, ...\)"):
-        load_base(backbone, top, save(tmp_path / "other.params", {"fc.weight": np.zeros((2, 2), np.float32)}))
+    with pytest.raises(
+        InputError,
+        match=r"\d\d missing: conv1.weight, bn1.gamma, bn1.beta, bn1.running_mean and \d\d more",
+    ):
+        load_base(
+            backbone,
+            top,
+            save(tmp_path / "other.params", {"fc.weight": np.zeros((2, 2), np.float32)}),
+        )
 
 
 @pytest.mark.parametrize("ending", [".params", ".npz"])
@@ -168,34 +219,38 @@ def test_a_truncated_file_is_refused(v1, tmp_path, ending, length):
     path = tmp_path / f"base{ending}"
     save(path, arrays)
     path.write_bytes(path.read_bytes()[:length])
-    with pytest.raises(ValueError, match="not a readable .params|not a readable .npz|an empty file") as caught:
+    with pytest.raises(
+        InputError, match="not a readable .params|not a readable .npz|an empty file"
+    ) as caught:
         load_base(backbone, top, str(path))
     assert "\n" not in str(caught.value)
     assert_unchanged(before, backbone, top)
 
 
 def test_no_such_file_and_no_names(tmp_path):
-    with pytest.raises(ValueError, match="absent.params: no such file of weights"):
+    with pytest.raises(InputError, match="absent.params: no such file of weights"):
         read_arrays(str(tmp_path / "absent.params"))
-    with pytest.raises(ValueError, match="no such file of weights"):
+    with pytest.raises(InputError, match="no such file of weights"):
         read_arrays(str(tmp_path))
     mx.nd.save(str(tmp_path / "list.params"), [mx.nd.zeros(3)])
-    with pytest.raises(ValueError, match="arrays without names"):
+    with pytest.raises(InputError, match="arrays without names"):
         read_arrays(str(tmp_path / "list.params"))
 
 
 def test_load_weights_wants_every_name_and_shape(tmp_path):
     def build(classes):
-        return model_zoo.get_model("faster_rcnn_resnet18_v1b_custom", classes=classes, rpn_channels=8,
-                                   rpn_test_post_nms=10)
+        return model_zoo.get_model(
+            "faster_rcnn_resnet18_v1b_custom", classes=classes, rpn_channels=8, rpn_test_post_nms=10
+        )
 
     two, three = build(("a", "b")), build(("a", "b", "c"))
     path = str(tmp_path / "two.params")
     two.save_parameters(path)
     before = values(three)
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(InputError) as caught:
         load_weights(three, path)
-    assert "4 of wrong shape" in str(caught.value) and "predictor.score.bias (3,) for (4,)" in str(caught.value)
+    assert "4 misshapen: " in str(caught.value)
+    assert "predictor.score.bias is (3,) in the file, (4,) in the network" in str(caught.value)
     assert_unchanged(before, three)
     other = build(("a", "b"))
     other(mx.nd.zeros((1, 3, 64, 64)))  # weights that were used lie in memory in oneDNN's order
@@ -205,7 +260,7 @@ def test_load_weights_wants_every_name_and_shape(tmp_path):
 
 @pytest.fixture
 def publish(monkeypatch, tmp_path):
-    """A function that puts a file on a server of this machine and its record into the table, before all others."""
+    """A function that serves a file on this machine and puts its record first into the table."""
     server = FileServer()
     monkeypatch.setenv("GLUONNORM_HOME", str(tmp_path / "cache"))
 
@@ -216,10 +271,20 @@ def publish(monkeypatch, tmp_path):
             with zipfile.ZipFile(tmp_path / name, "w") as archive:
                 archive.write(path, path.name)
         server.files[name] = (tmp_path / name).read_bytes()
-        record = PublishedWeights(f"{source}/published", path.name, server.url + name, source,
-                               f"sha1:{hashlib.sha1(content).hexdigest()}", **fields)
-        monkeypatch.setattr(published_weights, "PUBLISHED_WEIGHTS", {record.key: record, **PUBLISHED_WEIGHTS})
-        monkeypatch.setattr("model_zoo.weights.PUBLISHED_WEIGHTS", published_weights.PUBLISHED_WEIGHTS)
+        record = PublishedWeights(
+            key=f"{source}/published",
+            file=path.name,
+            url=server.url + name,
+            source=source,
+            checksum=f"sha1:{hashlib.sha1(content).hexdigest()}",
+            **fields,
+        )
+        monkeypatch.setattr(
+            published_weights, "PUBLISHED_WEIGHTS", {record.key: record, **PUBLISHED_WEIGHTS}
+        )
+        monkeypatch.setattr(
+            "model_zoo.weights.PUBLISHED_WEIGHTS", published_weights.PUBLISHED_WEIGHTS
+        )
         return record
 
     publisher.server = server
@@ -235,17 +300,25 @@ def randomized(name, **options):
     return net
 
 
-@pytest.mark.parametrize("source, ending, value", [("torchvision", ".pth", True), ("gluoncv", ".params", "key")])
-def test_pretrained_base_is_fetched_once_and_fills_backbone_and_c4_head(publish, tmp_path, source, ending, value):
+@pytest.mark.parametrize(
+    "source, ending, value", [("torchvision", ".pth", True), ("gluoncv", ".params", "key")]
+)
+def test_pretrained_base_is_fetched_once_and_fills_backbone_and_c4_head(
+    publish, tmp_path, source, ending, value
+):
     classifier = randomized("resnet18_v1b")
     save_for(classifier, str(tmp_path / f"base{ending}"), source)
-    record = publish(tmp_path / f"base{ending}", source, zipped=source == "gluoncv", backbones=("resnet18_v1b",))
+    record = publish(
+        tmp_path / f"base{ending}", source, zipped=source == "gluoncv", backbones=("resnet18_v1b",)
+    )
     name = "faster_rcnn_resnet18_v1b_custom"
     expected = values(classifier)[0]
     for _ in range(2):
         net = model_zoo.get_model(name, classes=("a",), rpn_channels=8)
         before = values(net.rpn)
-        load_pretrained_base(net, value if value is True else record.key, "resnet18_v1b", "frozen_bn", name)
+        load_pretrained_base(
+            net, value if value is True else record.key, "resnet18_v1b", "frozen_bn", name
+        )
         found = {**values(net.backbone)[0], **values(net.box_head.stage)[0]}
         assert set(found) == set(expected)
         for key in expected:
@@ -261,10 +334,14 @@ def test_head_of_another_norm_starts_fresh_below_a_published_backbone(publish, t
     classifier = randomized("resnet18_v1b")
     save_for(classifier, str(tmp_path / "base.pth"), "torchvision")
     publish(tmp_path / "base.pth", "torchvision", backbones=("resnet18_v1b",))
-    net = model_zoo.get_model("faster_rcnn_resnet18_v1b_custom", classes=("a",), head_norm="gn", rpn_channels=8)
+    net = model_zoo.get_model(
+        "faster_rcnn_resnet18_v1b_custom", classes=("a",), head_norm="gn", rpn_channels=8
+    )
     before = values(net.box_head)
     with caplog.at_level(logging.WARNING):
-        load_pretrained_base(net, True, "resnet18_v1b", "frozen_bn", "faster_rcnn_resnet18_v1b_custom")
+        load_pretrained_base(
+            net, True, "resnet18_v1b", "frozen_bn", "faster_rcnn_resnet18_v1b_custom"
+        )
     assert "head_norm='gn': the head starts fresh" in caplog.text
     assert_unchanged(before, net.box_head)
     np.testing.assert_allclose(values(net.backbone)[0]["layer3.0.conv1.weight"],
@@ -279,7 +356,9 @@ def test_published_resnet_v2_has_mxnets_names(publish, tmp_path):
     record = publish(tmp_path / "v2.params", "gluoncv", zipped=True)
     backbone = model_zoo.get_model("resnet18_v2")
     assert load_record(backbone, record, "base") is None
-    np.testing.assert_array_equal(values(backbone)[0]["conv1.weight"], classifier.features[1].weight.data().asnumpy())
+    np.testing.assert_array_equal(
+        values(backbone)[0]["conv1.weight"], classifier.features[1].weight.data().asnumpy()
+    )
 
 
 SMALL = {"rpn_channels": 8, "fpn_channels": 16}
@@ -310,7 +389,7 @@ def test_classes_of_ones_own_get_fresh_predictors(detector):
     _, published = detector
     net = model_zoo.get_model("mask_rcnn_fpn_resnet18_v1b_coco", classes=("a", "b"), **SMALL)
     before = values(net)
-    with pytest.raises(ValueError):
+    with pytest.raises(InputError):
         load_pretrained(net, True, "mask_rcnn_fpn_resnet18_v1b_coco")
     assert_unchanged(before, net)
     load_pretrained(net, True, "mask_rcnn_fpn_resnet18_v1b_coco", reset=True)
@@ -327,7 +406,9 @@ def test_backbone_of_a_published_detector(detector):
     record, published = detector
     net = model_zoo.get_model("faster_rcnn_fpn_resnet18_v1b_custom", classes=("a",), **SMALL)
     before = values(net.rpn, net.box_head)
-    load_pretrained_base(net, record.key, "resnet18_v1b", "frozen_bn", "faster_rcnn_fpn_resnet18_v1b_custom")
+    load_pretrained_base(
+        net, record.key, "resnet18_v1b", "frozen_bn", "faster_rcnn_fpn_resnet18_v1b_custom"
+    )
     assert_unchanged(before, net.rpn, net.box_head)
     found = values(net.backbone.backbone)[0]
     for name, array in values(published.backbone.backbone)[0].items():
@@ -335,7 +416,7 @@ def test_backbone_of_a_published_detector(detector):
 
 
 def test_eps_of_the_record_is_the_networks_after_loading(publish, tmp_path):
-    """gamma / sqrt(var + eps) is what a frozen norm computes; that of the file has the record's eps."""
+    """A frozen norm computes gamma / sqrt(var + eps); the eps of the file is the record's."""
     classifier = randomized("resnet18_v1b")
     arrays = save_for(classifier, str(tmp_path / "base.pth"), "torchvision")
     record = publish(tmp_path / "base.pth", "torchvision", eps=0.1)
@@ -343,7 +424,9 @@ def test_eps_of_the_record_is_the_networks_after_loading(publish, tmp_path):
     load_record(net, record, "base")
     found = values(net)[0]
     scale = found["bn1.gamma"] / np.sqrt(found["bn1.running_var"] + 1e-5)
-    np.testing.assert_allclose(scale, arrays["bn1.weight"] / np.sqrt(arrays["bn1.running_var"] + 0.1), rtol=1e-5)
+    np.testing.assert_allclose(
+        scale, arrays["bn1.weight"] / np.sqrt(arrays["bn1.running_var"] + 0.1), rtol=1e-5
+    )
 
 
 def test_a_file_is_still_a_file(publish, tmp_path):
@@ -352,7 +435,9 @@ def test_a_file_is_still_a_file(publish, tmp_path):
     net.save_parameters(str(tmp_path / "own.params"))
     write_arrays(str(tmp_path / "base.npz"), values(net.backbone.backbone)[0])
     other = model_zoo.get_model("faster_rcnn_fpn_resnet18_v1b_custom", classes=("a",), **SMALL)
-    load_pretrained_base(other, str(tmp_path / "base.npz"), "resnet18_v1b", "frozen_bn", other.spec.model)
+    load_pretrained_base(
+        other, str(tmp_path / "base.npz"), "resnet18_v1b", "frozen_bn", other.spec.model
+    )
     assert_unchanged(values(net.backbone.backbone), other.backbone.backbone)
     load_pretrained(other, str(tmp_path / "own.params"), other.spec.model)
     assert_unchanged(values(net), other)
@@ -362,6 +447,9 @@ def test_a_file_is_still_a_file(publish, tmp_path):
 def test_neither_key_nor_file(v1):
     for load in (lambda: load_pretrained(v1[0], "torchvision/resnet51", "any"),
                  lambda: load_pretrained_base(v1[0], "torchvision/resnet51", "resnet50_v1b", "bn")):
-        with pytest.raises(ValueError, match="torchvision/resnet51: no such file of weights, nor a key.*"
-                                             "torchvision/resnet50"):
+        with pytest.raises(
+            InputError,
+            match="torchvision/resnet51: no such file of weights, nor a key.*"
+            "did you mean torchvision/resnet50",
+        ):
             load()

@@ -1,4 +1,14 @@
-from gluonnorm.nn import NORM_NAMES, BatchNorm, FrozenBatchNorm, GroupNorm, SwitchNorm, SyncBatchNorm, make_norm
+from gluonnorm.errors import InputError
+from gluonnorm.nn import (
+    NORM_NAMES,
+    BatchNorm,
+    FrozenBatchNorm,
+    GroupNorm,
+    SwitchNorm,
+    SyncBatchNorm,
+    make_norm,
+    used_in_heads,
+)
 
 import mxnet as mx
 import numpy as np
@@ -311,9 +321,16 @@ def test_make_norm_passes_settings_on():
 
 
 def test_make_norm_explains_wrong_names_and_settings():
-    with pytest.raises(ValueError, match="'frozenbn'; did you mean 'frozen_bn'.*frozen_bn, global_bn, bn, sync_bn, gn"):
+    with pytest.raises(InputError, match="called 'frozenbn'; give one of frozen_bn, global_bn, bn, sync_bn, gn, sn, "
+                                         "sn_nobn; did you mean frozen_bn"):
         make_norm("frozenbn")
-    with pytest.raises(ValueError, match="called 'xyz'; There are"):
+    with pytest.raises(InputError, match="called 'xyz'; give one of .*, sn_nobn$"):
         make_norm("xyz")
-    with pytest.raises(TypeError, match="'gn' has no setting momentum; it has: .*num_groups"):
+    with pytest.raises(InputError, match="'gn' has no setting momentum; it has: .*num_groups"):
         make_norm("gn", momentum=0.9)
+
+
+def test_each_norm_says_whether_heads_use_it():
+    assert [name for name in NORM_NAMES if used_in_heads(name)] == ["sync_bn", "gn", "sn", "sn_nobn"]
+    with pytest.raises(InputError, match="called 'xyz'"):
+        used_in_heads("xyz")

@@ -14,7 +14,10 @@ def truths(cells=CELLS, seed=0):
     """(2, 2, S, S): smooth masks of 0..1, of which the last is padding."""
     y, x = (np.mgrid[:cells, :cells] + 0.5) / cells
     rng = np.random.default_rng(seed)
-    masks = [np.clip(2 - 6 * np.hypot(x - cx, (y - cy) * 1.3), 0, 1) for cx, cy in rng.uniform(0.2, 0.8, (4, 2))]
+    masks = [
+        np.clip(2 - 6 * np.hypot(x - cx, (y - cy) * 1.3), 0, 1)
+        for cx, cy in rng.uniform(0.2, 0.8, (4, 2))
+    ]
     masks[3][:] = 0
     return np.float32(masks).reshape(2, 2, cells, cells)
 
@@ -23,7 +26,9 @@ def near(boxes, count, seed=1):
     """RoIs about the boxes: truths (B, count) and RoIs (B, count, 4)."""
     rng = np.random.default_rng(seed)
     truth = rng.integers(0, boxes.shape[1], (len(boxes), count))
-    rois = np.take_along_axis(boxes, truth[:, :, None], axis=1) + rng.normal(0, 5, (len(boxes), count, 4))
+    rois = np.take_along_axis(boxes, truth[:, :, None], axis=1) + rng.normal(
+        0, 5, (len(boxes), count, 4)
+    )
     return truth, np.maximum(rois, 0).astype(np.float32)
 
 
@@ -34,7 +39,10 @@ def slow_crop(mask, box, roi, size):
     for place in np.ndindex(size, size, 4, 4):
         y = roi[1] + (place[0] + (place[2] + 0.5) / 4) * (roi[3] - roi[1]) / size
         x = roi[0] + (place[1] + (place[3] + 0.5) / 4) * (roi[2] - roi[0]) / size
-        down, across = (y - box[1]) / (box[3] - box[1]) * cells, (x - box[0]) / (box[2] - box[0]) * cells
+        down, across = (
+            (y - box[1]) / (box[3] - box[1]) * cells,
+            (x - box[0]) / (box[2] - box[0]) * cells,
+        )
         result[place[:2]] += bilinear(mask, down - 0.5, across - 0.5) / 16
     return result
 
@@ -44,8 +52,11 @@ def crops(masks, boxes, truth, rois, size):
 
 
 def test_pick_class_takes_each_row_s_own_map():
-    masks, ids = np.random.default_rng(0).normal(size=(5, 3, 4, 4)).astype(np.float32), [2, 0, -1, 1, 2]
-    found, = both(pick_class, masks, ids)
+    masks, ids = (
+        np.random.default_rng(0).normal(size=(5, 3, 4, 4)).astype(np.float32),
+        [2, 0, -1, 1, 2],
+    )
+    (found,) = both(pick_class, masks, ids)
     np.testing.assert_array_equal(found, masks[np.arange(5), [2, 0, 0, 1, 2]])
 
 
@@ -78,7 +89,7 @@ def test_crops_equal_sampling_one_by_one(size):
 
 
 def test_crops_agree_with_the_mask_in_the_whole_image():
-    """What half of a RoI's cell covers in the image itself, but for cells on the edge of the object."""
+    """A cell is 1 if the mask covers half of it in the image; cells on its edge may differ."""
     y, x = np.mgrid[:80, :100] + 0.5
     mask = (np.hypot((x - 45) / 30, (y - 40) / 22) < 1) & ~(np.hypot(x - 45, y - 35) < 8)
     box = np.float32([15, 18, 75, 62])
@@ -99,7 +110,13 @@ def test_a_roi_equal_to_its_truth_gets_the_mask_back():
 
 def test_outside_of_the_truth_s_box_there_is_no_mask():
     full = np.ones((1, 1, 16, 16), np.float32)
-    result = crops(full, [[[20, 20, 40, 40]]], [[0, 0, 0]], [[[20, 20, 60, 40], [60, 60, 90, 90], [0, 0, 40, 40]]], 8)
+    result = crops(
+        full,
+        [[[20, 20, 40, 40]]],
+        [[0, 0, 0]],
+        [[[20, 20, 60, 40], [60, 60, 90, 90], [0, 0, 40, 40]]],
+        8,
+    )
     left, corner = np.zeros((8, 8)), np.zeros((8, 8))
     left[:, :4], corner[4:, 4:] = 1, 1
     np.testing.assert_array_equal(result[0], [left, np.zeros((8, 8)), corner])
@@ -113,6 +130,9 @@ def test_a_cell_half_covered_counts():
 
 @pytest.mark.parametrize("truth", [0, 1])
 def test_padding_gives_finite_crops(truth):
-    boxes, rois = [[[-1, -1, -1, -1], [5, 5, 5, 30]]], [[[0, 0, 0, 0], [3, 3, 30, 30], [-1, -1, -1, -1]]]
+    boxes, rois = (
+        [[[-1, -1, -1, -1], [5, 5, 5, 30]]],
+        [[[0, 0, 0, 0], [3, 3, 30, 30], [-1, -1, -1, -1]]],
+    )
     result = crops(np.ones((1, 2, 16, 16)), boxes, [[truth] * 3], rois, 7)
     assert result.shape == (1, 3, 7, 7) and np.isin(result, (0, 1)).all()

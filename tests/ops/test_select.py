@@ -1,4 +1,4 @@
-from gluonnorm.ops.select import FILL, gather, top_k
+from gluonnorm.ops.select import PAD_SCORE, gather, top_k
 
 import mxnet as mx
 import numpy as np
@@ -22,7 +22,7 @@ def test_top_k_of_fewer_than_k_is_padded_with_valid_indices(n, k):
     assert values.shape == indices.shape == (2, k)
     np.testing.assert_array_equal(indices[:, :n], np.argsort(-scores, axis=1))
     np.testing.assert_array_equal(indices[:, n:], 0)
-    np.testing.assert_array_equal(values[:, n:], FILL)
+    np.testing.assert_array_equal(values[:, n:], PAD_SCORE)
 
 
 def test_top_k_passes_gradients_to_the_values_chosen():
@@ -39,7 +39,7 @@ def test_top_k_passes_gradients_to_the_values_chosen():
 def test_gather_takes_each_images_own_rows(tail):
     rng = np.random.default_rng(0)
     data, indices = rng.normal(size=(2, 6, *tail)).astype(np.float32), rng.integers(0, 6, (2, 9))
-    rows, = both(gather, data, indices)
+    (rows,) = both(gather, data, indices)
     np.testing.assert_array_equal(rows, [image[index] for image, index in zip(data, indices)])
 
 

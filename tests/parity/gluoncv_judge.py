@@ -1,4 +1,8 @@
-"""GluonCV as the judge: its own networks with seeded weights, run without its read of uninitialised memory."""
+"""GluonCV's own detectors with seeded weights, as the reference of the parity tests.
+
+GluonCV's CPU path for feature pyramids reads uninitialized memory. The networks built here run with
+that one call corrected, see ``_pyramid_without_negative_batch_index``.
+"""
 import contextlib
 import re
 import types
@@ -9,140 +13,237 @@ import mxnet as mx
 import numpy as np
 from gluoncv import data, model_zoo
 
-FAR = -1e4  # pixels; a RoI there samples nothing
-# Of the standard deviation of some weights: levels of like magnitude, proposals of all sizes, scores well apart.
-FACTORS = (("P2_conv1", 0.2), ("P3_conv1", 0.3), ("P4_conv1", 0.5), ("box_predictor", 0.3),
-           ("rpn.rpn_head.loc", 0.2), ("rpn.loc", 0.2))
+FAR_AWAY = -1e4  # pixels; a RoI at this coordinate samples only zeros
+
+# Factors on the standard deviation of some weights. They give all pyramid levels a similar
+# magnitude, proposals all sizes, and scores enough distance from each other.
+SCALES = (
+    ("P2_conv1", 0.2),
+    ("P3_conv1", 0.3),
+    ("P4_conv1", 0.5),
+    ("box_predictor", 0.3),
+    ("rpn.rpn_head.loc", 0.2),
+    ("rpn.loc", 0.2),
+)
+
+# The last convolution of a bottleneck block; a basic block has only two.
+THIRD_CONVOLUTION = re.compile(r"layer(s1_conv4|1\.1\.conv3)|features\.4\.1\.conv3")
+NUMBERED_GAMMA = re.compile(r"layers\d_(?:sync)?batchnorm(\d+)_gamma")
 
 
 @contextlib.contextmanager
 def coco_classes(classes):
-    """GluonCV's named models take their classes from its COCO or VOC data set; for a while these are its classes."""
+    """Replace the classes of GluonCV's COCO and VOC data sets for a while.
+
+    GluonCV's named models take their classes from these data sets.
+    """
     datasets = (data.COCODetection, data.VOCDetection)
-    before = [dataset.CLASSES for dataset in datasets]
+    original_classes = [dataset.CLASSES for dataset in datasets]
     try:
         for dataset in datasets:
             dataset.CLASSES = list(classes)
         yield
     finally:
-        for dataset, old in zip(datasets, before):
-            dataset.CLASSES = old
+        for dataset, names in zip(datasets, original_classes):
+            dataset.CLASSES = names
 
 
 def build(name, classes, post_nms=None, salt=0):
-    """The GluonCV network called ``name`` with seeded weights; ``post_nms``: proposals kept, None is its own number."""
+    """Build a GluonCV detector with seeded weights.
+
+    Parameters
+    ----------
+    name : str
+        Name of the model in GluonCV.
+    classes : sequence of str
+        Names of the classes.
+    post_nms : int, optional
+        Proposals an image in inference. None keeps GluonCV's number.
+    salt : int
+        Seed of the weights.
+
+    Returns
+    -------
+    gluoncv detector
+        The network, ready to run on the CPU.
+    """
     with coco_classes(classes):
         settings = {"classes": classes} if name.endswith("_custom") else {}
         net = model_zoo.get_model(name, pretrained=False, pretrained_base=False, **settings)
     if post_nms is not None:
-        limit(net, post_nms, 2 * post_nms)
+        limit_outputs(net, proposal_count=post_nms, mask_count=2 * post_nms)
     net.initialize()
     net._pyramid_roi_feats = types.MethodType(_pyramid_without_negative_batch_index, net)
-    finish_shapes(net)
-    seed(net, salt)
-    balance_classes(net, image(160, 224, salt))
+    infer_shapes(net)
+    seed_parameters(net, salt)
+    balance_classes(net, sample_image(160, 224, salt))
     return net
 
 
-def limit(net, proposals, masks):
-    """Keep that many proposals an image in inference, and make masks for that many boxes."""
-    net._rpn_test_post_nms = net.rpn._test_post_nms = proposals
+def limit_outputs(net, proposal_count, mask_count):
+    """Set how many proposals an image are kept in inference, and how many boxes get a mask."""
+    net._rpn_test_post_nms = proposal_count
+    net.rpn._test_post_nms = proposal_count
     if hasattr(net, "_rcnn_max_dets"):
-        net._rcnn_max_dets = masks
+        net._rcnn_max_dets = mask_count
 
 
-def finish_shapes(net):
-    """Deferred shapes are inferred by one run, on an image so small that it has few anchors."""
-    before = net._rpn_test_post_nms, getattr(net, "_rcnn_max_dets", 0)
-    limit(net, 8, 8)
+def infer_shapes(net):
+    """Infer deferred shapes by one run, on an image so small that it has few anchors."""
+    proposal_count = net._rpn_test_post_nms
+    mask_count = getattr(net, "_rcnn_max_dets", 0)
+    limit_outputs(net, proposal_count=8, mask_count=8)
     net(mx.nd.zeros((1, 3, 64, 96)))[0].wait_to_read()
-    limit(net, *before)
+    limit_outputs(net, proposal_count, mask_count)
 
 
-def seed(net, salt):
-    """Fill every parameter but the anchors, each from a generator of its own, seeded by its name."""
+def seed_parameters(net, salt):
+    """Fill every parameter except anchors and constants, each from its own generator."""
     parameters = net._collect_params_with_prefix()
-    per_block = 3 if any(re.search(r"layer(s1_conv4|1\.1\.conv3)|features\.4\.1\.conv3", n) for n in parameters) else 2
+    has_bottlenecks = any(THIRD_CONVOLUTION.search(name) for name in parameters)
+    norms_per_block = 3 if has_bottlenecks else 2
     for name, parameter in parameters.items():
         if not name.endswith(("anchors", "means", "stds")):
-            parameter.set_data(mx.nd.array(draw(name, parameter.shape, salt, per_block)))
+            array = seeded_array(name, parameter.shape, salt, norms_per_block)
+            parameter.set_data(mx.nd.array(array))
 
 
-def balance_classes(net, x):
-    """Rescale the class scores, so that on a picture like ``x`` no class wins everywhere."""
-    seen = []
-    hook = net.class_predictor.register_forward_hook(lambda block, inputs, output: seen.append(output.asnumpy()))
-    net(mx.nd.array(x))[0].wait_to_read()
+def balance_classes(net, image):
+    """Rescale the class scores, so that no class wins everywhere on an image like ``image``."""
+    score_batches = []
+
+    def keep_scores(block, inputs, output):
+        """Keep the output of the class predictor."""
+        score_batches.append(output.asnumpy())
+
+    hook = net.class_predictor.register_forward_hook(keep_scores)
+    net(mx.nd.array(image))[0].wait_to_read()
     hook.detach()
-    factor = 2 / seen[0].std(axis=0).mean()
-    weight, bias = net.class_predictor.weight, net.class_predictor.bias
-    bias.set_data((bias.data() - mx.nd.array(seen[0].mean(axis=0))) * factor)
-    weight.set_data(weight.data() * factor)
+
+    scores = score_batches[0]
+    scale = 2 / scores.std(axis=0).mean()
+    weight = net.class_predictor.weight
+    bias = net.class_predictor.bias
+    bias.set_data((bias.data() - mx.nd.array(scores.mean(axis=0))) * scale)
+    weight.set_data(weight.data() * scale)
 
 
-def draw(name, shape, salt=0, per_block=3):
-    """One array. Scales keep activations within bounds through fifty layers, and the scores of RoIs apart."""
+def seeded_array(name, shape, salt=0, norms_per_block=3):
+    """Draw the array of one parameter from a generator that is seeded by the parameter's name.
+
+    The scales keep activations within bounds through fifty layers, and the scores of RoIs apart.
+    """
     rng = np.random.RandomState(zlib.crc32(f"{salt}:{name}".encode()) & 0x7FFFFFFF)
     if name.endswith("var"):
         return rng.uniform(0.5, 1.5, shape)
     if name.endswith("mean"):
         return 0.1 * rng.randn(*shape)
     if name.endswith("gamma"):
-        counted = re.search(r"layers\d_(?:sync)?batchnorm(\d+)_gamma", name)
-        last = int(counted.group(1)) % per_block == per_block - 1 if counted else f".bn{per_block}." in name
-        return rng.uniform(0.1, 0.3, shape) if last else rng.uniform(0.5, 1.0, shape)
+        if _is_last_norm_of_block(name, norms_per_block):
+            return rng.uniform(0.1, 0.3, shape)
+        return rng.uniform(0.5, 1.0, shape)
     if len(shape) == 1:
         return 0.05 * rng.randn(*shape)
+
     array = np.sqrt(2 / np.prod(shape[1:])) * rng.randn(*shape)
-    if len(shape) == 2:  # rows without mean, so that RoIs differ by more than what they have in common
+    if len(shape) == 2:
+        # All RoIs share a mean activation. Rows of mean 0 ignore it, so the RoIs' scores differ.
         array -= array.mean(axis=1, keepdims=True)
-    return array * next((factor for part, factor in FACTORS if part in name), 1)
+    for part, scale in SCALES:
+        if part in name:
+            return array * scale
+    return array
 
 
-def image(height, width, salt=0):
-    """A smooth picture with blocks, normalized: (1, 3, height, width) float32."""
+def _is_last_norm_of_block(name, norms_per_block):
+    """Tell whether a scale belongs to the norm that ends a residual branch."""
+    numbered = NUMBERED_GAMMA.search(name)
+    if numbered:
+        return int(numbered.group(1)) % norms_per_block == norms_per_block - 1
+    return f".bn{norms_per_block}." in name
+
+
+def sample_image(height, width, salt=0):
+    """Draw a smooth image with blocks, normalized: (1, 3, height, width) float32."""
     rng = np.random.RandomState(1000 + salt)
-    y, x = np.mgrid[:height, :width]
-    picture = np.stack([np.sin(rng.uniform(0.01, 0.06) * y + rng.uniform(0, 6))
-                        + np.cos(rng.uniform(0.01, 0.06) * x + rng.uniform(0, 6)) for _ in range(3)])
+    rows, columns = np.mgrid[:height, :width]
+    channels = []
+    for _ in range(3):
+        down = np.sin(rng.uniform(0.01, 0.06) * rows + rng.uniform(0, 6))
+        across = np.cos(rng.uniform(0.01, 0.06) * columns + rng.uniform(0, 6))
+        channels.append(down + across)
+    picture = np.stack(channels)
     for _ in range(12):
-        h, w = rng.randint(height // 12, height // 2), rng.randint(width // 12, width // 2)
-        top, left = rng.randint(0, height - h), rng.randint(0, width - w)
-        picture[:, top:top + h, left:left + w] += rng.uniform(-1.5, 1.5, (3, 1, 1))
+        block_height = rng.randint(height // 12, height // 2)
+        block_width = rng.randint(width // 12, width // 2)
+        top = rng.randint(0, height - block_height)
+        left = rng.randint(0, width - block_width)
+        block = picture[:, top:top + block_height, left:left + block_width]
+        block += rng.uniform(-1.5, 1.5, (3, 1, 1))
     return picture[None].astype(np.float32)
 
 
-def arrays_of(net):
-    """{structural name: array}, as ``save_parameters`` writes them."""
-    return {name: parameter.data().asnumpy() for name, parameter in net._collect_params_with_prefix().items()}
+def parameter_arrays(net):
+    """Return ``{structural name: array}``, with the names that ``save_parameters`` writes."""
+    parameters = net._collect_params_with_prefix()
+    return {name: parameter.data().asnumpy() for name, parameter in parameters.items()}
 
 
-def feature_maps(net, x):
-    """Its maps, finest first, as NumPy arrays."""
-    maps = net.features(mx.nd.array(x))
-    return [m.asnumpy() for m in (maps if isinstance(maps, (list, tuple)) else [maps])]
+def feature_maps(net, image):
+    """Return the feature maps of a GluonCV detector, finest first, as NumPy arrays."""
+    features = net.features(mx.nd.array(image))
+    if not isinstance(features, (list, tuple)):
+        features = [features]
+    return [feature_map.asnumpy() for feature_map in features]
 
 
-def detections(net, x, count=100):
-    """Ids, scores, boxes (and masks) of the ``count`` best that GluonCV finds, over all classes.
+def detections(net, image, count=100):
+    """Return the ``count`` best detections of a GluonCV detector over all classes.
 
-    It returns a row for each class and proposal, class by class. Where fewer proposals survive than it wants, it fills
-    up with boxes all of whose corners are -1, and those pass through its heads as well: see ``best``.
+    GluonCV returns a row for each class and proposal, class by class. Where too few proposals
+    survive, it fills up with boxes whose corners are all -1, and runs its heads on them as well;
+    ``best_detections`` drops them.
+
+    Returns
+    -------
+    tuple of np.ndarray
+        Ids, scores, boxes, and masks if the network has them.
     """
-    return best(net(mx.nd.array(x)), count)
+    return best_detections(net(mx.nd.array(image)), count)
 
 
-def best(outputs, count):
-    """The ``count`` best rows of a network's output as NumPy arrays, without boxes that have no area."""
-    outputs = [output[0].asnumpy() for output in outputs]
-    ids, scores, boxes = outputs[0][:, 0], outputs[1][:, 0], outputs[2]
-    real = (scores > 0) & (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
-    order = np.flatnonzero(real)[np.argsort(-scores[real], kind="stable")][:count]
-    return (ids[order], scores[order], boxes[order], *(output[order] for output in outputs[3:]))
+def best_detections(outputs, count):
+    """Return the ``count`` best rows of a network's output for one image, as NumPy arrays.
+
+    Padding and boxes without an area are left out.
+    """
+    ids, scores, boxes, *masks = [output[0].asnumpy() for output in outputs]
+    ids = ids[:, 0]
+    scores = scores[:, 0]
+    has_area = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+    rows = np.flatnonzero((scores > 0) & has_area)
+    order = rows[np.argsort(-scores[rows], kind="stable")][:count]
+    return (ids[order], scores[order], boxes[order], *(array[order] for array in masks))
 
 
 class Differences(NamedTuple):
-    """The largest ones between two networks; ``features`` in standard deviations of the judge's map."""
+    """The largest differences between a network and GluonCV's.
+
+    Attributes
+    ----------
+    features : float
+        Of feature maps, in standard deviations of GluonCV's map.
+    counts : tuple of int
+        Numbers of detections: the network's and GluonCV's.
+    same_classes : bool
+        Whether all detections have the same class.
+    boxes : float
+        Of box corners, in pixels; infinite if the counts differ.
+    scores : float
+        Of scores; infinite if the counts differ.
+    masks : float
+        Of mask cells; infinite if the counts differ, 0 without masks.
+    """
     features: float
     counts: Tuple[int, int]
     same_classes: bool
@@ -151,39 +252,71 @@ class Differences(NamedTuple):
     masks: float
 
 
-def compare(ours, judge, x, count=100):
-    """Run both on ``x`` and compare their maps and their ``count`` best detections with an area."""
-    maps = [m.asnumpy() for m in ours.backbone(mx.nd.array(x))]
-    wanted_maps = feature_maps(judge, x)
-    assert [m.shape for m in maps] == [m.shape for m in wanted_maps]
-    features = max(abs(got - wanted).max() / wanted.std() for got, wanted in zip(maps, wanted_maps))
-    found, wanted = best(ours(mx.nd.array(x)), count), detections(judge, x, count)
-    counts = len(found[0]), len(wanted[0])
+def compare(network, judge, image, count=100):
+    """Compare the feature maps and the ``count`` best detections of a network with GluonCV's.
+
+    Parameters
+    ----------
+    network : mx.gluon.HybridBlock
+        A detector of this package.
+    judge : gluoncv detector
+        GluonCV's detector with the same weights.
+    image : np.ndarray
+        (1, 3, H, W) float32, normalized.
+    count : int
+        How many detections are compared.
+
+    Returns
+    -------
+    Differences
+        The largest differences.
+    """
+    features = _largest_feature_difference(network, judge, image)
+    actual = best_detections(network(mx.nd.array(image)), count)
+    expected = detections(judge, image, count)
+    counts = (len(actual[0]), len(expected[0]))
     if counts[0] != counts[1]:
         return Differences(features, counts, False, np.inf, np.inf, np.inf)
-    scores, boxes, *masks = (float(abs(got - want).max()) for got, want in zip(found[1:], wanted[1:]))
-    return Differences(features, counts, bool((found[0] == wanted[0]).all()), boxes, scores, max(masks, default=0.0))
+
+    same_classes = bool((actual[0] == expected[0]).all())
+    largest = []
+    for actual_array, expected_array in zip(actual[1:], expected[1:]):
+        largest.append(float(abs(actual_array - expected_array).max()))
+    scores, boxes, *masks = largest
+    return Differences(features, counts, same_classes, boxes, scores, max(masks, default=0.0))
 
 
-def proposals(net, x):
-    """Its proposals (R, 4), those that are not padding."""
-    maps = net.features(mx.nd.array(x))
-    rois = net.rpn(mx.nd.zeros(x.shape), *(maps if isinstance(maps, (list, tuple)) else [maps]))[1][0].asnumpy()
-    return rois[rois[:, 2] > rois[:, 0]]
+def _largest_feature_difference(network, judge, image):
+    """Compare feature maps, in standard deviations of the judge's map."""
+    actual_maps = [array.asnumpy() for array in network.backbone(mx.nd.array(image))]
+    expected_maps = feature_maps(judge, image)
+    assert [array.shape for array in actual_maps] == [array.shape for array in expected_maps]
+    differences = []
+    for actual, expected in zip(actual_maps, expected_maps):
+        differences.append(abs(actual - expected).max() / expected.std())
+    return max(differences)
 
 
 def _pyramid_without_negative_batch_index(self, F, features, rois, *args, **kwargs):
-    """GluonCV's own method, with another RoIAlign.
+    """Run GluonCV's own ``_pyramid_roi_feats`` with a corrected RoIAlign.
 
-    It gives the RoIs of other levels the batch index -1. MXNet's CPU operator then leaves their part of the output
-    uninitialised, and zeroes a part of another RoI; the GPU's gives zeros, which is what was meant.
+    GluonCV gives the RoIs of other levels the batch index -1. For these, MXNet 1.9.1's CPU operator
+    leaves the output uninitialized and zeroes a part of another RoI's. The GPU operator returns
+    zeros, which GluonCV relies on. Here such a RoI is moved far away from the image instead, where
+    it samples zeros on both.
     """
     def roi_align(data, rois, *args, **kwargs):
-        elsewhere = F.broadcast_like(F.slice_axis(rois, axis=1, begin=0, end=1) < 0, rois)
-        far = F.concat(F.zeros_like(F.slice_axis(rois, axis=1, begin=0, end=1)),
-                       F.ones_like(F.slice_axis(rois, axis=1, begin=1, end=5)) * FAR, dim=1)
-        return F.contrib.ROIAlign(data, F.where(elsewhere, far, rois), *args, **kwargs)
+        """Pool RoIs; a RoI of batch index -1 gives zeros."""
+        batch_index = F.slice_axis(rois, axis=1, begin=0, end=1)
+        corners = F.slice_axis(rois, axis=1, begin=1, end=5)
+        of_other_level = F.broadcast_like(batch_index < 0, rois)
+        far_corners = F.ones_like(corners) * FAR_AWAY
+        far_rois = F.concat(F.zeros_like(batch_index), far_corners, dim=1)
+        moved = F.where(of_other_level, far_rois, rois)
+        return F.contrib.ROIAlign(data, moved, *args, **kwargs)
 
-    corrected = types.SimpleNamespace(**{**vars(F), "contrib": types.SimpleNamespace(
-        **{**vars(F.contrib), "ROIAlign": roi_align})})
+    contrib = types.SimpleNamespace(**vars(F.contrib))
+    contrib.ROIAlign = roi_align
+    corrected = types.SimpleNamespace(**vars(F))
+    corrected.contrib = contrib
     return type(self)._pyramid_roi_feats(self, corrected, features, rois, *args, **kwargs)

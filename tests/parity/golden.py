@@ -1,4 +1,8 @@
-"""Cases that real programs answered: weights and images from names and seeds, and what the program made of them."""
+"""The recorded answers of other programs (``tests/golden``), and the comparison with them.
+
+A case stores what a program returned for seeded weights and a seeded image. The weights and the
+image themselves are made again from names and seeds.
+"""
 import re
 from pathlib import Path
 from typing import Dict, Iterator, List, NamedTuple, Tuple
@@ -6,74 +10,152 @@ from typing import Dict, Iterator, List, NamedTuple, Tuple
 import model_zoo
 from gluonnorm import conversion
 from gluonnorm.deploy import Predictor
+from gluonnorm.types import Detections
 
 import mxnet as mx
 import numpy as np
 from golden import seeded
 
 FOLDER = Path(__file__).resolve().parent.parent / "golden"
-NAME = re.compile(r"(?P<source>torchvision|detectron2)_(?P<model>.+)_(?P<height>\d+)x(?P<width>\d+)_s(?P<salt>\d+)")
-SETTINGS = re.compile(r"pixel_(mean|std)|.*anchor_generator.*|.*cell_anchors.*")  # in a state dict, and no weights
+CASE_NAME = re.compile(
+    r"(?P<source>torchvision|detectron2)_(?P<model>.+)"
+    r"_(?P<height>\d+)x(?P<width>\d+)_s(?P<salt>\d+)"
+)
+# Entries of a state dict that are settings and not weights.
+SETTINGS = re.compile(r"pixel_(mean|std)|.*anchor_generator.*|.*cell_anchors.*")
+NEAR = 1  # pixels; boxes of one class within this distance are the same detection
 
 
 class Differences(NamedTuple):
-    """The largest of each sort; NaN where a case has none of it."""
-    features: float  # in standard deviations of the reference's map
-    found: int  # detections here
-    wanted: int  # detections of the program
-    same: int  # of these, found here with the same class and the box within a pixel
-    boxes: float  # pixels of the photo, over the same ones
+    """The largest differences between this package's answer and the program's.
+
+    Values are NaN if the case has nothing to compare.
+
+    Attributes
+    ----------
+    features : float
+        Of feature maps, in standard deviations of the program's map.
+    detections : int
+        Number of detections of this package.
+    expected_detections : int
+        Number of detections of the program.
+    matched : int
+        Number of the program's detections that this package finds too: of the same class, with
+        the box within a pixel.
+    boxes : float
+        Of matched boxes' corners, in pixels of the photo.
+    scores : float
+        Of matched scores.
+    masks : float
+        Of matched mask areas, relative to the program's area.
+    mask_pixels : float
+        Of matched mask areas, in pixels.
+    """
+    features: float
+    detections: int
+    expected_detections: int
+    matched: int
+    boxes: float
     scores: float
-    masks: float  # area, in parts of the program's
-    mask_pixels: float  # the same in pixels
+    masks: float
+    mask_pixels: float
 
 
 class Case:
-    """One file of ``tests/golden``."""
+    """One file of ``tests/golden``.
+
+    Parameters
+    ----------
+    path : Path
+        The file, named SOURCE_MODEL_HEIGHTxWIDTH_sSALT.npz.
+
+    Attributes
+    ----------
+    source : str
+        The program: "torchvision" or "detectron2".
+    model : str
+        Name of the model in the program.
+    eps : float or None
+        Epsilon of the frozen batch norm; None keeps the model's own.
+    size : tuple of int
+        Height and width of the photo in pixels.
+    salt : int
+        Seed of the weights and of the photo.
+    answer : dict
+        The arrays in the file.
+
+    Raises
+    ------
+    ValueError
+        The file has another name.
+    """
 
     def __init__(self, path: Path) -> None:
-        match = NAME.fullmatch(path.stem)
+        match = CASE_NAME.fullmatch(path.stem)
         if match is None:
             raise ValueError(f"{path.name}: want SOURCE_MODEL_HEIGHTxWIDTH_sSALT.npz")
-        self.source, self.salt = match["source"], int(match["salt"])
-        # torchvision loads its published v1 files into FrozenBatchNorm2d with eps 0; "_frozen" cases are made so.
-        self.model, frozen = re.subn("_frozen$", "", match["model"])
-        self.eps = 0.0 if frozen else None
-        self.size = int(match["height"]), int(match["width"])
+        self.source = match["source"]
+        self.salt = int(match["salt"])
+        self.size = (int(match["height"]), int(match["width"]))
+        # torchvision loads its published v1 files into FrozenBatchNorm2d with eps 0. The cases
+        # whose model ends in "_frozen" are made this way.
+        self.model, frozen_suffixes = re.subn("_frozen$", "", match["model"])
+        self.eps = 0.0 if frozen_suffixes else None
         with np.load(path) as file:
             self.answer: Dict[str, np.ndarray] = {key: file[key] for key in file.files}
 
     @property
     def is_classifier(self) -> bool:
-        """Whether it is a ResNet without a detector around it."""
+        """Whether the model is a ResNet without a detector around it."""
         return self.model.startswith("resnet")
 
     def state(self) -> Dict[str, np.ndarray]:
-        """The source's weights by its names."""
-        shapes = dict(line.rsplit(":", 1) for line in self.answer["shapes"].tolist())
-        arrays = {name: seeded.tensor(name, [int(side) for side in shape.split(",") if side], self.salt)
-                  for name, shape in shapes.items() if not SETTINGS.fullmatch(name)}
+        """Make the weights, with the program's names."""
+        arrays = {}
+        for line in self.answer["shapes"].tolist():
+            name, shape_text = line.rsplit(":", 1)
+            if not SETTINGS.fullmatch(name):
+                shape = [int(side) for side in shape_text.split(",") if side]
+                arrays[name] = seeded.tensor(name, shape, self.salt)
+        # A case may scale or replace single tensors, so that its detector returns boxes.
         for key, value in self.answer.items():
-            kind, _, name = key.partition(":")
-            if kind == "scale":
+            change, _, name = key.partition(":")
+            if change == "scale":
                 arrays[name] = (arrays[name] * value).astype(np.float32)
-            elif kind == "override":
+            elif change == "override":
                 arrays[name] = value
         return arrays
 
     def image(self) -> np.ndarray:
-        """The photo as the source got it: (H, W, 3) RGB, float32 in 0..255, or bytes for Detectron2."""
+        """Make the photo as the program got it.
+
+        Returns
+        -------
+        np.ndarray
+            (H, W, 3), RGB in 0..255: float32 for torchvision, uint8 for Detectron2.
+        """
         image = seeded.image(*self.size, self.salt).transpose(1, 2, 0)
-        return image * 255 if self.source == "torchvision" else np.round(image * 255).astype(np.uint8)
+        if self.source == "torchvision":
+            return image * 255
+        return np.round(image * 255).astype(np.uint8)
 
     def maps(self) -> Iterator[Tuple[np.ndarray, np.ndarray]]:
-        """Of each map, finest first: the mean over each channel, and a corner (8, 6, 6)."""
-        names = sorted(key[:-len("_mean")] for key in self.answer if key.endswith("_mean") and key != "pixel_mean")
-        for name in names:  # c2 .. c5, fpn_0 .. fpn_3, fpn_pool, fpn_p2 .. fpn_p6, fpn_res4
-            yield self.answer[f"{name}_mean"], self.answer[f"{name}_corner"]
+        """Iterate over the recorded feature maps, finest first.
+
+        Yields
+        ------
+        tuple of np.ndarray
+            The mean over each channel, and the corner (8, 6, 6) of the map.
+        """
+        # The names sort from fine to coarse: c2 .. c5, fpn_0 .. fpn_3, fpn_pool,
+        # fpn_p2 .. fpn_p6, fpn_res4.
+        for key in sorted(self.answer):
+            name, suffix = key[:-len("_mean")], key[-len("_mean"):]
+            if suffix == "_mean" and key != "pixel_mean":
+                yield self.answer[key], self.answer[f"{name}_corner"]
 
     def network(self, **settings: object) -> mx.gluon.HybridBlock:
-        """Ours, with the source's weights."""
+        """Build this package's network with the program's weights."""
         name = f"{self.model}_v1b" if self.is_classifier else self.model
         net = model_zoo.get_model(name, **settings)
         conversion.load(net, self.state(), self.source, eps=self.eps)
@@ -82,46 +164,101 @@ class Case:
 
 
 def cases() -> List[Path]:
-    """The files, sorted."""
-    return sorted(path for path in FOLDER.glob("*.npz") if NAME.fullmatch(path.stem))
+    """List the files of all cases, sorted."""
+    return sorted(path for path in FOLDER.glob("*.npz") if CASE_NAME.fullmatch(path.stem))
 
 
 def compare(case: Case, net: mx.gluon.HybridBlock) -> Differences:
-    """``net``'s answer against the program's."""
+    """Compare a network's answer with the program's.
+
+    Parameters
+    ----------
+    case : Case
+        The recorded answer.
+    net : mx.gluon.HybridBlock
+        This package's network with the program's weights, as ``Case.network`` builds it.
+
+    Returns
+    -------
+    Differences
+        The largest differences.
+    """
     if case.is_classifier:
-        x = mx.nd.array(seeded.image(*case.size, case.salt)[None])  # no normalization in these cases
-        return Differences(_features(case, net(x)), 0, 0, 0, np.nan, np.nan, np.nan, np.nan)
+        # These cases were recorded without normalization.
+        image = mx.nd.array(seeded.image(*case.size, case.salt)[None])
+        features = _largest_feature_difference(case, net(image))
+        return Differences(features, 0, 0, 0, np.nan, np.nan, np.nan, np.nan)
+
     predictor = Predictor.from_network(net, resize=case.source == "torchvision")
-    x = mx.nd.array(predictor.prepare(case.image())[None])
-    features = _features(case, net._maps(mx.nd, x)[1])
-    found, answer = predictor(case.image()), case.answer
-    labels = answer["labels"] - (case.source == "torchvision")  # which counts a background class
-    pairs = list(_pairs(found, answer["boxes"], labels))
-    mine, theirs = (np.array([pair[side] for pair in pairs], int) for side in (0, 1))
-    masks = mask_pixels = np.nan
-    if found.masks is not None:
-        wanted = answer["mask_area"][theirs]
-        missed = np.abs(found.masks.sum(axis=(1, 2))[mine] - wanted)
-        masks, mask_pixels = float((missed / np.maximum(wanted, 1)).max(initial=0)), float(missed.max(initial=0))
-    return Differences(features, len(found.ids), len(labels), len(pairs),
-                       float(np.abs(found.boxes[mine] - answer["boxes"][theirs]).max(initial=0)),
-                       float(np.abs(found.scores[mine] - answer["scores"][theirs]).max(initial=0)), masks, mask_pixels)
+    prepared = mx.nd.array(predictor.prepare(case.image())[None])
+    _, feature_maps, *_ = net._maps(mx.nd, prepared)
+    features = _largest_feature_difference(case, feature_maps)
+    return _compare_detections(case, predictor(case.image()), features)
 
 
-def _features(case: Case, maps: List[mx.nd.NDArray]) -> float:
-    worst = 0.0
-    for map_, (mean, corner) in zip(maps, case.maps()):
-        array = map_.asnumpy()[0]
-        found = np.concatenate([array.mean(axis=(1, 2)), array[:8, :6, :6].ravel()])
-        worst = max(worst, float(np.abs(found - np.concatenate([mean, corner.ravel()])).max() / array.std()))
-    return worst
+def _compare_detections(case: Case, detections: Detections, features: float) -> Differences:
+    """Compare detections with the program's; ``features`` is the difference of the maps."""
+    labels = case.answer["labels"]
+    if case.source == "torchvision":
+        labels = labels - 1  # torchvision counts the background as class 0
+    pairs = list(_matched_pairs(detections, case.answer["boxes"], labels))
+    rows = np.array([row for row, _ in pairs], int)
+    expected_rows = np.array([expected_row for _, expected_row in pairs], int)
+
+    box_distances = np.abs(detections.boxes[rows] - case.answer["boxes"][expected_rows])
+    score_distances = np.abs(detections.scores[rows] - case.answer["scores"][expected_rows])
+    masks = np.nan
+    mask_pixels = np.nan
+    if detections.masks is not None:
+        areas = detections.masks.sum(axis=(1, 2))[rows]
+        expected_areas = case.answer["mask_area"][expected_rows]
+        area_distances = np.abs(areas - expected_areas)
+        masks = float((area_distances / np.maximum(expected_areas, 1)).max(initial=0))
+        mask_pixels = float(area_distances.max(initial=0))
+    return Differences(
+        features=features,
+        detections=len(detections.ids),
+        expected_detections=len(labels),
+        matched=len(pairs),
+        boxes=float(box_distances.max(initial=0)),
+        scores=float(score_distances.max(initial=0)),
+        masks=masks,
+        mask_pixels=mask_pixels,
+    )
 
 
-def _pairs(found: object, boxes: np.ndarray, labels: np.ndarray) -> Iterator[Tuple[int, int]]:
-    """(ours, theirs) of one class with boxes within a pixel, each used once, the nearest for the best score first."""
-    free = set(range(len(found.ids)))
-    for row, (box, label) in enumerate(zip(boxes, labels)):
-        near = [(np.abs(found.boxes[i] - box).max(), i) for i in free if found.ids[i] == label]
-        if near and min(near)[0] < 1:
-            free.remove(min(near)[1])
-            yield min(near)[1], row
+def _largest_feature_difference(case: Case, maps: List[mx.nd.NDArray]) -> float:
+    """Compare the channel means and a corner of each map with the recorded ones."""
+    largest = 0.0
+    for feature_map, (expected_mean, expected_corner) in zip(maps, case.maps()):
+        array = feature_map.asnumpy()[0]
+        means = array.mean(axis=(1, 2))
+        corner = array[:8, :6, :6]
+        differences = np.concatenate([
+            np.abs(means - expected_mean),
+            np.abs(corner - expected_corner).ravel(),
+        ])
+        largest = max(largest, float(differences.max() / array.std()))
+    return largest
+
+
+def _matched_pairs(
+    detections: Detections, expected_boxes: np.ndarray, labels: np.ndarray
+) -> Iterator[Tuple[int, int]]:
+    """Pair detections of one class whose boxes are within a pixel: (row, expected row).
+
+    The expected detections choose in the order of their scores, each the nearest free box.
+    """
+    free_rows = set(range(len(detections.ids)))
+    for expected_row, (box, label) in enumerate(zip(expected_boxes, labels)):
+        candidates = []
+        for row in free_rows:
+            if detections.ids[row] == label:
+                distance = np.abs(detections.boxes[row] - box).max()
+                candidates.append((distance, row))
+        if not candidates:
+            continue
+        distance, nearest_row = min(candidates)
+        if distance < NEAR:
+            free_rows.remove(nearest_row)
+            yield nearest_row, expected_row

@@ -1,8 +1,11 @@
-"""Write the parity table of docs/weights.md: every case, and the largest differences seen. ``make parity`` runs it."""
+"""Write the parity table of docs/weights.md: every case and its largest differences.
+
+``make parity`` runs this program.
+"""
 import argparse
 import gc
 from pathlib import Path
-from typing import Iterator, List
+from typing import Callable, Iterator, List, Tuple
 
 import model_zoo
 from gluonnorm import conversion
@@ -12,63 +15,98 @@ from parity import gluoncv_judge, golden
 from tqdm import tqdm
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "weights.md"
-BEGIN, END = "<!-- parity: begin -->", "<!-- parity: end -->"
-HEAD = ("| source | model | image | maps | found / wanted | the same | boxes, px | scores | masks |\n"
-        "|---|---|---|---|---|---|---|---|---|")
-CLASSES = tuple("abcdef")  # GluonCV's own models return classes x proposals rows: few classes, few proposals
+BEGIN = "<!-- parity: begin -->"
+END = "<!-- parity: end -->"
+HEAD = (
+    "| source | model | image | maps | found / wanted | the same | boxes, px | scores | masks |\n"
+    "|---|---|---|---|---|---|---|---|---|"
+)
+# GluonCV's own models return a row for each class and proposal. Few classes and proposals keep
+# the comparison fast.
+CLASSES = tuple("abcdef")
 PROPOSALS = 60
-SIZE = (160, 224)
+HEIGHT, WIDTH = 160, 224
 
 
 def gluoncv_names() -> List[str]:
-    """GluonCV's detectors on ResNet v1b and v1d that it can build; its custom ones differ in classes only."""
-    return [name for name, row in sorted(model_zoo.catalogue.MODELS.items())
-            if row.settings.get("convention") == "gluoncv" and not name.endswith("_custom")]
+    """List GluonCV's detectors on ResNet v1b and v1d that it can build.
+
+    Its custom models are left out, because they differ only in their classes.
+    """
+    names = []
+    for name, model in sorted(model_zoo.catalogue.MODELS.items()):
+        has_convention = model.settings.get("convention") == "gluoncv"
+        if has_convention and not name.endswith("_custom"):
+            names.append(name)
+    return names
 
 
 def golden_row(path: Path) -> str:
-    """The line of one file of ``tests/golden``."""
+    """Compare one file of ``tests/golden``, and write its line of the table."""
     case = golden.Case(path)
-    seen = golden.compare(case, case.network())
+    differences = golden.compare(case, case.network())
     size = "x".join(map(str, case.size))
+    begin = f"| {case.source} | {case.model} | {size} | {differences.features:.1e} |"
     if case.is_classifier:
-        return f"| {case.source} | {case.model} | {size} | {seen.features:.1e} | | | | | |"
-    masks = "" if np.isnan(seen.masks) else f"{seen.masks:.2%}, {seen.mask_pixels:.0f} px"
-    return (f"| {case.source} | {case.model} | {size} | {seen.features:.1e} | {seen.found} / {seen.wanted} | "
-            f"{seen.same} | {seen.boxes:.1e} | {seen.scores:.1e} | {masks} |")
+        return f"{begin} | | | | |"
+    masks = ""
+    if not np.isnan(differences.masks):
+        masks = f"{differences.masks:.2%}, {differences.mask_pixels:.0f} px"
+    return (
+        f"{begin} {differences.detections} / {differences.expected_detections} | "
+        f"{differences.matched} | {differences.boxes:.1e} | {differences.scores:.1e} | {masks} |"
+    )
 
 
 def gluoncv_row(name: str) -> str:
-    """The line of one of GluonCV's models, which runs beside ours here; masks by their largest difference in a cell."""
-    judge, x = gluoncv_judge.build(name, CLASSES, PROPOSALS), gluoncv_judge.image(*SIZE)
-    # GluonCV returns every box, of Mask R-CNN the best 2 x PROPOSALS, also those without an area (left out later).
-    most = len(CLASSES) * PROPOSALS
-    ours = model_zoo.get_model(name, classes=CLASSES, rpn_test_post_nms=PROPOSALS, max_candidates=most,
-                               max_detections=2 * PROPOSALS if name.startswith("mask") else most)
-    conversion.load(ours, gluoncv_judge.arrays_of(judge), "gluoncv")
-    seen = gluoncv_judge.compare(ours, judge, x)
-    same = seen.counts[0] if seen.same_classes and seen.boxes < 1 else "not all"
-    masks = f"{seen.masks:.1e}" if ours.has_masks else ""
-    return (f"| gluoncv | {name} | {SIZE[0]}x{SIZE[1]} | {seen.features:.1e} | {seen.counts[0]} / {seen.counts[1]} | "
-            f"{same} | {seen.boxes:.1e} | {seen.scores:.1e} | {masks} |")
+    """Run a GluonCV model and this package's side by side, and write its line of the table.
+
+    Masks are compared by their largest difference in a cell.
+    """
+    judge = gluoncv_judge.build(name, CLASSES, PROPOSALS)
+    image = gluoncv_judge.sample_image(HEIGHT, WIDTH)
+    # GluonCV returns every box, also boxes without an area, which are left out later. Its Mask
+    # R-CNN returns the best 2 * PROPOSALS boxes.
+    all_boxes = len(CLASSES) * PROPOSALS
+    detection_count = 2 * PROPOSALS if name.startswith("mask") else all_boxes
+    network = model_zoo.get_model(
+        name,
+        classes=CLASSES,
+        rpn_test_post_nms=PROPOSALS,
+        max_candidates=all_boxes,
+        max_detections=detection_count,
+    )
+    conversion.load(network, gluoncv_judge.parameter_arrays(judge), "gluoncv")
+    differences = gluoncv_judge.compare(network, judge, image)
+    count, expected_count = differences.counts
+    all_the_same = differences.same_classes and differences.boxes < 1
+    matched = str(count) if all_the_same else "not all"
+    masks = f"{differences.masks:.1e}" if network.has_masks else ""
+    return (
+        f"| gluoncv | {name} | {HEIGHT}x{WIDTH} | {differences.features:.1e} | "
+        f"{count} / {expected_count} | {matched} | {differences.boxes:.1e} | "
+        f"{differences.scores:.1e} | {masks} |"
+    )
 
 
-def rows() -> Iterator[str]:
-    """All lines; networks are freed as soon as they have answered."""
-    tasks = [(golden_row, path) for path in golden.cases()] + [(gluoncv_row, name) for name in gluoncv_names()]
-    for work, task in tqdm(tasks, desc="parity", unit="model", disable=None):
-        yield work(task)  # type: ignore[operator]
+def table_rows() -> Iterator[str]:
+    """Compute all lines of the table. Each network is freed after its line."""
+    tasks: List[Tuple[Callable[..., str], object]] = []
+    tasks += [(golden_row, path) for path in golden.cases()]
+    tasks += [(gluoncv_row, name) for name in gluoncv_names()]
+    for compute_row, case in tqdm(tasks, desc="parity", unit="model", disable=None):
+        yield compute_row(case)
         gc.collect()
 
 
 def main() -> None:
-    """Compute the table, print it, and put it into the page."""
+    """Compute the table, print it, and write it into the page."""
     argparse.ArgumentParser(description=__doc__).parse_args()
-    table = "\n".join([HEAD, *rows()])
+    table = "\n".join([HEAD, *table_rows()])
     print(table)
     page = PAGE.read_text(encoding="utf-8")
     before, rest = page.split(BEGIN)
-    after = rest.split(END)[1]
+    _, after = rest.split(END)
     PAGE.write_text(f"{before}{BEGIN}\n{table}\n{END}{after}", encoding="utf-8")
 
 

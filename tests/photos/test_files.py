@@ -1,4 +1,5 @@
-"""Files that pictures come in, beyond the plain ones: against OpenCV, and against what was written into them."""
+"""Unusual image files: against OpenCV, and against what was written into them."""
+
 import struct
 
 from gluonnorm.photos.files import SUFFIXES, ImageError, image_files, image_size, read_image
@@ -15,17 +16,21 @@ RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
 @pytest.mark.parametrize("ending", ["png", "tif"])
 def test_16_bits_a_channel(tmp_path, ending):
-    colour, grey, alpha = (str(tmp_path / f"{name}.{ending}") for name in ("colour", "grey", "alpha"))
-    cv2.imwrite(colour, WIDE[:, :, ::-1])
-    cv2.imwrite(grey, WIDE[:, :, 0])
+    color, gray, alpha = (
+        str(tmp_path / f"{name}.{ending}") for name in ("color", "gray", "alpha")
+    )
+    cv2.imwrite(color, WIDE[:, :, ::-1])
+    cv2.imwrite(gray, WIDE[:, :, 0])
     cv2.imwrite(alpha, np.dstack([WIDE[:, :, ::-1], WIDE[:, :, 1]]))
-    for path in (colour, alpha):
+    for path in (color, alpha):
         np.testing.assert_array_equal(read_image(path), WIDE >> 8)
         assert image_size(path) == (5, 7)
-    found = read_image(grey)
-    assert found.dtype == np.uint8 and np.abs(found - WIDE[:, :, :1] / 257).max() < 1  # 0 and 65535 are 0 and 255
+    found = read_image(gray)
+    assert (
+        found.dtype == np.uint8 and np.abs(found - WIDE[:, :, :1] / 257).max() < 1
+    )  # 0 and 65535 are 0 and 255
     assert (found == found[:, :, :1]).all()
-    np.testing.assert_allclose(found, cv2.imread(grey), rtol=0, atol=1)
+    np.testing.assert_allclose(found, cv2.imread(gray), rtol=0, atol=1)
 
 
 def test_16_bit_grey_in_the_other_order_of_bytes(tmp_path):
@@ -48,30 +53,36 @@ def test_cmyk_jpeg_is_stored_inverted(tmp_path):
     wanted = cmyk_file(path)
     content = path.read_bytes()
     assert b"Adobe" in content and Image.open(path).mode == "CMYK"
-    marker = content.index(b"\xff\xee")  # Adobe's segment, without which files are inverted all the same
+    marker = content.index(
+        b"\xff\xee"
+    )  # Adobe's segment, without which files are inverted all the same
     (length,) = struct.unpack(">H", content[marker + 2:marker + 4])
     (tmp_path / "b.jpg").write_bytes(content[:marker] + content[marker + 2 + length:])
     for file in (path, tmp_path / "b.jpg"):
         found = read_image(file)
         np.testing.assert_allclose(found, cv2.imread(str(file))[:, :, ::-1], rtol=0, atol=3)
-        for place, colour in wanted.items():
-            np.testing.assert_allclose(found[place], colour, rtol=0, atol=2)
+        for place, color in wanted.items():
+            np.testing.assert_allclose(found[place], color, rtol=0, atol=2)
 
 
 def test_cmyk_tiff_is_not_inverted(tmp_path):
     wanted = cmyk_file(tmp_path / "a.tif")
     found = read_image(tmp_path / "a.tif")
-    for place, colour in wanted.items():
-        np.testing.assert_allclose(found[place], colour, rtol=0, atol=1)
+    for place, color in wanted.items():
+        np.testing.assert_allclose(found[place], color, rtol=0, atol=1)
 
 
-@pytest.mark.parametrize("name, options", [("a.gif", {}), ("a.png", {}), ("a.webp", {"lossless": True}), ("a.tif", {})])
+@pytest.mark.parametrize(
+    "name, options", [("a.gif", {}), ("a.png", {}), ("a.webp", {"lossless": True}), ("a.tif", {})]
+)
 def test_of_an_animation_the_first_frame(tmp_path, name, options):
-    first, *others = (Image.new("RGB", (8, 6), colour) for colour in (RED, GREEN, BLUE))
+    first, *others = (Image.new("RGB", (8, 6), color) for color in (RED, GREEN, BLUE))
     first.save(tmp_path / name, save_all=True, append_images=others, **options)
     assert Image.open(tmp_path / name).n_frames == 3
     found = read_image(tmp_path / name)
-    assert found.shape == (6, 8, 3) and (found == RED).all() and image_size(tmp_path / name) == (6, 8)
+    assert (
+        found.shape == (6, 8, 3) and (found == RED).all() and image_size(tmp_path / name) == (6, 8)
+    )
 
 
 @pytest.mark.parametrize("name, options", [
@@ -87,9 +98,15 @@ def test_colours_of_a_palette_are_kept_where_they_are_transparent(tmp_path, name
                                                     ((RED, BLUE, BLUE), (BLUE, BLUE, RED))]
 
 
-@pytest.mark.parametrize("mode, pixel, wanted", [
-    ("1", 1, (255, 255, 255)), ("L", 7, (7, 7, 7)), ("LA", (7, 0), (7, 7, 7)), ("RGBA", (1, 2, 3, 0), (1, 2, 3)),
-])
+@pytest.mark.parametrize(
+    "mode, pixel, wanted",
+    [
+        ("1", 1, (255, 255, 255)),
+        ("L", 7, (7, 7, 7)),
+        ("LA", (7, 0), (7, 7, 7)),
+        ("RGBA", (1, 2, 3, 0), (1, 2, 3)),
+    ],
+)
 def test_one_pixel_of_every_mode(tmp_path, mode, pixel, wanted):
     Image.new(mode, (1, 1), pixel).save(tmp_path / "a.png")
     assert Image.open(tmp_path / "a.png").mode == mode
@@ -106,11 +123,15 @@ def test_long_and_thin(tmp_path):
 @pytest.mark.parametrize("ending", ["png", "jpg", "gif", "bmp", "tif", "webp"])
 def test_half_a_file_is_an_error(tmp_path, ending):
     path = tmp_path / f"a.{ending}"
-    Image.fromarray(np.random.default_rng(2).integers(0, 256, (40, 50, 3), dtype=np.uint8)).save(path)
+    Image.fromarray(np.random.default_rng(2).integers(0, 256, (40, 50, 3), dtype=np.uint8)).save(
+        path
+    )
     content = path.read_bytes()
     for part in (content[:len(content) // 2], content[:20], content[:3], b""):
         path.write_bytes(part)
-        with pytest.raises(ImageError, match=rf"a.{ending}: cannot be read as an image: ") as caught:
+        with pytest.raises(
+            ImageError, match=rf"a.{ending}: cannot be read as an image: "
+        ) as caught:
             read_image(path)
         assert "\n" not in str(caught.value)
 
@@ -131,17 +152,23 @@ def test_a_folder_and_a_name_that_cannot_be(tmp_path, read):
 
 
 def test_the_images_of_a_folder(tmp_path):
-    names = sorted(f"{number}{suffix}" for number, suffix in enumerate([*SUFFIXES, *map(str.upper, SUFFIXES)]))
+    names = sorted(
+        f"{number}{suffix}" for number, suffix in enumerate([*SUFFIXES, *map(str.upper, SUFFIXES)])
+    )
     for name in [*reversed(names), ".hidden.png", "notes.txt", "png", "a.png.part"]:
         (tmp_path / name).touch()  # what is in them is not looked at
     (tmp_path / "folder.jpg").mkdir()
     (tmp_path / "folder.jpg" / "inside.jpg").touch()
-    assert image_files(tmp_path) == image_files(str(tmp_path)) == [tmp_path / name for name in names]
+    assert (
+        image_files(tmp_path) == image_files(str(tmp_path)) == [tmp_path / name for name in names]
+    )
 
 
 def test_folders_that_have_no_images(tmp_path):
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(ImageError, match=r"no images in this folder; looked for \.bmp, \.gif, .*\.webp$"):
+    with pytest.raises(
+        ImageError, match=r"no images in this folder; looked for \.bmp, \.gif, .*\.webp$"
+    ):
         image_files(tmp_path)
     with pytest.raises(ImageError, match="absent: cannot be listed: No such file or directory"):
         image_files(tmp_path / "absent")
@@ -151,13 +178,22 @@ def test_folders_that_have_no_images(tmp_path):
         image_files("a\0b")
 
 
-@pytest.mark.parametrize("image, message", [
-    (np.full((4, 5, 3), 7, object), "image is of object; want uint8"), (np.zeros((4, 5, 3), bool), "of bool"),
-    (np.zeros((4, 5, 3), complex), "of complex128"), (np.zeros((4, 5, 3), np.uint16), "of uint16"),
-    (np.zeros((4, 5, 1), np.uint8), r"shape \(4, 5, 1\)"), (np.zeros((1, 4, 5, 3), np.uint8), r"shape \(1, 4, 5, 3\)"),
-    (np.zeros(3, np.uint8), r"shape \(3,\)"), (np.zeros((4, 0, 3)), "at least one pixel"),
-    (np.array(["a", "b"]), r"shape \(2,\)"), (Image.new("RGB", (4, 5)), "image is a Image"), (3, "image is a int"),
-])
+@pytest.mark.parametrize(
+    "image, message",
+    [
+        (np.full((4, 5, 3), 7, object), "image is of object; want uint8"),
+        (np.zeros((4, 5, 3), bool), "of bool"),
+        (np.zeros((4, 5, 3), complex), "of complex128"),
+        (np.zeros((4, 5, 3), np.uint16), "of uint16"),
+        (np.zeros((4, 5, 1), np.uint8), r"shape \(4, 5, 1\)"),
+        (np.zeros((1, 4, 5, 3), np.uint8), r"shape \(1, 4, 5, 3\)"),
+        (np.zeros(3, np.uint8), r"shape \(3,\)"),
+        (np.zeros((4, 0, 3)), "at least one pixel"),
+        (np.array(["a", "b"]), r"shape \(2,\)"),
+        (Image.new("RGB", (4, 5)), "image is a Image"),
+        (3, "image is a int"),
+    ],
+)
 def test_arrays_and_others_that_are_no_picture(image, message):
     with pytest.raises(ImageError, match=message):
         check_image(image)

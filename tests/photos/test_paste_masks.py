@@ -17,11 +17,17 @@ def blobs(count, cells):
 
 
 def boxes_around(height, width, count):
-    """Boxes of every kind: inside, across each edge, smaller than a pixel, larger than the image, outside."""
+    """Boxes inside, across each edge, smaller than a pixel, larger than the image, outside."""
     corner = np.random.uniform(-8, [width, height], (count, 2))
     random = np.concatenate([corner, corner + np.random.uniform(0.2, 25, (count, 2))], axis=1)
-    odd = [[-9, -7, width + 11, height + 5], [3.2, 4.4, 3.9, 4.7], [width + 2, 1, width + 9, 8], [-12, -12, -3, -3],
-           [0, 0, width, height], [5, 5, 13, 13]]
+    odd = [
+        [-9, -7, width + 11, height + 5],
+        [3.2, 4.4, 3.9, 4.7],
+        [width + 2, 1, width + 9, 8],
+        [-12, -12, -3, -3],
+        [0, 0, width, height],
+        [5, 5, 13, 13],
+    ]
     return np.concatenate([random, odd]).astype(np.float32)
 
 
@@ -31,7 +37,9 @@ def test_equals_a_loop_over_pixels(method, cells):
     boxes = boxes_around(20, 30, 30)
     masks = blobs(len(boxes), cells)
     pasted = paste_masks(masks, boxes, 20, 30, method)
-    assert pasted.shape == (len(boxes), 20, 30) and pasted.dtype == bool and 0.02 < pasted.mean() < 0.9
+    assert (
+        pasted.shape == (len(boxes), 20, 30) and pasted.dtype == bool and 0.02 < pasted.mean() < 0.9
+    )
     for mask, box, found in zip(masks, boxes, pasted):
         value = SLOW[method](mask, box, 20, 30)
         certain = np.abs(value - 0.5) > 1e-4  # float32 may fall to either side of the threshold
@@ -46,16 +54,20 @@ def test_full_masks_fill_the_pixels_whose_centres_the_box_holds():
     wanted = np.zeros((15, 20), bool)
     wanted[3:9, 2:12] = True
     np.testing.assert_array_equal(whole, wanted)
-    wanted[:, 2] = wanted[:, 11] = False  # their centres at 2.5 and 11.5 lie outside
+    wanted[:, 2] = wanted[:, 11] = False  # their centers at 2.5 and 11.5 lie outside
     np.testing.assert_array_equal(fraction, wanted)
 
 
 def test_the_two_ways_differ_at_the_threshold_and_at_the_edge():
     half = np.full((1, 28, 28), 0.5, np.float32)
     box = np.float32([[2, 3, 12, 9]])
-    assert paste_masks(half, box, 15, 20, "sample")[0, 5, 5] and not paste_masks(half, box, 15, 20, "expand").any()
+    assert (
+        paste_masks(half, box, 15, 20, "sample")[0, 5, 5]
+        and not paste_masks(half, box, 15, 20, "expand").any()
+    )
     full = np.ones((1, 28, 28), np.float32)
-    # 10 x 6 pixels grow to 10.7 x 6.4, which reach from pixel 1 to 12 and from 2 to 9: 12 x 8, and 28 / 30 of those
+    # 10 x 6 pixels grow to 10.7 x 6.4, which reach from pixel 1 to 12 and from 2 to 9: 12 x 8, and
+    # 28 / 30 of those
     expanded = paste_masks(full, box, 15, 20, "expand")[0]
     rows, columns = np.flatnonzero(expanded.any(1)), np.flatnonzero(expanded.any(0))
     assert (columns[0], columns[-1], rows[0], rows[-1]) == (1, 12, 2, 9)
@@ -72,7 +84,9 @@ def test_a_box_without_an_area_and_no_boxes(method):
 @pytest.mark.parametrize("method", METHODS)
 def test_a_hundred_masks_on_a_large_image_are_fast(method):
     corner = np.random.uniform(0, [1000, 500], (100, 2))
-    boxes = np.concatenate([corner, corner + np.random.uniform(20, 300, (100, 2))], axis=1).astype(np.float32)
+    boxes = np.concatenate([corner, corner + np.random.uniform(20, 300, (100, 2))], axis=1).astype(
+        np.float32
+    )
     masks = blobs(100, 28)
     start = time.perf_counter()
     paste_masks(masks, boxes, 800, 1333, method)
@@ -81,7 +95,9 @@ def test_a_hundred_masks_on_a_large_image_are_fast(method):
 
 def test_bad_input():
     mask, box = np.ones((1, 28, 28), np.float32), np.float32([[0, 0, 5, 5]])
-    with pytest.raises(ValueError, match="method is 'resize'; masks are pasted with 'sample' or 'expand'"):
+    with pytest.raises(
+        ValueError, match="method is 'resize'; masks are pasted with 'sample' or 'expand'"
+    ):
         paste_masks(mask, box, 10, 10, "resize")
     for masks, boxes in ((mask[0], box), (mask, box[0]), (mask, np.float32([[0, 0, np.nan, 5]]))):
         with pytest.raises(ValueError, match=r"want \(N, M, M\) and \(N, 4\), all finite"):

@@ -1,5 +1,5 @@
 from gluonnorm.photos.boxes import box_area, box_iou, clip_boxes, flip_boxes, valid_boxes
-from gluonnorm.photos.paste import paste_masks, to_photo
+from gluonnorm.photos.paste import detections_in_photo, paste_masks
 
 import numpy as np
 
@@ -42,7 +42,9 @@ def test_area():
 def test_clip_cuts_to_width_and_height_and_leaves_the_argument_alone():
     boxes = np.float32([[-5, -6, 50, 60], [2, 3, 4, 5], [30, 30, 40, 40]])
     before = boxes.copy()
-    np.testing.assert_array_equal(clip_boxes(boxes, 10, 20), [[0, 0, 20, 10], [2, 3, 4, 5], [20, 10, 20, 10]])
+    np.testing.assert_array_equal(
+        clip_boxes(boxes, 10, 20), [[0, 0, 20, 10], [2, 3, 4, 5], [20, 10, 20, 10]]
+    )
     np.testing.assert_array_equal(boxes, before)
 
 
@@ -61,7 +63,16 @@ def test_flip_twice_is_the_identity():
 
 
 def test_valid_boxes():
-    boxes = np.float32([[0, 0, 1, 1], [2, 2, 2, 4], [2, 2, 4, 2], [4, 4, 2, 6], [0, 0, np.nan, 1], [0, 0, np.inf, 1]])
+    boxes = np.float32(
+        [
+            [0, 0, 1, 1],
+            [2, 2, 2, 4],
+            [2, 2, 4, 2],
+            [4, 4, 2, 6],
+            [0, 0, np.nan, 1],
+            [0, 0, np.inf, 1],
+        ]
+    )
     assert valid_boxes(boxes).tolist() == [True, False, False, False, False, False]
 
 
@@ -74,7 +85,7 @@ def test_no_boxes():
 
 
 def rows(*boxes):
-    """ids 0, 1, .., scores 0.9, 0.8, .., and the boxes, as the network returns them, with a row of padding."""
+    """The network's rows: ids 0, 1, .., scores 0.9, 0.8, .., the boxes, and a row of padding."""
     count = len(boxes)
     ids = np.float32([*range(count), -1])[:, None]
     scores = np.float32([*(0.9 - 0.1 * np.arange(count)), -1])[:, None]
@@ -83,21 +94,34 @@ def rows(*boxes):
 
 def test_to_photo_divides_by_axis_cuts_and_drops():
     nan = [np.nan, 0, 9, 9]
-    inside, beyond, padding, point = [10, 20, 50, 60], [-8, -8, 500, 44], [210, 8, 230, 16], [8, 8, 8, 9]
-    found = to_photo(*rows(inside, beyond, padding, point, nan), None, np.float32([2, 4]), (20, 100))
+    inside, beyond, padding, point = (
+        [10, 20, 50, 60],
+        [-8, -8, 500, 44],
+        [210, 8, 230, 16],
+        [8, 8, 8, 9],
+    )
+    found = detections_in_photo(
+        *rows(inside, beyond, padding, point, nan), None, np.float32([2, 4]), (20, 100)
+    )
     np.testing.assert_array_equal(found.boxes, [[5, 5, 25, 15], [0, 0, 100, 11]])
     np.testing.assert_array_equal(found.ids, [0, 1])
     np.testing.assert_allclose(found.scores, [0.9, 0.8], rtol=1e-6)
-    assert (found.boxes.dtype, found.scores.dtype, found.ids.dtype) == (np.float32, np.float32, np.int32)
+    assert (found.boxes.dtype, found.scores.dtype, found.ids.dtype) == (
+        np.float32,
+        np.float32,
+        np.int32,
+    )
     assert found.masks is None
 
 
 def test_to_photo_pastes_where_the_box_lay_before_it_was_cut():
     masks = np.random.default_rng(0).random((3, 4, 4)).astype(np.float32)
     for method in ("sample", "expand"):
-        found = to_photo(*rows([210, 8, 230, 16], [-8, -8, 30, 44]), masks, np.float32([2, 4]), (20, 100), method)
+        found = detections_in_photo(
+            *rows([210, 8, 230, 16], [-8, -8, 30, 44]), masks, np.float32([2, 4]), (20, 100), method
+        )
         wanted = paste_masks(masks[1:2], np.float32([[-4, -2, 15, 11]]), 20, 100, method)
         assert wanted.any() and found.boxes.tolist() == [[0, 0, 15, 11]]
         np.testing.assert_array_equal(found.masks, wanted)
-    none = to_photo(*rows(), masks[:1], np.float32([2, 4]), (20, 100))
+    none = detections_in_photo(*rows(), masks[:1], np.float32([2, 4]), (20, 100))
     assert none.masks.shape == (0, 20, 100) and none.boxes.shape == (0, 4)

@@ -3,9 +3,9 @@ import math
 from fractions import Fraction
 
 from gluonnorm.photos.files import ImageError, image_size, read_image
-from gluonnorm.photos.prepare import check_image, to_input
+from gluonnorm.photos.prepare import check_image, network_input
 from gluonnorm.photos.resize import resize, resize_size
-from gluonnorm.types import RESIZES, ROUNDINGS, Preprocess
+from gluonnorm.types import RESIZE_METHODS, ROUNDINGS, Preprocess
 
 import mxnet as mx
 import numpy as np
@@ -14,15 +14,23 @@ from gluoncv.data.transforms.presets.rcnn import FasterRCNNDefaultValTransform
 from PIL import Image
 from reference.resizing import antialiased, bilinear
 
-SIZES = [((31, 44), (48, 61)), ((48, 70), (24, 35)), ((50, 7), (3, 40)), ((1, 1), (5, 6)), ((9, 1), (4, 4))]
+SIZES = [
+    ((31, 44), (48, 61)),
+    ((48, 70), (24, 35)),
+    ((50, 7), (3, 40)),
+    ((1, 1), (5, 6)),
+    ((9, 1), (4, 4)),
+]
 
 
 def photo(height, width):
-    return np.random.default_rng(height * width).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return np.random.default_rng(height * width).integers(
+        0, 256, (height, width, 3), dtype=np.uint8
+    )
 
 
 def exact_size(height, width, short, max_size, rounding):
-    """In whole numbers; for "floor" with the quotient rounded to double precision first, as torchvision does."""
+    """In fractions; for "floor" the quotient is rounded to double precision first (torchvision)."""
     scale = min(Fraction(short, min(height, width)), Fraction(max_size, max(height, width)))
     if rounding == "floor":
         scale = min(short / min(height, width), max_size / max(height, width))
@@ -40,15 +48,30 @@ def test_size_after_resizing(rounding):
         assert size == exact_size(height, width, 600, 1000, rounding), (height, width)
 
 
-@pytest.mark.parametrize("size, short, wanted", [
-    ((500, 400), 602, {"nearest": (753, 602), "even": (752, 602), "floor": (752, 602)}),  # 752.5
-    ((334, 334), 800, {"nearest": (800, 800), "even": (800, 800), "floor": (799, 799)}),  # 799.9999999999999
-    ((480, 640), 800, {"nearest": (800, 1067), "even": (800, 1067), "floor": (800, 1066)}),
-    ((427, 640), 800, {"nearest": (800, 1199), "even": (800, 1199), "floor": (800, 1199)}),
-    ((1250, 2082), 800, dict.fromkeys(ROUNDINGS, (800, 1332))),  # just within the limit
-    ((100, 400), 800, {"nearest": (333, 1333), "even": (333, 1333), "floor": (333, 1333)}),  # the longer side's limit
-    ((1, 20000), 800, dict.fromkeys(ROUNDINGS, (1, 1333))),  # less than a pixel
-])
+@pytest.mark.parametrize(
+    "size, short, wanted",
+    [
+        (
+            (500, 400),
+            602,
+            {"nearest": (753, 602), "even": (752, 602), "floor": (752, 602)},
+        ),  # 752.5
+        (
+            (334, 334),
+            800,
+            {"nearest": (800, 800), "even": (800, 800), "floor": (799, 799)},
+        ),  # 799.9999999999999
+        ((480, 640), 800, {"nearest": (800, 1067), "even": (800, 1067), "floor": (800, 1066)}),
+        ((427, 640), 800, {"nearest": (800, 1199), "even": (800, 1199), "floor": (800, 1199)}),
+        ((1250, 2082), 800, dict.fromkeys(ROUNDINGS, (800, 1332))),  # just within the limit
+        (
+            (100, 400),
+            800,
+            {"nearest": (333, 1333), "even": (333, 1333), "floor": (333, 1333)},
+        ),  # the longer side's limit
+        ((1, 20000), 800, dict.fromkeys(ROUNDINGS, (1, 1333))),  # less than a pixel
+    ],
+)
 def test_rounding_makes_a_difference(size, short, wanted):
     assert {rounding: resize_size(*size, short, 1333, rounding) for rounding in ROUNDINGS} == wanted
 
@@ -60,13 +83,20 @@ def test_unknown_names():
         resize(photo(4, 4), 2, 2, "cubic")
 
 
-@pytest.mark.parametrize("size", [(90, 120), (120, 91), (181, 122), (40, 335), (33, 33), (300, 71), (1, 1)])
+@pytest.mark.parametrize(
+    "size", [(90, 120), (120, 91), (181, 122), (40, 335), (33, 33), (300, 71), (1, 1)]
+)
 def test_pixel_and_even_equal_gluoncv(size):
-    image, rules = photo(*size), Preprocess(short=(61,), max_size=100, resize="pixel", rounding="even")
-    wanted, _, _ = FasterRCNNDefaultValTransform(61, 100)(mx.nd.array(image, dtype="uint8"), np.zeros((1, 5)))
-    found = to_input(image, resize_size(*size, 61, 100, "even"), rules)
+    image, rules = (
+        photo(*size),
+        Preprocess(short=(61,), max_size=100, resize="pixel", rounding="even"),
+    )
+    wanted, _, _ = FasterRCNNDefaultValTransform(61, 100)(
+        mx.nd.array(image, dtype="uint8"), np.zeros((1, 5))
+    )
+    found = network_input(image, resize_size(*size, 61, 100, "even"), rules)
     assert found.shape == wanted.shape and found.dtype == np.float32
-    np.testing.assert_allclose(found, wanted.asnumpy(), rtol=0, atol=2e-6)  # a grey level is 0.017
+    np.testing.assert_allclose(found, wanted.asnumpy(), rtol=0, atol=2e-6)  # a gray level is 0.017
 
 
 @pytest.mark.parametrize("before, after", SIZES)
@@ -95,35 +125,39 @@ def test_float_equals_the_slow_formula(before, after):
 
 def test_float_at_full_size_stays_within_single_precision_of_the_formula():
     image = photo(3, 480).astype(np.float32)
-    np.testing.assert_allclose(resize(image, 5, 1067, "float"), bilinear(image, 5, 1067), rtol=0, atol=0.02)
+    np.testing.assert_allclose(
+        resize(image, 5, 1067, "float"), bilinear(image, 5, 1067), rtol=0, atol=0.02
+    )
 
 
-@pytest.mark.parametrize("method", RESIZES)
+@pytest.mark.parametrize("method", RESIZE_METHODS)
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_the_same_size_leaves_the_pixels_untouched(method, dtype):
     image = photo(20, 30).astype(dtype)
     np.testing.assert_array_equal(resize(image, 20, 30, method), image)
-    raw = to_input(image, (20, 30), Preprocess(normalize=False, resize=method))
+    raw = network_input(image, (20, 30), Preprocess(normalize=False, resize=method))
     np.testing.assert_array_equal(raw, image.transpose(2, 0, 1))
     raw[:] = 0
     np.testing.assert_array_equal(image, photo(20, 30))  # what came in is not what went out
 
 
-@pytest.mark.parametrize("method", RESIZES)
+@pytest.mark.parametrize("method", RESIZE_METHODS)
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_views_are_as_good_as_copies(method, dtype):
     view = photo(20, 60).astype(dtype)[::-1, ::2]
     np.testing.assert_array_equal(resize(view, 15, 40, method), resize(view.copy(), 15, 40, method))
 
 
-def test_normalised_and_in_the_order_of_the_network():
+def test_normalized_and_in_the_order_of_the_network():
     image = photo(6, 7)
     rules = Preprocess(mean=(1, 2, 3), std=(4, 5, 6), order="BGR")
     wanted = ((image - np.float32([1, 2, 3])) / np.float32([4, 5, 6])).transpose(2, 0, 1)
-    found = to_input(image, (6, 7), rules)
+    found = network_input(image, (6, 7), rules)
     assert found.dtype == np.float32 and found.flags.c_contiguous
     np.testing.assert_allclose(found, wanted[::-1], rtol=1e-6)
-    np.testing.assert_array_equal(to_input(image, (6, 7), Preprocess(normalize=False, order="BGR"))[0], image[:, :, 2])
+    np.testing.assert_array_equal(
+        network_input(image, (6, 7), Preprocess(normalize=False, order="BGR"))[0], image[:, :, 2]
+    )
 
 
 def test_arrays_that_are_pictures():

@@ -24,14 +24,20 @@ def heads(classes, seed=0):
 def detections(logits, deltas, rois, scores, classes, config=CONFIG):
     def function(F, height, width, *inputs):
         return detect(F, *inputs, (height, width), classes, config)
+
     return both(function, EXTENT[:1], EXTENT[1:], logits, deltas, rois, scores)
 
 
 def slow_detect(logits, deltas, rois, classes, offset=0.0, cut=True):
     """One image."""
     chances = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    boxes = [[slow.decode(delta, roi, CONFIG.box_stds, offset=offset) for delta in row.reshape(classes, 4)]
-             for row, roi in zip(deltas.astype(float), rois.astype(float))]
+    boxes = [
+        [
+            slow.decode(delta, roi, CONFIG.box_stds, offset=offset)
+            for delta in row.reshape(classes, 4)
+        ]
+        for row, roi in zip(deltas.astype(float), rois.astype(float))
+    ]
     if cut:
         boxes = [[slow.clip(box, *EXTENT, offset) for box in row] for row in boxes]
     return per_class_nms(chances[:, 1:], np.array(boxes), 0.3, 0.15, 20, offset)
@@ -49,15 +55,23 @@ def test_detect_equals_a_loop():
                 np.testing.assert_allclose(got[b], want, rtol=1e-4, atol=1e-3)
 
 
-@pytest.mark.parametrize("change", [{"inclusive": True}, {"clip_detections": False},
-                                    {"inclusive": True, "clip_detections": False}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"inclusive": True},
+        {"clip_detections": False},
+        {"inclusive": True, "clip_detections": False},
+    ],
+)
 def test_other_conventions_equal_a_loop(change):
     convention = BoxConvention(**change)
     result = detections(*heads(3), 3, CONFIG.override(convention=convention))
     logits, deltas, rois, _ = heads(3)
     for b in range(2):
         rows = slice(12 * b, 12 * b + 12)
-        wanted = slow_detect(logits[rows], deltas[rows], rois[b], 3, convention.offset, convention.clip_detections)
+        wanted = slow_detect(
+            logits[rows], deltas[rows], rois[b], 3, convention.offset, convention.clip_detections
+        )
         for got, want in zip(result, wanted):
             np.testing.assert_allclose(got[b], want, rtol=1e-4, atol=1e-3)
     plain = detections(*heads(3), 3)
@@ -70,8 +84,12 @@ def test_detections_that_are_too_small_suppress_nothing():
     scores = np.float32([[0.9, 0.8] + [-1] * 10])
     logits, deltas = np.zeros((12, 2), np.float32), np.zeros((12, 4), np.float32)
     logits[:2, 1] = 3, 2
-    found = [detections(logits, deltas, rois, scores, 1, CONFIG.override(convention=BoxConvention(**change)))[2]
-             for change in ({}, {"min_detection_size": 0.6})]
+    found = [
+        detections(
+            logits, deltas, rois, scores, 1, CONFIG.override(convention=BoxConvention(**change))
+        )[2]
+        for change in ({}, {"min_detection_size": 0.6})
+    ]
     np.testing.assert_allclose([boxes[0, :2, 3] for boxes in found], [[10.5, -1], [10.7, -1]])
 
 
@@ -96,22 +114,40 @@ def test_more_detections_wanted_than_pairs_exist():
 
 def test_settings_reach_the_suppression():
     heads_of_3 = heads(3)
-    changes = ({}, {"score_thresh": 0.5}, {"nms_thresh": 1.0}, {"max_candidates": 20, "nms_thresh": 1.0},
-               {"max_detections": 2})
-    counts = [(detections(*heads_of_3, 3, CONFIG.override(**change))[0] >= 0).sum() for change in changes]
+    changes = (
+        {},
+        {"score_thresh": 0.5},
+        {"nms_thresh": 1.0},
+        {"max_candidates": 20, "nms_thresh": 1.0},
+        {"max_detections": 2},
+    )
+    counts = [
+        (detections(*heads_of_3, 3, CONFIG.override(**change))[0] >= 0).sum() for change in changes
+    ]
     assert counts[1] < counts[0] < counts[2] and counts[4] == 4
 
 
 def test_the_graph_shows_the_candidates_also_where_there_are_fewer_pairs():
-    for most, width in ((20, 21), (36, 37), (1000, 37)):  # 12 RoIs and 3 classes: no more than 36 pairs
+    for most, width in (
+        (20, 21),
+        (36, 37),
+        (1000, 37),
+    ):  # 12 RoIs and 3 classes: no more than 36 pairs
         config = CONFIG.override(max_candidates=most)
-        result = detect(mx.sym, *(mx.sym.var(name) for name in ("logits", "deltas", "rois", "scores")),
-                        (mx.sym.var("height"), mx.sym.var("width")), 3, config)
+        result = detect(
+            mx.sym,
+            *(mx.sym.var(name) for name in ("logits", "deltas", "rois", "scores")),
+            (mx.sym.var("height"), mx.sym.var("width")),
+            3,
+            config,
+        )
         internals = mx.sym.Group(list(result)).get_internals()
-        name, = [name for name in internals.list_outputs() if name.endswith("candidates_output")]
+        (name,) = [name for name in internals.list_outputs() if name.endswith("candidates_output")]
         logits, _, _, scores = heads(3)
-        values, = internals[name].eval(logits=mx.nd.array(logits), scores=mx.nd.array(scores))
+        (values,) = internals[name].eval(logits=mx.nd.array(logits), scores=mx.nd.array(scores))
         assert values.shape == (2, width)
         chances = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
         above = (chances[:, 1:].reshape(2, -1) > config.score_thresh).sum(axis=1)
-        assert ((values[:, -1] > config.score_thresh).asnumpy() == (above > most)).all() and above.min() > 3
+        assert (
+            (values[:, -1] > config.score_thresh).asnumpy() == (above > most)
+        ).all() and above.min() > 3

@@ -1,3 +1,4 @@
+from gluonnorm.errors import InputError
 from gluonnorm.nn import NORM_NAMES
 from gluonnorm.rcnn import MaskRCNN
 
@@ -33,7 +34,9 @@ def assert_same(first, second):
 def masks_by_hand(net, features, ids, boxes):
     """The mask head on each detection's own RoI: (D, M, M), zeros for padding."""
     found = np.flatnonzero(ids[:, 0] >= 0)
-    pooled = mx.nd.array([align(net, features, boxes[row].astype(float), net.config.mask_roi_size) for row in found])
+    pooled = mx.nd.array(
+        [align(net, features, boxes[row].astype(float), net.config.mask_roi_size) for row in found]
+    )
     logits = net.mask_head(net.box_head.shared(pooled)).asnumpy()
     masks = np.zeros((len(ids), *logits.shape[2:]))
     for row, maps in zip(found, logits):
@@ -41,9 +44,16 @@ def masks_by_hand(net, features, ids, boxes):
     return masks
 
 
-@pytest.mark.parametrize("size,settings", [
-    ((64, 96), {}), ((50, 70), {}), ((50, 70), {"convention": "torchvision", "roi_sample_ratio": 0}),
-    ((64, 96), {"convention": "gluoncv", "mask_roi_size": 6}), ((50, 70), {"convention": "detectron"})])
+@pytest.mark.parametrize(
+    "size,settings",
+    [
+        ((64, 96), {}),
+        ((50, 70), {}),
+        ((50, 70), {"convention": "torchvision", "roi_sample_ratio": 0}),
+        ((64, 96), {"convention": "gluoncv", "mask_roi_size": 6}),
+        ((50, 70), {"convention": "detectron"}),
+    ],
+)
 @pytest.mark.parametrize("kind", KINDS)
 def test_detections_and_their_masks_equal_loops(kind, size, settings):
     net, x = tiny_detector(kind, **ROWS, **settings), images(1, *size)
@@ -51,7 +61,9 @@ def test_detections_and_their_masks_equal_loops(kind, size, settings):
     wanted, features = detector(net, x)
     for got, want in zip((ids, scores, boxes), wanted):
         np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-3)
-    side = net.config.mask_roi_size * (2 if kind == "mask_fpn" else 1)  # res5 halves what the deconvolution doubles
+    side = net.config.mask_roi_size * (
+        2 if kind == "mask_fpn" else 1
+    )  # res5 halves what the deconvolution doubles
     assert masks.shape == (70, side, side) and (ids >= 0).sum() > 3
     by_hand = masks_by_hand(net, features, ids, boxes)
     np.testing.assert_allclose(masks, by_hand, rtol=1e-3, atol=1e-4)
@@ -76,7 +88,9 @@ def test_without_any_detection_all_masks_are_zero(net):
 
 def test_the_mask_head_sees_the_final_detections_only(net):
     seen = []
-    handle = net.mask_head.register_forward_hook(lambda block, inputs, output: seen.append(inputs[0].shape[0]))
+    handle = net.mask_head.register_forward_hook(
+        lambda block, inputs, output: seen.append(inputs[0].shape[0])
+    )
     run(net, images(2))
     handle.detach()
     assert seen == [2 * 70]
@@ -94,7 +108,7 @@ def test_hybrid_equals_imperative_at_any_size(net):
 
 def test_batch_of_two_equals_two_batches_of_one(net):
     x = images(2)
-    apart = [run(net, x[b:b + 1]) for b in range(2)]
+    apart = [run(net, x[b : b + 1]) for b in range(2)]
     assert np.abs(apart[0][3] - apart[1][3]).max() > 0.05
     assert_same(run(net, x), [np.concatenate(pair) for pair in zip(*apart)])
 
@@ -106,7 +120,9 @@ def test_every_norm(kind, norm):
     result = run(net, x)
     assert [array.shape[:2] for array in result] == [(1, 70)] * 4 and (result[0] >= 0).any()
     assert np.isfinite(result[3]).all()
-    assert ("mask_head.convs.0.norm.gamma" in net._collect_params_with_prefix()) == (kind == "mask_fpn")
+    assert ("mask_head.convs.0.norm.gamma" in net._collect_params_with_prefix()) == (
+        kind == "mask_fpn"
+    )
     assert_same(run(net, x, hybrid=True), result)
 
 
@@ -125,14 +141,20 @@ def test_the_parts_are_those_of_faster_rcnn_and_the_mask_head(kind):
 def test_an_exported_graph_has_four_outputs_and_gives_the_same(kind, tmp_path):
     net, x = tiny_detector(kind, **ROWS), images(1)
     net.hybridize()
-    wanted = {size: [array.asnumpy() for array in net(images(1, *size))] for size in ((64, 96), (50, 70))}
+    wanted = {
+        size: [array.asnumpy() for array in net(images(1, *size))] for size in ((64, 96), (50, 70))
+    }
     net.export(str(tmp_path / "net"), epoch=0)
-    again = SymbolBlock.imports(str(tmp_path / "net-symbol.json"), ["data"], str(tmp_path / "net-0000.params"))
+    again = SymbolBlock.imports(
+        str(tmp_path / "net-symbol.json"), ["data"], str(tmp_path / "net-0000.params")
+    )
     for size, arrays in wanted.items():
         assert_same([array.asnumpy() for array in again(images(1, *size))], arrays)
     assert (again(x)[3].asnumpy() > 0).any()
 
 
 def test_other_settings_of_the_masks_are_shapes_of_weights(net):
-    with pytest.raises(ValueError, match="mask_channels: widths, RoI size and number of anchors are those of the"):
+    with pytest.raises(
+        InputError, match="mask_channels: widths, RoI size and number of anchors are those of the"
+    ):
         net.configure(mask_channels=64)

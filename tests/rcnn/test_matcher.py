@@ -1,4 +1,4 @@
-from gluonnorm.rcnn.matcher import match
+from gluonnorm.rcnn.matcher import Match, match
 
 import numpy as np
 import reference.matching as slow
@@ -8,47 +8,55 @@ from reference.graph import both
 PADDING = np.full((1, 4), -1, np.float32)
 
 
+def matched(boxes, truths):
+    """The match as NumPy arrays, after a check that a traced graph gives the same."""
+    return Match(*both(match, boxes, truths))
+
+
 def test_match_equals_two_loops():
     rng = np.random.default_rng(0)
     boxes = np.stack([random_boxes(rng, 30), random_boxes(rng, 30)])
     truths = np.stack([random_boxes(rng, 5), np.concatenate([random_boxes(rng, 4), PADDING])])
-    truth, iou, best = both(match, boxes, truths)
+    result = matched(boxes, truths)
     for b in range(2):
         want_truth, want_iou, want_best = slow.match(boxes[b].tolist(), truths[b].tolist())
-        np.testing.assert_allclose(iou[b], want_iou, atol=1e-6)
-        np.testing.assert_array_equal(best[b], want_best)
+        np.testing.assert_allclose(result.iou[b], want_iou, atol=1e-6)
+        np.testing.assert_array_equal(result.is_best[b], want_best)
         overlapping = np.array(want_iou) > 0
         assert overlapping.sum() > 10
-        np.testing.assert_array_equal(truth[b, overlapping], np.array(want_truth)[overlapping])
+        np.testing.assert_array_equal(
+            result.ground_truth[b, overlapping], np.array(want_truth)[overlapping]
+        )
 
 
 def test_every_truth_has_a_best_box_even_at_low_overlap():
     boxes = [[[0, 0, 10, 10], [20, 0, 30, 10], [21, 0, 31, 10]]]
     truths = [[[8, 0, 18, 10], [20, 0, 30, 10]]]  # the first overlaps no box by more than 1 / 9
-    truth, iou, best = both(match, boxes, truths)
-    np.testing.assert_allclose(iou, [[1 / 9, 1, 9 / 11]], rtol=1e-5)
-    assert truth.tolist() == [[0, 1, 1]]
-    assert best.tolist() == [[1, 1, 0]]
+    result = matched(boxes, truths)
+    np.testing.assert_allclose(result.iou, [[1 / 9, 1, 9 / 11]], rtol=1e-5)
+    assert result.ground_truth.tolist() == [[0, 1, 1]]
+    assert result.is_best.tolist() == [[1, 1, 0]]
 
 
 def test_boxes_that_tie_are_all_best():
     boxes = [[[0, 0, 10, 10], [20, 0, 30, 10], [50, 50, 60, 60]]]
-    _, _, best = both(match, boxes, [[[5, 0, 25, 10]]])
-    assert best.tolist() == [[1, 1, 0]]
+    assert matched(boxes, [[[5, 0, 25, 10]]]).is_best.tolist() == [[1, 1, 0]]
 
 
 def test_a_truth_nothing_overlaps_has_no_best():
-    _, iou, best = both(match, [[[0, 0, 10, 10], [20, 0, 30, 10]]], [[[100, 100, 110, 110]]])
-    assert not iou.any() and not best.any()
+    result = matched([[[0, 0, 10, 10], [20, 0, 30, 10]]], [[[100, 100, 110, 110]]])
+    assert not result.iou.any() and not result.is_best.any()
 
 
 def test_padding_matches_nothing_not_even_padding():
-    _, iou, best = both(match, [[[-1, -1, -1, -1], [0, 0, 10, 10]]], [[[-1, -1, -1, -1]]])
-    assert not iou.any() and not best.any()
+    result = matched([[[-1, -1, -1, -1], [0, 0, 10, 10]]], [[[-1, -1, -1, -1]]])
+    assert not result.iou.any() and not result.is_best.any()
 
 
 def test_one_set_of_anchors_serves_every_image():
     rng = np.random.default_rng(1)
     anchors, truths = random_boxes(rng, 12), np.stack([random_boxes(rng, 2), random_boxes(rng, 2)])
-    _, iou, _ = both(match, anchors[None], truths)
-    np.testing.assert_allclose(iou, [slow.match(anchors.tolist(), image.tolist())[1] for image in truths], atol=1e-6)
+    iou = matched(anchors[None], truths).iou
+    np.testing.assert_allclose(
+        iou, [slow.match(anchors.tolist(), image.tolist())[1] for image in truths], atol=1e-6
+    )

@@ -1,19 +1,22 @@
-"""The losses' formulas on NumPy arrays in double precision."""
+"""The formulas of the losses on NumPy arrays in double precision."""
 import numpy as np
 
 
 def smooth_l1(difference, beta):
+    """Compute the smooth L1 loss of each difference."""
     size = np.abs(difference.astype(np.float64))
     return np.where(size < beta, 0.5 * size ** 2 / beta, size - 0.5 * beta)
 
 
 def binary_cross_entropy(logits, targets):
-    chance = 1 / (1 + np.exp(-logits.astype(np.float64)))
-    return -(targets * np.log(chance) + (1 - targets) * np.log(1 - chance))
+    """Compute the binary cross entropy of each logit."""
+    probability = 1 / (1 + np.exp(-logits.astype(np.float64)))
+    return -(targets * np.log(probability) + (1 - targets) * np.log(1 - probability))
 
 
 def cross_entropy(logits, labels):
-    """(N, K) and (N,) to (N,)."""
-    logits = logits.astype(np.float64)
-    chances = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    return np.array([-np.log(row[int(label)]) for row, label in zip(chances, labels)])
+    """Compute the softmax cross entropy of each row: (N, K) and (N,) to (N,)."""
+    exponentials = np.exp(logits.astype(np.float64))
+    probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
+    entropies = [-np.log(row[int(label)]) for row, label in zip(probabilities, labels)]
+    return np.array(entropies)

@@ -1,63 +1,89 @@
-"""Masks pasted and cut out a pixel at a time."""
+"""Masks pasted and cropped one pixel at a time."""
 import math
 
 import numpy as np
 
 
 def bilinear(mask, y, x):
-    """The value at a place between the cells; outside of the mask are zeros."""
+    """Interpolate a mask whose cell centers are at integer coordinates; it is 0 outside."""
     value = 0.0
     for row in (math.floor(y), math.floor(y) + 1):
         for column in (math.floor(x), math.floor(x) + 1):
             if 0 <= row < len(mask) and 0 <= column < len(mask[0]):
-                value += (1 - abs(y - row)) * (1 - abs(x - column)) * float(mask[row][column])
+                weight = (1 - abs(y - row)) * (1 - abs(x - column))
+                value += weight * float(mask[row][column])
     return value
 
 
 def paste_sample(mask, box, height, width):
-    """Detectron2's way, values before the threshold."""
+    """Paste a mask into an image as Detectron2 does; values before the threshold."""
     x1, y1, x2, y2 = map(float, box)
+    rows = len(mask)
+    columns = len(mask[0])
     image = np.zeros((height, width))
-    for y in range(height):
-        for x in range(width):
-            across, down = (x + 0.5 - x1) / (x2 - x1), (y + 0.5 - y1) / (y2 - y1)  # 0..1 within the box
-            image[y, x] = bilinear(mask, down * len(mask) - 0.5, across * len(mask[0]) - 0.5)
+    for y, x in np.ndindex(height, width):
+        down = (y + 0.5 - y1) / (y2 - y1)
+        across = (x + 0.5 - x1) / (x2 - x1)
+        image[y, x] = bilinear(mask, down * rows - 0.5, across * columns - 0.5)
     return image
 
 
 def paste_expand(mask, box, height, width):
-    """torchvision's and Detectron's way, values before the threshold."""
+    """Paste a mask into an image as torchvision and Detectron do; values before the threshold."""
     cells = len(mask)
+    padded_cells = cells + 2
     padded = np.pad(mask, 1)
     x1, y1, x2, y2 = map(float, box)
-    half_w, half_h = (x2 - x1) / 2 * (cells + 2) / cells, (y2 - y1) / 2 * (cells + 2) / cells
-    left, right = math.trunc((x1 + x2) / 2 - half_w), math.trunc((x1 + x2) / 2 + half_w)
-    top, bottom = math.trunc((y1 + y2) / 2 - half_h), math.trunc((y1 + y2) / 2 + half_h)
-    resized_w, resized_h = max(1, right - left + 1), max(1, bottom - top + 1)
+    center_x = (x1 + x2) / 2
+    center_y = (y1 + y2) / 2
+    half_width = (x2 - x1) / 2 * padded_cells / cells
+    half_height = (y2 - y1) / 2 * padded_cells / cells
+    left = math.trunc(center_x - half_width)
+    right = math.trunc(center_x + half_width)
+    top = math.trunc(center_y - half_height)
+    bottom = math.trunc(center_y + half_height)
+    pasted_width = max(1, right - left + 1)
+    pasted_height = max(1, bottom - top + 1)
     image = np.zeros((height, width))
     for y in range(max(0, top), min(height, bottom + 1)):
+        row = (y - top + 0.5) * padded_cells / pasted_height - 0.5
+        row = min(max(row, 0), padded_cells - 1)
         for x in range(max(0, left), min(width, right + 1)):
-            row = min(max((y - top + 0.5) * (cells + 2) / resized_h - 0.5, 0), cells + 1)
-            column = min(max((x - left + 0.5) * (cells + 2) / resized_w - 0.5, 0), cells + 1)
+            column = (x - left + 0.5) * padded_cells / pasted_width - 0.5
+            column = min(max(column, 0), padded_cells - 1)
             image[y, x] = bilinear(padded, row, column)
     return image
 
 
 def coverage(mask, box, cells):
-    """The part of each cell that the mask covers, on a grid of cells by cells over the box."""
+    """Compute which part of each cell of a grid over a box an image's mask covers."""
     x1, y1, x2, y2 = map(float, box)
-    down, across = overlaps(y1, y2, cells, len(mask)), overlaps(x1, x2, cells, len(mask[0]))
+    rows = overlaps(y1, y2, cells, len(mask))
+    columns = overlaps(x1, x2, cells, len(mask[0]))
+    box_area = (y2 - y1) * (x2 - x1)
     result = np.zeros((cells, cells))
-    for i in range(cells):
-        for j in range(cells):
-            area = sum(down[i][y] * across[j][x] * float(mask[y][x]) for y in down[i] for x in across[j])
-            result[i, j] = area / ((y2 - y1) * (x2 - x1)) * cells ** 2
+    for i, j in np.ndindex(cells, cells):
+        covered = 0.0
+        for y, length_y in rows[i].items():
+            for x, length_x in columns[j].items():
+                covered += length_y * length_x * float(mask[y][x])
+        result[i, j] = covered / box_area * cells ** 2
     return result
 
 
 def overlaps(low, high, cells, length):
-    """For each cell {pixel: length of what both cover}."""
+    """Measure along one axis how far each cell of a grid covers each pixel.
+
+    Returns for each cell a dictionary from the pixels that it covers to the covered lengths.
+    """
     side = (high - low) / cells
-    return [{pixel: min(low + (i + 1) * side, pixel + 1) - max(low + i * side, pixel)
-             for pixel in range(length) if low + i * side < pixel + 1 and low + (i + 1) * side > pixel}
-            for i in range(cells)]
+    covered = []
+    for cell in range(cells):
+        start = low + cell * side
+        end = low + (cell + 1) * side
+        lengths = {}
+        for pixel in range(length):
+            if start < pixel + 1 and end > pixel:
+                lengths[pixel] = min(end, pixel + 1) - max(start, pixel)
+        covered.append(lengths)
+    return covered

@@ -1,11 +1,22 @@
-"""Which truth belongs to which box, by two loops."""
+"""Matching of boxes with ground-truth boxes, by two loops."""
 from reference.boxes import iou
 
 
-def match(boxes, truths):
-    """Of each box: its best truth's index, that IoU, and whether it is a best box of some truth."""
-    table = [[iou(box, truth) for truth in truths] for box in boxes]
-    best = [max(row[g] for row in table) for g in range(len(truths))]
-    truth = [max(range(len(truths)), key=lambda g, row=row: row[g]) for row in table]
-    is_best = [any(row[g] == best[g] > 0 for g in range(len(truths))) for row in table]
-    return truth, [max(row) for row in table], is_best
+def match(boxes, ground_truth_boxes):
+    """Find for each box its best ground-truth box.
+
+    Returns three lists: the index of that box, the IoU with it, and whether no other box overlaps
+    some ground-truth box more.
+    """
+    table = []
+    for box in boxes:
+        table.append([iou(box, other) for other in ground_truth_boxes])
+    best_of_column = [max(column) for column in zip(*table)]
+    indices = []
+    largest = []
+    is_best = []
+    for row in table:
+        largest.append(max(row))
+        indices.append(row.index(max(row)))
+        is_best.append(any(value == best > 0 for value, best in zip(row, best_of_column)))
+    return indices, largest, is_best

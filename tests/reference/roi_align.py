@@ -5,41 +5,65 @@ import numpy as np
 
 
 def bilinear(image, y, x):
-    """(C, h, w) read between its cells, whose centres are the whole numbers; 0 more than a cell outside."""
-    height, width = image.shape[1:]
+    """Interpolate a map (C, h, w) whose cell centers are at integer coordinates.
+
+    More than a cell outside the map the value is 0.
+    """
+    channels, height, width = image.shape
     if y < -1 or y > height or x < -1 or x > width:
-        return np.zeros(len(image))
-    y, x = min(max(y, 0), height - 1), min(max(x, 0), width - 1)
-    top, left = int(y), int(x)
-    bottom, right = min(top + 1, height - 1), min(left + 1, width - 1)
-    y, x = y - top, x - left
-    return ((1 - y) * (1 - x) * image[:, top, left] + (1 - y) * x * image[:, top, right]
-            + y * (1 - x) * image[:, bottom, left] + y * x * image[:, bottom, right])
+        return np.zeros(channels)
+    y = min(max(y, 0), height - 1)
+    x = min(max(x, 0), width - 1)
+    top = int(y)
+    left = int(x)
+    bottom = min(top + 1, height - 1)
+    right = min(left + 1, width - 1)
+    down = y - top
+    across = x - left
+    upper = (1 - across) * image[:, top, left] + across * image[:, top, right]
+    lower = (1 - across) * image[:, bottom, left] + across * image[:, bottom, right]
+    return (1 - down) * upper + down * lower
 
 
 def roi_align(image, box, stride, size, samples, aligned=True):
-    """(C, h, w) and one box in pixels: (C, size, size).
+    """Sample a map (C, h, w) in a box given in pixels: (C, size, size).
 
-    ``aligned``: the first cell's centre is at half a stride, and a box may be as small as a hundredth of a pixel; else
-    that centre counts as the origin, and a box is at least a cell wide. ``samples`` 0: one for each cell of a bin.
+    Parameters
+    ----------
+    samples : int
+        Samples in a cell of the result along each axis; 0 takes one for each cell of the map.
+    aligned : bool
+        True: the center of the map's first cell is at half a stride, and a box has at least a
+        hundredth of a pixel. False: that center is the origin, and a box is at least a cell wide.
     """
     x1, y1, x2, y2 = box
-    x2, y2 = max(x2, x1 + 0.01), max(y2, y1 + 0.01)
-    shift, least = (0.5, 0) if aligned else (0, 1)
+    x2 = max(x2, x1 + 0.01)
+    y2 = max(y2, y1 + 0.01)
+    shift = 0.5 if aligned else 0
+    least_side = 0 if aligned else 1
     x1, y1, x2, y2 = (coordinate / stride - shift for coordinate in (x1, y1, x2, y2))
-    bin_w, bin_h = max(x2 - x1, least) / size, max(y2 - y1, least) / size
-    down, across = (samples, samples) if samples else (math.ceil(bin_h), math.ceil(bin_w))
+    cell_width = max(x2 - x1, least_side) / size
+    cell_height = max(y2 - y1, least_side) / size
+    samples_down = samples or math.ceil(cell_height)
+    samples_across = samples or math.ceil(cell_width)
     result = np.zeros((len(image), size, size))
-    for row in range(size):
-        for column in range(size):
-            for i in range(down):
-                for j in range(across):
-                    y, x = y1 + (row + (i + 0.5) / down) * bin_h, x1 + (column + (j + 0.5) / across) * bin_w
-                    result[:, row, column] += bilinear(image, y, x) / (down * across)
+    for row, column in np.ndindex(size, size):
+        for i, j in np.ndindex(samples_down, samples_across):
+            y = y1 + (row + (i + 0.5) / samples_down) * cell_height
+            x = x1 + (column + (j + 0.5) / samples_across) * cell_width
+            result[:, row, column] += bilinear(image, y, x) / (samples_down * samples_across)
     return result
 
 
-def pyramid_level(box, lowest, highest, offset=0.0, inside=1e-8, eps=0.0):
-    """Equation 1 of the FPN paper, with what codebases add to the sides, within the logarithm and to it."""
-    size = math.sqrt(max(box[2] - box[0] + offset, 0) * max(box[3] - box[1] + offset, 0))
-    return lowest if size == 0 else min(max(math.floor(4 + math.log2(size / 224 + inside) + eps), lowest), highest)
+def pyramid_level(box, lowest, highest, offset=0.0, eps_inside=1e-8, eps=0.0):
+    """Compute a RoI's level by equation 1 of the FPN paper.
+
+    Codebases add ``offset`` to the sides, ``eps_inside`` within the logarithm, and ``eps`` to it.
+    """
+    width = max(box[2] - box[0] + offset, 0)
+    height = max(box[3] - box[1] + offset, 0)
+    size = math.sqrt(width * height)
+    if size == 0:
+        return lowest
+    level = math.floor(4 + math.log2(size / 224 + eps_inside) + eps)
+    return min(max(level, lowest), highest)

@@ -1,11 +1,14 @@
-"""One step of training, as short as it gets."""
+"""The forward and backward pass of one training step."""
 from mxnet import autograd, nd
 
 
 def run_recorded(layer, x, head=None):
-    """One training step's forward and backward; return the output and the gradient of x."""
+    """Run a layer under autograd; return its output and the gradient of ``x``.
+
+    ``head`` is the gradient of the output; None means ones.
+    """
     x.attach_grad()
     with autograd.record():
-        y = layer(x)
-    y.backward(nd.ones_like(y) if head is None else head)
-    return y.asnumpy(), x.grad.asnumpy()
+        output = layer(x)
+    output.backward(nd.ones_like(output) if head is None else head)
+    return output.asnumpy(), x.grad.asnumpy()

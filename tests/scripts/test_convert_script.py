@@ -18,41 +18,101 @@ def convert(*args):
 def folder(tmp_path_factory):
     """A backbone's and a detector's weights as torchvision has them: resnet18.pth, detector.pth."""
     folder = tmp_path_factory.mktemp("convert")
-    conversion.save(model_zoo.get_model("resnet18_v1b"), str(folder / "resnet18.pth"), "torchvision")
-    conversion.save(model_zoo.get_model(NETWORK, classes=("a", "b")), str(folder / "detector.pth"), "torchvision")
+    conversion.save(
+        model_zoo.get_model("resnet18_v1b"), str(folder / "resnet18.pth"), "torchvision"
+    )
+    conversion.save(
+        model_zoo.get_model(NETWORK, classes=("a", "b")),
+        str(folder / "detector.pth"),
+        "torchvision",
+    )
     return folder
 
 
 def test_a_backbone_in_and_back(folder):
-    ended = convert("--network", "resnet18_v1b", "--source", "torchvision", "--weights", folder / "resnet18.pth",
-                    "--output", folder / "in" / "resnet18.params", "--report", folder / "report.txt")
+    ended = convert(
+        "--network",
+        "resnet18_v1b",
+        "--source",
+        "torchvision",
+        "--weights",
+        folder / "resnet18.pth",
+        "--output",
+        folder / "in" / "resnet18.params",
+        "--report",
+        folder / "report.txt",
+    )
     assert ended.returncode == 0, ended.stderr
     assert "100 of 100 arrays loaded" in ended.stdout
     assert "layer4.1.bn2.gamma" in (folder / "report.txt").read_text()
     ended = convert("--save-as", "torchvision", "--network", "resnet18_v1b", "--params",
                     folder / "in" / "resnet18.params", "--output", folder / "back.pth")
     assert ended.returncode == 0, ended.stderr
-    first, second = (conversion.read_arrays(str(folder / name)) for name in ("resnet18.pth", "back.pth"))
-    assert set(first) == set(second) and all(np.array_equal(first[name], second[name]) for name in first)
+    first, second = (
+        conversion.read_arrays(str(folder / name)) for name in ("resnet18.pth", "back.pth")
+    )
+    assert set(first) == set(second) and all(
+        np.array_equal(first[name], second[name]) for name in first
+    )
 
 
 def test_a_detector_in_and_back(folder):
-    ended = convert("--network", NETWORK, "--classes", "a", "b", "--source", "torchvision", "--weights",
-                    folder / "detector.pth", "--output", folder / "detector.params")
+    ended = convert(
+        "--network",
+        NETWORK,
+        "--classes",
+        "a",
+        "b",
+        "--source",
+        "torchvision",
+        "--weights",
+        folder / "detector.pth",
+        "--output",
+        folder / "detector.params",
+    )
     assert ended.returncode == 0, ended.stderr
-    net = model_zoo.get_model(NETWORK, classes=("a", "b"), pretrained=str(folder / "detector.params"))
+    net = model_zoo.get_model(
+        NETWORK, classes=("a", "b"), pretrained=str(folder / "detector.params")
+    )
     theirs = conversion.read_arrays(str(folder / "detector.pth"))
-    np.testing.assert_array_equal(net.rpn.score.weight.data().asnumpy(), theirs["rpn.head.cls_logits.weight"])
-    ended = convert("--save-as", "torchvision", "--network", NETWORK, "--classes", "a", "b", "--params",
-                    folder / "detector.params", "--output", folder / "back.safetensors")
+    np.testing.assert_array_equal(
+        net.rpn.score.weight.data().asnumpy(), theirs["rpn.head.cls_logits.weight"]
+    )
+    ended = convert(
+        "--save-as",
+        "torchvision",
+        "--network",
+        NETWORK,
+        "--classes",
+        "a",
+        "b",
+        "--params",
+        folder / "detector.params",
+        "--output",
+        folder / "back.safetensors",
+    )
     assert ended.returncode == 0, ended.stderr
     back = conversion.read_arrays(str(folder / "back.safetensors"))
-    assert set(back) == set(theirs) and all(np.array_equal(back[name], theirs[name]) for name in back)
+    assert set(back) == set(theirs) and all(
+        np.array_equal(back[name], theirs[name]) for name in back
+    )
 
 
 def test_other_classes_need_a_word(folder):
-    flags = ("--network", NETWORK, "--classes", "x", "y", "z", "--source", "torchvision", "--weights",
-             folder / "detector.pth", "--output", folder / "three.params")
+    flags = (
+        "--network",
+        NETWORK,
+        "--classes",
+        "x",
+        "y",
+        "z",
+        "--source",
+        "torchvision",
+        "--weights",
+        folder / "detector.pth",
+        "--output",
+        folder / "three.params",
+    )
     ended = convert(*flags)
     assert ended.returncode == 2 and "num_classes_differ='reset'" in ended.stderr
     assert not (folder / "three.params").exists()
@@ -61,8 +121,18 @@ def test_other_classes_need_a_word(folder):
 
 
 def test_an_imagenet_file_for_a_detector(folder):
-    flags = ("--network", NETWORK, "--classes", "a", "--source", "torchvision", "--weights", folder / "resnet18.pth",
-             "--output", folder / "started.params")
+    flags = (
+        "--network",
+        NETWORK,
+        "--classes",
+        "a",
+        "--source",
+        "torchvision",
+        "--weights",
+        folder / "resnet18.pth",
+        "--output",
+        folder / "started.params",
+    )
     ended = convert(*flags)
     assert ended.returncode == 2 and "load_backbone" in ended.stderr
     ended = convert(*flags, "--backbone-only")
@@ -71,21 +141,76 @@ def test_an_imagenet_file_for_a_detector(folder):
 
 def test_the_list():
     ended = convert("--list")
-    assert ended.returncode == 0 and "gluoncv, torchvision, detectron, detectron2, switchnorm" in ended.stdout
+    assert (
+        ended.returncode == 0
+        and "gluoncv, torchvision, detectron, detectron2, switchnorm" in ended.stdout
+    )
     assert "maskrcnn_resnet50_fpn_v2" in ended.stdout
 
 
-@pytest.mark.parametrize("flags, words", [
-    ((), "give --output, --network, --source, --weights too"),
-    (("--save-as", "torchvision", "--output", "x.pth"), "give --params too"),
-    (("--network", "resnet18_v1b", "--source", "torchvision", "--weights", "no.pth", "--output", "x.params",
-      "--params", "y"), "--weights"),
-    (("--network", "resnet18_v1b", "--source", "torchvision", "--weights", "no.pth", "--output", "x.params"),
-     "no.pth: no such file"),
-    (("--network", "resnet18_v1b", "--classes", "a", "--source", "torchvision", "--weights", "no.pth", "--output",
-      "x.params"), "bare backbone"),
-    (("--network", "resnet51", "--source", "torchvision", "--weights", "no.pth", "--output", "x.params"), "nearest"),
-])
+@pytest.mark.parametrize(
+    "flags, words",
+    [
+        ((), "give --output, --network, --source, --weights too"),
+        (("--save-as", "torchvision", "--output", "x.pth"), "give --params too"),
+        (
+            (
+                "--network",
+                "resnet18_v1b",
+                "--source",
+                "torchvision",
+                "--weights",
+                "no.pth",
+                "--output",
+                "x.params",
+                "--params",
+                "y",
+            ),
+            "--weights",
+        ),
+        (
+            (
+                "--network",
+                "resnet18_v1b",
+                "--source",
+                "torchvision",
+                "--weights",
+                "no.pth",
+                "--output",
+                "x.params",
+            ),
+            "no.pth: no such file",
+        ),
+        (
+            (
+                "--network",
+                "resnet18_v1b",
+                "--classes",
+                "a",
+                "--source",
+                "torchvision",
+                "--weights",
+                "no.pth",
+                "--output",
+                "x.params",
+            ),
+            "bare backbone",
+        ),
+        (
+            (
+                "--network",
+                "resnet51",
+                "--source",
+                "torchvision",
+                "--weights",
+                "no.pth",
+                "--output",
+                "x.params",
+            ),
+            "did you mean resnet",
+        ),
+    ],
+)
 def test_errors_say_what_to_do(flags, words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     ended = convert(*flags)

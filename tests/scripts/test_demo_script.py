@@ -1,4 +1,5 @@
-"""demo.py from one end to the other: folders, faulty files, and its JSON against the predictor's own answers."""
+"""demo.py from end to end: folders, faulty files, and its JSON against the predictor's results."""
+
 import json
 
 from gluonnorm import deploy
@@ -29,8 +30,12 @@ def photos(tmp_path_factory):
     """A folder of two photos, one file that is none, and one that has nothing to do with it."""
     folder = tmp_path_factory.mktemp("photos")
     for name, (height, width) in (("b.png", (50, 77)), ("a.PNG", (64, 40))):
-        blocks = np.random.default_rng(width).integers(0, 256, (-(-height // 6), -(-width // 6), 3), dtype=np.uint8)
-        Image.fromarray(blocks.repeat(6, axis=0).repeat(6, axis=1)[:height, :width]).save(folder / name)
+        blocks = np.random.default_rng(width).integers(
+            0, 256, (-(-height // 6), -(-width // 6), 3), dtype=np.uint8
+        )
+        Image.fromarray(blocks.repeat(6, axis=0).repeat(6, axis=1)[:height, :width]).save(
+            folder / name
+        )
     (folder / "broken.jpg").write_bytes((folder / "b.png").read_bytes()[:100])
     (folder / "notes.txt").write_text("no image")
     return folder
@@ -38,15 +43,38 @@ def photos(tmp_path_factory):
 
 def test_json_holds_what_the_predictor_finds(exported, photos, tmp_path):
     target = tmp_path / "new" / "found.json"
-    status, printed, errors = demo(photos, tmp_path / "absent.jpg", photos / "b.png", "--exported", exported,
-                                   "--output", tmp_path / "drawn", "--json", target, "--score-thresh", "1")
-    assert status == 1 and printed.count(": nothing -> ") == 3  # of a score that nothing has; the JSON holds all
+    status, printed, errors = demo(
+        photos,
+        tmp_path / "absent.jpg",
+        photos / "b.png",
+        "--exported",
+        exported,
+        "--output",
+        tmp_path / "drawn",
+        "--json",
+        target,
+        "--score-thresh",
+        "1",
+    )
+    assert (
+        status == 1 and printed.count(": nothing -> ") == 3
+    )  # of a score that nothing has; the JSON holds all
     document = json.loads(target.read_text())
     assert document["classes"] == list(CLASSES)
     entries = document["images"]
-    assert [entry["file"] for entry in entries] == [str(path) for path in (
-        photos / "a.PNG", photos / "b.png", photos / "broken.jpg", tmp_path / "absent.jpg", photos / "b.png")]
-    assert [f"error: {entry['error']}" for entry in entries if "error" in entry] == errors.splitlines()
+    assert [entry["file"] for entry in entries] == [
+        str(path)
+        for path in (
+            photos / "a.PNG",
+            photos / "b.png",
+            photos / "broken.jpg",
+            tmp_path / "absent.jpg",
+            photos / "b.png",
+        )
+    ]
+    assert [
+        f"error: {entry['error']}" for entry in entries if "error" in entry
+    ] == errors.splitlines()
     assert [set(entry) for entry in entries[2:4]] == [{"file", "error"}] * 2
     assert "broken.jpg: cannot be read as an image" in entries[2]["error"]
     assert entries[3]["error"] == f"{tmp_path / 'absent.jpg'}: no such image file"
@@ -57,7 +85,9 @@ def test_json_holds_what_the_predictor_finds(exported, photos, tmp_path):
         detections = entry["detections"]
         assert (entry["height"], entry["width"]) == size and len(detections) == len(found.ids) > 3
         np.testing.assert_array_equal([one["box"] for one in detections], found.boxes)
-        np.testing.assert_array_equal(np.float32([one["score"] for one in detections]), found.scores)
+        np.testing.assert_array_equal(
+            np.float32([one["score"] for one in detections]), found.scores
+        )
         assert [one["id"] for one in detections] == found.ids.tolist()
         assert [one["class"] for one in detections] == [CLASSES[i] for i in found.ids]
         assert all(("mask" in one) == (found.masks is not None) for one in detections)
@@ -68,24 +98,45 @@ def test_json_holds_what_the_predictor_finds(exported, photos, tmp_path):
 
 
 def test_json_without_any_image_that_can_be_read(exported, photos, tmp_path):
-    status, printed, errors = demo(photos / "broken.jpg", "--exported", exported, "--output", tmp_path / "drawn",
-                                   "--json", tmp_path / "found.json")
+    status, printed, errors = demo(
+        photos / "broken.jpg",
+        "--exported",
+        exported,
+        "--output",
+        tmp_path / "drawn",
+        "--json",
+        tmp_path / "found.json",
+    )
     assert status == 1 and printed == "" and errors.count("\n") == 1
     (entry,) = json.loads((tmp_path / "found.json").read_text())["images"]
     assert f"error: {entry['error']}\n" == errors
 
 
 def test_no_json_unless_it_is_asked_for(exported, photos, tmp_path):
-    status, printed, errors = demo(photos / "a.PNG", "--exported", exported, "--output", tmp_path / "drawn")
+    status, printed, errors = demo(
+        photos / "a.PNG", "--exported", exported, "--output", tmp_path / "drawn"
+    )
     assert (status, errors) == (0, "") and [path.name for path in tmp_path.iterdir()] == ["drawn"]
     assert [path.name for path in (tmp_path / "drawn").iterdir()] == ["a-detections.jpg"]
 
 
 def test_a_json_file_that_cannot_be_written_is_one_line(exported, photos, tmp_path):
     (tmp_path / "folder").mkdir()
-    status, _, errors = demo(photos / "a.PNG", "--exported", exported, "--output", tmp_path / "drawn",
-                             "--json", tmp_path / "folder")
-    assert status == 2 and errors.startswith("error: ") and errors.count("\n") == 1 and "folder" in errors
+    status, _, errors = demo(
+        photos / "a.PNG",
+        "--exported",
+        exported,
+        "--output",
+        tmp_path / "drawn",
+        "--json",
+        tmp_path / "folder",
+    )
+    assert (
+        status == 2
+        and errors.startswith("error: ")
+        and errors.count("\n") == 1
+        and "folder" in errors
+    )
     assert not (tmp_path / "drawn").exists()  # before the work, not after it
 
 

@@ -1,4 +1,5 @@
-"""eval_faster_rcnn.py, export.py and demo.py from one end to the other, on an untrained network of small size."""
+"""eval_faster_rcnn.py, export.py and demo.py from end to end, on a small untrained network."""
+
 import dataclasses
 import json
 import os
@@ -19,24 +20,44 @@ from PIL import Image
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Shapes and a checkpoint, the weights made with a fixed seed: folder/shapes, folder/net-0000003.json."""
+    """folder/shapes, and the checkpoint folder/net-0000003.json with weights of a fixed seed."""
     folder = tmp_path_factory.mktemp("scripts")
     draw_shapes(folder / "shapes", train=1, val=3)
     mx.random.seed(0)
     net = model_zoo.get_model(
-        "faster_rcnn_resnet18_v1b_custom", classes=("circle", "square", "triangle"), short=96, max_size=128,
-        score_thresh=0.0, rpn_channels=32, rpn_test_pre_nms=100, rpn_test_post_nms=30)
+        "faster_rcnn_resnet18_v1b_custom",
+        classes=("circle", "square", "triangle"),
+        short=96,
+        max_size=128,
+        score_thresh=0.0,
+        rpn_channels=32,
+        rpn_test_pre_nms=100,
+        rpn_test_post_nms=30,
+    )
     net(mx.nd.zeros((1, 3, 96, 128)))
     trainer = mx.gluon.Trainer(training.trainable_parameters(net), "sgd", {"learning_rate": 0.1})
-    training.save(str(folder / "net"), net, trainer, {"step": 3, "epoch": 0, "seed": 0}, dataclasses.asdict(net.spec))
+    training.save(
+        str(folder / "net"),
+        net,
+        trainer,
+        {"step": 3, "epoch": 0, "seed": 0},
+        dataclasses.asdict(net.spec),
+    )
     return folder
 
 
 @pytest.fixture(scope="module")
 def exported(folder):
     """The checkpoint exported by the script, and what the script printed."""
-    done = run_script("export.py", "--params", folder / "net-0000003.json", "--output", folder / "out" / "net",
-                      "--image", folder / "shapes" / "val" / "000000.jpg")
+    done = run_script(
+        "export.py",
+        "--params",
+        folder / "net-0000003.json",
+        "--output",
+        folder / "out" / "net",
+        "--image",
+        folder / "shapes" / "val" / "000000.jpg",
+    )
     assert done.returncode == 0, done.stderr
     return folder / "out" / "net", done.stdout
 
@@ -47,15 +68,30 @@ def data_flags(folder):
 
 def test_export_writes_files_and_finds_no_difference(exported):
     prefix, printed = exported
-    assert sorted(path.name for path in prefix.parent.iterdir()) == ["net-0000.params", "net-symbol.json", "net.json"]
+    assert sorted(path.name for path in prefix.parent.iterdir()) == [
+        "net-0000.params",
+        "net-symbol.json",
+        "net.json",
+    ]
     detections = int(printed.split("): ")[1].split(" detections")[0])
     differences = printed.split("largest difference: ids 0, scores ")[1].split(", boxes ")
-    assert detections > 0 and float(differences[0]) < 1e-5 and float(differences[1].split()[0]) < 1e-3
+    assert (
+        detections > 0 and float(differences[0]) < 1e-5 and float(differences[1].split()[0]) < 1e-3
+    )
 
 
 def test_settings_of_the_command_line_reach_the_export(folder):
-    done = run_script("export.py", "--params", folder / "net-0000003.json", "--set", "max_detections=5",
-                      "--output", folder / "few" / "net", "--image", folder / "shapes" / "val" / "000000.jpg")
+    done = run_script(
+        "export.py",
+        "--params",
+        folder / "net-0000003.json",
+        "--set",
+        "max_detections=5",
+        "--output",
+        folder / "few" / "net",
+        "--image",
+        folder / "shapes" / "val" / "000000.jpg",
+    )
     assert done.returncode == 0, done.stderr
     assert json.loads((folder / "few" / "net.json").read_text())["config"]["max_detections"] == 5
 
@@ -63,10 +99,22 @@ def test_settings_of_the_command_line_reach_the_export(folder):
 def test_a_checkpoint_and_its_export_get_the_scores_of_their_detections(folder, exported):
     truth = json.loads((folder / "shapes" / "annotations" / "instances_val.json").read_text())
     found = []
-    for model, metric in ((("--params", folder / "net-0000003.json"), "coco"), (("--exported", exported[0]), "voc12")):
+    for model, metric in (
+        (("--params", folder / "net-0000003.json"), "coco"),
+        (("--exported", exported[0]), "voc12"),
+    ):
         saved = folder / f"{metric}.json"
-        done = run_script("eval_faster_rcnn.py", *model, *data_flags(folder), "--metric", metric, "--batch-size", 2,
-                          "--save-json", saved)
+        done = run_script(
+            "eval_faster_rcnn.py",
+            *model,
+            *data_flags(folder),
+            "--metric",
+            metric,
+            "--batch-size",
+            2,
+            "--save-json",
+            saved,
+        )
         assert done.returncode == 0 and done.stderr == "", done.stderr
         results = json.loads(saved.read_text())
         found.append(results)
@@ -75,10 +123,17 @@ def test_a_checkpoint_and_its_export_get_the_scores_of_their_detections(folder, 
         if metric == "coco":
             metrics = evaluate_coco(truth, results)
             assert ["AP50", f"{metrics['AP50']:.4f}"] in rows
-            assert ["circle", f"{metrics['AP/circle']:.4f}", f"{metrics['AP50/circle']:.4f}"] in rows
+            assert [
+                "circle",
+                f"{metrics['AP/circle']:.4f}",
+                f"{metrics['AP50/circle']:.4f}",
+            ] in rows
         else:
             metrics = evaluate_voc(truth, results, metric="voc12")
-            assert ["mAP", f"{metrics['mAP']:.4f}"] in rows and ["square", f"{metrics['AP/square']:.4f}"] in rows
+            assert ["mAP", f"{metrics['mAP']:.4f}"] in rows and [
+                "square",
+                f"{metrics['AP/square']:.4f}",
+            ] in rows
     assert_same_but_for_rounding(*found)
 
 
@@ -86,8 +141,12 @@ def assert_same_but_for_rounding(found, others):
     """An export computes as its network does, its norms folded."""
     assert [(row["image_id"], row["category_id"]) for row in found] == [
         (row["image_id"], row["category_id"]) for row in others]
-    np.testing.assert_allclose([row["score"] for row in found], [row["score"] for row in others], rtol=0, atol=1e-5)
-    np.testing.assert_allclose([row["bbox"] for row in found], [row["bbox"] for row in others], rtol=0, atol=1e-3)
+    np.testing.assert_allclose(
+        [row["score"] for row in found], [row["score"] for row in others], rtol=0, atol=1e-5
+    )
+    np.testing.assert_allclose(
+        [row["bbox"] for row in found], [row["bbox"] for row in others], rtol=0, atol=1e-3
+    )
 
 
 @pytest.fixture(scope="module")
@@ -95,12 +154,27 @@ def masked(folder):
     """A checkpoint of a network with masks, and its export: the flags that name them."""
     mx.random.seed(0)
     net = model_zoo.get_model(
-        "mask_rcnn_fpn_resnet18_v1b_custom", classes=("circle", "square", "triangle"), short=96, max_size=128,
-        score_thresh=0.0, fpn_channels=32, rpn_channels=32, rpn_test_pre_nms=50, rpn_test_post_nms=20,
-        mask_channels=32, mask_roi_size=4, max_detections=5)
+        "mask_rcnn_fpn_resnet18_v1b_custom",
+        classes=("circle", "square", "triangle"),
+        short=96,
+        max_size=128,
+        score_thresh=0.0,
+        fpn_channels=32,
+        rpn_channels=32,
+        rpn_test_pre_nms=50,
+        rpn_test_post_nms=20,
+        mask_channels=32,
+        mask_roi_size=4,
+        max_detections=5,
+    )
     net(mx.nd.zeros((1, 3, 96, 128)))
-    training.save(str(folder / "masks"), net, mx.gluon.Trainer(training.trainable_parameters(net), "sgd"),
-                  {"step": 3, "epoch": 0, "seed": 0}, dataclasses.asdict(net.spec))
+    training.save(
+        str(folder / "masks"),
+        net,
+        mx.gluon.Trainer(training.trainable_parameters(net), "sgd"),
+        {"step": 3, "epoch": 0, "seed": 0},
+        dataclasses.asdict(net.spec),
+    )
     deploy.export(net, str(folder / "out" / "masks"))
     return ("--params", folder / "masks-0000003.json"), ("--exported", folder / "out" / "masks")
 
@@ -108,12 +182,17 @@ def masked(folder):
 @pytest.mark.parametrize("which", [0, 1])
 def test_masks_are_scored_too(folder, masked, which):
     saved = folder / f"masks-{which}.json"
-    done = run_script("eval_faster_rcnn.py", *masked[which], *data_flags(folder), "--save-json", saved)
+    done = run_script(
+        "eval_faster_rcnn.py", *masked[which], *data_flags(folder), "--save-json", saved
+    )
     assert done.returncode == 0, done.stderr
     results = json.loads(saved.read_text())
     assert results and all("counts" in row["segmentation"] for row in results)
-    metrics = evaluate_coco(json.loads((folder / "shapes" / "annotations" / "instances_val.json").read_text()), results,
-                            "segm")
+    metrics = evaluate_coco(
+        json.loads((folder / "shapes" / "annotations" / "instances_val.json").read_text()),
+        results,
+        "segm",
+    )
     rows = [line.split() for line in done.stdout.splitlines() if line]
     assert ["segm/AP50", f"{metrics['AP50']:.4f}"] in rows
     assert ["class", "AP", "AP50", "segm/AP", "segm/AP50"] in rows
@@ -128,8 +207,19 @@ def test_masks_need_no_truth_where_boxes_alone_are_scored(folder, masked):
 
 def test_a_script_starts_in_a_process_of_its_own(folder, exported):
     environment = {**os.environ, "PYTHONPATH": str(SCRIPTS.parent)}
-    done = subprocess.run([sys.executable, str(SCRIPTS / "demo.py"), str(folder / "shapes" / "val"), "--exported",
-                           str(exported[0]), "--output", str(folder / "alone")], env=environment, capture_output=True)
+    done = subprocess.run(
+        [
+            sys.executable,
+            str(SCRIPTS / "demo.py"),
+            str(folder / "shapes" / "val"),
+            "--exported",
+            str(exported[0]),
+            "--output",
+            str(folder / "alone"),
+        ],
+        env=environment,
+        capture_output=True,
+    )
     assert done.returncode == 0 and done.stderr == b"", done.stderr
     assert len(list((folder / "alone").iterdir())) == 3
 
@@ -142,12 +232,25 @@ def test_demo_draws_what_it_can_and_says_what_it_cannot(folder, exported):
         Image.fromarray(pixels).save(photos / name)
     (photos / "broken.jpg").write_bytes((photos / "b.jpg").read_bytes()[:100])
     (photos / "notes.txt").write_text("not an image")
-    done = run_script("demo.py", photos, folder / "absent.jpg", photos / "b.jpg", "--exported", exported[0],
-                      "--output", folder / "drawn", "--score-thresh", 0)
+    done = run_script(
+        "demo.py",
+        photos,
+        folder / "absent.jpg",
+        photos / "b.jpg",
+        "--exported",
+        exported[0],
+        "--output",
+        folder / "drawn",
+        "--score-thresh",
+        0,
+    )
     assert done.returncode == 1
     errors = done.stderr.splitlines()
     assert len(errors) == 2 and all(line.startswith("error: ") for line in errors)
-    assert "broken.jpg: cannot be read as an image" in errors[0] and "absent.jpg: no such image file" in errors[1]
+    assert (
+        "broken.jpg: cannot be read as an image" in errors[0]
+        and "absent.jpg: no such image file" in errors[1]
+    )
     assert sorted(path.name for path in (folder / "drawn").iterdir()) == [
         "a-detections.jpg", "b-2-detections.jpg", "b-detections.jpg"]
     drawn = np.array(Image.open(folder / "drawn" / "a-detections.jpg"))
@@ -155,33 +258,81 @@ def test_demo_draws_what_it_can_and_says_what_it_cannot(folder, exported):
     assert done.stdout.count(" -> ") == 3
 
 
-@pytest.mark.parametrize("script, args, message", [
-    ("eval_faster_rcnn.py", ["--params", "net-0000003.json", "--dataset", "voc", "--data-root", "absent"],
-     "absent"),
-    ("eval_faster_rcnn.py", ["--params", "net-0000003.json", "--dataset", "lst", "--data-root", ".", "--gpus", "99"],
-     "--gpus asks for GPU 99"),
-    ("export.py", ["--params", "net-0000003.json", "--norm", "gn", "--output", "other/net"],
-     "checkpoint of another network"),
-    ("export.py", ["--params", "net-0000003.params", "--output", "other/net"], "name their network with --network"),
-    ("export.py", ["--params", "net-0000003.params", "--network", "resnet50_v2", "--output", "other/net"],
-     "is a bare backbone"),
-    ("export.py", ["--params", "net-0000003.json", "--set", "nms_treshold=1", "--output", "other/net"],
-     "no option 'nms_treshold'; nearest: nms_thresh"),
-    ("export.py", ["--params", "net-0000003.json", "--set", "rpn_channels=8", "--output", "other/net"],
-     "rpn_channels: widths, RoI size and number of anchors are those of the weights"),
-    ("demo.py", ["shapes/val", "--exported", "absent", "--set", "nms_thresh=0.3"], "--set cannot change exported"),
-    ("demo.py", ["shapes/val", "--exported", "absent"], "absent-symbol.json and"),
-    ("demo.py", ["shapes", "--exported", "absent"], "shapes: no images in this folder"),
-])
-def test_what_the_user_can_cause_is_one_line_and_status_two(folder, monkeypatch, script, args, message):
+@pytest.mark.parametrize(
+    "script, args, message",
+    [
+        (
+            "eval_faster_rcnn.py",
+            ["--params", "net-0000003.json", "--dataset", "voc", "--data-root", "absent"],
+            "absent",
+        ),
+        (
+            "eval_faster_rcnn.py",
+            [
+                "--params",
+                "net-0000003.json",
+                "--dataset",
+                "lst",
+                "--data-root",
+                ".",
+                "--gpus",
+                "99",
+            ],
+            "--gpus asks for GPU 99",
+        ),
+        (
+            "export.py",
+            ["--params", "net-0000003.json", "--norm", "gn", "--output", "other/net"],
+            "checkpoint of another network",
+        ),
+        (
+            "export.py",
+            ["--params", "net-0000003.params", "--output", "other/net"],
+            "name their network with --network",
+        ),
+        (
+            "export.py",
+            ["--params", "net-0000003.params", "--network", "resnet50_v2", "--output", "other/net"],
+            "is a bare backbone",
+        ),
+        (
+            "export.py",
+            ["--params", "net-0000003.json", "--set", "nms_treshold=1", "--output", "other/net"],
+            "no option 'nms_treshold'; did you mean nms_thresh",
+        ),
+        (
+            "export.py",
+            ["--params", "net-0000003.json", "--set", "rpn_channels=8", "--output", "other/net"],
+            "rpn_channels: widths, RoI size and number of anchors are those of the weights",
+        ),
+        (
+            "demo.py",
+            ["shapes/val", "--exported", "absent", "--set", "nms_thresh=0.3"],
+            "--set cannot change exported",
+        ),
+        ("demo.py", ["shapes/val", "--exported", "absent"], "absent-symbol.json and"),
+        ("demo.py", ["shapes", "--exported", "absent"], "shapes: no images in this folder"),
+    ],
+)
+def test_what_the_user_can_cause_is_one_line_and_status_two(
+    folder, monkeypatch, script, args, message
+):
     monkeypatch.chdir(folder)
     done = run_script(script, *args)
     assert done.returncode == 2 and done.stdout == ""
-    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1 and message in done.stderr
+    assert (
+        done.stderr.startswith("error: ")
+        and done.stderr.count("\n") == 1
+        and message in done.stderr
+    )
     assert not (folder / "other").exists()
 
 
 @pytest.mark.parametrize("script", ["eval_faster_rcnn.py", "export.py", "demo.py"])
 def test_help_shows_an_example(script):
     done = run_script(script, "--help")
-    assert done.returncode == 0 and f"python scripts/{script}" in done.stdout and "--seed" in done.stdout
+    assert (
+        done.returncode == 0
+        and f"python scripts/{script}" in done.stdout
+        and "--seed" in done.stdout
+    )

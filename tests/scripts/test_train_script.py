@@ -1,4 +1,5 @@
-"""train_faster_rcnn.py as its user meets it: what it writes, how it resumes, how it ends when something is wrong."""
+"""train_faster_rcnn.py as its user meets it: its files, how it resumes, and how it ends."""
+import importlib
 import json
 import os
 import resource
@@ -10,8 +11,10 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import model_zoo
 from gluonnorm import training
-from gluonnorm.data import draw_shapes
+from gluonnorm.data import COCODataset, draw_shapes
+from gluonnorm.nn import recalibrate
 
 import mxnet as mx
 import numpy as np
@@ -19,11 +22,25 @@ import pytest
 from in_process import SCRIPTS, run_script
 from PIL import Image
 
-SETTINGS = ("--set short=64 max_size=96 fpn_channels=32 rpn_channels=8 anchor_sizes=((8,),(16,),(32,),(64,),(128,)) "
-            "num_sample=8 rpn_num_sample=16 rpn_train_pre_nms=50 rpn_train_post_nms=20 rpn_test_pre_nms=50 "
-            "rpn_test_post_nms=10 max_detections=5").split()
-MODEL = ["--network", "faster_rcnn_fpn_resnet18_v1b_custom", "--norm", "gn", "--batch-size", "2", "--lr", "0.01",
-         "--log-interval", "2", *SETTINGS]
+SETTINGS = (
+    "--set short=64 max_size=96 fpn_channels=32 rpn_channels=8 "
+    "anchor_sizes=((8,),(16,),(32,),(64,),(128,)) "
+    "num_sample=8 rpn_num_sample=16 rpn_train_pre_nms=50 rpn_train_post_nms=20 rpn_test_pre_nms=50 "
+    "rpn_test_post_nms=10 max_detections=5"
+).split()
+MODEL = [
+    "--network",
+    "faster_rcnn_fpn_resnet18_v1b_custom",
+    "--norm",
+    "gn",
+    "--batch-size",
+    "2",
+    "--lr",
+    "0.01",
+    "--log-interval",
+    "2",
+    *SETTINGS,
+]
 STEPS = 3  # of an epoch: six images, two at a time
 
 
@@ -38,7 +55,16 @@ def assert_one_line(done, *messages):
 
 
 def coco_flags(root):
-    return ["--dataset", "coco", "--data-root", root, "--train-split", "train", "--val-split", "val"]
+    return [
+        "--dataset",
+        "coco",
+        "--data-root",
+        root,
+        "--train-split",
+        "train",
+        "--val-split",
+        "val",
+    ]
 
 
 def arrays(path):
@@ -82,8 +108,18 @@ def earlier(straight, tmp_path):
 
 def test_a_run_writes_its_files(straight):
     prefix, done = straight
-    names = {f"run-000000{step}.{kind}" for step in (STEPS, 2 * STEPS) for kind in ("json", "params", "states")}
-    names |= {"run-best.params", "run.log", "run-metrics.jsonl", "run-curve.png", "run-arguments.json"}
+    names = {
+        f"run-000000{step}.{kind}"
+        for step in (STEPS, 2 * STEPS)
+        for kind in ("json", "params", "states")
+    }
+    names |= {
+        "run-best.params",
+        "run.log",
+        "run-metrics.jsonl",
+        "run-curve.png",
+        "run-arguments.json",
+    }
     assert {path.name for path in prefix.parent.iterdir()} == names
     assert f"checkpoint {prefix}-0000006.json" in done.stdout and done.stderr == ""
     rows = training.read_metrics(f"{prefix}-metrics.jsonl")
@@ -93,7 +129,11 @@ def test_a_run_writes_its_files(straight):
     text = Path(f"{prefix}.log").read_text()
     assert "epoch 1  step 2  lr" in text and "epoch 2  AP" in text and "circle" in text
     arguments = json.loads(Path(f"{prefix}-arguments.json").read_text())
-    assert arguments["arguments"]["epochs"] == 2 and arguments["spec"]["classes"] == ["circle", "square", "triangle"]
+    assert arguments["arguments"]["epochs"] == 2 and arguments["spec"]["classes"] == [
+        "circle",
+        "square",
+        "triangle",
+    ]
     assert Image.open(f"{prefix}-curve.png").width > 100
 
 
@@ -118,17 +158,120 @@ def test_resume_keeps_the_best_of_before(shapes, earlier):
             row["eval"]["AP50"] = 1.0
     metrics.write_text("".join(json.dumps(row) + "\n" for row in rows))
     best = Path(f"{earlier}-best.params").read_bytes()
-    assert train(*coco_flags(shapes), "--epochs", 3, "--resume", "--save-prefix", earlier).returncode == 0
-    assert Path(f"{earlier}-0000009.json").exists() and Path(f"{earlier}-best.params").read_bytes() == best
+    assert (
+        train(*coco_flags(shapes), "--epochs", 3, "--resume", "--save-prefix", earlier).returncode
+        == 0
+    )
+    assert (
+        Path(f"{earlier}-0000009.json").exists()
+        and Path(f"{earlier}-best.params").read_bytes() == best
+    )
+
+
+def test_a_cosine_falls_over_all_steps(shapes, tmp_path):
+    flags = ["--lr-mode", "cosine", "--lr-warmup", 2, "--val-interval", 0, "--epochs", 2]
+    done = train(*coco_flags(shapes), *flags, "--save-prefix", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    rates = [row["lr"] for row in training.read_metrics(f"{tmp_path / 'run'}-metrics.jsonl")]
+    steps = np.arange(2 * STEPS)
+    warmup = np.array([1 / 3, 2 / 3, 1, 1, 1, 1])
+    np.testing.assert_allclose(rates, 0.005 * (1 + np.cos(np.pi * steps / len(steps))) * warmup)
+
+
+SWITCHABLE = ["--norm", "sn", "--recalibrate", 2]
+
+
+@pytest.fixture(scope="module")
+def switchable(shapes, tmp_path_factory):
+    """A run of two epochs with switchable norms that are recalibrated: its prefix."""
+    prefix = tmp_path_factory.mktemp("switchable") / "run"
+    done = train(*coco_flags(shapes), *SWITCHABLE, "--epochs", 2, "--save-prefix", prefix)
+    assert done.returncode == 0, done.stderr
+    return prefix
+
+
+def test_switchable_norms_get_a_picture_of_their_mixing_weights(switchable):
+    assert Image.open(f"{switchable}-mixing.png").width > 100
+
+
+def running_statistics(net):
+    return {
+        name: parameter.data().asnumpy()
+        for name, parameter in net._collect_params_with_prefix().items()
+        if "running" in name
+    }
+
+
+def test_checkpoints_hold_exact_averages_over_training_batches(shapes, switchable, monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    script = importlib.import_module("train_faster_rcnn")
+    for epoch in (0, 1):
+        checkpoint = f"{switchable}-{(epoch + 1) * STEPS:07d}.json"
+        net = model_zoo.from_spec(training.read(checkpoint)["spec"])
+        training.load(checkpoint, net)
+        saved = running_statistics(net)
+        for name, parameter in net._collect_params_with_prefix().items():
+            if name in saved:
+                parameter.set_data(mx.nd.ones(parameter.shape))
+        dataset = COCODataset(shapes / "annotations" / "instances_train.json", shapes / "train")
+        loader = script.make_loader(
+            dataset, net.preprocess, batch_size=2, seed=233, workers=2, part=0, num_parts=1
+        )
+        names = recalibrate(net, script.epoch_batches(loader)(epoch, 0), num_batches=2)
+        assert len(names) * 2 == len(saved) > 40
+        for name, values in running_statistics(net).items():
+            np.testing.assert_allclose(values, saved[name], rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+def test_a_resumed_run_that_recalibrates_repeats_the_straight_one(shapes, switchable, tmp_path):
+    flags = [*coco_flags(shapes), *SWITCHABLE, "--save-prefix", tmp_path / "run"]
+    assert train(*flags, "--epochs", 1).returncode == 0
+    assert train(*flags, "--epochs", 2, "--resume").returncode == 0
+    assert_same_arrays(tmp_path / "run-0000006.params", f"{switchable}-0000006.params")
+    rows, wanted = (
+        training.read_metrics(f"{run}-metrics.jsonl") for run in (tmp_path / "run", switchable)
+    )
+    assert [row.get("eval") for row in rows] == [row.get("eval") for row in wanted]
+
+
+@pytest.mark.parametrize("norm", ["gn", "sn_nobn", "frozen_bn"])
+def test_recalibration_needs_running_statistics(shapes, tmp_path, norm):
+    done = train(
+        *coco_flags(shapes), "--norm", norm, "--recalibrate", 2, "--save-prefix", tmp_path / "run"
+    )
+    assert done.returncode == 2 and "leave --recalibrate out" in done.stderr.splitlines()[-1]
+    assert f"norm {norm}" in done.stderr and not list(tmp_path.iterdir())
+
+
+def test_help_tells_the_flags_of_schedule_and_recalibration():
+    text = " ".join(train("--help").stdout.split())
+    assert (
+        "--lr-mode {step,cosine}" in text
+        and "--recalibrate N" in text
+        and "PREFIX-mixing.png" in text
+    )
 
 
 def test_ctrl_c_saves_ends_with_130_and_resumes_as_if_nothing_had_been(shapes, tmp_path):
     prefix = tmp_path / "run"
     flags = [*coco_flags(shapes), "--val-interval", 0]
-    command = [sys.executable, SCRIPTS / "train_faster_rcnn.py", *MODEL, *flags, "--epochs", 1000, "--save-prefix",
-               prefix]
-    with subprocess.Popen(list(map(str, command)), env={**os.environ, "PYTHONPATH": str(SCRIPTS.parent)},
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    command = [
+        sys.executable,
+        SCRIPTS / "train_faster_rcnn.py",
+        *MODEL,
+        *flags,
+        "--epochs",
+        1000,
+        "--save-prefix",
+        prefix,
+    ]
+    with subprocess.Popen(
+        list(map(str, command)),
+        env={**os.environ, "PYTHONPATH": str(SCRIPTS.parent)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
         try:
             metrics = Path(f"{prefix}-metrics.jsonl")
             deadline = time.monotonic() + 60
@@ -151,14 +294,18 @@ def test_ctrl_c_saves_ends_with_130_and_resumes_as_if_nothing_had_been(shapes, t
 
 def test_a_diverging_loss_stops_the_run_and_leaves_the_checkpoints(shapes, earlier):
     before = files(earlier)
-    done = train(*coco_flags(shapes), "--epochs", 4, "--lr", 1e30, "--save-prefix", earlier, "--resume")
-    assert_one_line(done, "step 8: the loss is not finite", "(batch: 00000", ".jpg", "lower learning rate")
+    done = train(
+        *coco_flags(shapes), "--epochs", 4, "--lr", 1e30, "--save-prefix", earlier, "--resume"
+    )
+    assert_one_line(
+        done, "step 8: the loss is not finite", "(batch: 00000", ".jpg", "lower learning rate"
+    )
     assert files(earlier) == before
 
 
 @contextmanager
 def small_files(limit):
-    """No file of this process may grow beyond ``limit`` bytes: what a full disk looks like from inside."""
+    """Let no file of this process grow beyond ``limit`` bytes, as on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
     try:
@@ -175,10 +322,16 @@ def test_a_full_disk_leaves_the_checkpoints_and_no_rubbish(shapes, earlier):
     assert files(earlier) == before
 
 
-@pytest.mark.parametrize("flags, messages", [
-    (["--classes", "circle", "square"], ["checkpoint of another network", "spec.classes"]),
-    (["--norm", "bn"], ["checkpoint of another network", "spec.norm is 'gn' in the checkpoint, 'bn' here"]),
-])
+@pytest.mark.parametrize(
+    "flags, messages",
+    [
+        (["--classes", "circle", "square"], ["checkpoint of another network", "spec.classes"]),
+        (
+            ["--norm", "bn"],
+            ["checkpoint of another network", "spec.norm is 'gn' in the checkpoint, 'bn' here"],
+        ),
+    ],
+)
 def test_a_checkpoint_of_another_network_is_not_resumed(shapes, earlier, flags, messages):
     before = files(earlier)
     done = train(*coco_flags(shapes), *flags, "--epochs", 3, "--save-prefix", earlier, "--resume")
@@ -191,22 +344,34 @@ def test_a_fresh_run_does_not_mix_with_an_earlier_one(shapes, earlier, tmp_path)
     done = train(*coco_flags(shapes), "--save-prefix", earlier)
     assert_one_line(done, "run-0000006.json is of an earlier run", "--resume")
     assert files(earlier) == before
-    assert_one_line(train(*coco_flags(shapes), "--save-prefix", tmp_path / "none", "--resume"), "no checkpoint under")
+    assert_one_line(
+        train(*coco_flags(shapes), "--save-prefix", tmp_path / "none", "--resume"),
+        "no checkpoint under",
+    )
 
 
-@pytest.mark.parametrize("flags, message", [
-    (["--network", "faster_rcnn_fpn_resnet18_custom"], "nearest: faster_rcnn_fpn_resnet18_v1b_custom"),
-    (["--network", "resnet18_v1b"], "is a bare backbone"),
-    (["--norm", "groupnorm"], "no norm 'groupnorm'"),
-    (["--set", "num_samples=8"], "no option 'num_samples'; nearest: num_sample"),
-    (["--set", "short"], "--set short: give NAME=VALUE"),
-    (["--set", "nms_thresh='high'"], "nms_thresh is 'high'; it must lie in 0..1"),
-    (["--pretrained-base", "absent.params"], "absent.params: no such file of weights"),
-    (["--gpus", "99"], "--gpus asks for GPU 99"),
-    (["--batch-size", "0"], "batch_size"),
-    (["--train-split", "test"], "instances_test.json"),
-    (["--classes", "circle", "star"], "has no category 'star'"),
-])
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (
+            ["--network", "faster_rcnn_fpn_resnet18_custom"],
+            "did you mean faster_rcnn_fpn_resnet18_v1b_custom",
+        ),
+        (["--network", "resnet18_v1b"], "is a bare backbone"),
+        (["--norm", "groupnorm"], "no norm 'groupnorm'"),
+        (["--set", "num_samples=8"], "no option 'num_samples'; did you mean num_sample"),
+        (["--set", "short"], "--set short: give NAME=VALUE"),
+        (["--set", "nms_thresh='high'"], "nms_thresh is 'high'; it must be a number in 0..1"),
+        (["--pretrained-base", "absent.params"], "absent.params: no such file of weights"),
+        (["--gpus", "99"], "--gpus asks for GPU 99"),
+        (["--batch-size", "0"], "batch_size"),
+        (["--recalibrate", "-1"], "--recalibrate is -1; want a number of batches"),
+        (["--lr-decay-epoch", "one"], "--lr-decay-epoch is 'one'; want numbers of epochs"),
+        (["--lr-mode", "cosine", "--epochs", "0"], "total is 0 steps"),
+        (["--train-split", "test"], "instances_test.json"),
+        (["--classes", "circle", "star"], "has no category 'star'"),
+    ],
+)
 def test_a_wrong_flag_is_one_line(shapes, tmp_path, flags, message):
     assert_one_line(train(*coco_flags(shapes), *flags, "--save-prefix", tmp_path / "run"), message)
     assert not list(tmp_path.glob("run-0*"))
@@ -223,16 +388,39 @@ def cut(path, length):
     path.write_bytes(path.read_bytes()[:length])
 
 
-@pytest.mark.parametrize("harm, messages", [
-    (lambda root: (root / "train" / "000002.jpg").unlink(), ["000002.jpg: no such image file"]),
-    (lambda root: cut(root / "train" / "000002.jpg", 900), ["000002.jpg: cannot be read as an image"]),
-    (lambda root: cut(root / "annotations" / "instances_train.json", 500), ["instances_train.json: is not valid JSON"]),
-    (lambda root: edit_json(root, lambda all: all.update(images=[])), ["is an empty data set"]),
-    (lambda root: edit_json(root, lambda all: all["annotations"][0].update(bbox=[500, 10, 20, 20])),
-     ["annotation 1: box (500, 10, 520, 30) lies outside the image of 96 x 64 pixels"]),
-    (lambda root: edit_json(root, lambda all: all["annotations"][0].update(category_id=9)),
-     ["annotation 1 has category_id 9", "not among the file's categories 1, 2, 3"]),
-], ids=["missing image", "truncated image", "broken JSON", "no images", "box outside", "unknown class"])
+@pytest.mark.parametrize(
+    "harm, messages",
+    [
+        (lambda root: (root / "train" / "000002.jpg").unlink(), ["000002.jpg: no such image file"]),
+        (
+            lambda root: cut(root / "train" / "000002.jpg", 900),
+            ["000002.jpg: cannot be read as an image"],
+        ),
+        (
+            lambda root: cut(root / "annotations" / "instances_train.json", 500),
+            ["instances_train.json: is not valid JSON"],
+        ),
+        (lambda root: edit_json(root, lambda all: all.update(images=[])), ["is an empty data set"]),
+        (
+            lambda root: edit_json(
+                root, lambda all: all["annotations"][0].update(bbox=[500, 10, 20, 20])
+            ),
+            ["annotation 1: box (500, 10, 520, 30) lies outside the image of 96 x 64 pixels"],
+        ),
+        (
+            lambda root: edit_json(root, lambda all: all["annotations"][0].update(category_id=9)),
+            ["annotation 1 has category_id 9", "not among the file's categories 1, 2, 3"],
+        ),
+    ],
+    ids=[
+        "missing image",
+        "truncated image",
+        "broken JSON",
+        "no images",
+        "box outside",
+        "unknown class",
+    ],
+)
 def test_a_fault_in_a_coco_folder_is_one_line(shapes, tmp_path, harm, messages):
     root = shutil.copytree(shapes, tmp_path / "data")
     harm(root)
@@ -242,7 +430,9 @@ def test_a_fault_in_a_coco_folder_is_one_line(shapes, tmp_path, harm, messages):
 
 
 def voc_object(name="red", corners=(10, 20, 50, 60)):
-    inside = "".join(f"<{tag}>{value}</{tag}>" for tag, value in zip(("xmin", "ymin", "xmax", "ymax"), corners))
+    inside = "".join(
+        f"<{tag}>{value}</{tag}>" for tag, value in zip(("xmin", "ymin", "xmax", "ymax"), corners)
+    )
     return f"<object><name>{name}</name><bndbox>{inside}</bndbox></object>"
 
 
@@ -253,7 +443,9 @@ def voc(tmp_path):
     for folder in ("Annotations", "JPEGImages", "ImageSets/Main"):
         (root / folder).mkdir(parents=True)
     for stem in ("a", "b", "c"):
-        Image.fromarray(np.random.randint(0, 255, (64, 96, 3), np.uint8)).save(root / "JPEGImages" / f"{stem}.jpg")
+        Image.fromarray(np.random.randint(0, 255, (64, 96, 3), np.uint8)).save(
+            root / "JPEGImages" / f"{stem}.jpg"
+        )
         (root / "Annotations" / f"{stem}.xml").write_text(
             f"<annotation><size><width>96</width><height>64</height></size>{voc_object()}"
             f"{voc_object('white', (40, 5, 90, 40))}</annotation>")
@@ -263,7 +455,18 @@ def voc(tmp_path):
 
 
 def voc_flags(root):
-    return ["--dataset", "voc", "--data-root", root, "--train-split", "train", "--val-split", "val", "--epochs", 1]
+    return [
+        "--dataset",
+        "voc",
+        "--data-root",
+        root,
+        "--train-split",
+        "train",
+        "--val-split",
+        "val",
+        "--epochs",
+        1,
+    ]
 
 
 def test_a_voc_folder_with_classes_of_its_own(voc, tmp_path):
@@ -272,17 +475,43 @@ def test_a_voc_folder_with_classes_of_its_own(voc, tmp_path):
     assert training.read(tmp_path / "run-0000001.json")["spec"]["classes"] == ["red", "white"]
 
 
-@pytest.mark.parametrize("harm, messages", [
-    (lambda root: cut(root / "Annotations" / "b.xml", 80), ["b.xml: is not valid XML"]),
-    (lambda root: (root / "Annotations" / "b.xml").unlink(), ["b.xml: cannot be read"]),
-    (lambda root: (root / "JPEGImages" / "b.jpg").unlink(), ["b.jpg: no such image file", "lists it"]),
-    (lambda root: cut(root / "JPEGImages" / "b.jpg", 700), ["b.jpg: cannot be read as an image"]),
-    (lambda root: (root / "Annotations" / "b.xml").write_text(
-        f"<annotation><size><width>96</width><height>64</height></size>{voc_object(corners=(96, 0, 99, 9))}"
-        "</annotation>"), ["b.xml: object 1: box (96, 0, 99, 9) lies outside the image"]),
-    (lambda root: (root / "ImageSets" / "Main" / "train.txt").write_text("\n"), ["is an empty data set"]),
-    (lambda root: (root / "ImageSets" / "Main" / "train.txt").unlink(), ["splits there: val"]),
-], ids=["broken XML", "missing XML", "missing image", "truncated image", "box outside", "no images", "no split"])
+@pytest.mark.parametrize(
+    "harm, messages",
+    [
+        (lambda root: cut(root / "Annotations" / "b.xml", 80), ["b.xml: is not valid XML"]),
+        (lambda root: (root / "Annotations" / "b.xml").unlink(), ["b.xml: cannot be read"]),
+        (
+            lambda root: (root / "JPEGImages" / "b.jpg").unlink(),
+            ["b.jpg: no such image file", "lists it"],
+        ),
+        (
+            lambda root: cut(root / "JPEGImages" / "b.jpg", 700),
+            ["b.jpg: cannot be read as an image"],
+        ),
+        (
+            lambda root: (root / "Annotations" / "b.xml").write_text(
+                "<annotation><size><width>96</width><height>64</height></size>"
+                f"{voc_object(corners=(96, 0, 99, 9))}"
+                "</annotation>"
+            ),
+            ["b.xml: object 1: box (96, 0, 99, 9) lies outside the image"],
+        ),
+        (
+            lambda root: (root / "ImageSets" / "Main" / "train.txt").write_text("\n"),
+            ["is an empty data set"],
+        ),
+        (lambda root: (root / "ImageSets" / "Main" / "train.txt").unlink(), ["splits there: val"]),
+    ],
+    ids=[
+        "broken XML",
+        "missing XML",
+        "missing image",
+        "truncated image",
+        "box outside",
+        "no images",
+        "no split",
+    ],
+)
 def test_a_fault_in_a_voc_folder_is_one_line(voc, tmp_path, harm, messages):
     harm(voc)
     assert_one_line(train(*voc_flags(voc), "--save-prefix", tmp_path / "run"), *messages)
@@ -301,10 +530,25 @@ def packed(tmp_path):
     root.mkdir()
     for split, count in (("train", 2), ("val", 1)):
         lines = []
-        writer = mx.recordio.MXIndexedRecordIO(str(root / f"{split}.idx"), str(root / f"{split}.rec"), "w")
+        writer = mx.recordio.MXIndexedRecordIO(
+            str(root / f"{split}.idx"), str(root / f"{split}.rec"), "w"
+        )
         for index in range(count):
             image = np.random.randint(0, 255, (64, 96, 3), np.uint8)
-            label = [2, 5, 0, 0.1, 0.2, 0.5, 0.9, 1, 0.5, 0.1, 0.9, 0.6]  # header, then class and corners of two boxes
+            label = [
+                2,
+                5,
+                0,
+                0.1,
+                0.2,
+                0.5,
+                0.9,
+                1,
+                0.5,
+                0.1,
+                0.9,
+                0.6,
+            ]  # header, then class and corners of two boxes
             Image.fromarray(image).save(root / f"{split}{index}.png")
             lines.append("\t".join(map(str, [index, *label, f"{split}{index}.png"])) + "\n")
             header = mx.recordio.IRHeader(0, np.array(label, np.float32), index, 0)
@@ -316,7 +560,16 @@ def packed(tmp_path):
 
 @pytest.mark.parametrize("kind", ["lst", "record"])
 def test_lst_and_record_files(packed, tmp_path, kind):
-    flags = ["--dataset", kind, "--data-root", packed, "--epochs", 1, "--save-prefix", tmp_path / "run"]
+    flags = [
+        "--dataset",
+        kind,
+        "--data-root",
+        packed,
+        "--epochs",
+        1,
+        "--save-prefix",
+        tmp_path / "run",
+    ]
     done = train(*flags, "--classes", "red", "white")
     assert done.returncode == 0, done.stderr
     rows = training.read_metrics(str(tmp_path / "run-metrics.jsonl"))
@@ -331,8 +584,15 @@ def test_lst_and_record_files(packed, tmp_path, kind):
     assert_one_line(done, "no such file")
 
 
-MASKS = ["--network", "mask_rcnn_fpn_resnet18_v1b_custom", "--head-norm", "gn", *SETTINGS, "mask_roi_size=4",
-         "mask_channels=32"]
+MASKS = [
+    "--network",
+    "mask_rcnn_fpn_resnet18_v1b_custom",
+    "--head-norm",
+    "gn",
+    *SETTINGS,
+    "mask_roi_size=4",
+    "mask_channels=32",
+]
 
 
 @pytest.fixture(scope="module")
@@ -355,7 +615,9 @@ def test_a_network_with_masks(masked):
     assert "segm/AP" in done.stdout and Image.open(f"{prefix}-curve.png").width > 100
 
 
-def test_the_best_weights_of_a_network_with_masks_are_those_of_the_best_masks(shapes, masked, tmp_path):
+def test_the_best_weights_of_a_network_with_masks_are_those_of_the_best_masks(
+    shapes, masked, tmp_path
+):
     shutil.copytree(masked[0].parent, tmp_path / "copy")
     prefix = tmp_path / "copy" / "run"
     metrics = Path(f"{prefix}-metrics.jsonl")
@@ -363,14 +625,24 @@ def test_the_best_weights_of_a_network_with_masks_are_those_of_the_best_masks(sh
     rows[-1]["eval"].update({"AP50": -1.0, "AP": -1.0, "segm/AP": 1.0})
     metrics.write_text("".join(json.dumps(row) + "\n" for row in rows))
     best = Path(f"{prefix}-best.params").read_bytes()
-    assert train(*coco_flags(shapes), *MASKS, "--epochs", 2, "--resume", "--save-prefix", prefix).returncode == 0
-    assert Path(f"{prefix}-0000006.json").exists() and Path(f"{prefix}-best.params").read_bytes() == best
+    assert (
+        train(
+            *coco_flags(shapes), *MASKS, "--epochs", 2, "--resume", "--save-prefix", prefix
+        ).returncode
+        == 0
+    )
+    assert (
+        Path(f"{prefix}-0000006.json").exists()
+        and Path(f"{prefix}-best.params").read_bytes() == best
+    )
 
 
 def test_a_network_with_masks_wants_masks(shapes, voc, tmp_path):
     root = shutil.copytree(shapes, tmp_path / "data")
     edit_json(root, lambda all: all["annotations"][0].pop("segmentation"))
-    for flags, message in ((coco_flags(root), "annotation 1 has no segmentation; correct or remove it, or open"),
-                           (voc_flags(voc), "hold no masks; use a network of boxes alone, or give a COCO file")):
+    for flags, message in (
+        (coco_flags(root), "annotation 1 has no segmentation; correct or remove it, or open"),
+        (voc_flags(voc), "hold no masks; use a network of boxes alone, or give a COCO file"),
+    ):
         assert_one_line(train(*flags, *MASKS, "--save-prefix", tmp_path / "run"), message)
     assert not list(tmp_path.glob("run-0*"))

@@ -138,7 +138,7 @@ def test_misfits_are_listed_and_nothing_changes(trained) -> None:
         load(path, other)
     message = str(error.value)
     assert "missing: extra.weight, extra.bias" in message
-    assert "hidden.weight is float32 (4, 3) in the checkpoint, float32 (5, 3) here" in message
+    assert "hidden.weight is float32 (4, 3) in the file, float32 (5, 3) in the network" in message
     assert "out.bias" not in message
     for name, value in tiny.weights(other).items():
         np.testing.assert_array_equal(value, before[name])
@@ -261,6 +261,14 @@ def test_latest_prune_and_best(trained) -> None:
         prune(prefix, keep=0)
     with pytest.raises(CheckpointError, match="tiny-best.params"):
         mark_best(paths[0])
+
+
+def test_the_same_best_twice_leaves_one_file(trained) -> None:
+    """Renaming one hard link of a file to another does nothing, and leaves both names."""
+    net, trainer, prefix = trained
+    path = save(prefix, net, trainer, {"step": 3}, tiny.SPEC)
+    assert mark_best(path) == mark_best(path)
+    assert names(prefix) == [f"tiny-0000003.{kind}" for kind in sorted(KINDS)] + ["tiny-best.params"]
 
 
 def test_best_without_hard_links(trained, monkeypatch) -> None:

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from gluonnorm.errors import InputError
 from gluonnorm.training import Callback, CheckpointSaver, Loop, NonFiniteLoss, latest, load
 
 import mxnet as mx
@@ -187,12 +188,14 @@ def test_a_finished_run_resumes_to_nothing() -> None:
 
 def test_bad_arguments() -> None:
     _, step = tiny.build()
-    with pytest.raises(ValueError, match="steps_per_epoch is 0"):
+    with pytest.raises(InputError, match="steps_per_epoch is 0"):
         tiny.make_loop(step, steps_per_epoch=0)
-    with pytest.raises(ValueError, match="start is -1"):
+    with pytest.raises(InputError, match="start is -1"):
         tiny.make_loop(step).fit(epochs=1, start=-1)
-    with pytest.raises(RuntimeError, match="epoch 1 ended after 6 batches, but steps_per_epoch is 7"):
+    with pytest.raises(InputError, match="epoch 1 ended after 6 batches, but steps_per_epoch is 7"):
         tiny.make_loop(step, steps_per_epoch=7).fit(epochs=1)
+    with pytest.raises(InputError, match="keep is 0"):
+        CheckpointSaver("tiny", None, step.trainer, tiny.SPEC, keep=0)
 
 
 def test_handlers_are_put_back() -> None:

@@ -1,7 +1,7 @@
 import subprocess
 import sys
 
-from gluonnorm.training import mixing_plot
+from gluonnorm.training import figure_file, mixing_plot
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def test_png_is_written(tmp_path):
 
 def test_bars_are_the_shares_one_on_another(tmp_path, monkeypatch):
     figures = []
-    monkeypatch.setattr(mixing_plot, "FigureCanvasAgg", lambda figure: figures.append(figure))
+    monkeypatch.setattr(figure_file, "FigureCanvasAgg", figures.append)
     mixing_plot.plot_mixing_weights(ROWS, str(tmp_path / "mixing.png"), "tiny")
     above, below = figures[0].axes
     assert above.get_title() == "tiny" and (above.get_ylabel(), below.get_ylabel()) == (

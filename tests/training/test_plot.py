@@ -1,6 +1,6 @@
 import json
 
-from gluonnorm.training import plot
+from gluonnorm.training import figure_file, plot
 
 import numpy as np
 import pytest
@@ -30,12 +30,10 @@ def test_png_is_written_from_file_and_rows(tmp_path) -> None:
                                           (("losses", "eval"), ["loss", "metric"])])
 def test_what_is_drawn(tmp_path, monkeypatch, kind, labels) -> None:
     figures = []
-    monkeypatch.setattr(plot.plt, "close", figures.append)
+    monkeypatch.setattr(figure_file, "FigureCanvasAgg", figures.append)
     rows = [row for row in make_rows() if any(name in row for name in kind)]
     plot.plot_curves(rows, str(tmp_path / "curves.png"), "tiny")
     axes = figures[0].axes
-    monkeypatch.undo()
-    plot.plt.close(figures[0])
     assert [axis.get_ylabel() for axis in axes] == labels
     assert axes[0].get_title() == "tiny" and axes[-1].get_xlabel() == "step"
     legends = [[text.get_text() for text in axis.get_legend().get_texts()] for axis in axes]

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from gluonnorm.weight_files import WeightFileError
 from gluonnorm.weight_files.formats import read_file
-from gluonnorm.weight_files.torch_file import read_torch_legacy, read_torch_zip
-from gluonnorm.weight_files.torch_pickle import BFLOAT16
+from gluonnorm.weight_files.half_precision import BFLOAT16
+from gluonnorm.weight_files.torch_legacy_file import read_torch_legacy
+from gluonnorm.weight_files.torch_zip_file import read_torch_zip
 
 import numpy as np
 import pytest

@@ -4,7 +4,7 @@ import pickle
 import zipfile
 
 from gluonnorm.weight_files import WeightFileError
-from gluonnorm.weight_files.formats import read_arrays, read_file
+from gluonnorm.weight_files.formats import read_arrays, read_file, write_arrays
 from gluonnorm.weight_files.torch_writer import write_torch
 
 import numpy as np
@@ -63,20 +63,20 @@ def test_what_pytorch_has_not_is_refused(tmp_path, array):
     path = tmp_path / "a.pth"
     path.write_text("old")
     with pytest.raises(WeightFileError, match=r"bad \(.*cannot be tensors of a .pth file; cast"):
-        write_torch(str(path), {"good": np.ones(2), "bad": array})
+        write_arrays(str(path), {"good": np.ones(2), "bad": array})
     assert path.read_text() == "old" and os.listdir(tmp_path) == ["a.pth"]
 
 
 def test_an_error_leaves_what_was_there(tmp_path, monkeypatch):
     path = tmp_path / "a.pth"
-    write_torch(str(path), {"w": np.ones(2)})
+    write_arrays(str(path), {"w": np.ones(2)})
 
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(zipfile.ZipFile, "writestr", full)
     with pytest.raises(WeightFileError, match="a.pth: cannot be written .*No space left on device"):
-        write_torch(str(path), {"w": np.zeros(2)})
+        write_arrays(str(path), {"w": np.zeros(2)})
     monkeypatch.undo()
     np.testing.assert_array_equal(read_arrays(path)["w"], np.ones(2))
     assert os.listdir(tmp_path) == ["a.pth"]
@@ -84,9 +84,10 @@ def test_an_error_leaves_what_was_there(tmp_path, monkeypatch):
 
 def test_no_folder(tmp_path):
     with pytest.raises(WeightFileError, match="there is no folder .*absent; make it"):
-        write_torch(str(tmp_path / "absent" / "a.pth"), ARRAYS)
+        write_arrays(str(tmp_path / "absent" / "a.pth"), ARRAYS)
+    (tmp_path / "folder.pth").mkdir()
     with pytest.raises(WeightFileError, match="it is a folder; give a file"):
-        write_torch(str(tmp_path), ARRAYS)
+        write_arrays(str(tmp_path / "folder.pth"), ARRAYS)
 
 
 @pytest.mark.parametrize("lazily", [False, True])

@@ -1,79 +1,132 @@
-"""SwitchNorm_Detection and Switchable-Normalization (PyTorch): SN, GN and BN*, C4 and FPN, Faster and Mask."""
-from typing import List
+"""SwitchNorm_Detection and Switchable-Normalization (PyTorch): SN, GN and BN*, C4 and FPN.
 
-from gluonnorm.conversion.rules import (
-    FLAT,
-    LOC_WITH_BACKGROUND,
-    MASK_WITH_BACKGROUND,
-    TORCH_LEAVES,
-    Harmless,
-    Rule,
-    Shapes,
-    Source,
+Sources: lib/modeling/ (ResNet.py, FPN.py, fast_rcnn_heads.py, mask_rcnn_heads.py) of
+SwitchNorm_Detection, and the classifiers of Switchable-Normalization.
+"""
+from typing import List, Tuple
+
+from gluonnorm.conversion.codebase import Codebase, IgnoredTensor
+from gluonnorm.conversion.layouts import BOXES_WITH_BACKGROUND, FLATTENED, MASKS_WITH_BACKGROUND
+from gluonnorm.conversion.rules import PYTORCH_LEAVES, Rule, Shapes, with_endings
+
+# The ResNet is under a pyramid, directly in a C4 detector, or alone in the file of a classifier.
+STEM_PREFIXES = ("Conv_Body.conv_body.res1.", "Conv_Body.res1.", "")
+BLOCK_PREFIXES = (
+    "Conv_Body.conv_body.res{stage+1}.{block}.",
+    "Conv_Body.res{stage+1}.{block}.",
+    "layer{stage}.{block}.",
+    "Box_Head.res{stage+1}.{block}.",
 )
+# C4 detectors have stage 4 under Box_Head. SwitchNorm_Detection's converter of classifiers puts it
+# under Conv_Body even for them.
+HEAD_BLOCK_PREFIXES = ("Box_Head.res5.{block}.", "Conv_Body.res5.{block}.", "layer4.{block}.")
 
-# Where the ResNet stands: under an FPN, alone in a C4 detector, in the classifiers' files.
-STEMS = ("Conv_Body.conv_body.res1.", "Conv_Body.res1.", "")
-BLOCKS = ("Conv_Body.conv_body.res{stage+1}.{block}.", "Conv_Body.res{stage+1}.{block}.", "layer{stage}.{block}.",
-          "Box_Head.res{stage+1}.{block}.")
-# Their own converter puts stage 4 under Conv_Body even for C4 detectors, which have it under Box_Head.
-RES5 = ("Box_Head.res5.{block}.", "Conv_Body.res5.{block}.", "layer4.{block}.")
+PREFIX = r"(?:backbone\.){0,2}"  # none in a bare ResNet, one in a C4 detector, two with a pyramid
+STAGE_BLOCK = PREFIX + r"layer(?P<stage>\d)\.(?P<block>\d+)\."
+# Stage 4 as the head of a C4 detector.
+HEAD_BLOCK = r"box_head\.stage\.(?:layer4\.)?(?P<block>\d+)\."
 
 
 def _rules(shapes: Shapes) -> List[Rule]:
-    prefix = r"(?:backbone\.){0,2}"
-    block = prefix + r"layer(?P<stage>\d)\.(?P<block>\d+)\."
-    head = r"box_head\.stage\.(?:layer4\.)?(?P<block>\d+)\."
-    mask_norm = "mask_head.convs.0.norm.gamma" in shapes  # conv, norm, relu are numbered through; or conv, relu
-    rules = [Rule(prefix + r"conv1", _each(STEMS, "conv1.{leaf}")),
-             Rule(prefix + r"bn1", _each(STEMS, "{norm}1.{leaf}"), FLAT)]
-    for ours, names in ((block, BLOCKS), (head, RES5)):
-        rules += [Rule(ours + r"(?P<layer>conv\d|downsample\.0)", _each(names, "{layer}.{leaf}")),
-                  Rule(ours + r"bn(?P<number>\d)", _each(names, "{norm}{number}.{leaf}"), FLAT),
-                  Rule(ours + r"downsample\.1", _each(names, "downsample.1.{leaf}"), FLAT)]
-    rules += _conv_norm("lateral5", "Conv_Body.conv_top")
-    for i, level in enumerate((4, 3, 2)):  # from coarse to fine
-        rules += _conv_norm(f"lateral{level}", f"Conv_Body.topdown_lateral_modules.{i}.conv_lateral")
-    for i, level in enumerate((5, 4, 3, 2)):
-        rules += _conv_norm(f"output{level}", f"Conv_Body.posthoc_modules.{i}")
-    return rules + [
+    """Make the table of names; how the mask convolutions are counted depends on their norms."""
+    # The layers of a head are counted through: convolution, norm, ReLU; or convolution, ReLU
+    # without a norm. gluonnorm always counts a convolution with its norm as one, then the ReLU:
+    # hence i/2*3 or i.
+    has_mask_norms = "mask_head.convs.0.norm.gamma" in shapes
+    mask_position = "{i/2*3}" if has_mask_norms else "{i}"
+    return [
+        Rule(PREFIX + "conv1", with_endings(STEM_PREFIXES, "conv1.{leaf}")),
+        Rule(PREFIX + "bn1", with_endings(STEM_PREFIXES, "{norm}1.{leaf}"), FLATTENED),
+        *_block_rules(STAGE_BLOCK, BLOCK_PREFIXES),
+        *_block_rules(HEAD_BLOCK, HEAD_BLOCK_PREFIXES),
+        *_pyramid_rules(),
         Rule(r"rpn\.conv", ("RPN.FPN_RPN_conv.{leaf}", "RPN.RPN_conv.{leaf}")),
         Rule(r"rpn\.score", ("RPN.FPN_RPN_cls_score.{leaf}", "RPN.RPN_cls_score.{leaf}")),
         Rule(r"rpn\.loc", ("RPN.FPN_RPN_bbox_pred.{leaf}", "RPN.RPN_bbox_pred.{leaf}")),
         Rule(r"box_head\.convs\.(?P<i>\d)\.conv", ("Box_Head.convs.{i/2*3}.{leaf}",)),
-        Rule(r"box_head\.convs\.(?P<i>\d)\.norm", ("Box_Head.convs.{i/2*3+1}.{leaf}",), FLAT),
+        Rule(r"box_head\.convs\.(?P<i>\d)\.norm", ("Box_Head.convs.{i/2*3+1}.{leaf}",), FLATTENED),
+        # The head of two linear layers calls the first one fc1, the head with convolutions calls
+        # its only one fc.
         Rule(r"box_head\.fc1", ("Box_Head.fc1.{leaf}", "Box_Head.fc.{leaf}")),
         Rule(r"box_head\.fc2", ("Box_Head.fc2.{leaf}",)),
         Rule(r"predictor\.score", ("Box_Outs.cls_score.{leaf}",)),
-        Rule(r"predictor\.loc", ("Box_Outs.bbox_pred.{leaf}",), LOC_WITH_BACKGROUND),
-        Rule(r"mask_head\.convs\.(?P<i>\d)\.conv",
-             ("Mask_Head.conv_fcn.{i/2*3}.{leaf}" if mask_norm else "Mask_Head.conv_fcn.{i}.{leaf}",)),
-        Rule(r"mask_head\.convs\.(?P<i>\d)\.norm", ("Mask_Head.conv_fcn.{i/2*3+1}.{leaf}",), FLAT),
+        Rule(r"predictor\.loc", ("Box_Outs.bbox_pred.{leaf}",), BOXES_WITH_BACKGROUND),
+        Rule(
+            r"mask_head\.convs\.(?P<i>\d)\.conv",
+            (f"Mask_Head.conv_fcn.{mask_position}.{{leaf}}",),
+        ),
+        Rule(
+            r"mask_head\.convs\.(?P<i>\d)\.norm",
+            ("Mask_Head.conv_fcn.{i/2*3+1}.{leaf}",),
+            FLATTENED,
+        ),
         Rule(r"mask_head\.deconv", ("Mask_Head.upconv.{leaf}", "Mask_Head.upconv5.{leaf}")),
-        Rule(r"mask_head\.score", ("Mask_Outs.classify.{leaf}",), MASK_WITH_BACKGROUND),
+        Rule(r"mask_head\.score", ("Mask_Outs.classify.{leaf}",), MASKS_WITH_BACKGROUND),
     ]
 
 
-def _each(places, ending: str):
-    return tuple(place + ending for place in places)
+def _block_rules(layer: str, prefixes: Tuple[str, ...]) -> List[Rule]:
+    """Make the rules for the layers of a residual block."""
+    return [
+        Rule(
+            layer + r"(?P<layer>conv\d|downsample\.0)",
+            with_endings(prefixes, "{layer}.{leaf}"),
+        ),
+        Rule(
+            layer + r"bn(?P<number>\d)",
+            with_endings(prefixes, "{norm}{number}.{leaf}"),
+            FLATTENED,
+        ),
+        Rule(
+            layer + r"downsample\.1",
+            with_endings(prefixes, "downsample.1.{leaf}"),
+            FLATTENED,
+        ),
+    ]
 
 
-def _conv_norm(ours: str, name: str) -> List[Rule]:
-    """A layer of the pyramid; without a norm the convolution has no number."""
-    return [Rule(rf"backbone\.{ours}\.conv", (name + ".0.{leaf}", name + ".{leaf}")),
-            Rule(rf"backbone\.{ours}\.norm", (name + ".1.{leaf}",), FLAT)]
+def _pyramid_rules() -> List[Rule]:
+    """Make the rules for the pyramid, which is numbered from coarse to fine."""
+    rules = _conv_and_norm("lateral5", "Conv_Body.conv_top")
+    for index, level in enumerate((4, 3, 2)):
+        name = f"Conv_Body.topdown_lateral_modules.{index}.conv_lateral"
+        rules += _conv_and_norm(f"lateral{level}", name)
+    for index, level in enumerate((5, 4, 3, 2)):
+        rules += _conv_and_norm(f"output{level}", f"Conv_Body.posthoc_modules.{index}")
+    return rules
 
 
-SWITCHNORM = Source(
+def _conv_and_norm(layer: str, name: str) -> List[Rule]:
+    """Make the rules for a convolution and the norm after it; without a norm it has no number."""
+    return [
+        Rule(rf"backbone\.{layer}\.conv", (name + ".0.{leaf}", name + ".{leaf}")),
+        Rule(rf"backbone\.{layer}\.norm", (name + ".1.{leaf}",), FLATTENED),
+    ]
+
+
+SWITCHNORM = Codebase(
     name="switchnorm",
     rules=_rules,
-    leaves={**TORCH_LEAVES, "mean_weight": ("mean_weight",), "var_weight": ("var_weight",)},
-    affine=r"(.*\.)?(bn\d|downsample\.1)\.weight",
-    harmless=(Harmless(r"(Conv_Body\.(conv_body\.)?classifier|fc)\.(weight|bias)", "the classifier of ImageNet"),
-              Harmless(r".*\.num_batches_tracked", "a counter of training steps"),
-              Harmless(r".*\.batch_(mean|var)", "an unfinished average that nothing reads")),
-    heads=r"Conv_Body\.(conv_top|topdown_lateral_modules|posthoc_modules)\..*|RPN\..*|Box_Head\.(?!res5\.).*|"
-          r"Box_Outs\..*|Mask_(Head|Outs)\..*",
-    looks_like=r"^Conv_Body\.|^(Box|Mask)_Outs\.|(^|\.)sn\d\.mean_weight$",
-    stride={"sn": "conv2"},
+    leaves={
+        **PYTORCH_LEAVES,
+        "mean_weight": ("mean_weight",),
+        "var_weight": ("var_weight",),
+    },
+    # AffineChannel2d stores a scale and a shift in place of BatchNorm.
+    bare_scale=r"(.*\.)?(bn\d|downsample\.1)\.weight",
+    ignored=(
+        IgnoredTensor(
+            r"(Conv_Body\.(conv_body\.)?classifier|fc)\.(weight|bias)",
+            "the classifier of ImageNet",
+        ),
+        IgnoredTensor(r".*\.num_batches_tracked", "a counter of training steps"),
+        IgnoredTensor(r".*\.batch_(mean|var)", "an unfinished average that nothing reads"),
+    ),
+    detector_part=(
+        r"Conv_Body\.(conv_top|topdown_lateral_modules|posthoc_modules)\..*|RPN\..*|"
+        r"Box_Head\.(?!res5\.).*|Box_Outs\..*|Mask_(Head|Outs)\..*"
+    ),
+    name_hint=r"^Conv_Body\.|^(Box|Mask)_Outs\.|(^|\.)sn\d\.mean_weight$",
+    stride_conv={"sn": "conv2"},
+    convention="detectron",
 )

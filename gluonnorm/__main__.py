@@ -1,0 +1,133 @@
+"""Print what a bug report needs: ``python -m gluonnorm``."""
+import os
+import platform
+import shutil
+import subprocess
+from importlib import metadata
+from typing import Dict, List, Set
+
+from gluonnorm import __version__
+from gluonnorm._runtime import LARGEST_COPY, physical_cores, preload_cuda, read_processors
+
+PACKAGES = (
+    "mxnet", "mxnet-cu112", "gluoncv", "numpy", "scipy", "pillow", "opencv-python", "pycocotools",
+    "matplotlib", "tqdm",
+)
+# The instructions by which oneDNN computes in a number format without emulating it.
+FAST_INSTRUCTIONS: Dict[str, Set[str]] = {
+    "float32": {"avx2", "avx512f"},
+    "bfloat16": {"avx512_bf16", "amx_bf16"},
+    "int8": {"avx512_vnni", "avx_vnni", "amx_int8"},
+}
+# MXNet's CUDA 11 build holds machine code for these compute capabilities only, and no PTX for later
+# ones.
+SUPPORTED_CAPABILITIES = (5, 8)
+
+
+def main() -> None:
+    """Print versions, threads, number formats, CUDA libraries, and what is slow on this machine."""
+    print(f"gluonnorm {__version__}, Python {platform.python_version()}, {platform.platform()}")
+    for package in PACKAGES:
+        print(f"  {package:14} {installed_version(package)}")
+    print(f"processor: {processor_name()}, {physical_cores()} physical cores for this process")
+    for variable in ("OMP_NUM_THREADS", "MXNET_CPU_PARALLEL_SIZE"):
+        print(f"  {variable} = {os.environ[variable]}")
+    instructions = processor_instructions()
+    for number_format, fast in FAST_INSTRUCTIONS.items():
+        present = ", ".join(sorted(fast & instructions))
+        print(f"  {number_format:8} {'fast: ' + present if present else 'not accelerated'}")
+    libraries = preload_cuda()
+    print(f"CUDA libraries from wheels: {len(libraries) or 'none'}")
+    for library in libraries:
+        print(f"  {library}")
+    gpus = gpu_descriptions()
+    print(f"GPUs that the driver reports: {len(gpus) or 'none'}")
+    for gpu in gpus:
+        print(f"  {gpu}")
+    problems = slow_here(instructions, gpus)
+    print("slow here:" if problems else "slow here: nothing known")
+    for problem in problems:
+        print(f"  {problem}")
+
+
+def installed_version(package: str) -> str:
+    """The version of an installed package, or "not installed"."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def processor_name() -> str:
+    """The processor's model, as far as the system tells it."""
+    for processor in read_processors():
+        if "model name" in processor:
+            return processor["model name"]
+    return platform.processor() or platform.machine()
+
+
+def processor_instructions() -> Set[str]:
+    """The names of the instruction sets that the processor has, as Linux spells them."""
+    for processor in read_processors():
+        if "flags" in processor:
+            return set(processor["flags"].split())
+    return set()
+
+
+def gpu_descriptions() -> List[str]:
+    """One line a GPU, "name, compute capability", from NVIDIA's driver; empty without a driver."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return []
+    command = [program, "--query-gpu=name,compute_cap", "--format=csv,noheader"]
+    answer = subprocess.run(command, capture_output=True, text=True)
+    return answer.stdout.strip().splitlines() if answer.returncode == 0 else []
+
+
+def slow_here(instructions: Set[str], gpus: List[str]) -> List[str]:
+    """Explain what is slow, or cannot run, in this process.
+
+    Parameters
+    ----------
+    instructions : set of str
+        As ``processor_instructions`` returns them.
+    gpus : list of str
+        As ``gpu_descriptions`` returns them.
+
+    Returns
+    -------
+    list of str
+        One sentence for each problem, with its reason and, where there is one, the way out.
+    """
+    problems = []
+    for number_format, fast in FAST_INSTRUCTIONS.items():
+        if instructions and not fast & instructions:
+            problems.append(
+                f"{number_format}: the processor has none of {', '.join(sorted(fast))}, "
+                f"so {number_format} is emulated")
+    threads = os.environ["OMP_NUM_THREADS"]
+    cores = physical_cores()
+    if threads.isdecimal() and int(threads) < cores:
+        problems.append(
+            f"OMP_NUM_THREADS is {threads}, but this process may use {cores} physical cores")
+    if threads.isdecimal() and int(threads) > cores:
+        problems.append(
+            f"OMP_NUM_THREADS is {threads}, more than the {cores} physical cores that this "
+            "process may use, so threads wait for each other")
+    copy_size = os.environ["MXNET_CPU_PARALLEL_SIZE"]
+    if copy_size.isdecimal() and int(copy_size) < LARGEST_COPY:
+        problems.append(
+            f"MXNET_CPU_PARALLEL_SIZE is {copy_size}: copies of larger arrays start threads of "
+            "their own, after which box_nms takes up to ten times as long; unset it")
+    lowest, highest = SUPPORTED_CAPABILITIES
+    for gpu in gpus:
+        major = gpu.rpartition(",")[2].strip().partition(".")[0]
+        if major.isdecimal() and not lowest <= int(major) <= highest:
+            problems.append(
+                f"{gpu}: MXNet's CUDA build has no code for this GPU, only for compute "
+                f"capabilities {lowest}.0 to {highest}.9")
+    return problems
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,155 @@
+"""What to do if a file has another number of classes than the network."""
+from typing import List, NamedTuple, Optional, Tuple
+
+from gluonnorm.conversion.codebase import Codebase
+from gluonnorm.conversion.errors import ConversionError
+from gluonnorm.conversion.layouts import BOX_ROWS, Arrays, Shape
+from gluonnorm.conversion.rules import Shapes
+
+import numpy as np
+
+CLASSES_DIFFER = (None, "reset", "reduce")  # what ``load(num_classes_differ=...)`` takes
+SCORE_LAYER = "predictor.score."
+BOX_LAYER = "predictor.loc."
+MASK_LAYER = "mask_head.score."
+CLASS_LAYERS = (SCORE_LAYER, BOX_LAYER, MASK_LAYER)  # layers whose rows belong to classes
+COCO_IDS = 90  # torchvision's COCO detectors have a row for each id up to 90
+COCO_CLASSES = 80  # only these ids are classes
+
+
+class ClassCounts(NamedTuple):
+    """Numbers of foreground classes; None for a backbone.
+
+    Attributes
+    ----------
+    file : int or None
+        The number of classes in the file.
+    network : int or None
+        The number of classes of the network.
+    """
+    file: Optional[int]
+    network: Optional[int]
+
+    @property
+    def differ(self) -> bool:
+        """Tell whether both numbers are known and differ."""
+        return None not in self and self.file != self.network
+
+
+def count_classes(arrays: Arrays, shapes: Shapes) -> ClassCounts:
+    """Count the foreground classes of a file and of a network.
+
+    Parameters
+    ----------
+    arrays : dict of str to numpy.ndarray
+        The arrays of the file under gluonnorm's names, in gluonnorm's layout.
+    shapes : mapping of str to tuple of int
+        The shapes of the network's parameters by name.
+
+    Returns
+    -------
+    ClassCounts
+        Both numbers.
+    """
+    array_shapes = {name: array.shape for name, array in arrays.items()}
+    return ClassCounts(_foreground_classes(array_shapes), _foreground_classes(shapes))
+
+
+def _foreground_classes(shapes: Shapes) -> Optional[int]:
+    """Count the rows of the score layer without the background; None if there is no such layer."""
+    shape = shapes.get(f"{SCORE_LAYER}bias")
+    return shape[0] - 1 if shape else None
+
+
+def class_count_hint(counts: ClassCounts, num_classes_differ: Optional[str]) -> str:
+    """Tell the way out of a different number of classes.
+
+    Parameters
+    ----------
+    counts : ClassCounts
+        The numbers of classes.
+    num_classes_differ : str or None
+        What the caller asked for.
+
+    Returns
+    -------
+    str
+        The end of an error message; "" if the numbers agree or the caller has chosen already.
+    """
+    if not counts.differ or num_classes_differ is not None:
+        return ""
+    hint = (f". The file has {counts.file} classes, the network {counts.network}; "
+            f"num_classes_differ='reset' gives fresh predictors")
+    if counts == (COCO_IDS, COCO_CLASSES):
+        hint += ", 'reduce' cuts torchvision's 90 ids to the 80 that are classes"
+    return hint
+
+
+def fresh_predictors(arrays: Arrays, shapes: Shapes) -> List[str]:
+    """Find the parameters that keep their fresh values because the file is for other classes.
+
+    Parameters
+    ----------
+    arrays : dict of str to numpy.ndarray
+        The arrays of the file under gluonnorm's names.
+    shapes : mapping of str to tuple of int
+        The shapes of the network's parameters by name.
+
+    Returns
+    -------
+    list of str
+        Parameters of the class layers that differ in the number of rows at most. A parameter that
+        differs in another axis is not among them, since classes do not explain that.
+    """
+    fresh = []
+    for name, array in arrays.items():
+        row_shape: Shape = tuple(shapes[name][1:])
+        if name.startswith(CLASS_LAYERS) and array.shape[1:] == row_shape:
+            fresh.append(name)
+    return fresh
+
+
+def reduced_to_classes(arrays: Arrays, codebase: Codebase, counts: ClassCounts) -> Arrays:
+    """Cut the rows for torchvision's 90 COCO ids to those of the 80 classes.
+
+    Parameters
+    ----------
+    arrays : dict of str to numpy.ndarray
+        The arrays of the file under gluonnorm's names, in gluonnorm's layout.
+    codebase : Codebase
+        The codebase of the file.
+    counts : ClassCounts
+        The numbers of classes.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray
+        The arrays of the class layers, cut.
+
+    Raises
+    ------
+    ConversionError
+        The file is not one with 90 ids, or the network not one with 80 classes.
+    """
+    kept_classes = codebase.kept_classes
+    if not kept_classes or counts != (COCO_IDS, len(kept_classes)):
+        raise ConversionError(
+            f"num_classes_differ='reduce' cuts the {COCO_IDS} ids of torchvision's COCO files to "
+            f"the {COCO_CLASSES} that are classes; this is {codebase.name} with {counts.file} "
+            f"classes for a network of {counts.network}. Give 'reset' for fresh predictors")
+    reduced = {}
+    for name, array in arrays.items():
+        if name.startswith(CLASS_LAYERS):
+            reduced[name] = array[_kept_rows(name, kept_classes)]
+    return reduced
+
+
+def _kept_rows(name: str, kept_classes: Tuple[int, ...]) -> np.ndarray:
+    """Compute the rows of a class layer that belong to the kept classes, and to the background."""
+    classes = np.asarray(kept_classes)
+    if name.startswith(SCORE_LAYER):
+        return np.concatenate([[0], 1 + classes])
+    if name.startswith(BOX_LAYER):
+        rows = BOX_ROWS * classes[:, None] + np.arange(BOX_ROWS)
+        return rows.reshape(-1)
+    return classes

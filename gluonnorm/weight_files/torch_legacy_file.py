@@ -1,0 +1,101 @@
+"""PyTorch's .pth files of versions 0.1.10 to 1.5, read without PyTorch.
+
+The file is a sequence of pickles, then the storages. The pickles are a magic number, the version
+1001, facts about the machine, the object with its tensors, and the keys of the storages in their
+order. Each storage is its number of elements in 8 bytes and its raw elements, both little-endian on
+every machine. Sources: torch/serialization.py, torch/_utils.py.
+"""
+import os
+from typing import Any, BinaryIO, Dict
+
+from gluonnorm.weight_files.content import Content
+from gluonnorm.weight_files.torch_pickle import Storage, Tensor, TorchUnpickler
+from gluonnorm.weight_files.torch_tensors import fill_buffer, make_arrays
+from gluonnorm.weight_files.unpickler import Unpickler
+from gluonnorm.weight_files.weight_file_error import WeightFileError
+from gluonnorm.weight_files.weight_search import find_weights
+
+import numpy as np
+
+MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
+VERSION = 1001
+LENGTH_SIZE = 8  # bytes of the number of elements in front of each storage
+
+
+def read_torch_legacy(path: str) -> Content:
+    """Read the weights in a .pth file of PyTorch 0.1.10 to 1.5.
+
+    Only the storages that the weights use are read.
+
+    Parameters
+    ----------
+    path : str
+        The file.
+
+    Returns
+    -------
+    Content
+        The arrays, bfloat16 as ``BFLOAT16``, and a note on entries that were left out.
+
+    Raises
+    ------
+    WeightFileError
+        The file is damaged, names code, or holds no dictionary of tensors.
+    """
+    with open(path, "rb") as file:
+        for expected in (MAGIC_NUMBER, VERSION):
+            number = Unpickler(file, path, {}).read()
+            if number != expected:
+                raise WeightFileError(
+                    f"{path}: begins as a PyTorch file but has {number!r:.40} where {expected} "
+                    "belongs; the file is damaged, fetch it again"
+                )
+        # The next pickle describes the machine that wrote the file, which no longer matters.
+        Unpickler(file, path, {}).read()
+        unpickler = TorchUnpickler(file, path)
+        tree = unpickler.read()
+        keys = Unpickler(file, path, {}).read()
+        offsets = _find_storages(file, path, keys, unpickler.storages)
+
+        def read_storage(storage: Storage) -> np.ndarray:
+            file.seek(offsets[storage.key])
+            buffer = np.empty(storage.total_length * storage.dtype.itemsize, np.uint8)
+            fill_buffer(file, buffer, path)
+            return buffer.view(storage.dtype)
+
+        tensors, notes = find_weights(tree, path, (Tensor,))
+        return Content(make_arrays(path, tensors, read_storage), notes)
+
+
+def _find_storages(
+    file: BinaryIO, path: str, keys: Any, storages: Dict[str, Storage]
+) -> Dict[str, int]:
+    """Find where the elements of each storage begin; the file is open at the first storage."""
+    offsets: Dict[str, int] = {}
+    position = file.tell()
+    file_size = os.path.getsize(path)
+    for key in keys if isinstance(keys, list) else [keys]:
+        storage = storages.get(str(key))
+        if storage is None:
+            raise WeightFileError(
+                f"{path}: storage {key!r:.40} belongs to no tensor; the file is damaged, fetch it "
+                "again"
+            )
+        file.seek(position)
+        stored_length = int.from_bytes(file.read(LENGTH_SIZE), "little")
+        begin = position + LENGTH_SIZE
+        offsets[storage.key] = begin
+        position = begin + storage.total_length * storage.dtype.itemsize
+        if position > file_size or stored_length != storage.total_length:
+            raise WeightFileError(
+                f"{path}: storage {storage.key} of {storage.total_length} elements does not lie "
+                f"where it should, before byte {position} of {file_size}; the file is cut or "
+                "damaged, fetch it again"
+            )
+    missing = set(storages) - set(offsets)
+    if missing:
+        raise WeightFileError(
+            f"{path}: {len(missing)} storages are missing; the file is cut or damaged, fetch it "
+            "again"
+        )
+    return offsets

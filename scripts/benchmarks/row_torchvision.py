@@ -1,0 +1,195 @@
+"""The benchmark's process of torchvision, run by an interpreter that has it and may lack MXNet.
+
+torchvision's transform and the pasting of masks are left out, because the networks beside it get
+their input ready and give masks as the head makes them.
+"""
+import os
+from pathlib import Path
+from typing import Any, Dict, List, Tuple
+
+from benchmarks.inputs import best_detections, ground_truth, network_inputs
+from benchmarks.row_server import Facts, Run, Task, serve
+
+import torch
+from torch.nn.functional import pad
+from torchvision.models import resnet50
+from torchvision.models.detection import (
+    FasterRCNN,
+    fasterrcnn_resnet50_fpn,
+    maskrcnn_resnet50_fpn,
+)
+from torchvision.models.detection.backbone_utils import _resnet_fpn_extractor
+from torchvision.models.detection.image_list import ImageList
+from torchvision.ops import FrozenBatchNorm2d
+
+BUILDERS = {
+    "fasterrcnn_resnet50_fpn": fasterrcnn_resnet50_fpn,
+    "maskrcnn_resnet50_fpn": maskrcnn_resnet50_fpn,
+}
+NUM_CLASSES = 91  # with the background
+# The transform pads images to multiples of so many pixels.
+SIZE_MULTIPLE = 32
+
+
+def image_list(task: Task) -> ImageList:
+    """Make what torchvision's transform would give to the network.
+
+    Parameters
+    ----------
+    task : dict
+        ``size``, ``seed`` and perhaps ``images``.
+
+    Returns
+    -------
+    ImageList
+        Padded images with their sizes before the padding.
+    """
+    height, width = task["size"]
+    count = task.get("images", 1)
+    images = torch.from_numpy(network_inputs(count, task["size"], task["seed"]))
+    right = -width % SIZE_MULTIPLE
+    bottom = -height % SIZE_MULTIPLE
+    return ImageList(pad(images, (0, right, 0, bottom)), [(height, width)] * count)
+
+
+def load_weights(task: Task) -> Dict[str, Any]:
+    """Read the weights of this benchmark.
+
+    Parameters
+    ----------
+    task : dict
+        ``folder`` and ``stem`` of the file.
+
+    Returns
+    -------
+    dict of str to Tensor
+        A state dict.
+    """
+    return torch.load(Path(task["folder"], task["stem"] + ".pth"), weights_only=True)
+
+
+def prepare_detector(task: Task) -> Tuple[Run, Facts]:
+    """Build torchvision's detector, from the normalized image to detections.
+
+    Parameters
+    ----------
+    task : dict
+        ``network``, ``folder``, ``stem``, ``size`` and ``seed``.
+
+    Returns
+    -------
+    run : callable
+        Runs the network.
+    facts : dict
+        The ``detections``.
+    """
+    model = BUILDERS[task["network"]](weights=None, weights_backbone=None)
+    model.load_state_dict(load_weights(task))
+    model.eval()
+    images = image_list(task)
+
+    def run() -> Dict[str, torch.Tensor]:
+        with torch.inference_mode():
+            features = model.backbone(images.tensors)
+            proposals, _ = model.rpn(images, features)
+            detections, _ = model.roi_heads(features, proposals, images.image_sizes)
+            return detections[0]
+
+    detections = run()
+    ids = (detections["labels"] - 1).numpy()
+    scores = detections["scores"].numpy()
+    boxes = detections["boxes"].numpy()
+    return run, {"detections": best_detections(ids, scores, boxes)}
+
+
+def training_model(task: Task) -> FasterRCNN:
+    """Build the model that torchvision trains if it starts from ImageNet weights.
+
+    Parameters
+    ----------
+    task : dict
+        ``folder`` and ``stem`` of the weights.
+
+    Returns
+    -------
+    FasterRCNN
+        With frozen batch norms, and with stem and first stage frozen.
+    """
+    backbone = _resnet_fpn_extractor(resnet50(norm_layer=FrozenBatchNorm2d), 3)
+    model = FasterRCNN(backbone, NUM_CLASSES)
+    weights = {}
+    for name, tensor in load_weights(task).items():
+        # Frozen batch norms do not count batches.
+        if not name.endswith("num_batches_tracked"):
+            weights[name] = tensor
+    model.load_state_dict(weights)
+    model.train()
+    return model
+
+
+def prepare_training(task: Task) -> Tuple[Run, Facts]:
+    """Build torchvision's training step, with its losses and SGD.
+
+    Parameters
+    ----------
+    task : dict
+        ``folder``, ``stem``, ``images``, ``size`` and ``seed``.
+
+    Returns
+    -------
+    run : callable
+        Forward, targets, backward and update.
+    facts : dict
+        ``losses`` of the first step.
+    """
+    torch.manual_seed(task["seed"])
+    model = training_model(task)
+    learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.SGD(learned, lr=1e-4, momentum=0.9, weight_decay=1e-4)
+    images = image_list(task)
+    targets = []
+    for boxes, labels in zip(*ground_truth(task["images"], task["size"], task["seed"])):
+        # Label 0 is the background.
+        targets.append({"boxes": torch.from_numpy(boxes),
+                        "labels": torch.from_numpy(labels).long() + 1})
+
+    def run() -> List[torch.Tensor]:
+        features = model.backbone(images.tensors)
+        proposals, rpn_losses = model.rpn(images, features, targets)
+        _, roi_losses = model.roi_heads(features, proposals, images.image_sizes, targets)
+        losses = [
+            rpn_losses["loss_objectness"],
+            rpn_losses["loss_rpn_box_reg"],
+            roi_losses["loss_classifier"],
+            roi_losses["loss_box_reg"],
+        ]
+        optimizer.zero_grad()
+        sum(losses).backward()
+        optimizer.step()
+        return losses
+
+    return run, {"losses": [float(loss) for loss in run()]}
+
+
+def prepare(task: Task) -> Tuple[Run, Facts]:
+    """Do what ``task["job"]`` names.
+
+    Parameters
+    ----------
+    task : dict
+        See ``benchmarks.groups.Row``.
+
+    Returns
+    -------
+    run : callable
+        The computation.
+    facts : dict
+        What the parent is told.
+    """
+    functions = {"detector": prepare_detector, "training": prepare_training}
+    return functions[task["job"]](task)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    serve(prepare)

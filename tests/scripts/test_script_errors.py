@@ -1,0 +1,237 @@
+"""How a script ends: errors of the user are one line and status 2, a bug keeps its traceback."""
+import importlib
+import os
+import subprocess
+import sys
+
+import model_zoo
+from gluonnorm.errors import GluonnormError, InputError
+from gluonnorm.training import Interrupted
+
+import mxnet as mx
+import pytest
+from in_process import SCRIPTS, run_script
+
+NETWORK = "faster_rcnn_resnet18_v1b_custom"
+
+
+@pytest.fixture()
+def run(monkeypatch):
+    """``_cli.run``, the one place that turns errors into a line."""
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    return importlib.import_module("_cli").run
+
+
+def raising(error):
+    """A ``main`` that raises."""
+    def main(args):
+        raise error
+
+    return main
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        InputError("--x is 3;\n want 4"),
+        GluonnormError("--x is 3;  want 4"),
+        OSError("--x is 3; want 4"),
+    ],
+)
+def test_errors_of_the_user_are_one_line_and_status_two(run, capsys, error):
+    with pytest.raises(SystemExit) as stop:
+        run(raising(error), None)
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == "error: --x is 3; want 4\n"
+
+
+def test_an_error_without_words_has_the_name_of_its_class(run, capsys):
+    with pytest.raises(SystemExit):
+        run(raising(PermissionError()), None)
+    assert capsys.readouterr().err == "error: PermissionError\n"
+
+
+@pytest.mark.parametrize(
+    "error, status, text",
+    [
+        (KeyboardInterrupt(), 130, "interrupted\n"),
+        (Interrupted(7), 130, "interrupted after step 7\n"),
+    ],
+)
+def test_ctrl_c_is_no_error(run, capsys, error, status, text):
+    with pytest.raises(SystemExit) as stop:
+        run(raising(error), None)
+    assert stop.value.code == status and capsys.readouterr().err == text
+
+
+@pytest.mark.parametrize("status", [None, 0, 1])
+def test_the_status_is_what_main_returns(run, status):
+    with pytest.raises(SystemExit) as stop:
+        run(lambda args: args, status)
+    assert stop.value.code == status
+
+
+@pytest.mark.parametrize(
+    "bug",
+    [
+        ValueError("a"),
+        TypeError("b"),
+        KeyError("c"),
+        AssertionError("d"),
+        RuntimeError("e"),
+        mx.MXNetError("f"),
+    ],
+)
+def test_a_bug_is_raised_as_it_is(run, bug):
+    with pytest.raises(type(bug)) as raised:
+        run(raising(bug), None)
+    assert raised.value is bug
+
+
+def test_a_bug_in_a_script_of_its_own_process_keeps_its_traceback(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from _cli import run\n\n\ndef main(args):\n    return int('three')\n\n\nrun(main, None)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(SCRIPTS), str(SCRIPTS.parent)])}
+    done = subprocess.run(
+        [sys.executable, str(script)], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr and "return int('three')" in done.stderr
+    assert done.stderr.rstrip().endswith(
+        "ValueError: invalid literal for int() with base 10: 'three'"
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Weights of a detector, good and cut, and a checkpoint's .json that is damaged."""
+    folder = tmp_path_factory.mktemp("weights")
+    net = model_zoo.get_model(NETWORK, classes=("a", "b"))
+    net(mx.nd.zeros((1, 3, 64, 64)))
+    net.save_parameters(str(folder / "net.params"))
+    (folder / "cut.params").write_bytes((folder / "net.params").read_bytes()[:5000])
+    (folder / "damaged.json").write_text('{"spec": {')
+    (folder / "older.json").write_text(
+        '{"spec": {"model": 3}, "state": {}, "trained": [], "files": {}}'
+    )
+    return folder
+
+
+EXPORT = [
+    "--classes",
+    "a",
+    "b",
+    "--output",
+    "out/net",
+    "--network",
+    NETWORK,
+    "--params",
+    "net.params",
+]
+
+
+@pytest.mark.parametrize(
+    "script, flags, words",
+    [
+        ("export.py", [*EXPORT, "--set", "nms_treshold=1"], ["nms_treshold", "nms_thresh"]),
+        (
+            "export.py",
+            [*EXPORT, "--set", "nms_thresh=high"],
+            ["--set nms_thresh=high: give NAME=VALUE"],
+        ),
+        ("export.py", [*EXPORT, "--network", "faster_rcnn_resnet19_v1b_custom"], [NETWORK]),
+        ("export.py", [*EXPORT, "--norm", "groupnorm"], ["groupnorm", "gn"]),
+        ("export.py", [*EXPORT, "--params", "absent.params"], ["absent.params", "no such file"]),
+        ("export.py", [*EXPORT, "--params", "cut.params"], ["cut.params"]),
+        ("export.py", [*EXPORT, "--image", "absent.jpg"], ["absent.jpg: no such image file"]),
+        (
+            "export.py",
+            ["--output", "out/net", "--params", "damaged.json"],
+            ["damaged.json cannot be read"],
+        ),
+        (
+            "export.py",
+            ["--output", "out/net", "--params", "older.json"],
+            ["older.json describes no network"],
+        ),
+        ("export.py", ["--output", "out/net", "--params", "absent.json"], ["absent.json"]),
+        ("demo.py", ["absent.jpg", "--exported", "cut"], ["cut"]),
+        (
+            "convert.py",
+            [
+                "--network",
+                "resnet18_v1b",
+                "--source",
+                "torchvision",
+                "--weights",
+                "absent.pth",
+                "--output",
+                "out/a.params",
+            ],
+            ["absent.pth: no such file"],
+        ),
+        (
+            "convert.py",
+            [
+                "--network",
+                "resnet18_v1b",
+                "--source",
+                "gluoncv",
+                "--weights",
+                "cut.params",
+                "--output",
+                "out/a.params",
+            ],
+            ["cut.params"],
+        ),
+        (
+            "convert.py",
+            [
+                "--network",
+                "resnet18_v1b",
+                "--source",
+                "gluoncv",
+                "--weights",
+                "net.params",
+                "--output",
+                "out/a.pth",
+            ],
+            ["--output out/a.pth", ".params"],
+        ),
+        (
+            "convert.py",
+            [
+                "--network",
+                "resnet18_v1b",
+                "--head-norm",
+                "gn",
+                "--source",
+                "gluoncv",
+                "--weights",
+                "net.params",
+                "--output",
+                "out/a.params",
+            ],
+            ["bare backbone"],
+        ),
+    ],
+)
+def test_what_the_user_can_cause_is_one_line(folder, monkeypatch, script, flags, words):
+    monkeypatch.chdir(folder)
+    done = run_script(script, *flags)
+    assert done.returncode == 2 and done.stdout == "", done
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1, done.stderr
+    for word in words:
+        assert word in done.stderr
+    assert not (folder / "out").exists()
+
+
+@pytest.mark.parametrize("script", sorted(path.name for path in SCRIPTS.glob("[a-z]*.py")))
+def test_every_script_explains_itself_and_has_a_seed(script):
+    done = run_script(script, "--help")
+    assert done.returncode == 0 and f"python scripts/{script}" in done.stdout
+    assert "--seed" in done.stdout and "examples:" in done.stdout.lower().replace(
+        "example:", "examples:"
+    )
