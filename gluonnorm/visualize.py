@@ -14,8 +14,8 @@ COLOR_BY = ("class", "instance")
 BLACK = (0, 0, 0)
 WHITE = (255, 255, 255)
 BRIGHT = 140  # black letters are easier to read than white ones on a color brighter than this
-LINES_PER_SIDE = 250  # the shorter side of the photo is so many lines wide
-LETTERS_PER_SIDE = 30  # and so many letters high
+LINES_PER_SIDE = 250  # lines are as wide as the photo's shorter side divided by this
+LETTERS_PER_SIDE = 30  # letters are as high as the photo's shorter side divided by this
 SMALLEST_FONT = 10  # pixels
 
 
@@ -81,7 +81,8 @@ def draw(
         raise InputError(f"color_by is {color_by!r}; want one of {', '.join(COLOR_BY)}")
     scores = np.asarray(detections.scores)
     indices = _worst_first(scores, score_thresh)
-    colors = [class_color(int(detections.ids[i] if color_by == "class" else i)) for i in indices]
+    color_numbers = indices if color_by == "instance" else np.asarray(detections.ids)[indices]
+    colors = [class_color(int(number)) for number in color_numbers]
     pixels = np.array(image)
     if detections.masks is not None:
         for index, color in zip(indices, colors):

@@ -1,4 +1,4 @@
-"""House rules that no linter knows: who may import whom, density, names, docstrings, no path of one machine."""
+"""House rules that no linter knows: imports, density, names, docstrings, no paths of a machine."""
 import ast
 import io
 import re
@@ -10,7 +10,8 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
-# What each room may import of ours, besides itself and what EVERYONE may. Rooms of a higher floor come later.
+# What each room may import of ours, besides itself and what EVERYONE may. Rooms of a higher floor
+# come later.
 ARROWS: Dict[str, Tuple[str, ...]] = {
     "gluonnorm": ("gluonnorm._runtime",),
     # floor 0
@@ -75,7 +76,11 @@ def imported(node: ast.AST, package: str) -> List[str]:
 
 def may_import(room: str, name: str) -> bool:
     """Whether a file of ``room`` may import ``name``; what is not ours is always allowed."""
-    if name.split(".")[0] not in TOP_LEVEL or name == "gluonnorm" or name.startswith("gluonnorm.__"):
+    if (
+        name.split(".")[0] not in TOP_LEVEL
+        or name == "gluonnorm"
+        or name.startswith("gluonnorm.__")
+    ):
         return True
     own = () if room == "gluonnorm" else (room,)
     return any(within(name, allowed) for allowed in own + EVERYONE + ARROWS.get(room, ()))
@@ -102,7 +107,8 @@ def violations_of(path: Path, root: Path) -> Iterator[str]:
     if room not in ARROWS:
         yield f"{relative}: room {room} is not in the plan"
     if VAGUE & set(parts):
-        yield f"{relative}: {', '.join(sorted(VAGUE & set(parts)))} says nothing; name the file for what it holds"
+        vague = ", ".join(sorted(VAGUE & set(parts)))
+        yield f"{relative}: {vague} says nothing; name the file for what it holds"
     if density(text) > DENSEST:
         yield f"{relative}: {density(text):.1f} code tokens a line, at most {DENSEST}"
     for node in ast.walk(tree):
@@ -130,7 +136,9 @@ def violations(root: Path) -> List[str]:
     for path in sorted(path for pattern in DOCUMENTS for path in root.glob(pattern)):
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
             if MACHINE_PATH.search(line):
-                found.append(f"{path.relative_to(root)}:{number}: path of one machine: {line.strip()}")
+                found.append(
+                    f"{path.relative_to(root)}:{number}: path of one machine: {line.strip()}"
+                )
     return found
 
 
@@ -139,31 +147,80 @@ def test_house_rules_hold() -> None:
     assert violations(REPOSITORY) == []
 
 
-@pytest.mark.parametrize("name, text, complaint", [
-    ("gluonnorm/nn/norm.py", "from gluonnorm.ops import boxes\n", "gluonnorm.nn may not import gluonnorm.ops.boxes"),
-    ("gluonnorm/nn/norm.py", "from gluonnorm import ops\n", "gluonnorm.nn may not import gluonnorm.ops"),
-    ("gluonnorm/nn/norm.py", "from ..ops.boxes import iou\n", "gluonnorm.nn may not import gluonnorm.ops.boxes.iou"),
-    ("gluonnorm/nn/__init__.py", "from .. import ops\n", "gluonnorm.nn may not import gluonnorm.ops"),
-    ("gluonnorm/__init__.py", "from gluonnorm import nn\n", "gluonnorm may not import gluonnorm.nn"),
-    ("gluonnorm/types.py", "import gluonnorm.nn\n", "gluonnorm.types may not import gluonnorm.nn"),
-    ("gluonnorm/data/voc.py", "from gluonnorm.ops.boxes import iou\n", "gluonnorm.data may not import"),
-    ("gluonnorm/rcnn/rpn.py", "import gluonnorm.backbones.fpn\n", "gluonnorm.rcnn may not import gluonnorm.backbones"),
-    ("model_zoo/build.py", "import gluonnorm.data\n", "model_zoo may not import gluonnorm.data"),
-    ("gluonnorm/deploy/int8.py", "import model_zoo\n", "gluonnorm.deploy may not import model_zoo"),
-    ("gluonnorm/nn/norm.py", "from numpy import *\n", "wildcard import of numpy"),
-    ("gluonnorm/nn/norm.py", "def _f():\n    import numpy\n", "import inside _f"),
-    ("gluonnorm/data/utils.py", "", "utils says nothing"),
-    ("gluonnorm/engine/loop.py", "", "room gluonnorm.engine is not in the plan"),
-    ("gluonnorm/photos/resize.py", "import mxnet as mx\n",
-     "gluonnorm.photos may not import mxnet"),
-    ("gluonnorm/data/voc.py", "from gluonnorm.weight_files import compare\n",
-     "gluonnorm.data may not import"),
-    ("gluonnorm/nn/norm.py", "x = (1 + 2) * (3 + 4)\n", "13.0 code tokens a line, at most 8.5"),
-    ("scripts/demo.py", "\nx = a[1:2], b[3:4]\n\n", "15.0 code tokens a line, at most 8.5"),
-    ("gluonnorm/nn/norm.py", "def make_norm():\n    return 1\n", "make_norm has no docstring"),
-    ("gluonnorm/nn/norm.py", "class Norm:\n    x = 1\n", "Norm has no docstring"),
-    ("docs/data.md", "see /" + "work/data\n", "docs/data.md:1: path of one machine"),
-])
+@pytest.mark.parametrize(
+    "name, text, complaint",
+    [
+        (
+            "gluonnorm/nn/norm.py",
+            "from gluonnorm.ops import boxes\n",
+            "gluonnorm.nn may not import gluonnorm.ops.boxes",
+        ),
+        (
+            "gluonnorm/nn/norm.py",
+            "from gluonnorm import ops\n",
+            "gluonnorm.nn may not import gluonnorm.ops",
+        ),
+        (
+            "gluonnorm/nn/norm.py",
+            "from ..ops.boxes import iou\n",
+            "gluonnorm.nn may not import gluonnorm.ops.boxes.iou",
+        ),
+        (
+            "gluonnorm/nn/__init__.py",
+            "from .. import ops\n",
+            "gluonnorm.nn may not import gluonnorm.ops",
+        ),
+        (
+            "gluonnorm/__init__.py",
+            "from gluonnorm import nn\n",
+            "gluonnorm may not import gluonnorm.nn",
+        ),
+        (
+            "gluonnorm/types.py",
+            "import gluonnorm.nn\n",
+            "gluonnorm.types may not import gluonnorm.nn",
+        ),
+        (
+            "gluonnorm/data/voc.py",
+            "from gluonnorm.ops.boxes import iou\n",
+            "gluonnorm.data may not import",
+        ),
+        (
+            "gluonnorm/rcnn/rpn.py",
+            "import gluonnorm.backbones.fpn\n",
+            "gluonnorm.rcnn may not import gluonnorm.backbones",
+        ),
+        (
+            "model_zoo/build.py",
+            "import gluonnorm.data\n",
+            "model_zoo may not import gluonnorm.data",
+        ),
+        (
+            "gluonnorm/deploy/int8.py",
+            "import model_zoo\n",
+            "gluonnorm.deploy may not import model_zoo",
+        ),
+        ("gluonnorm/nn/norm.py", "from numpy import *\n", "wildcard import of numpy"),
+        ("gluonnorm/nn/norm.py", "def _f():\n    import numpy\n", "import inside _f"),
+        ("gluonnorm/data/utils.py", "", "utils says nothing"),
+        ("gluonnorm/engine/loop.py", "", "room gluonnorm.engine is not in the plan"),
+        (
+            "gluonnorm/photos/resize.py",
+            "import mxnet as mx\n",
+            "gluonnorm.photos may not import mxnet",
+        ),
+        (
+            "gluonnorm/data/voc.py",
+            "from gluonnorm.weight_files import compare\n",
+            "gluonnorm.data may not import",
+        ),
+        ("gluonnorm/nn/norm.py", "x = (1 + 2) * (3 + 4)\n", "13.0 code tokens a line, at most 8.5"),
+        ("scripts/demo.py", "\nx = a[1:2], b[3:4]\n\n", "15.0 code tokens a line, at most 8.5"),
+        ("gluonnorm/nn/norm.py", "def make_norm():\n    return 1\n", "make_norm has no docstring"),
+        ("gluonnorm/nn/norm.py", "class Norm:\n    x = 1\n", "Norm has no docstring"),
+        ("docs/data.md", "see /" + "work/data\n", "docs/data.md:1: path of one machine"),
+    ],
+)
 def test_a_broken_rule_is_found(tmp_path: Path, name: str, text: str, complaint: str) -> None:
     path = tmp_path / name
     path.parent.mkdir(parents=True)
@@ -172,14 +229,29 @@ def test_a_broken_rule_is_found(tmp_path: Path, name: str, text: str, complaint:
     assert len(found) == 1 and complaint in found[0], found
 
 
-@pytest.mark.parametrize("name, text", [
-    ("gluonnorm/nn/norm.py", "import mxnet\nfrom gluonnorm import __version__\nfrom gluonnorm.types import Tensor\n"),
-    ("gluonnorm/nn/__init__.py", "from .norm import make_norm\nfrom gluonnorm.nn.rescale import Rescale\n"),
-    ("gluonnorm/data/voc.py", "from gluonnorm.photos import boxes\nfrom gluonnorm.photos.boxes import clip_boxes\n"),
-    ("gluonnorm/rcnn/rpn.py", "from gluonnorm.ops import nms\nfrom gluonnorm.nn import make_norm\n"),
-    ("scripts/demo.py", "import model_zoo\nfrom gluonnorm.deploy import Predictor\n"),
-    ("docs/data.md", "https://example.org/work/data and ./tmp/data\n"),
-])
+@pytest.mark.parametrize(
+    "name, text",
+    [
+        (
+            "gluonnorm/nn/norm.py",
+            "import mxnet\nfrom gluonnorm import __version__\nfrom gluonnorm.types import Tensor\n",
+        ),
+        (
+            "gluonnorm/nn/__init__.py",
+            "from .norm import make_norm\nfrom gluonnorm.nn.rescale import Rescale\n",
+        ),
+        (
+            "gluonnorm/data/voc.py",
+            "from gluonnorm.photos import boxes\nfrom gluonnorm.photos.boxes import clip_boxes\n",
+        ),
+        (
+            "gluonnorm/rcnn/rpn.py",
+            "from gluonnorm.ops import nms\nfrom gluonnorm.nn import make_norm\n",
+        ),
+        ("scripts/demo.py", "import model_zoo\nfrom gluonnorm.deploy import Predictor\n"),
+        ("docs/data.md", "https://example.org/work/data and ./tmp/data\n"),
+    ],
+)
 def test_a_kept_rule_is_not_reported(tmp_path: Path, name: str, text: str) -> None:
     path = tmp_path / name
     path.parent.mkdir(parents=True)

@@ -25,7 +25,10 @@ def run(code: str, **environment: str) -> str:
 
 @pytest.mark.parametrize("before, after", [("", str(_runtime.physical_cores())), ("7", "7")])
 def test_threads_are_set_only_where_they_were_not(before: str, after: str) -> None:
-    assert run("import gluonnorm, os; print(os.environ['OMP_NUM_THREADS'])", OMP_NUM_THREADS=before) == after
+    assert (
+        run("import gluonnorm, os; print(os.environ['OMP_NUM_THREADS'])", OMP_NUM_THREADS=before)
+        == after
+    )
 
 
 COPY = """
@@ -40,7 +43,9 @@ print(len(os.listdir("/proc/self/task")) - before)
 """
 
 
-@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="needs a system that lists a process's threads")
+@pytest.mark.skipif(
+    not os.path.isdir("/proc/self/task"), reason="needs a system that lists a process's threads"
+)
 @pytest.mark.parametrize("size, started", [("", "0"), ("200000", "2")])
 def test_copies_start_no_threads_unless_the_user_says_so(size: str, started: str) -> None:
     assert run(COPY, OMP_NUM_THREADS="3", MXNET_CPU_PARALLEL_SIZE=size) == started
@@ -55,12 +60,23 @@ model name\t: Some CPU: fast
 physical id\t: {socket}
 core id\t\t: {core}
 """
-FOUR_CORES = [(0, 0, 0), (1, 0, 4), (2, 1, 0), (3, 1, 4), (4, 0, 0), (5, 0, 4), (6, 1, 0), (7, 1, 4)]  # 2 threads each
+FOUR_CORES = [
+    (0, 0, 0),
+    (1, 0, 4),
+    (2, 1, 0),
+    (3, 1, 4),
+    (4, 0, 0),
+    (5, 0, 4),
+    (6, 1, 0),
+    (7, 1, 4),
+]  # 2 threads each
 
 
 @pytest.fixture
 def machine(tmp_path, monkeypatch):
-    """A function that makes the process see other files than its own: of processors, and of control groups."""
+    """A function that makes the process see other files than its own: of processors, and of control
+    groups."""
+
     def make(cpuinfo, allowed, cgroup="", limits=()):
         for name, text in (("cpuinfo", cpuinfo), ("cgroup", cgroup), *limits):
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -72,7 +88,9 @@ def machine(tmp_path, monkeypatch):
 
 
 def cpuinfo(cpus) -> str:
-    return "\n".join(CPU.format(number=number, socket=socket, core=core) for number, socket, core in cpus)
+    return "\n".join(
+        CPU.format(number=number, socket=socket, core=core) for number, socket, core in cpus
+    )
 
 
 @pytest.mark.parametrize("allowed, cores", [
@@ -83,53 +101,96 @@ def test_hyperthreads_of_one_core_are_one(machine, allowed, cores) -> None:
     assert _runtime.physical_cores() == cores
 
 
-@pytest.mark.parametrize("text", ["", "processor\t: 0\nBogoMIPS\t: 50.00\n\nprocessor\t: 1\n", "\x00 nonsense : ::\n"])
+@pytest.mark.parametrize(
+    "text", ["", "processor\t: 0\nBogoMIPS\t: 50.00\n\nprocessor\t: 1\n", "\x00 nonsense : ::\n"]
+)
 def test_where_no_cores_are_named_the_allowed_processors_count(machine, text) -> None:  # as on ARM
     machine(text, (0, 1, 2))
     assert _runtime.physical_cores() == 3
 
 
-@pytest.mark.parametrize("cgroup, limits, cores", [
-    ("0::/\n", {"groups/cpu.max": "200000 100000\n"}, 2),
-    ("0::/\n", {"groups/cpu.max": "150000 100000\n"}, 2),  # the half would be lost
-    ("0::/\n", {"groups/cpu.max": "20000 100000\n"}, 1),
-    ("0::/\n", {"groups/cpu.max": "800000 100000\n"}, 4),  # more than there are cores
-    ("0::/\n", {"groups/cpu.max": "max 100000\n"}, 4),
-    ("0::/\n", {"groups/cpu.max": ""}, 4),
-    ("0::/\n", {}, 4),
-    ("0::/a/b\n", {"groups/a/cpu.max": "300000 100000", "groups/a/b/cpu.max": "max 100000"}, 3),  # the group above
-    ("0::/a/b\n", {"groups/a/cpu.max": "300000 100000", "groups/a/b/cpu.max": "100000 100000"}, 1),
-    ("0::/outside/of/here\n", {"groups/cpu.max": "100000 50000"}, 2),
-    ("7:memory:/\n4:cpu,cpuacct:/docker/x\n0::/\n",
-     {"groups/cpu/docker/x/cpu.cfs_quota_us": "250000\n", "groups/cpu/docker/x/cpu.cfs_period_us": "100000\n"}, 3),
-    ("4:cpuacct,cpu:/docker/x\n",
-     {"groups/cpu/cpu.cfs_quota_us": "100000\n", "groups/cpu/cpu.cfs_period_us": "100000\n"}, 1),
-    ("4:cpu:/\n", {"groups/cpu/cpu.cfs_quota_us": "-1\n", "groups/cpu/cpu.cfs_period_us": "100000\n"}, 4),
-    ("4:cpuset:/\n", {"groups/cpu/cpu.cfs_quota_us": "100000", "groups/cpu/cpu.cfs_period_us": "100000\n"}, 4),
-    ("nonsense\n", {}, 4),
-])
+@pytest.mark.parametrize(
+    "cgroup, limits, cores",
+    [
+        ("0::/\n", {"groups/cpu.max": "200000 100000\n"}, 2),
+        ("0::/\n", {"groups/cpu.max": "150000 100000\n"}, 2),  # the half would be lost
+        ("0::/\n", {"groups/cpu.max": "20000 100000\n"}, 1),
+        ("0::/\n", {"groups/cpu.max": "800000 100000\n"}, 4),  # more than there are cores
+        ("0::/\n", {"groups/cpu.max": "max 100000\n"}, 4),
+        ("0::/\n", {"groups/cpu.max": ""}, 4),
+        ("0::/\n", {}, 4),
+        (
+            "0::/a/b\n",
+            {"groups/a/cpu.max": "300000 100000", "groups/a/b/cpu.max": "max 100000"},
+            3,
+        ),  # the group above
+        (
+            "0::/a/b\n",
+            {"groups/a/cpu.max": "300000 100000", "groups/a/b/cpu.max": "100000 100000"},
+            1,
+        ),
+        ("0::/outside/of/here\n", {"groups/cpu.max": "100000 50000"}, 2),
+        (
+            "7:memory:/\n4:cpu,cpuacct:/docker/x\n0::/\n",
+            {
+                "groups/cpu/docker/x/cpu.cfs_quota_us": "250000\n",
+                "groups/cpu/docker/x/cpu.cfs_period_us": "100000\n",
+            },
+            3,
+        ),
+        (
+            "4:cpuacct,cpu:/docker/x\n",
+            {"groups/cpu/cpu.cfs_quota_us": "100000\n", "groups/cpu/cpu.cfs_period_us": "100000\n"},
+            1,
+        ),
+        (
+            "4:cpu:/\n",
+            {"groups/cpu/cpu.cfs_quota_us": "-1\n", "groups/cpu/cpu.cfs_period_us": "100000\n"},
+            4,
+        ),
+        (
+            "4:cpuset:/\n",
+            {"groups/cpu/cpu.cfs_quota_us": "100000", "groups/cpu/cpu.cfs_period_us": "100000\n"},
+            4,
+        ),
+        ("nonsense\n", {}, 4),
+    ],
+)
 def test_a_container_gets_no_more_threads_than_its_quota(machine, cgroup, limits, cores) -> None:
     machine(cpuinfo(FOUR_CORES), range(8), cgroup, limits.items())
     assert _runtime.physical_cores() == cores
 
 
 def test_import_is_light() -> None:
-    heavy = "{'mxnet', 'gluoncv', 'matplotlib', 'cv2', 'pandas', 'scipy', 'pycocotools', 'tqdm', 'PIL', 'model_zoo'}"
+    heavy = {"mxnet", "gluoncv", "matplotlib", "cv2", "pandas", "scipy", "pycocotools", "tqdm"}
+    heavy |= {"PIL", "model_zoo"}
     assert run(f"import gluonnorm, sys; print(sorted({heavy} & set(sys.modules)))") == "[]"
 
 
 def test_mxnet_and_gluoncv_import_afterwards() -> None:
     # GluonCV swallows an ImportError of its own parts: ask it for one of them.
-    assert run("import gluonnorm, mxnet, gluoncv; print(gluoncv.model_zoo.__name__)") == "gluoncv.model_zoo"
+    assert (
+        run("import gluonnorm, mxnet, gluoncv; print(gluoncv.model_zoo.__name__)")
+        == "gluoncv.model_zoo"
+    )
 
 
 def test_numpy_names_are_there() -> None:
-    for name, kind in (("bool", np.bool_), ("float", np.float64), ("int", np.int_), ("object", np.object_)):
+    for name, kind in (
+        ("bool", np.bool_),
+        ("float", np.float64),
+        ("int", np.int_),
+        ("object", np.object_),
+    ):
         assert np.dtype(getattr(np, name)) == np.dtype(kind)
 
 
-@pytest.mark.parametrize("library, loaded", [("libcudart.so.11.0", True), ("libcudart.so.12", False)])
-def test_cuda_libraries_of_the_wheels_are_loaded(tmp_path: Path, library: str, loaded: bool) -> None:
+@pytest.mark.parametrize(
+    "library, loaded", [("libcudart.so.11.0", True), ("libcudart.so.12", False)]
+)
+def test_cuda_libraries_of_the_wheels_are_loaded(
+    tmp_path: Path, library: str, loaded: bool
+) -> None:
     folder = tmp_path / "nvidia" / "cuda_runtime" / "lib"
     folder.mkdir(parents=True)
     shutil.copy(_ctypes.__file__, folder / library)  # any shared library will do
@@ -163,7 +224,9 @@ def test_mxnet_imported_first_warns_once_of_settings_that_came_too_late(
         run(LATE, OMP_NUM_THREADS=threads, MXNET_CPU_PARALLEL_SIZE=copies))
     assert len(messages) == len(named)
     for message, variables in zip(messages, named):
-        assert f"so {variables} cannot take effect" in message and "import gluonnorm first" in message
+        assert (
+            f"so {variables} cannot take effect" in message and "import gluonnorm first" in message
+        )
         assert ("OMP_NUM_THREADS" in message) == ("OMP_NUM_THREADS" in variables)
 
 

@@ -18,7 +18,7 @@ NEVER = r"(?!)"  # a regular expression that matches nothing
 Rules = Sequence[Rule]
 EpsilonFunction = Callable[[Sequence[str], str], Tuple[float, str]]
 
-# A network that differs from its weights in one of these fields of BoxConvention detects much worse.
+# A network that differs from its weights in one of these fields detects much worse.
 GEOMETRY_FIELDS = ("anchors", "anchor_order", "roi_aligned")
 
 
@@ -193,8 +193,8 @@ def _candidates(rule: Rule, words: Mapping[str, str], leaf_words: Sequence[str])
     """Fill the templates of a rule, each with every word for the leaf."""
     candidates: List[str] = []
     for template in rule.templates:
-        # The shortcut of a ResNet v1d begins with a pooling, so that its convolution is in the place
-        # where other codebases have the norm. Such a convolution has no name there.
+        # The shortcut of a ResNet v1d begins with a pooling, so that its convolution is in the
+        # place where other codebases have the norm. Such a convolution has no name there.
         if "{norm}" in template and "norm" not in words:
             continue
         for leaf_word in leaf_words:

@@ -136,16 +136,12 @@ def match(codebase: Codebase, shapes: Shapes, arrays: Arrays, file_name: str = "
         raise ConversionError(
             f"{file_name} cannot be loaded as {codebase.name}: {mismatches}{hint}")
 
-    for name in pairs.implied:
-        values[name] = _implied_statistic(name, shapes[name])
-        matches[name] = TensorMatch(name, "", values[name].shape, BARE_SCALE_NOTE)
+    _add_implied(pairs, shapes, values, matches)
     epsilons = _layer_epsilons(codebase, shapes, arrays, pairs, file_name, eps)
     rescale_gammas(values, epsilons, file_name)
     notes += epsilon_notes(epsilons.values())
 
-    for name in fresh:
-        del values[name]
-        matches[name] = matches[name]._replace(shape=tuple(shapes[name]), note=FRESH_NOTE)
+    _keep_fresh(fresh, shapes, values, matches)
     ordered = tuple(matches[name] for name in shapes if name in matches)
     return MatchResult(values, ordered, tuple(left_out), tuple(notes))
 
@@ -295,10 +291,21 @@ def _ignored_tensor(codebase: Codebase, name: str) -> Optional[IgnoredTensor]:
     return None
 
 
-def _implied_statistic(name: str, shape: Shape) -> np.ndarray:
-    """Make the mean (0) or the variance (1) of a layer that is a bare scale and shift."""
-    value = 1.0 if name.endswith(".running_var") else 0.0
-    return np.full(shape, value, np.float32)
+def _add_implied(pairs: NamePairs, shapes: Shapes, values: Arrays,
+                 matches: Dict[str, TensorMatch]) -> None:
+    """Add a mean of 0 and a variance of 1 for each layer that is a bare scale and shift."""
+    for name in pairs.implied:
+        value = 1.0 if name.endswith(".running_var") else 0.0
+        values[name] = np.full(shapes[name], value, np.float32)
+        matches[name] = TensorMatch(name, "", values[name].shape, BARE_SCALE_NOTE)
+
+
+def _keep_fresh(fresh: List[str], shapes: Shapes, values: Arrays,
+                matches: Dict[str, TensorMatch]) -> None:
+    """Remove the values of parameters that keep their own, and note it."""
+    for name in fresh:
+        del values[name]
+        matches[name] = matches[name]._replace(shape=tuple(shapes[name]), note=FRESH_NOTE)
 
 
 def _layer_epsilons(codebase: Codebase, shapes: Shapes, arrays: Arrays, pairs: NamePairs,

@@ -6,9 +6,10 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from gluonnorm.data.annotations import ImageAnnotations, check_classes, make_annotations
 from gluonnorm.data.images import image_size, read_image_of_size
-from gluonnorm.data.labeled_image import DataError, LabeledImage, PathLike
+from gluonnorm.data.labeled_image import DataError, LabeledImage
 from gluonnorm.data.masks import RunLengths, read_segmentation
 from gluonnorm.errors import did_you_mean, first_few
+from gluonnorm.photos.files import PathLike
 
 import numpy as np
 

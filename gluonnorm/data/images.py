@@ -2,8 +2,9 @@
 from contextlib import contextmanager
 from typing import Iterator, Sequence, Tuple
 
-from gluonnorm.data.labeled_image import DataError, PathLike
+from gluonnorm.data.labeled_image import DataError
 from gluonnorm.photos import files
+from gluonnorm.photos.files import PathLike
 
 import numpy as np
 

@@ -1,12 +1,9 @@
 """One image with its annotations, the protocol of data sets, and the error for faulty data."""
-import os
-from typing import Any, Dict, NamedTuple, Optional, Protocol, Tuple, Union
+from typing import Any, Dict, NamedTuple, Optional, Protocol, Tuple
 
 from gluonnorm.errors import InputError
 
 import numpy as np
-
-PathLike = Union[str, "os.PathLike[str]"]
 
 
 class DataError(InputError):
@@ -21,7 +18,7 @@ class LabeledImage(NamedTuple):
     image : np.ndarray
         (H, W, 3) uint8, RGB.
     boxes : np.ndarray
-        (G, 4) float32, rows ``x1 y1 x2 y2`` in pixels of ``image``. Each box lies inside the image
+        (G, 4) float32, rows ``x1 y1 x2 y2`` in pixels of ``image``. Each box is inside the image
         and has an area.
     labels : np.ndarray
         (G,) int32, 0-based foreground class of each box.

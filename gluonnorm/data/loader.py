@@ -96,7 +96,7 @@ class Loader:
         return self.iterate()
 
     def iterate(self, start: int = 0) -> Iterator[Batch]:
-        """Iterate over the epoch's batches from a given one on.
+        """Iterate over the epoch's batches from number ``start`` on.
 
         Parameters
         ----------

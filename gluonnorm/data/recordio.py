@@ -6,7 +6,8 @@ import os
 from typing import Sequence
 
 from gluonnorm.data.gluoncv import GluonCVDataset
-from gluonnorm.data.labeled_image import DataError, PathLike
+from gluonnorm.data.labeled_image import DataError
+from gluonnorm.photos.files import PathLike
 
 from gluoncv.data import LstDetection, RecordFileDetection
 

@@ -4,9 +4,9 @@ import json
 import os
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
-from gluonnorm.data.labeled_image import PathLike
 from gluonnorm.errors import InputError
 from gluonnorm.photos.boxes import box_iou
+from gluonnorm.photos.files import PathLike
 
 import numpy as np
 from PIL import Image, ImageDraw

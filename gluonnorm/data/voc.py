@@ -10,8 +10,9 @@ from gluonnorm.data.annotations import (
     make_annotations,
 )
 from gluonnorm.data.images import image_size, read_image_of_size
-from gluonnorm.data.labeled_image import DataError, LabeledImage, PathLike
+from gluonnorm.data.labeled_image import DataError, LabeledImage
 from gluonnorm.errors import did_you_mean
+from gluonnorm.photos.files import PathLike
 
 import numpy as np
 

@@ -263,9 +263,12 @@ class Predictor:
         >>> for detections in predictor.stream(files):                       # doctest: +SKIP
         ...     print(detections.scores)
         """
-        photos = ahead(
-            lambda pair: self._read(pair[1], resize, name=pair[0]),
-            _with_names(images), count=2 * self._batch_size)
+        def read(name_and_image: Tuple[str, Photo]) -> _NamedPhoto:
+            """Read and prepare one photo of the stream."""
+            name, image = name_and_image
+            return self._read(image, resize, name)
+
+        photos = ahead(read, _with_names(images), count=2 * self._batch_size)
         for photo_outputs in in_batches(photos, _input_shape, self._run, self._batch_size):
             yield self._detections(photo_outputs)
 

@@ -108,34 +108,42 @@ def _live_norms(net: HybridBlock) -> List[_LiveNorm]:
     """
     outputs = _flatten(net(mx.sym.var("data")))
     graph = Graph.read(mx.sym.Group(outputs))
+    _unsynchronize(graph)
     nodes = []
     for node in graph.nodes():
         if node.op in BATCH_NORMS and not node.flag("use_global_stats"):
             nodes.append(node)
-        if node.op == "_contrib_SyncBatchNorm":
-            # A synchronized norm would wait for the other devices, and only one device runs here.
-            node.op = "BatchNorm"
-            node.attrs.pop("ndev", None)
-            node.attrs.pop("key", None)
     if not nodes:
         return []
 
     norm_inputs = Graph([node.inputs[0] for node in nodes]).symbol()
     norms = []
     for index, node in enumerate(nodes):
-        axis = int(node.attrs.get("axis", "1"))
-        x = mx.sym.cast(norm_inputs[index], dtype="float32")
-        mean = mx.sym.mean(x, axis=axis, exclude=True, keepdims=True)
-        squares = mx.sym.square(mx.sym.broadcast_sub(x, mean))
-        var = mx.sym.mean(squares, axis=axis, exclude=True)
+        mean, var = _mean_and_variance(norm_inputs[index], axis=int(node.attrs.get("axis", "1")))
         _, _, _, (running_mean, _), (running_var, _) = node.inputs
-        norms.append(_LiveNorm(
-            running_mean=running_mean.name,
-            running_var=running_var.name,
-            batch_mean=mx.sym.reshape(mean, shape=(-1,)),
-            batch_var=var,
-        ))
+        norms.append(_LiveNorm(running_mean.name, running_var.name, mean, var))
     return norms
+
+
+def _unsynchronize(graph: Graph) -> None:
+    """Replace synchronized batch norms by those of one device.
+
+    A synchronized norm would wait for the other devices, and only one device runs here.
+    """
+    for node in graph.nodes():
+        if node.op == "_contrib_SyncBatchNorm":
+            node.op = "BatchNorm"
+            node.attrs.pop("ndev", None)
+            node.attrs.pop("key", None)
+
+
+def _mean_and_variance(x: mx.sym.Symbol, axis: int) -> Tuple[mx.sym.Symbol, mx.sym.Symbol]:
+    """Compute the mean and the variance, (C,) float32, over all axes except that of channels."""
+    x = mx.sym.cast(x, dtype="float32")
+    mean = mx.sym.mean(x, axis=axis, exclude=True, keepdims=True)
+    squares = mx.sym.square(mx.sym.broadcast_sub(x, mean))
+    var = mx.sym.mean(squares, axis=axis, exclude=True)
+    return mx.sym.reshape(mean, shape=(-1,)), var
 
 
 def _average_moments(

@@ -65,11 +65,8 @@ class FrozenSplit:
         self._num_trainable_inputs = len(cut.edges)
         self._trainable: Optional[mx.gluon.SymbolBlock] = None
         if trainable_heads:
-            _, dtypes, _ = frozen_symbol.infer_type()
-            inputs = []
-            for variable, dtype in zip(cut.variables, dtypes):
-                inputs.append(mx.sym.var(variable.name, dtype=dtype))
             trainable_symbol = Graph(trainable_heads).symbol()
+            inputs = _input_symbols(cut, frozen_symbol)
             self._trainable = _hybridized_block(trainable_symbol, inputs, parameters, settings)
 
     def __call__(self, x: mx.nd.NDArray) -> List[mx.nd.NDArray]:
@@ -222,6 +219,15 @@ def _read_variables_at_cut(graph: Graph, trainable_nodes: Set[int], cut: _Cut) -
         for source, output in node.inputs:
             inputs.append(variables.get((id(source), output), (source, output)))
         node.inputs = inputs
+
+
+def _input_symbols(cut: _Cut, frozen_symbol: mx.sym.Symbol) -> List[mx.sym.Symbol]:
+    """Make the inputs of the trainable graph, with the number types of the frozen outputs."""
+    _, dtypes, _ = frozen_symbol.infer_type()
+    inputs = []
+    for variable, dtype in zip(cut.variables, dtypes):
+        inputs.append(mx.sym.var(variable.name, dtype=dtype))
+    return inputs
 
 
 def _hybridized_block(

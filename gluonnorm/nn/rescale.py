@@ -12,7 +12,7 @@ DIRECTIONS = ("denormalize", "normalize")
 class Rescale(HybridBlock):
     """Convert RGB images between raw pixels in 0..255 and normalized values, by constants.
 
-    It stands in front of a backbone whose weights need another range of values than the loader
+    It is put in front of a backbone whose weights need another range of values than the loader
     provides. The constants are scalars in the graph, so there is no parameter to train, save,
     initialize or move between devices.
 
@@ -39,8 +39,8 @@ class Rescale(HybridBlock):
     --------
     >>> import mxnet as mx
     >>> rescale = Rescale("normalize", mean=(100, 100, 100), std=(50, 50, 50))
-    >>> rescale(mx.nd.full((1, 3, 1, 1), 200))[0, 0].asscalar()
-    2.0
+    >>> rescale(mx.nd.full((1, 3, 1, 1), 200)).asnumpy().ravel()
+    array([2., 2., 2.], dtype=float32)
     """
 
     def __init__(

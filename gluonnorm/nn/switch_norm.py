@@ -90,9 +90,9 @@ class SwitchNorm(ImageNorm):
         super().__init__(in_channels, epsilon, center, scale, zero_gamma, **kwargs)
         self.use_global_stats = False
         self._momentum = momentum
-        mixed = len(STATISTICS) if use_bn else len(STATISTICS) - 1
-        self.mean_weight = self.params.get("mean_weight", shape=(mixed,), init="ones")
-        self.var_weight = self.params.get("var_weight", shape=(mixed,), init="ones")
+        num_mixed = len(STATISTICS) if use_bn else len(STATISTICS) - 1
+        self.mean_weight = self.params.get("mean_weight", shape=(num_mixed,), init="ones")
+        self.var_weight = self.params.get("var_weight", shape=(num_mixed,), init="ones")
         if use_bn:
             self.running_mean = self.params.get(
                 "running_mean",
@@ -123,6 +123,7 @@ class SwitchNorm(ImageNorm):
         if self._float16:
             # A sum over a map easily passes 65504, the largest float16.
             x = F.cast(x, dtype="float32")
+
         if self._infers_channels:
             zeros = F.zeros_like(pixel_of_channels(F, x))
             gamma = F.elemwise_add(gamma, zeros)
@@ -130,23 +131,15 @@ class SwitchNorm(ImageNorm):
             if running_mean is not None and self.use_global_stats:
                 running_mean = F.elemwise_add(running_mean, zeros)
                 running_var = F.elemwise_add(running_var, zeros)
+
         maps = _statistics_of_maps(F, x)
         offsets, variances, beta = self._mixed_parts(
             F, maps, gamma, beta, running_mean, running_var
         )
         inverse_std = F.rsqrt(_mix(F, var_weight, variances) + self._epsilon)
-        if self.for_inference:
-            shift = F.broadcast_mul(_mix(F, mean_weight, offsets), inverse_std)
-            normalized = F.broadcast_add(F.broadcast_mul(maps.centered, inverse_std), shift)
-            normalized = F.reshape_like(normalized, x)
-            y = scale_and_shift(F, normalized, gamma, beta, channels=self.gamma.shape[0])
-        else:
-            # gamma and beta are applied to the statistics, which are small, and not to the maps.
-            factor = F.broadcast_mul(F.reshape(gamma, shape=(1, -1, 1)), inverse_std)
-            shift = F.broadcast_mul(_mix(F, mean_weight, offsets), factor)
-            shift = F.broadcast_add(shift, F.reshape(beta, shape=(1, -1, 1)))
-            y = F.broadcast_add(F.broadcast_mul(maps.centered, factor), shift)
-            y = F.reshape_like(y, x)
+        y = self._apply_statistics(
+            F, x, maps.centered, offsets, mean_weight, inverse_std, gamma, beta
+        )
         return F.cast(y, dtype="float16") if self._float16 else y
 
     def _mixed_parts(
@@ -160,8 +153,8 @@ class SwitchNorm(ImageNorm):
     ) -> Tuple[List[Tensor], List[Tensor], Tensor]:
         """Compute what is mixed: a mean and a variance for each of ``STATISTICS``.
 
-        Return the distances of the maps' means from the means, the variances, and the beta, (C,),
-        to be used from here on: see :meth:`_batch_statistics`.
+        Return three things: the distance of each map's mean from each mean, the variances, and the
+        tensor (C,) that takes the place of beta, see :meth:`_batch_statistics`.
         """
         # A mean is computed as its distance from the map's own mean. The distance is exactly 0
         # where all means agree, however the mixing weights are rounded. It also keeps the
@@ -204,6 +197,28 @@ class SwitchNorm(ImageNorm):
         mean = _choose(F, is_training, batch_mean, mean)
         var = _choose(F, is_training, batch_var, var)
         return mean, var, beta
+
+    def _apply_statistics(
+        self,
+        F,
+        x: Tensor,
+        centered: Tensor,
+        offsets: List[Tensor],
+        mean_weight: Tensor,
+        inverse_std: Tensor,
+        gamma: Tensor,
+        beta: Tensor,
+    ) -> Tensor:
+        """Mix the means, and compute y, in the shape of x, from the centered maps."""
+        if self.for_inference:
+            shift = F.broadcast_mul(_mix(F, mean_weight, offsets), inverse_std)
+            normalized = _scale_maps(F, x, centered, inverse_std, shift)
+            return scale_and_shift(F, normalized, gamma, beta, channels=self.gamma.shape[0])
+        # gamma and beta are applied to the statistics, which are small, and not to the maps.
+        factor = F.broadcast_mul(F.reshape(gamma, shape=(1, -1, 1)), inverse_std)
+        shift = F.broadcast_mul(_mix(F, mean_weight, offsets), factor)
+        shift = F.broadcast_add(shift, F.reshape(beta, shape=(1, -1, 1)))
+        return _scale_maps(F, x, centered, factor, shift)
 
     def _move_stored_statistics(
         self,
@@ -296,6 +311,12 @@ def _mix(F, logits: Tensor, parts: List[Tensor]) -> Tensor:
     for index in range(1, len(parts)):
         mixed = F.broadcast_add(mixed, F.broadcast_mul(parts[index], shares[index]))
     return mixed
+
+
+def _scale_maps(F, x: Tensor, centered: Tensor, factor: Tensor, shift: Tensor) -> Tensor:
+    """Compute ``factor * centered + shift`` in the shape of x; one factor and shift a map."""
+    scaled = F.broadcast_add(F.broadcast_mul(centered, factor), shift)
+    return F.reshape_like(scaled, x)
 
 
 def _is_training(F, count: Tensor) -> Tensor:

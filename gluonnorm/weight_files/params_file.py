@@ -71,8 +71,8 @@ def write_params(path: str, arrays: Mapping[str, np.ndarray]) -> None:
     tensors: Dict[str, mx.nd.NDArray] = {}
     for name, array in arrays.items():
         native_dtype = array.dtype.newbyteorder("=")
-        # MXNet 1.9.1 takes a shape with a 0, and the shape (), for "not known yet", and cannot load
-        # it back.
+        # MXNet 1.9.1 saves an array of shape () in a file that it cannot load. A 0 in the shape of
+        # a parameter means a length that is not known yet, so empty arrays are refused as well.
         is_empty = array.size == 0 or array.ndim == 0
         if native_dtype not in STORABLE_DTYPES or is_empty:
             refused.append(f"{name} {array.dtype}{array.shape}")

@@ -41,36 +41,25 @@ def make_arrays(
     WeightFileError
         A tensor is not possible, or its copy takes far more memory than the file has bytes.
     """
-    remaining_uses: Dict[str, int] = Counter()
-    for value in weights.values():
-        if isinstance(value, Tensor):
-            remaining_uses[value.storage.key] += 1
+    storages = _StorageCache(weights, read_storage)
     # Strides of 0 make an array of any size out of a few bytes, so the size of all copies is
     # limited.
     allowance = COPY_ALLOWANCE + 8 * os.path.getsize(path)
-    loaded: Dict[str, np.ndarray] = {}
     arrays: Dict[str, np.ndarray] = {}
     for name, tensor in weights.items():
         if not isinstance(tensor, Tensor):
             arrays[name] = tensor
             continue
-        key = tensor.storage.key
-        is_only_user = remaining_uses[key] == 1 and key not in loaded
-        if key not in loaded:
-            complete = tensor.storage._replace(start=0, length=tensor.storage.total_length)
-            loaded[key] = read_storage(complete)
-        remaining_uses[key] -= 1
-        elements = loaded[key]
-        if remaining_uses[key] == 0:
-            del loaded[key]
+        is_only_user = storages.has_one_user(tensor.storage)
+        elements = storages.take(tensor.storage)
         view = _view_tensor(path, name, elements, tensor)
         covers_storage = view.flags.c_contiguous and view.size == elements.size
         if not (is_only_user and covers_storage):
             allowance -= view.nbytes
             if allowance < 0:
                 raise WeightFileError(
-                    f"{path}: {name} of shape {view.shape} takes far more memory than the file has "
-                    "bytes; refused. Save it with .contiguous(), or do not trust this file"
+                    f"{path}: {name} of shape {view.shape} takes far more memory than the file "
+                    "has bytes; refused. Save it with .contiguous(), or do not trust this file"
                 )
             view = view.copy(order="C")
         arrays[name] = view.astype(view.dtype.newbyteorder("="), copy=False)
@@ -102,6 +91,34 @@ def fill_buffer(file: Any, buffer: np.ndarray, path: str) -> None:
                 f"{path}: ends {len(buffer) - filled} bytes early; the file is cut, fetch it again"
             )
         filled += count
+
+
+class _StorageCache:
+    """The storages in memory: each is read for its first tensor, and dropped after its last."""
+
+    def __init__(
+        self, weights: Dict[str, Any], read_storage: Callable[[Storage], np.ndarray]
+    ) -> None:
+        tensors = [value for value in weights.values() if isinstance(value, Tensor)]
+        self._users = Counter(tensor.storage.key for tensor in tensors)
+        self._remaining_users = Counter(self._users)
+        self._loaded: Dict[str, np.ndarray] = {}
+        self._read_storage = read_storage
+
+    def has_one_user(self, storage: Storage) -> bool:
+        """Whether a single tensor views the storage."""
+        return self._users[storage.key] == 1
+
+    def take(self, storage: Storage) -> np.ndarray:
+        """Return the elements of a complete storage, for one tensor that views it."""
+        key = storage.key
+        if key not in self._loaded:
+            complete = storage._replace(start=0, length=storage.total_length)
+            self._loaded[key] = self._read_storage(complete)
+        self._remaining_users[key] -= 1
+        if self._remaining_users[key] > 0:
+            return self._loaded[key]
+        return self._loaded.pop(key)
 
 
 def _view_tensor(path: str, name: str, elements: np.ndarray, tensor: Tensor) -> np.ndarray:

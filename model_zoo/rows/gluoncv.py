@@ -41,7 +41,7 @@ VOC_SETTINGS: Dict[str, Any] = {
 MASK_DELTA_CLIP = 4.42
 MASK_C4_SETTINGS: Dict[str, Any] = {**C4_SETTINGS, "delta_clip": MASK_DELTA_CLIP}
 MASK_FPN_SETTINGS: Dict[str, Any] = {**FPN_SETTINGS, "delta_clip": MASK_DELTA_CLIP}
-# Batches across devices give live statistics, so GluonCV trains these detectors in all stages.
+# GluonCV trains its detectors with SyncBatchNorm in all stages, so none is frozen.
 SYNC_BN_SETTINGS: Dict[str, Any] = {"short": (640, 800), "freeze_at": 0}
 
 

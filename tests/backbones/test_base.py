@@ -31,7 +31,11 @@ def test_freeze_at_freezes_the_first_stages_and_no_others(kind, n):
     nd.waitall()
     assert np.abs(x.grad.asnumpy()).max() > 0
     stems = ("conv1", "bn1", "bn_in")
-    frozen_tops = (stems if n else ()) + tuple(f"layer{i}" for i in range(1, n)) + (("bn_out",) if n == 5 else ())
+    frozen_tops = (
+        (stems if n else ())
+        + tuple(f"layer{i}" for i in range(1, n))
+        + (("bn_out",) if n == 5 else ())
+    )
     seen = set()
     for name, parameter in net._collect_params_with_prefix().items():
         top = name.replace("backbone.", "").split(".")[0]
@@ -44,7 +48,9 @@ def test_freeze_at_freezes_the_first_stages_and_no_others(kind, n):
         elif "running" in name:
             assert moved, name
         else:
-            assert parameter.grad_req == "write" and np.abs(parameter.grad().asnumpy()).max() > 0, name
+            assert parameter.grad_req == "write" and np.abs(parameter.grad().asnumpy()).max() > 0, (
+                name
+            )
     assert set(frozen_tops) - {"bn_in", "bn_out"} <= seen
 
 

@@ -30,7 +30,9 @@ def slow_conv(x, conv, stride=1):
     y = np.zeros((x.shape[0], weight.shape[0], h, w))
     for i in range(k):
         for j in range(k):
-            part = padded[:, :, i:i + (h - 1) * stride + 1:stride, j:j + (w - 1) * stride + 1:stride]
+            part = padded[
+                :, :, i : i + (h - 1) * stride + 1 : stride, j : j + (w - 1) * stride + 1 : stride
+            ]
             y += np.einsum("oc,nchw->nohw", weight[:, :, i, j], part)
     return y + bias[:, None, None]
 
@@ -89,9 +91,13 @@ def test_children_are_named_by_level_and_a_norm_replaces_the_bias(backbone, extr
     layers = [f"lateral{n}" for n in "2345"] + [f"output{n}" for n in levels]
 
     def own(net):
-        return {name for name in net._collect_params_with_prefix() if not name.startswith("backbone.")}
+        return {
+            name for name in net._collect_params_with_prefix() if not name.startswith("backbone.")
+        }
 
-    assert own(pyramid(backbone, extra)) == {f"{layer}.conv.{p}" for layer in layers for p in ("weight", "bias")}
+    assert own(pyramid(backbone, extra)) == {
+        f"{layer}.conv.{p}" for layer in layers for p in ("weight", "bias")
+    }
     assert own(pyramid(backbone, extra, make_norm("gn", num_groups=4))) == {
         f"{layer}.{p}" for layer in layers for p in ("conv.weight", "norm.gamma", "norm.beta")}
 

@@ -18,7 +18,7 @@ def randomize(net):
 
 
 def copy(source, target):
-    """Set every parameter of ``target`` from the one of the same structural name; return the names left over."""
+    """Set every parameter of ``target`` by structural name; return the names left over."""
     theirs = source._collect_params_with_prefix()
     for name, parameter in target._collect_params_with_prefix().items():
         parameter.initialize(init="zeros", force_reinit=True)
@@ -87,11 +87,15 @@ def strides_of(net):
 def test_variant_a_has_the_stride_in_the_first_convolution_of_a_bottleneck():
     assert strides_of(ResNetV1(50, "a")) == {f"{number}.0": [2, 1, 1] for number in (2, 3, 4)}
     assert strides_of(ResNetV1(50, "b")) == {f"{number}.0": [1, 2, 1] for number in (2, 3, 4)}
-    assert strides_of(ResNetV1(18, "a")) == strides_of(ResNetV1(18, "b")) == {f"{n}.0": [2, 1] for n in (2, 3, 4)}
+    assert (
+        strides_of(ResNetV1(18, "a"))
+        == strides_of(ResNetV1(18, "b"))
+        == {f"{n}.0": [2, 1] for n in (2, 3, 4)}
+    )
 
 
 def test_variant_a_equals_b_on_every_second_pixel():
-    """With 3x3 convolutions that read their centre only, it does not matter which convolution has the stride."""
+    """If 3x3 convolutions read their center only, either convolution may have the stride."""
     b, a = ResNetV1(50, "b"), ResNetV1(50, "a")
     b.initialize()
     randomize(b)
@@ -109,8 +113,16 @@ def test_variant_a_equals_b_on_every_second_pixel():
     assert np.abs((a(x)[1] - b(x)[1]).asnumpy()).max() > 0.1 * b(x)[1].asnumpy().std()
 
 
-@pytest.mark.parametrize("depth, counts", [(18, (2, 2, 2, 2)), (34, (3, 4, 6, 3)), (50, (3, 4, 6, 3)),
-                                           (101, (3, 4, 23, 3)), (152, (3, 8, 36, 3))])
+@pytest.mark.parametrize(
+    "depth, counts",
+    [
+        (18, (2, 2, 2, 2)),
+        (34, (3, 4, 6, 3)),
+        (50, (3, 4, 6, 3)),
+        (101, (3, 4, 23, 3)),
+        (152, (3, 8, 36, 3)),
+    ],
+)
 def test_blocks_by_stage(depth, counts):
     net = ResNetV1(depth)
     assert tuple(len(getattr(net, f"layer{number}")) for number in (1, 2, 3, 4)) == counts
@@ -125,7 +137,9 @@ def test_stated_strides_and_channels_are_those_of_the_maps(depth, variant):
     assert net.strides == (8, 32)
     for size in ((97, 61), (64, 96), (33, 17)):
         maps = net(nd.random.normal(shape=(2, 3) + size))
-        wanted = [(2, c, -(-size[0] // s), -(-size[1] // s)) for c, s in zip(net.channels, net.strides)]
+        wanted = [
+            (2, c, -(-size[0] // s), -(-size[1] // s)) for c, s in zip(net.channels, net.strides)
+        ]
         assert [m.shape for m in maps] == wanted
 
 
@@ -147,7 +161,9 @@ def test_hybrid_equals_imperative_and_two_images_equal_two_single_ones(name):
 def test_one_pixel():
     net = ResNetV1(18)
     net.initialize()
-    assert [m.shape for m in net(nd.ones((1, 3, 1, 1)))] == [(1, c, 1, 1) for c in (64, 128, 256, 512)]
+    assert [m.shape for m in net(nd.ones((1, 3, 1, 1)))] == [
+        (1, c, 1, 1) for c in (64, 128, 256, 512)
+    ]
 
 
 def test_the_norm_is_everywhere_and_convolutions_have_no_bias():
@@ -167,7 +183,9 @@ def test_zero_gamma_starts_every_block_as_its_shortcut(depth, last):
     for name, parameter in net._collect_params_with_prefix().items():
         if name.endswith("gamma"):
             wanted = 0 if name.split(".")[-2] == last else 1
-            np.testing.assert_array_equal(parameter.data().asnumpy(), np.full(parameter.shape, wanted), err_msg=name)
+            np.testing.assert_array_equal(
+                parameter.data().asnumpy(), np.full(parameter.shape, wanted), err_msg=name
+            )
 
 
 def test_rescale_stands_in_front_and_adds_no_parameter():
@@ -182,17 +200,28 @@ def test_rescale_stands_in_front_and_adds_no_parameter():
 def test_initial_weights_have_he_s_deviation_by_fan_out():
     net = ResNetV1(50, stages=3)
     net.initialize()
-    fans_out = {"conv1.weight": 64 * 49, "layer3.1.conv2.weight": 256 * 9, "layer2.0.conv3.weight": 512}
+    fans_out = {
+        "conv1.weight": 64 * 49,
+        "layer3.1.conv2.weight": 256 * 9,
+        "layer2.0.conv3.weight": 512,
+    }
     for name, fan_out in fans_out.items():
         weight = net._collect_params_with_prefix()[name].data().asnumpy()
         np.testing.assert_allclose(weight.std(), np.sqrt(2 / fan_out), rtol=0.03, err_msg=name)
 
 
-@pytest.mark.parametrize("settings, message", [
-    ({"depth": 110}, "depth 110; give one of"), ({"depth": 50, "variant": "c"}, "variant 'c'"),
-    ({"depth": 50, "stages": 5}, "stages 5"), ({"depth": 50, "out_stages": (4, 3)}, "ascending"),
-    ({"depth": 50, "out_stages": ()}, "ascending"), ({"depth": 50, "out_stages": (2, 3)}, "or build fewer stages"),
-    ({"depth": 50, "out_stages": (0, 4)}, "from 1")])
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"depth": 110}, "depth 110; give one of"),
+        ({"depth": 50, "variant": "c"}, "variant 'c'"),
+        ({"depth": 50, "stages": 5}, "stages 5"),
+        ({"depth": 50, "out_stages": (4, 3)}, "ascending"),
+        ({"depth": 50, "out_stages": ()}, "ascending"),
+        ({"depth": 50, "out_stages": (2, 3)}, "or build fewer stages"),
+        ({"depth": 50, "out_stages": (0, 4)}, "from 1"),
+    ],
+)
 def test_bad_plans_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         ResNetV1(**settings)

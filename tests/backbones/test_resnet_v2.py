@@ -10,7 +10,7 @@ from mxnet.gluon.model_zoo import vision
 
 
 def gluon_net(depth):
-    """Gluon's own ResNet v2 with random norms, and its parameters by name without the net's prefix."""
+    """Gluon's ResNet v2 with random norms, and its parameters by name without prefix."""
     net = vision.get_resnet(2, depth)
     net.initialize(mx.init.MSRAPrelu(slope=0))
     net(nd.zeros((1, 3, 32, 32)))
@@ -91,7 +91,9 @@ def test_names_of_a_few_parameters():
     assert names["layer1.1.conv1.weight"] == "stage1_conv4_weight"
     assert names["layer4.2.bn3.gamma"] == "stage4_batchnorm8_gamma"
     assert names["bn_out.beta"] == "batchnorm2_beta"
-    assert mxnet_names(ResNetV2Top(50)) == {k: v for k, v in names.items() if k.startswith(("layer4", "bn_out"))}
+    assert mxnet_names(ResNetV2Top(50)) == {
+        k: v for k, v in names.items() if k.startswith(("layer4", "bn_out"))
+    }
 
 
 @pytest.mark.parametrize("name", ["frozen_bn", "global_bn", "bn", "gn"])
@@ -129,7 +131,9 @@ def test_zero_gamma_starts_every_block_as_its_shortcut():
     for name, parameter in net._collect_params_with_prefix().items():
         if name.endswith("gamma"):
             wanted = 0 if name.endswith("bn3.gamma") else 1
-            np.testing.assert_array_equal(parameter.data().asnumpy(), np.full(parameter.shape, wanted), err_msg=name)
+            np.testing.assert_array_equal(
+                parameter.data().asnumpy(), np.full(parameter.shape, wanted), err_msg=name
+            )
     x = nd.random.normal(shape=(1, 256, 5, 5))
     np.testing.assert_array_equal(net.layer1[1](x).asnumpy(), x.asnumpy())
 

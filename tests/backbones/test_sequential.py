@@ -18,11 +18,19 @@ def test_forum_split_of_resnet50_v2():
     x = nd.random.normal(shape=(2, 3, 64, 80))
     maps = backbone(x)
     assert len(maps) == 1 and maps[0].shape == (2, 1024, 4, 5)
-    np.testing.assert_allclose(head(maps[0]).asnumpy(), net.features[:11](x).asnumpy(), rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(
+        head(maps[0]).asnumpy(), net.features[:11](x).asnumpy(), rtol=1e-3, atol=1e-4
+    )
 
 
-@pytest.mark.parametrize("make, stop, stride, channels", [
-    (vision.mobilenet1_0, 69, 16, 512), (vision.vgg11, 16, 16, 512), (vision.squeezenet1_1, 8, 8, 256)])
+@pytest.mark.parametrize(
+    "make, stop, stride, channels",
+    [
+        (vision.mobilenet1_0, 69, 16, 512),
+        (vision.vgg11, 16, 16, 512),
+        (vision.squeezenet1_1, 8, 8, 256),
+    ],
+)
 def test_strides_and_channels_of_other_networks_are_measured(make, stop, stride, channels):
     features = make().features
     backbone, head = split_features(features, stop)

@@ -76,7 +76,9 @@ def test_no_operator_has_an_input_it_does_not_read(kind, tmp_path):
     nodes, heads = graph["nodes"], {number for number, *_ in graph["heads"]}
     assert not {"zeros_like", "ones_like", "_contrib_arange_like"} & {node["op"] for node in nodes}
     for node in nodes:
-        if node["op"] == "reshape_like":  # of a norm, or of the masks, whose shape is that of an output
+        if (
+            node["op"] == "reshape_like"
+        ):  # of a norm, or of the masks, whose shape is that of an output
             assert "switchnorm" in node["name"].lower() or node["inputs"][1][0] in heads
 
 
@@ -85,15 +87,24 @@ def test_memory_that_has_become_a_layers_output():
     image = data + 0
     y = image
     for i in range(3):  # the second layer's output takes the place of image, in a layout of its own
-        y = mx.sym.Convolution(y, kernel=(3, 3), pad=(1, 1), num_filter=16, no_bias=True, name=f"layer{i}")
-    symbol = replace_shape_only_ops(mx.sym.Group([mx.sym.sum(y), mx.sym.contrib.arange_like(image, axis=3) * 2]))
+        y = mx.sym.Convolution(
+            y, kernel=(3, 3), pad=(1, 1), num_filter=16, no_bias=True, name=f"layer{i}"
+        )
+    symbol = replace_shape_only_ops(
+        mx.sym.Group([mx.sym.sum(y), mx.sym.contrib.arange_like(image, axis=3) * 2])
+    )
     executor = symbol.simple_bind(mx.cpu(), data=(1, 8, 16, 20), grad_req="null")
     executor.forward(is_train=False, data=mx.nd.ones((1, 8, 16, 20)))
     np.testing.assert_array_equal(executor.outputs[1].asnumpy(), np.arange(20) * 2)
 
 
 def run(symbol, x):
-    return replace_shape_only_ops(symbol).bind(mx.cpu(), {"data": mx.nd.array(x)}).forward()[0].asnumpy()
+    return (
+        replace_shape_only_ops(symbol)
+        .bind(mx.cpu(), {"data": mx.nd.array(x)})
+        .forward()[0]
+        .asnumpy()
+    )
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2, 3, -1])

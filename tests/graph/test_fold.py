@@ -5,7 +5,16 @@ from gluonnorm.backbones import FPN, ResNetV1, ResNetV1Top, ResNetV2
 from gluonnorm.errors import InputError
 from gluonnorm.graph.nodes import Graph
 from gluonnorm.graph.trace import trace
-from gluonnorm.nn import ConvNorm, FrozenBatchNorm, GroupNorm, Rescale, SwitchNorm, SyncBatchNorm, fold, make_norm
+from gluonnorm.nn import (
+    ConvNorm,
+    FrozenBatchNorm,
+    GroupNorm,
+    Rescale,
+    SwitchNorm,
+    SyncBatchNorm,
+    fold,
+    make_norm,
+)
 
 import mxnet as mx
 import numpy as np
@@ -60,29 +69,53 @@ def assert_folds(net, x=None, **counts):
     return folded
 
 
-@pytest.mark.parametrize("norm", [
-    FrozenBatchNorm, SyncBatchNorm, make_norm("bn"), make_norm("global_bn"), make_norm("frozen_bn", epsilon=0),
-    lambda channels: FrozenBatchNorm(channels, scale=False), lambda channels: FrozenBatchNorm(channels, center=False)])
+@pytest.mark.parametrize(
+    "norm",
+    [
+        FrozenBatchNorm,
+        SyncBatchNorm,
+        make_norm("bn"),
+        make_norm("global_bn"),
+        make_norm("frozen_bn", epsilon=0),
+        lambda channels: FrozenBatchNorm(channels, scale=False),
+        lambda channels: FrozenBatchNorm(channels, center=False),
+    ],
+)
 @pytest.mark.filterwarnings("ignore:Caution using SyncBatchNorm")
 def test_a_norm_goes_into_the_convolution_before_it(norm):
-    assert_folds(filled(ConvNorm(5, 3, 3, 2, norm)), BatchNorm=0, _contrib_SyncBatchNorm=0, Convolution=1,
-                 broadcast_add=0)
+    assert_folds(
+        filled(ConvNorm(5, 3, 3, 2, norm)),
+        BatchNorm=0,
+        _contrib_SyncBatchNorm=0,
+        Convolution=1,
+        broadcast_add=0,
+    )
 
 
 def test_values_are_those_of_the_formula():
     net = filled(ConvNorm(4, 3, 1, norm=lambda channels: FrozenBatchNorm(channels, epsilon=0.1)))
-    weight, gamma, beta, mean, var = (p.data().asnumpy().astype(np.float64) for p in net.collect_params().values())
+    weight, gamma, beta, mean, var = (
+        p.data().asnumpy().astype(np.float64) for p in net.collect_params().values()
+    )
     scale = gamma / np.sqrt(var + 0.1)
     found = [p.data().asnumpy() for p in fold(net).collect_params().values()]
-    np.testing.assert_array_equal(found[0], (weight * scale[:, None, None, None]).astype(np.float32))
+    np.testing.assert_array_equal(
+        found[0], (weight * scale[:, None, None, None]).astype(np.float32)
+    )
     np.testing.assert_array_equal(found[1], (beta - mean * scale).astype(np.float32))
 
 
-@pytest.mark.parametrize("layer", [
-    lambda: nn.Conv2D(6, 3, padding=1, groups=3, in_channels=3, use_bias=False), lambda: nn.Conv2D(6, 3, in_channels=3),
-    lambda: nn.Conv2DTranspose(6, 2, 2, in_channels=3),
-    lambda: nn.Conv2DTranspose(6, 2, 2, in_channels=3, use_bias=False),
-    lambda: nn.Dense(6, in_units=3 * 17 * 23), lambda: nn.Dense(6, in_units=3 * 17 * 23, use_bias=False)])
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lambda: nn.Conv2D(6, 3, padding=1, groups=3, in_channels=3, use_bias=False),
+        lambda: nn.Conv2D(6, 3, in_channels=3),
+        lambda: nn.Conv2DTranspose(6, 2, 2, in_channels=3),
+        lambda: nn.Conv2DTranspose(6, 2, 2, in_channels=3, use_bias=False),
+        lambda: nn.Dense(6, in_units=3 * 17 * 23),
+        lambda: nn.Dense(6, in_units=3 * 17 * 23, use_bias=False),
+    ],
+)
 def test_other_layers_take_a_norm_in_as_well(layer):
     net = Net(lambda self, F, x: self.norm(self.layer(x)), layer=layer(), norm=FrozenBatchNorm(6))
     net.initialize(mx.init.Xavier())
@@ -93,8 +126,11 @@ def test_other_layers_take_a_norm_in_as_well(layer):
 
 
 def test_a_grouped_deconvolution_keeps_a_scale_and_shift_of_its_own():
-    net = Net(lambda self, F, x: self.norm(self.layer(x)), layer=nn.Conv2DTranspose(6, 2, 2, groups=3, in_channels=3),
-              norm=FrozenBatchNorm(6))
+    net = Net(
+        lambda self, F, x: self.norm(self.layer(x)),
+        layer=nn.Conv2DTranspose(6, 2, 2, groups=3, in_channels=3),
+        norm=FrozenBatchNorm(6),
+    )
     assert_folds(filled(net), BatchNorm=0, Convolution=1)
 
 
@@ -112,7 +148,10 @@ def test_an_output_of_the_network_counts_as_a_reader():
         y = self.conv(x)
         return y, self.norm(y)
 
-    assert_folds(filled(Net(wiring, conv=nn.Conv2D(4, 3, in_channels=3), norm=FrozenBatchNorm(4))), Convolution=2)
+    assert_folds(
+        filled(Net(wiring, conv=nn.Conv2D(4, 3, in_channels=3), norm=FrozenBatchNorm(4))),
+        Convolution=2,
+    )
 
 
 def test_a_layer_used_twice_goes_on_sharing_its_weights():
@@ -125,13 +164,22 @@ def test_one_convolution_before_two_norms_becomes_two():
     def wiring(self, F, x):
         return self.first(self.conv(x)), self.second(self.conv(2 * x))
 
-    net = filled(Net(wiring, conv=nn.Conv2D(4, 3, in_channels=3), first=FrozenBatchNorm(4), second=FrozenBatchNorm(4)))
+    net = filled(
+        Net(
+            wiring,
+            conv=nn.Conv2D(4, 3, in_channels=3),
+            first=FrozenBatchNorm(4),
+            second=FrozenBatchNorm(4),
+        )
+    )
     assert len(assert_folds(net, BatchNorm=0, Convolution=2).collect_params().keys()) == 4
 
 
 @pytest.mark.parametrize("direction", ["normalize", "denormalize"])
 @pytest.mark.parametrize("padding, additions", [(1, 1), (0, 0)])
-def test_rescale_goes_into_the_convolution_but_for_its_shift_where_that_pads(direction, padding, additions):
+def test_rescale_goes_into_the_convolution_but_for_its_shift_where_that_pads(
+    direction, padding, additions
+):
     net = Net(lambda self, F, x: self.conv(self.rescale(x)), rescale=Rescale(direction),
               conv=nn.Conv2D(4, 3, padding=padding, in_channels=3))
     x = mx.nd.random.uniform(0, 255, (1, 3, 9, 11)) if direction == "normalize" else None
@@ -163,15 +211,23 @@ def test_a_channel_without_scale_is_not_divided_by():
 
 def test_concatenated_scalars_that_are_no_rescale_stay():
     def wiring(self, F, x):
-        first, second = F.slice_axis(x, axis=1, begin=0, end=1), F.slice_axis(x, axis=1, begin=1, end=2)
+        first, second = (
+            F.slice_axis(x, axis=1, begin=0, end=1),
+            F.slice_axis(x, axis=1, begin=1, end=2),
+        )
         return self.conv(F.concat(second * 2, first * 3, dim=1))
 
     assert_folds(filled(Net(wiring, conv=nn.Conv2D(4, 3, in_channels=2))), Concat=1)
 
 
-@pytest.mark.parametrize("net, left", [
-    (lambda: FPN(ResNetV1(18), 16, FrozenBatchNorm), 0), (lambda: ResNetV1(50, "d", rescale="normalize"), 0),
-    (lambda: ResNetV2(18), 8 + 1)])  # a scale and shift a block, and bn_out
+@pytest.mark.parametrize(
+    "net, left",
+    [
+        (lambda: FPN(ResNetV1(18), 16, FrozenBatchNorm), 0),
+        (lambda: ResNetV1(50, "d", rescale="normalize"), 0),
+        (lambda: ResNetV2(18), 8 + 1),
+    ],
+)  # a scale and shift a block, and bn_out
 def test_backbones_have_no_batch_norm_left(net, left):
     net = filled(net())
     folded = assert_folds(net, mx.nd.random.normal(0, 1, (1, 3, 65, 97)), BatchNorm=0)
@@ -181,7 +237,9 @@ def test_backbones_have_no_batch_norm_left(net, left):
 
 
 def test_a_head_of_stage_4():
-    assert_folds(filled_head(ResNetV1Top(18)), mx.nd.random.normal(0, 1, (3, 256, 7, 7)), BatchNorm=0)
+    assert_folds(
+        filled_head(ResNetV1Top(18)), mx.nd.random.normal(0, 1, (3, 256, 7, 7)), BatchNorm=0
+    )
 
 
 def filled_head(net):
@@ -246,7 +304,9 @@ def test_a_network_without_weights_is_refused():
 
 
 def test_shapes_that_wait_for_an_input_are_settled():
-    net = Net(lambda self, F, x: self.norm(self.conv(x)), conv=nn.Conv2D(4, 3), norm=FrozenBatchNorm())
+    net = Net(
+        lambda self, F, x: self.norm(self.conv(x)), conv=nn.Conv2D(4, 3), norm=FrozenBatchNorm()
+    )
     net.initialize()
     assert_folds(net, BatchNorm=0)
 

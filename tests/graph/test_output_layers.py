@@ -32,7 +32,9 @@ def test_a_joined_network_finds_the_same(kind):
         x = images(2, *size)
         for got, want in zip(inference_block(joined, joined_values, mx.cpu())(x),
                              inference_block(symbol, values, mx.cpu())(x)):
-            np.testing.assert_allclose(got.asnumpy(), want.asnumpy(), rtol=1e-4, atol=1e-3)  # boxes are in pixels
+            np.testing.assert_allclose(
+                got.asnumpy(), want.asnumpy(), rtol=1e-4, atol=1e-3
+            )  # boxes are in pixels
 
 
 @pytest.mark.parametrize("kind", list(KINDS))
@@ -43,8 +45,12 @@ def test_two_layers_become_one_of_sixteens(kind):
     assert len(found) == (KINDS[kind] + has_masks) // 2
     joined = [node for node in found if "_and_" in node.name]
     assert len(joined) == len(found) - has_masks
-    assert all(values[source.name].shape[0] % 16 == 0 for node in joined for source, _ in node.inputs[1:])
-    assert len({node.inputs[1][0].name for node in joined}) == 2  # of the RPN, whatever the levels, and of the box head
+    assert all(
+        values[source.name].shape[0] % 16 == 0 for node in joined for source, _ in node.inputs[1:]
+    )
+    assert (
+        len({node.inputs[1][0].name for node in joined}) == 2
+    )  # of the RPN, whatever the levels, and of the box head
     assert set(values) == set(symbol.list_inputs()) - {"data"}
 
 
@@ -64,13 +70,23 @@ class Branches(mx.gluon.HybridBlock):
         return [layer(hidden) for layer in self.others]
 
 
-@pytest.mark.parametrize("others", [
-    [lambda: nn.Conv2D(4, 1, in_channels=8)],
-    [lambda: nn.Conv2D(4, 1, in_channels=8), lambda: nn.Conv2D(4, 3, in_channels=8)],
-    [lambda: nn.Conv2D(4, 3, in_channels=8), lambda: nn.Conv2D(4, 3, padding=1, in_channels=8)],
-    [lambda: nn.Conv2D(4, 1, in_channels=8, groups=2), lambda: nn.Conv2D(4, 1, in_channels=8, groups=2)],
-    [lambda: nn.Conv2D(4, 1, in_channels=8, use_bias=False), lambda: nn.Conv2D(4, 1, in_channels=8, use_bias=False)],
-], ids=["one alone", "other kernels", "other padding", "groups", "no bias"])
+@pytest.mark.parametrize(
+    "others",
+    [
+        [lambda: nn.Conv2D(4, 1, in_channels=8)],
+        [lambda: nn.Conv2D(4, 1, in_channels=8), lambda: nn.Conv2D(4, 3, in_channels=8)],
+        [lambda: nn.Conv2D(4, 3, in_channels=8), lambda: nn.Conv2D(4, 3, padding=1, in_channels=8)],
+        [
+            lambda: nn.Conv2D(4, 1, in_channels=8, groups=2),
+            lambda: nn.Conv2D(4, 1, in_channels=8, groups=2),
+        ],
+        [
+            lambda: nn.Conv2D(4, 1, in_channels=8, use_bias=False),
+            lambda: nn.Conv2D(4, 1, in_channels=8, use_bias=False),
+        ],
+    ],
+    ids=["one alone", "other kernels", "other padding", "groups", "no bias"],
+)
 def test_layers_that_do_not_match_stay(others):
     net = Branches(*others)
     net.initialize()
@@ -80,7 +96,9 @@ def test_layers_that_do_not_match_stay(others):
 
 
 def test_any_number_that_match_are_joined():
-    net = Branches(*[lambda width=width: nn.Conv2D(width, 1, in_channels=8) for width in (3, 12, 1, 5)])
+    net = Branches(
+        *[lambda width=width: nn.Conv2D(width, 1, in_channels=8) for width in (3, 12, 1, 5)]
+    )
     net.initialize(mx.init.Normal(1))
     symbol, values = join_output_layers(*trace(net))
     assert len(output_layers(Graph.read(symbol))) == 1

@@ -32,7 +32,9 @@ def operators(prefix):
     return Counter(node["op"] for node in json.loads(open(f"{prefix}-symbol.json").read())["nodes"])
 
 
-@pytest.mark.parametrize("dtype, box, score, share", [("bfloat16", 3.0, 0.05, 0.7), ("int8", 8.0, 0.1, 0.5)])
+@pytest.mark.parametrize(
+    "dtype, box, score, share", [("bfloat16", 3.0, 0.05, 0.7), ("int8", 8.0, 0.1, 0.5)]
+)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_detector_finds_nearly_the_same(kind, dtype, box, score, share, tmp_path):
     net = detector(kind, norm="frozen_bn")
@@ -41,10 +43,20 @@ def test_a_detector_finds_nearly_the_same(kind, dtype, box, score, share, tmp_pa
     assert record["dtype"] == dtype == load(prefix)[1]["dtype"]
     exact, found = Predictor.from_network(net)(photos(1)[0]), Predictor(prefix)(photos(1)[0])
     assert len(exact.scores) > 5 and (found.masks is None) == (exact.masks is None)
-    close = [any((np.abs(exact.boxes - b).max(axis=1) < box) & (exact.ids == i) & (np.abs(exact.scores - s) < score))
-             for b, i, s in zip(found.boxes, found.ids, found.scores)]
-    assert np.mean(close) > share  # of a network of random weights; docs/benchmarks.md has a trained one
-    differ = len(found.scores) != len(exact.scores) or not np.array_equal(found.scores, exact.scores)
+    close = [
+        any(
+            (np.abs(exact.boxes - b).max(axis=1) < box)
+            & (exact.ids == i)
+            & (np.abs(exact.scores - s) < score)
+        )
+        for b, i, s in zip(found.boxes, found.ids, found.scores)
+    ]
+    assert (
+        np.mean(close) > share
+    )  # of a network of random weights; docs/benchmarks.md has a trained one
+    differ = len(found.scores) != len(exact.scores) or not np.array_equal(
+        found.scores, exact.scores
+    )
     assert differ  # or it was not in that format at all
 
 
@@ -62,14 +74,25 @@ def test_other_norms_stay_float32(norm, dtype, tmp_path):
 
 def test_bfloat16_with_average_pooling_between_layers(tmp_path):
     net = mx.gluon.nn.HybridSequential()
-    net.add(nn.Conv2D(8, 3, in_channels=3), nn.Activation("relu"), nn.AvgPool2D(2, 2), nn.Conv2D(8, 1, in_channels=8),
-            nn.AvgPool2D(2, 2), nn.GlobalAvgPool2D(), nn.Flatten(), nn.Dense(4, in_units=8), nn.Dense(2, in_units=4))
+    net.add(
+        nn.Conv2D(8, 3, in_channels=3),
+        nn.Activation("relu"),
+        nn.AvgPool2D(2, 2),
+        nn.Conv2D(8, 1, in_channels=8),
+        nn.AvgPool2D(2, 2),
+        nn.GlobalAvgPool2D(),
+        nn.Flatten(),
+        nn.Dense(4, in_units=8),
+        nn.Dense(2, in_units=4),
+    )
     net.initialize(mx.init.Xavier())
     symbol, values = to_bfloat16(*trace(net))
     x = mx.nd.random.normal(0, 1, (2, 3, 32, 32))
     found = symbol.bind(mx.cpu(), {**values, "data": x}).forward()[0]
     assert found.dtype == np.float32
-    np.testing.assert_allclose(found.asnumpy(), net(x).asnumpy(), rtol=0, atol=0.02 * np.abs(net(x).asnumpy()).max())
+    np.testing.assert_allclose(
+        found.asnumpy(), net(x).asnumpy(), rtol=0, atol=0.02 * np.abs(net(x).asnumpy()).max()
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -84,7 +107,11 @@ def test_last_layers_compute_in_float32(tmp_path):
     net = detector()
     symbol, values = to_bfloat16(*fold_graph(*trace(net)))
     dtypes = {name: str(value.dtype) for name, value in values.items()}
-    assert dtypes[net.predictor.score.weight.name] == dtypes[net.rpn.loc.bias.name] == str(np.dtype("float32").type)
+    assert (
+        dtypes[net.predictor.score.weight.name]
+        == dtypes[net.rpn.loc.bias.name]
+        == str(np.dtype("float32").type)
+    )
     assert "bfloat16" in dtypes[net.box_head.fc1.weight.name]
 
 
@@ -92,7 +119,9 @@ def test_bfloat16_weights_take_half_the_room(tmp_path):
     net = detector()
     for dtype in ("float32", "bfloat16"):
         export(net, str(tmp_path / dtype), dtype=dtype)
-    sizes = [(tmp_path / f"{dtype}-0000.params").stat().st_size for dtype in ("float32", "bfloat16")]
+    sizes = [
+        (tmp_path / f"{dtype}-0000.params").stat().st_size for dtype in ("float32", "bfloat16")
+    ]
     assert 0.5 < sizes[1] / sizes[0] < 0.52
 
 
@@ -103,8 +132,14 @@ def test_int8_is_computed_in_int8(tmp_path):
     fused = [node for node in nodes if node["op"] == "_sg_mkldnn_conv"]
     quantized = [node for node in fused if node.get("attrs", {}).get("quantized") == "true"]
     assert len(fused) - len(quantized) == 5 * 2  # the RPN's last layers
-    assert all("min_calib_range" in node["attrs"] for node in quantized if node["attrs"].get("with_postsum_act"))
-    assert not any(node["op"] == "_contrib_requantize" for node in nodes)  # that would measure ranges at run time
+    assert all(
+        "min_calib_range" in node["attrs"]
+        for node in quantized
+        if node["attrs"].get("with_postsum_act")
+    )
+    assert not any(
+        node["op"] == "_contrib_requantize" for node in nodes
+    )  # that would measure ranges at run time
 
 
 def test_any_image_size_and_batch(tmp_path):
@@ -114,7 +149,9 @@ def test_any_image_size_and_batch(tmp_path):
         export(net, prefix, dtype=dtype, calibration=photos(2) if dtype == "int8" else None)
         block, _ = load(prefix)
         for shape in ((1, 64, 96), (2, 40, 33), (3, 64, 96)):
-            scores, exact = (outputs[1].asnumpy() for outputs in (block(images(*shape)), net(images(*shape))))
+            scores, exact = (
+                outputs[1].asnumpy() for outputs in (block(images(*shape)), net(images(*shape)))
+            )
             assert scores.shape == exact.shape
             np.testing.assert_allclose(scores.max(axis=1), exact.max(axis=1), atol=0.1)
 
@@ -123,7 +160,10 @@ def test_ranges_are_the_least_and_greatest_over_all_images():
     net = nn.Conv2D(2, 3, in_channels=3)
     net.initialize(mx.init.Normal(1))
     symbol, values = trace(net)
-    batches = [np.random.randn(1, 3, 8, 9).astype(np.float32), np.random.randn(1, 3, 5, 4).astype(np.float32)]
+    batches = [
+        np.random.randn(1, 3, 8, 9).astype(np.float32),
+        np.random.randn(1, 3, 5, 4).astype(np.float32),
+    ]
     name = symbol.list_outputs()[0]
     maps = [net(mx.nd.array(batch)).asnumpy() for batch in batches]
     found = ranges(symbol, values, [name], batches)
@@ -136,7 +176,11 @@ def test_calibration_takes_a_folder_paths_and_arrays(tmp_path):
     for number, photo in enumerate(photos(2)):
         Image.fromarray(photo).save(folder / f"{number}.png")
     net, files = detector(), []
-    for name, calibration in (("folder", str(folder)), ("paths", sorted(folder.iterdir())), ("arrays", photos(2))):
+    for name, calibration in (
+        ("folder", str(folder)),
+        ("paths", sorted(folder.iterdir())),
+        ("arrays", photos(2)),
+    ):
         record = export(net, str(tmp_path / name), dtype="int8", calibration=calibration)
         assert record["provenance"]["calibrated_on"] == 2
         files.append((tmp_path / f"{name}-symbol.json").read_text())
@@ -145,7 +189,9 @@ def test_calibration_takes_a_folder_paths_and_arrays(tmp_path):
 
 @pytest.mark.parametrize("calibration", [None, [], ()])
 def test_int8_without_photos_is_refused(calibration, tmp_path):
-    with pytest.raises(ValueError, match="int8 is calibrated on photos, and there are none; give calibration"):
+    with pytest.raises(
+        ValueError, match="int8 is calibrated on photos, and there are none; give calibration"
+    ):
         export(detector(), str(tmp_path / "tiny"), dtype="int8", calibration=calibration)
     assert not list(tmp_path.iterdir())
 
@@ -155,23 +201,34 @@ def test_a_folder_without_photos_and_a_photo_that_cannot_be_read_are_named(tmp_p
         export(detector(), str(tmp_path / "tiny"), dtype="int8", calibration=str(tmp_path))
     (tmp_path / "broken.jpg").write_bytes(b"nothing")
     with pytest.raises(ImageError, match="broken.jpg: cannot be read as an image"):
-        export(detector(), str(tmp_path / "tiny"), dtype="int8", calibration=[str(tmp_path / "broken.jpg")])
+        export(
+            detector(),
+            str(tmp_path / "tiny"),
+            dtype="int8",
+            calibration=[str(tmp_path / "broken.jpg")],
+        )
     assert [file.name for file in tmp_path.iterdir()] == ["broken.jpg"]
 
 
 def test_photos_for_a_format_that_needs_none_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="calibration is given with dtype 'bfloat16', which needs none"):
+    with pytest.raises(
+        ValueError, match="calibration is given with dtype 'bfloat16', which needs none"
+    ):
         export(detector(), str(tmp_path / "tiny"), dtype="bfloat16", calibration=photos(1))
 
 
 def test_an_unknown_format_is_named(tmp_path):
-    with pytest.raises(ValueError, match="dtype is 'float16'; a network can be exported in float32, bfloat16, int8"):
+    with pytest.raises(
+        ValueError, match="dtype is 'float16'; a network can be exported in float32, bfloat16, int8"
+    ):
         export(detector(), str(tmp_path / "tiny"), dtype="float16")
 
 
 def test_these_formats_are_refused_on_a_gpu(tmp_path):
     export(detector(), str(tmp_path / "tiny"), dtype="bfloat16")
-    with pytest.raises(DeployError, match=r"is of bfloat16, which runs on the CPU alone, not on \[gpu"):
+    with pytest.raises(
+        DeployError, match=r"is of bfloat16, which runs on the CPU alone, not on \[gpu"
+    ):
         load(str(tmp_path / "tiny"), mx.gpu(0))
 
 
@@ -186,7 +243,9 @@ def test_a_failed_export_leaves_earlier_files(tmp_path):
 
 def test_a_bad_photo_for_calibration_is_an_error_before_the_network_runs(tmp_path, monkeypatch):
     (tmp_path / "bad.jpg").write_bytes(b"no picture")
-    module = importlib.import_module("gluonnorm.deploy.export")  # the package has a function of the same name
+    module = importlib.import_module(
+        "gluonnorm.deploy.export"
+    )  # the package has a function of the same name
     monkeypatch.setattr(module, "trace", lambda *args: pytest.fail("the network was traced first"))
     with pytest.raises(ImageError, match="bad.jpg"):
         export(detector(), str(tmp_path / "tiny"), dtype="int8",

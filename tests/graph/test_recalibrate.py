@@ -1,6 +1,14 @@
 from types import SimpleNamespace
 
-from gluonnorm.nn import BatchNorm, FrozenBatchNorm, SwitchNorm, SyncBatchNorm, freeze, make_norm, recalibrate
+from gluonnorm.nn import (
+    BatchNorm,
+    FrozenBatchNorm,
+    SwitchNorm,
+    SyncBatchNorm,
+    freeze,
+    make_norm,
+    recalibrate,
+)
 
 import mxnet as mx
 import numpy as np
@@ -43,19 +51,30 @@ def slow_batch_norm(a, x):
 def slow_switch_norm(a, x):
     mean_in, var_in = x.mean((2, 3)), x.var((2, 3), ddof=1)
     means = [mean_in, mean_in.mean(1, keepdims=True), mean_in.mean(0)]
-    variances = [var_in, var_in.mean(1, keepdims=True) + mean_in.var(1, keepdims=True), var_in.mean(0) + mean_in.var(0)]
+    variances = [
+        var_in,
+        var_in.mean(1, keepdims=True) + mean_in.var(1, keepdims=True),
+        var_in.mean(0) + mean_in.var(0),
+    ]
     weights = [np.exp(a[name]) / np.exp(a[name]).sum() for name in ("mean_weight", "var_weight")]
-    mean, var = (sum(w * part for w, part in zip(*both)) for both in zip(weights, (means, variances)))
+    mean, var = (
+        sum(w * part for w, part in zip(*both)) for both in zip(weights, (means, variances))
+    )
     y = (x - mean[:, :, None, None]) / np.sqrt(var[:, :, None, None] + 1e-5)
     return y * a["gamma"][:, None, None] + a["beta"][:, None, None], means[2], variances[2]
 
 
 def expected_statistics(batches, statistics):
     """Mean and variance of each layer from exact averages over the batches."""
-    moments = [[(mean, var + mean ** 2) for mean, var in statistics(x.asnumpy().astype(np.float64))] for x in batches]
+    moments = [
+        [(mean, var + mean**2) for mean, var in statistics(x.asnumpy().astype(np.float64))]
+        for x in batches
+    ]
     result = []
     for index in range(len(moments[0])):
-        mean, square = (np.mean([batch[index][part] for batch in moments], axis=0) for part in (0, 1))
+        mean, square = (
+            np.mean([batch[index][part] for batch in moments], axis=0) for part in (0, 1)
+        )
         result.append((mean, square - mean ** 2))
     return result
 
@@ -67,14 +86,22 @@ def check(net, names, expected):
         np.testing.assert_allclose(values(net)[name + ".running_var"], var, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("flags", [{}, {"active": True}, {"static_alloc": True, "static_shape": True}])
+@pytest.mark.parametrize(
+    "flags", [{}, {"active": True}, {"static_alloc": True, "static_shape": True}]
+)
 def test_statistics_are_exact_averages_behind_layers_in_training_mode(flags):
     conv = mx.gluon.nn.Conv2D
     net = chain(conv(4, 1, in_channels=3), BatchNorm(4), conv(5, 1, in_channels=4), SwitchNorm(5),
                 conv(4, 1, in_channels=5), mx.gluon.nn.BatchNorm(in_channels=4), **flags)
     before = values(net)
-    a = {index: {name[2:]: array.astype(np.float64) for name, array in before.items() if name[0] == str(index)}
-         for index in range(6)}
+    a = {
+        index: {
+            name[2:]: array.astype(np.float64)
+            for name, array in before.items()
+            if name[0] == str(index)
+        }
+        for index in range(6)
+    }
 
     def statistics(x):
         x, *first = slow_batch_norm(a[1], slow_convolution(a[0], x))
@@ -96,7 +123,9 @@ def test_statistics_are_exact_averages_behind_layers_in_training_mode(flags):
                   conv(4, 1, in_channels=5), mx.gluon.nn.BatchNorm(in_channels=4))
     for name, parameter in again._collect_params_with_prefix().items():
         parameter.set_data(nd.array(after[name]))
-    np.testing.assert_allclose(net(x).asnumpy(), again(x).asnumpy(), rtol=1e-4, atol=1e-5)  # the new ones are in use
+    np.testing.assert_allclose(
+        net(x).asnumpy(), again(x).asnumpy(), rtol=1e-4, atol=1e-5
+    )  # the new ones are in use
 
 
 def test_batches_with_images_and_no_more_of_them_than_asked_for():
@@ -113,8 +142,14 @@ def test_batches_with_images_and_no_more_of_them_than_asked_for():
 @pytest.mark.parametrize("use_bn", [True, False])
 def test_frozen_layers_stay_and_are_used_as_they_are(use_bn):
     frozen_sn, frozen_bn = SwitchNorm(3, use_bn=use_bn), BatchNorm(3)
-    net = chain(FrozenBatchNorm(3), make_norm("global_bn")(3), frozen_sn, frozen_bn, make_norm("gn", num_groups=3)(3),
-                BatchNorm(3))
+    net = chain(
+        FrozenBatchNorm(3),
+        make_norm("global_bn")(3),
+        frozen_sn,
+        frozen_bn,
+        make_norm("gn", num_groups=3)(3),
+        BatchNorm(3),
+    )
     freeze(frozen_sn)
     freeze(frozen_bn)
     before = values(net)
@@ -128,7 +163,9 @@ def test_frozen_layers_stay_and_are_used_as_they_are(use_bn):
         for index in range(5):  # in inference: nothing before the last layer has two modes
             x = net[index](x)
         inputs.append(x)
-    check(net, ["5"], expected_statistics(inputs, lambda x: [(x.mean((0, 2, 3)), x.var((0, 2, 3)))]))
+    check(
+        net, ["5"], expected_statistics(inputs, lambda x: [(x.mean((0, 2, 3)), x.var((0, 2, 3)))])
+    )
 
 
 def test_a_network_without_live_norms_reads_no_batch():
@@ -165,7 +202,9 @@ def test_shapes_that_wait_for_the_first_batch_and_several_devices():
     assert recalibrate(net, batches) == ["1", "2"]
     net[0].bias.set_data(nd.zeros(4))
     inputs = [net[0](x) for x in batches]
-    check(net, ["1"], expected_statistics(inputs, lambda x: [(x.mean((0, 2, 3)), x.var((0, 2, 3)))]))
+    check(
+        net, ["1"], expected_statistics(inputs, lambda x: [(x.mean((0, 2, 3)), x.var((0, 2, 3)))])
+    )
     for layer in (net[1], net[2]):
         one, other = (layer.running_var.data(context).asnumpy() for context in contexts)
         np.testing.assert_array_equal(one, other)
@@ -195,7 +234,9 @@ def test_a_synchronized_norm_does_not_wait_for_other_devices():
     net = chain(SyncBatchNorm(3, num_devices=4), BatchNorm(3))
     batches = images(2)
     assert recalibrate(net, batches) == ["0", "1"]
-    check(net, ["0"], expected_statistics(batches, lambda x: [(x.mean((0, 2, 3)), x.var((0, 2, 3)))]))
+    check(
+        net, ["0"], expected_statistics(batches, lambda x: [(x.mean((0, 2, 3)), x.var((0, 2, 3)))])
+    )
 
 
 @pytest.mark.parametrize("name", ["bn", "sn"])
@@ -215,7 +256,9 @@ def test_half_precision_data_and_imported_networks(tmp_path, name):
     batches = images(3)
     assert len(recalibrate(loaded, batches)) == 1
     recalibrate(net, batches)
-    np.testing.assert_allclose(loaded(batches[0]).asnumpy(), net(batches[0]).asnumpy(), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        loaded(batches[0]).asnumpy(), net(batches[0]).asnumpy(), rtol=1e-5, atol=1e-6
+    )
 
 
 def test_inference_then_agrees_with_training_on_the_one_batch():

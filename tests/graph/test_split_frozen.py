@@ -48,7 +48,7 @@ def fill(net, seed=0):
 
 
 def answers(net, call, x):
-    """Outputs, gradients of a loss of all of them by parameter, and what the statistics are then."""
+    """Outputs, gradients of a loss of them by parameter, and the statistics after the step."""
     parameters = net.collect_params()
     for parameter in parameters.values():
         if parameter.grad_req != "null":
@@ -69,7 +69,9 @@ def assert_same(found, wanted):
                                           for name in wanted[part])]
     for got, want in pairs:
         rounding = 1e-7 if want.dtype == np.float64 else 1e-4
-        np.testing.assert_allclose(got, want, rtol=10 * rounding, atol=rounding * max(np.abs(want).max(), 1e-3))
+        np.testing.assert_allclose(
+            got, want, rtol=10 * rounding, atol=rounding * max(np.abs(want).max(), 1e-3)
+        )
 
 
 def check(net, x):
@@ -97,10 +99,17 @@ def test_outputs_and_gradients_are_the_block_s(norm, stages, pyramid):
     backbone.freeze_at(stages)
     net.cast("float64")  # or rounding decides for some relus
     split = check(net, mx.nd.random.normal(shape=(2, 3, 64, 80), dtype="float64"))
-    frozen = {name for stage in backbone.stages()[:stages] for block in stage for name in block.collect_params()}
+    frozen = {
+        name
+        for stage in backbone.stages()[:stages]
+        for block in stage
+        for name in block.collect_params()
+    }
     assert not frozen & arguments(split._trainable)
     assert set(net.collect_params()) == arguments(split._trainable) | arguments(split._frozen)
-    other = mx.nd.random.normal(shape=(1, 3, 50, 34), dtype="float64")  # the graphs are traced by now
+    other = mx.nd.random.normal(
+        shape=(1, 3, 50, 34), dtype="float64"
+    )  # the graphs are traced by now
     for got, want in zip(split(other), net(other)):
         np.testing.assert_allclose(got.asnumpy(), want.asnumpy(), rtol=1e-6, atol=1e-6)
 
@@ -158,9 +167,16 @@ class Norm(mx.gluon.HybridBlock):
 
 
 @pytest.mark.parametrize("bias", [False, True])
-@pytest.mark.parametrize("norm", [lambda: FrozenBatchNorm(4), lambda: FrozenBatchNorm(4, scale=False, epsilon=0.1),
-                                  frozen, lambda: frozen(scale=False)],
-                         ids=["frozen", "without scale", "of Gluon", "of Gluon without scale"])
+@pytest.mark.parametrize(
+    "norm",
+    [
+        lambda: FrozenBatchNorm(4),
+        lambda: FrozenBatchNorm(4, scale=False, epsilon=0.1),
+        frozen,
+        lambda: frozen(scale=False),
+    ],
+    ids=["frozen", "without scale", "of Gluon", "of Gluon without scale"],
+)
 def test_a_frozen_norm_goes_into_the_weights(norm, bias):
     net = Norm(norm(), use_bias=bias, strides=2, padding=1)
     fill(net)
@@ -168,12 +184,30 @@ def test_a_frozen_norm_goes_into_the_weights(norm, bias):
     check(net, mx.nd.random.normal(shape=(2, 3, 9, 9)))
 
 
-@pytest.mark.parametrize("norm", [lambda: BatchNorm(4), lambda: BatchNorm(4, use_global_stats=True)],
-                         ids=["batch", "learning"])
+@pytest.mark.parametrize(
+    "norm",
+    [lambda: BatchNorm(4), lambda: BatchNorm(4, use_global_stats=True)],
+    ids=["batch", "learning"],
+)
 def test_a_norm_that_learns_stays(norm):
     net = Norm(norm())
     fill(net)
     assert "BatchNorm" in operators(net)
+
+
+def test_a_frozen_norm_after_a_frozen_norm_goes_into_the_weights_too():
+    net = mx.gluon.nn.HybridSequential()
+    net.add(nn.Conv2D(4, 3, in_channels=3), FrozenBatchNorm(4), FrozenBatchNorm(4))
+    fill(net)
+    net[0].weight.grad_req = "write"
+    net.cast("float64")
+    graph = Graph.read(net(mx.sym.var("data")))
+    scale_weights(graph, {net[0].weight.name, net[0].bias.name})
+    assert "BatchNorm" not in [node.op for node in graph.nodes()]
+    x = mx.nd.random.normal(shape=(2, 3, 9, 9), dtype="float64")
+    values = {name: parameter.data() for name, parameter in net.collect_params().items()}
+    scaled = graph.symbol().bind(mx.cpu(), {**values, "data": x}).forward()[0]
+    np.testing.assert_allclose(scaled.asnumpy(), net(x).asnumpy(), rtol=1e-6, atol=1e-6)
 
 
 def test_a_norm_stays_where_others_read_the_convolution():

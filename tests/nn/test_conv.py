@@ -23,4 +23,6 @@ def test_the_norm_sees_the_convolution():
     layer.initialize()
     x = nd.random.normal(shape=(1, 3, 4, 5))
     raw = np.einsum("oc,nchw->nohw", layer.conv.weight.data().asnumpy()[:, :, 0, 0], x.asnumpy())
-    np.testing.assert_allclose(layer(x).asnumpy(), (raw - raw.mean()) / np.sqrt(raw.var() + 1e-5), rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(
+        layer(x).asnumpy(), (raw - raw.mean()) / np.sqrt(raw.var() + 1e-5), rtol=1e-3, atol=1e-4
+    )

@@ -7,8 +7,14 @@ from mxnet import autograd, nd
 
 def sequence():
     net = mx.gluon.nn.HybridSequential()
-    net.add(mx.gluon.nn.Conv2D(4, 3, in_channels=3), mx.gluon.nn.BatchNorm(in_channels=4), BatchNorm(4),
-            SyncBatchNorm(4, num_devices=1), GroupNorm(4, num_groups=2), SwitchNorm(4))
+    net.add(
+        mx.gluon.nn.Conv2D(4, 3, in_channels=3),
+        mx.gluon.nn.BatchNorm(in_channels=4),
+        BatchNorm(4),
+        SyncBatchNorm(4, num_devices=1),
+        GroupNorm(4, num_groups=2),
+        SwitchNorm(4),
+    )
     net.initialize()
     return net
 
@@ -43,7 +49,13 @@ def test_without_freeze_the_same_step_moves_statistics():
     before = arrays(net)
     step(net)
     after = arrays(net)
-    for name in ("1.running_mean", "2.running_mean", "3.running_mean", "5.running_mean", "5.running_var"):
+    for name in (
+        "1.running_mean",
+        "2.running_mean",
+        "3.running_mean",
+        "5.running_mean",
+        "5.running_var",
+    ):
         assert np.abs(after[name] - before[name]).max() > 0, name
 
 
@@ -52,7 +64,16 @@ def test_freeze_batch_norms_leaves_other_layers_alone():
     freeze_batch_norms(net)
     requests = {name: p.grad_req for name, p in net._collect_params_with_prefix().items()}
     learning = {name for name, request in requests.items() if request == "write"}
-    assert learning == {"0.weight", "0.bias", "4.gamma", "4.beta", "5.gamma", "5.beta", "5.mean_weight", "5.var_weight"}
+    assert learning == {
+        "0.weight",
+        "0.bias",
+        "4.gamma",
+        "4.beta",
+        "5.gamma",
+        "5.beta",
+        "5.mean_weight",
+        "5.var_weight",
+    }
     before = arrays(net)
     step(net)
     for name, array in arrays(net).items():

@@ -1,4 +1,12 @@
-from gluonnorm.nn import BatchNorm, ConvNorm, MixingWeights, SwitchNorm, format_mixing_weights, make_norm, mixing_weights
+from gluonnorm.nn import (
+    BatchNorm,
+    ConvNorm,
+    MixingWeights,
+    SwitchNorm,
+    format_mixing_weights,
+    make_norm,
+    mixing_weights,
+)
 
 import mxnet as mx
 import numpy as np
@@ -32,8 +40,14 @@ def test_a_norm_alone_and_a_network_without():
 
 
 def test_the_table():
-    rows = [MixingWeights("layer1.0.bn1", {"in": 0.125, "ln": 0.25, "bn": 0.625}, {"in": 0.25, "ln": 0.75, "bn": 0.0}),
-            MixingWeights("norm", {"in": 0.5, "ln": 0.5}, {"in": 0.5, "ln": 0.5})]
+    rows = [
+        MixingWeights(
+            "layer1.0.bn1",
+            {"in": 0.125, "ln": 0.25, "bn": 0.625},
+            {"in": 0.25, "ln": 0.75, "bn": 0.0},
+        ),
+        MixingWeights("norm", {"in": 0.5, "ln": 0.5}, {"in": 0.5, "ln": 0.5}),
+    ]
     lines = [line.split() for line in format_mixing_weights(rows).splitlines()]
     assert lines == [
         ["layer", "mean", "in", "mean", "ln", "mean", "bn", "var", "in", "var", "ln", "var", "bn"],

@@ -18,7 +18,7 @@ from reference.step import run_recorded
 
 
 def fill(layer):
-    """Initialize a layer with random gamma, beta and statistics; return them as float64 arrays by name."""
+    """Initialize a layer with random values; return them as float64 arrays by name."""
     layer.initialize()
     arrays = {}
     for name, parameter in layer._collect_params_with_prefix().items():
@@ -32,7 +32,9 @@ def slow_affine(x, mean, var, gamma, beta, epsilon):
     """Batch norm with given statistics, channel by channel."""
     y = np.empty(x.shape, np.float64)
     for c in range(x.shape[1]):
-        y[:, c] = gamma[c] * (x[:, c].astype(np.float64) - mean[c]) / np.sqrt(var[c] + epsilon) + beta[c]
+        y[:, c] = (
+            gamma[c] * (x[:, c].astype(np.float64) - mean[c]) / np.sqrt(var[c] + epsilon) + beta[c]
+        )
     return y
 
 
@@ -48,7 +50,7 @@ def slow_group_norm(x, groups, gamma, beta, epsilon=1e-5):
     return y
 
 
-# ----------------------------------------------------------------------------------------------------------- batch norm
+# ---- batch norm
 
 def test_batch_norm_uses_batch_statistics_in_training_and_stored_ones_in_inference():
     layer = BatchNorm(6, momentum=0.75)
@@ -59,8 +61,12 @@ def test_batch_norm_uses_batch_statistics_in_training_and_stored_ones_in_inferen
     stored = slow_affine(raw, a["running_mean"], a["running_var"], a["gamma"], a["beta"], 1e-5)
     np.testing.assert_allclose(layer(x).asnumpy(), stored, rtol=1e-4, atol=1e-4)
     trained, _ = run_recorded(layer, x)
-    np.testing.assert_allclose(trained, slow_affine(raw, mean, var, a["gamma"], a["beta"], 1e-5), rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(layer.running_mean.data().asnumpy(), 0.75 * a["running_mean"] + 0.25 * mean, rtol=1e-4)
+    np.testing.assert_allclose(
+        trained, slow_affine(raw, mean, var, a["gamma"], a["beta"], 1e-5), rtol=1e-4, atol=1e-4
+    )
+    np.testing.assert_allclose(
+        layer.running_mean.data().asnumpy(), 0.75 * a["running_mean"] + 0.25 * mean, rtol=1e-4
+    )
 
 
 @pytest.mark.parametrize("hybrid", [False, True])
@@ -73,17 +79,27 @@ def test_global_statistics_stay_while_gamma_and_beta_learn(hybrid):
     head = nd.random.normal(shape=x.shape)
     y, grad = run_recorded(layer, x, head)
     np.testing.assert_allclose(
-        y, slow_affine(raw, a["running_mean"], a["running_var"], a["gamma"], a["beta"], 1e-5), rtol=1e-4, atol=1e-4)
+        y,
+        slow_affine(raw, a["running_mean"], a["running_var"], a["gamma"], a["beta"], 1e-5),
+        rtol=1e-4,
+        atol=1e-4,
+    )
     inverse = 1 / np.sqrt(a["running_var"] + 1e-5)
-    np.testing.assert_allclose(grad, head.asnumpy() * (a["gamma"] * inverse)[:, None, None], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        grad, head.asnumpy() * (a["gamma"] * inverse)[:, None, None], rtol=1e-4, atol=1e-5
+    )
     normalized = (raw - a["running_mean"][:, None, None]) * inverse[:, None, None]
-    np.testing.assert_allclose(layer.gamma.grad().asnumpy(), (head.asnumpy() * normalized).sum((0, 2, 3)), rtol=1e-3)
-    np.testing.assert_allclose(layer.beta.grad().asnumpy(), head.asnumpy().sum((0, 2, 3)), rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(
+        layer.gamma.grad().asnumpy(), (head.asnumpy() * normalized).sum((0, 2, 3)), rtol=1e-3
+    )
+    np.testing.assert_allclose(
+        layer.beta.grad().asnumpy(), head.asnumpy().sum((0, 2, 3)), rtol=1e-3, atol=1e-4
+    )
     np.testing.assert_array_equal(layer.running_mean.data().asnumpy(), a["running_mean"])
     np.testing.assert_array_equal(layer.running_var.data().asnumpy(), a["running_var"])
 
 
-# ---------------------------------------------------------------------------------------------------- frozen batch norm
+# ---- frozen batch norm
 
 @pytest.mark.parametrize("hybrid", [False, True])
 @pytest.mark.parametrize("epsilon", [0, 1e-5, 2e-5, 1e-2])
@@ -92,7 +108,9 @@ def test_frozen_batch_norm_is_the_same_affine_in_training_and_inference(epsilon,
     a = fill(layer)
     layer.hybridize(hybrid)
     x = nd.random.normal(2, 3, (2, 6, 5, 3))
-    expected = slow_affine(x.asnumpy(), a["running_mean"], a["running_var"], a["gamma"], a["beta"], epsilon)
+    expected = slow_affine(
+        x.asnumpy(), a["running_mean"], a["running_var"], a["gamma"], a["beta"], epsilon
+    )
     np.testing.assert_allclose(layer(x).asnumpy(), expected, rtol=1e-4, atol=1e-5)
     y, grad = run_recorded(layer, x)
     np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-5)
@@ -119,7 +137,9 @@ def test_frozen_batch_norm_without_scale_and_center():
     a = fill(layer)
     x = nd.random.normal(shape=(2, 4, 3, 3))
     layer.beta.set_data(nd.zeros(4))
-    expected = slow_affine(x.asnumpy(), a["running_mean"], a["running_var"], np.ones(4), np.zeros(4), 1e-5)
+    expected = slow_affine(
+        x.asnumpy(), a["running_mean"], a["running_var"], np.ones(4), np.zeros(4), 1e-5
+    )
     np.testing.assert_allclose(layer(x).asnumpy(), expected, rtol=1e-4, atol=1e-5)
 
 
@@ -134,9 +154,11 @@ def test_frozen_batch_norm_refuses_a_negative_epsilon():
         FrozenBatchNorm(4, epsilon=-1e-5)
 
 
-# ----------------------------------------------------------------------------------------------------------- group norm
+# ---- group norm
 
-@pytest.mark.parametrize("shape, groups", [((2, 8, 5, 3), 4), ((1, 6, 1, 1), 3), ((3, 4, 7, 7), 1), ((2, 4, 2, 9), 4)])
+@pytest.mark.parametrize(
+    "shape, groups", [((2, 8, 5, 3), 4), ((1, 6, 1, 1), 3), ((3, 4, 7, 7), 1), ((2, 4, 2, 9), 4)]
+)
 @pytest.mark.parametrize("hybrid", [False, True])
 def test_group_norm_equals_the_slow_one(shape, groups, hybrid):
     layer = GroupNorm(shape[1], num_groups=groups)
@@ -159,7 +181,9 @@ def test_group_norm_gradients_equal_differences():
 
     def loss(**changed):
         values = {"x": raw, "gamma": a["gamma"], "beta": a["beta"], **changed}
-        return (slow_group_norm(values["x"], groups, values["gamma"], values["beta"]) * weights).sum()
+        return (
+            slow_group_norm(values["x"], groups, values["gamma"], values["beta"]) * weights
+        ).sum()
 
     for name, value, got in (("x", raw, grad), ("gamma", a["gamma"], layer.gamma.grad().asnumpy()),
                              ("beta", a["beta"], layer.beta.grad().asnumpy())):
@@ -173,9 +197,20 @@ def test_group_norm_gradients_equal_differences():
 
 
 @pytest.mark.parametrize("flags", [None, {}, {"static_alloc": True, "static_shape": True}])
-@pytest.mark.parametrize("shape, groups", [((1, 15, 5, 3), 3), ((3, 12, 3, 5), 3), ((3, 16, 3, 3), 2),
-                                           ((1, 24, 3, 1), 2), ((3, 5, 3, 3), 5), ((3, 7, 1, 1), 1)])
-def test_group_norm_gradients_equal_the_formula_for_any_batch_and_odd_channels(shape, groups, flags):
+@pytest.mark.parametrize(
+    "shape, groups",
+    [
+        ((1, 15, 5, 3), 3),
+        ((3, 12, 3, 5), 3),
+        ((3, 16, 3, 3), 2),
+        ((1, 24, 3, 1), 2),
+        ((3, 5, 3, 3), 5),
+        ((3, 7, 1, 1), 1),
+    ],
+)
+def test_group_norm_gradients_equal_the_formula_for_any_batch_and_odd_channels(
+    shape, groups, flags
+):
     layer = GroupNorm(shape[1], num_groups=groups)
     a = fill(layer)
     if flags is not None:
@@ -184,7 +219,9 @@ def test_group_norm_gradients_equal_the_formula_for_any_batch_and_odd_channels(s
         x, head = nd.random.normal(5, 2, shape), nd.random.normal(shape=shape)
         y, grad = run_recorded(layer, x, head)
         raw, slope = x.asnumpy().astype(np.float64), head.asnumpy().astype(np.float64)
-        np.testing.assert_allclose(y, slow_group_norm(raw, groups, a["gamma"], a["beta"]), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(
+            y, slow_group_norm(raw, groups, a["gamma"], a["beta"]), rtol=1e-4, atol=1e-5
+        )
         unit = slow_group_norm(raw, groups, np.ones(shape[1]), np.zeros(shape[1]))
         expected = np.empty(shape)
         size = shape[1] // groups
@@ -195,16 +232,28 @@ def test_group_norm_gradients_equal_the_formula_for_any_batch_and_odd_channels(s
                 std = np.sqrt(raw[n, run].var() + 1e-5)
                 expected[n, run] = (inner - inner.mean() - z * (inner * z).mean()) / std
         np.testing.assert_allclose(grad, expected, rtol=1e-3, atol=1e-4)
-        np.testing.assert_allclose(layer.gamma.grad().asnumpy(), (slope * unit).sum((0, 2, 3)), rtol=1e-3, atol=1e-4)
-        np.testing.assert_allclose(layer.beta.grad().asnumpy(), slope.sum((0, 2, 3)), rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(
+            layer.gamma.grad().asnumpy(), (slope * unit).sum((0, 2, 3)), rtol=1e-3, atol=1e-4
+        )
+        np.testing.assert_allclose(
+            layer.beta.grad().asnumpy(), slope.sum((0, 2, 3)), rtol=1e-3, atol=1e-4
+        )
 
 
 @pytest.mark.parametrize("inferred", [False, True])
-def test_group_norm_behind_a_convolution_exports_and_takes_another_batch_and_size(tmp_path, inferred):
-    net = mx.gluon.nn.HybridSequential()  # oneDNN hands on 48 channels in a layout of its own, 15 it does not
-    net.add(mx.gluon.nn.Conv2D(48, 3, in_channels=3), GroupNorm(0 if inferred else 48, num_groups=16),
-            mx.gluon.nn.Activation("relu"), mx.gluon.nn.Conv2D(15, 1, in_channels=48),
-            GroupNorm(0 if inferred else 15, num_groups=3))
+def test_group_norm_behind_a_convolution_exports_and_takes_another_batch_and_size(
+    tmp_path, inferred
+):
+    net = (
+        mx.gluon.nn.HybridSequential()
+    )  # oneDNN hands on 48 channels in a layout of its own, 15 it does not
+    net.add(
+        mx.gluon.nn.Conv2D(48, 3, in_channels=3),
+        GroupNorm(0 if inferred else 48, num_groups=16),
+        mx.gluon.nn.Activation("relu"),
+        mx.gluon.nn.Conv2D(15, 1, in_channels=48),
+        GroupNorm(0 if inferred else 15, num_groups=3),
+    )
     net.initialize(mx.init.Normal(0.5))
     net.hybridize()
     net(nd.ones((1, 3, 8, 8)))
@@ -262,7 +311,9 @@ def test_export_and_import_at_another_size(tmp_path, name):
     layer(nd.ones((1, 64, 4, 4)))
     prefix = str(tmp_path / "norm")
     layer.export(prefix)
-    loaded = mx.gluon.SymbolBlock.imports(prefix + "-symbol.json", ["data"], prefix + "-0000.params")
+    loaded = mx.gluon.SymbolBlock.imports(
+        prefix + "-symbol.json", ["data"], prefix + "-0000.params"
+    )
     x = nd.random.normal(shape=(3, 64, 5, 7))
     np.testing.assert_allclose(loaded(x).asnumpy(), layer(x).asnumpy(), rtol=1e-5, atol=1e-6)
 
@@ -274,7 +325,7 @@ def test_group_norm_names_the_divisors_when_groups_do_not_fit():
         GroupNorm(12, num_groups=0)
 
 
-# ------------------------------------------------------------------------------------------------------------ make_norm
+# ---- make_norm
 
 def test_every_norm_has_the_shared_call_shape_and_parameter_names():
     for name in NORM_NAMES:
@@ -289,7 +340,9 @@ def test_every_norm_has_the_shared_call_shape_and_parameter_names():
             names |= {"running_mean", "running_var"} if name not in ("gn", "sn_nobn") else set()
             assert set(layer._collect_params_with_prefix()) == names
             starts_at_zero = "zero_gamma" in settings and name != "frozen_bn"
-            np.testing.assert_array_equal(layer.gamma.data().asnumpy(), np.full(32, 0.0 if starts_at_zero else 1.0))
+            np.testing.assert_array_equal(
+                layer.gamma.data().asnumpy(), np.full(32, 0.0 if starts_at_zero else 1.0)
+            )
             learns = name != "frozen_bn"
             assert (layer.gamma.grad_req == "write") == (learns and settings.get("scale", True))
             assert (layer.beta.grad_req == "write") == (learns and settings.get("center", True))
@@ -301,14 +354,18 @@ def test_sync_batch_norm_is_batch_norm_on_one_device():
     for name, array in fill(sync).items():
         getattr(plain, name).set_data(nd.array(array))
     x = nd.random.normal(2, 3, (4, 6, 5, 3))
-    np.testing.assert_allclose(run_recorded(sync, x)[0], run_recorded(plain, x)[0], rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(
+        run_recorded(sync, x)[0], run_recorded(plain, x)[0], rtol=1e-3, atol=1e-4
+    )
     np.testing.assert_allclose(sync(x).asnumpy(), plain(x).asnumpy(), rtol=1e-2, atol=1e-2)
 
 
 def test_make_norm_makes_switchable_norms_with_and_without_bn():
     for name, count in (("sn", 3), ("sn_nobn", 2)):
         layer = make_norm(name, momentum=0.9, epsilon=1e-3)(4)
-        assert type(layer) is SwitchNorm and layer.mean_weight.shape == layer.var_weight.shape == (count,)
+        assert type(layer) is SwitchNorm and layer.mean_weight.shape == layer.var_weight.shape == (
+            count,
+        )
         assert (layer._momentum, layer._epsilon) == (0.9, 1e-3)
 
 
@@ -316,13 +373,20 @@ def test_make_norm_passes_settings_on():
     x = nd.random.normal(2, 3, (2, 8, 5, 3))
     layer = make_norm("gn", num_groups=4, epsilon=0.5)(8)
     layer.initialize()
-    np.testing.assert_allclose(layer(x).asnumpy(), slow_group_norm(x.asnumpy(), 4, np.ones(8), np.zeros(8), 0.5),
-                               rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        layer(x).asnumpy(),
+        slow_group_norm(x.asnumpy(), 4, np.ones(8), np.zeros(8), 0.5),
+        rtol=1e-4,
+        atol=1e-5,
+    )
 
 
 def test_make_norm_explains_wrong_names_and_settings():
-    with pytest.raises(InputError, match="called 'frozenbn'; give one of frozen_bn, global_bn, bn, sync_bn, gn, sn, "
-                                         "sn_nobn; did you mean frozen_bn"):
+    with pytest.raises(
+        InputError,
+        match="called 'frozenbn'; give one of frozen_bn, global_bn, bn, sync_bn, gn, sn, "
+        "sn_nobn; did you mean frozen_bn",
+    ):
         make_norm("frozenbn")
     with pytest.raises(InputError, match="called 'xyz'; give one of .*, sn_nobn$"):
         make_norm("xyz")
@@ -331,6 +395,11 @@ def test_make_norm_explains_wrong_names_and_settings():
 
 
 def test_each_norm_says_whether_heads_use_it():
-    assert [name for name in NORM_NAMES if used_in_heads(name)] == ["sync_bn", "gn", "sn", "sn_nobn"]
+    assert [name for name in NORM_NAMES if used_in_heads(name)] == [
+        "sync_bn",
+        "gn",
+        "sn",
+        "sn_nobn",
+    ]
     with pytest.raises(InputError, match="called 'xyz'"):
         used_in_heads("xyz")

@@ -17,7 +17,9 @@ def test_both_directions_equal_the_formulas(hybrid):
     down.hybridize(hybrid)
     up.hybridize(hybrid)
     np.testing.assert_allclose(down(pixels).asnumpy(), normalized, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(up(nd.array(normalized)).asnumpy(), normalized * STD * 255 + MEAN * 255, rtol=1e-5)
+    np.testing.assert_allclose(
+        up(nd.array(normalized)).asnumpy(), normalized * STD * 255 + MEAN * 255, rtol=1e-5
+    )
     np.testing.assert_allclose(up(down(pixels)).asnumpy(), pixels.asnumpy(), rtol=1e-4, atol=1e-3)
 
 

@@ -62,7 +62,7 @@ def hybridize(layer, flags):
         layer.hybridize(**flags)
 
 
-# ------------------------------------------------------------------------------------------------- the authors' module
+# ---- the authors' module
 
 @pytest.mark.parametrize("flags", HYBRID)
 @pytest.mark.parametrize("infers", [False, True])
@@ -71,7 +71,11 @@ def test_equals_the_authors_module(case, infers, flags):
     with np.load(GOLDEN) as file:
         golden = {name[2:]: file[name] for name in file if name.startswith(f"{case}_")}
     x = nd.array(golden["x"])
-    layer = SwitchNorm(0 if infers else x.shape[1], use_bn=bool(golden["using_bn"]), momentum=float(golden["momentum"]))
+    layer = SwitchNorm(
+        0 if infers else x.shape[1],
+        use_bn=bool(golden["using_bn"]),
+        momentum=float(golden["momentum"]),
+    )
     layer.initialize()
     hybridize(layer, flags)
     layer(x)
@@ -84,24 +88,29 @@ def test_equals_the_authors_module(case, infers, flags):
     for name in ("gamma", "mean_weight", "var_weight"):
         got["d" + AUTHORS.get(name, name)] = getattr(layer, name).grad().asnumpy()
     if golden["using_bn"]:
-        got["running_mean"], got["running_var"] = (values(layer)[name] for name in ("running_mean", "running_var"))
+        got["running_mean"], got["running_var"] = (
+            values(layer)[name] for name in ("running_mean", "running_var")
+        )
     for name, array in got.items():
         np.testing.assert_allclose(array, golden[name], rtol=1e-6, atol=1e-5, err_msg=name)
     np.testing.assert_allclose(layer.beta.grad().asnumpy(), golden["g"].sum((0, 2, 3)), atol=1e-5)
 
 
-# --------------------------------------------------------------------------------------------------------- the formula
+# ---- the formula
 
 @pytest.mark.parametrize("flags", HYBRID[:2])
 @pytest.mark.parametrize("use_bn", [True, False])
-@pytest.mark.parametrize("shape", [(2, 6, 5, 3), (1, 4, 7, 7), (3, 5, 1, 1), (1, 3, 1, 1), (2, 1, 2, 1), (1, 1, 1, 1)])
+@pytest.mark.parametrize(
+    "shape", [(2, 6, 5, 3), (1, 4, 7, 7), (3, 5, 1, 1), (1, 3, 1, 1), (2, 1, 2, 1), (1, 1, 1, 1)]
+)
 def test_equals_the_slow_formula_also_on_maps_of_one_pixel(shape, use_bn, flags):
     layer = SwitchNorm(shape[1], use_bn=use_bn)
     a = fill(layer)
     hybridize(layer, flags)
     x = nd.random.normal(2, 3, shape)
     expected, mean, var = slow_switch_norm(x.asnumpy(), a)
-    # One image of one pixel and one channel leaves no variance but the stored one, and 1 / sqrt(epsilon) for noise.
+    # One image of one pixel and one channel leaves no variance but the stored one, and
+    # 1 / sqrt(epsilon) as noise.
     np.testing.assert_allclose(run_recorded(layer, x)[0], expected, rtol=1e-3, atol=1e-4)
     assert np.isfinite(x.grad.asnumpy()).all()
     after = values(layer)
@@ -109,7 +118,9 @@ def test_equals_the_slow_formula_also_on_maps_of_one_pixel(shape, use_bn, flags)
     stored = {**a, **{name: after[name] for name in after if "running" in name}}
     if use_bn:
         for kind, batch in (("running_mean", mean), ("running_var", var)):
-            np.testing.assert_allclose(after[kind], 0.997 * a[kind] + 0.003 * batch, rtol=1e-5, atol=1e-6)
+            np.testing.assert_allclose(
+                after[kind], 0.997 * a[kind] + 0.003 * batch, rtol=1e-5, atol=1e-6
+            )
     expected = slow_switch_norm(x.asnumpy(), stored, training=False)[0]
     np.testing.assert_allclose(layer(x).asnumpy(), expected, rtol=1e-3, atol=1e-4)
 
@@ -123,7 +134,10 @@ def test_gradients_equal_differences(shape, use_bn):
     x, head = nd.random.normal(1, 2, shape), nd.random.normal(shape=shape)
     _, grad = run_recorded(layer, x, head)
     points = {"x": x.asnumpy().astype(np.float64), **a}
-    got = {"x": grad, **{name: getattr(layer, name).grad().asnumpy() for name in a if "running" not in name}}
+    got = {
+        "x": grad,
+        **{name: getattr(layer, name).grad().asnumpy() for name in a if "running" not in name},
+    }
     for name, gradient in got.items():
         expected = np.empty(gradient.shape)
         for index in np.ndindex(*gradient.shape):
@@ -134,8 +148,9 @@ def test_gradients_equal_differences(shape, use_bn):
                 changed = {**points, name: moved}
                 both.append((slow_switch_norm(changed["x"], changed)[0] * head.asnumpy()).sum())
             expected[index] = (both[0] - both[1]) / 2e-5
-        np.testing.assert_allclose(gradient, expected, rtol=1e-3, atol=1e-3 * max(1, np.abs(expected).max()),
-                                   err_msg=name)
+        np.testing.assert_allclose(
+            gradient, expected, rtol=1e-3, atol=1e-3 * max(1, np.abs(expected).max()), err_msg=name
+        )
 
 
 @pytest.mark.parametrize("use_bn", [True, False])
@@ -144,7 +159,12 @@ def test_constant_images_give_beta_and_finite_gradients(use_bn):
     a = fill(layer)
     y, grad = run_recorded(layer, nd.full((2, 3, 4, 4), 2.5), nd.random.normal(shape=(2, 3, 4, 4)))
     np.testing.assert_allclose(y, np.broadcast_to(a["beta"][:, None, None], y.shape), atol=1e-6)
-    for array in (grad, *values(layer).values(), layer.gamma.grad().asnumpy(), layer.var_weight.grad().asnumpy()):
+    for array in (
+        grad,
+        *values(layer).values(),
+        layer.gamma.grad().asnumpy(),
+        layer.var_weight.grad().asnumpy(),
+    ):
         assert np.isfinite(array).all()
 
 
@@ -152,7 +172,9 @@ def test_stays_exact_on_large_maps_far_from_zero():
     layer = SwitchNorm(4)
     a = fill(layer)
     x = nd.random.normal(1000, 1, (2, 4, 100, 150))
-    np.testing.assert_allclose(run_recorded(layer, x)[0], slow_switch_norm(x.asnumpy(), a)[0], atol=5e-4)
+    np.testing.assert_allclose(
+        run_recorded(layer, x)[0], slow_switch_norm(x.asnumpy(), a)[0], atol=5e-4
+    )
 
 
 def test_float16_data_has_float32_statistics():
@@ -160,19 +182,25 @@ def test_float16_data_has_float32_statistics():
     a = fill(layer)
     layer.cast("float16")
     assert {array.dtype for array in values(layer).values()} == {np.dtype("float32")}
-    x = nd.random.normal(20, 2, (2, 8, 64, 64)).astype("float16")  # a map's sum, 81920, is beyond float16
+    x = nd.random.normal(20, 2, (2, 8, 64, 64)).astype(
+        "float16"
+    )  # a map's sum, 81920, is beyond float16
     for training in (False, True):
         expected, mean, var = slow_switch_norm(x.asnumpy(), a, training=training)
         y = run_recorded(layer, x)[0] if training else layer(x).asnumpy()
         assert y.dtype == np.float16
         np.testing.assert_allclose(y.astype(np.float32), expected, rtol=2e-3, atol=5e-3)
-    np.testing.assert_allclose(values(layer)["running_mean"], 0.997 * a["running_mean"] + 0.003 * mean, rtol=1e-5,
-                               atol=1e-6)
+    np.testing.assert_allclose(
+        values(layer)["running_mean"],
+        0.997 * a["running_mean"] + 0.003 * mean,
+        rtol=1e-5,
+        atol=1e-6,
+    )
     layer.cast("float32")
     assert layer(x.astype("float32")).dtype == np.float32
 
 
-# ---------------------------------------------------------------------------------------------- training and inference
+# ---- training and inference
 
 @pytest.mark.parametrize("flags", HYBRID)
 def test_the_mode_decides_at_each_call_and_only_backward_moves_the_statistics(flags):
@@ -192,7 +220,9 @@ def test_the_mode_decides_at_each_call_and_only_backward_moves_the_statistics(fl
         np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-5)
         a["running_mean"] = 0.5 * a["running_mean"] + 0.5 * mean
         a["running_var"] = 0.5 * a["running_var"] + 0.5 * var
-    np.testing.assert_allclose(values(layer)["running_mean"], a["running_mean"], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        values(layer)["running_mean"], a["running_mean"], rtol=1e-5, atol=1e-6
+    )
     np.testing.assert_allclose(values(layer)["running_var"], a["running_var"], rtol=1e-5)
 
 
@@ -224,7 +254,9 @@ def test_several_devices_keep_statistics_of_their_own():
     layer.initialize(ctx=contexts)
     for shift, context in enumerate(contexts):
         y, _ = run_recorded(layer, nd.random.normal(10 * shift, 1, (2, 4, 8, 8), ctx=context))
-        np.testing.assert_allclose(layer.running_mean.data(context).asnumpy(), np.full(4, 10 * shift), atol=1)
+        np.testing.assert_allclose(
+            layer.running_mean.data(context).asnumpy(), np.full(4, 10 * shift), atol=1
+        )
 
 
 @pytest.mark.parametrize("name", ["sn", "sn_nobn"])
@@ -238,31 +270,40 @@ def test_export_and_import_at_another_size(tmp_path, name, frozen):
     layer(nd.ones((1, 6, 4, 4)))
     prefix = str(tmp_path / "norm")
     layer.export(prefix)
-    loaded = mx.gluon.SymbolBlock.imports(prefix + "-symbol.json", ["data"], prefix + "-0000.params")
+    loaded = mx.gluon.SymbolBlock.imports(
+        prefix + "-symbol.json", ["data"], prefix + "-0000.params"
+    )
     x = nd.random.normal(shape=(3, 6, 5, 7))
     np.testing.assert_array_equal(loaded(x).asnumpy(), layer(x).asnumpy())
 
 
 def test_no_batch_norm_goes_to_cudnn():
-    """Its stored variance would be twice too large: it multiplies by n / (n - 1), and the operator gets two rows."""
+    """cuDNN would store twice the variance: it multiplies by n / (n - 1), and n is 2."""
     graph = json.loads(SwitchNorm(4)(mx.sym.var("data")).tojson())
     batch_norms = [node for node in graph["nodes"] if node["op"] == "BatchNorm"]
     assert [node["attrs"]["cudnn_off"] for node in batch_norms] == ["True"]
 
 
-# ---------------------------------------------------------------------------------------------------------- parameters
+# ---- parameters
 
 def test_parameters_start_as_documented():
     layer = SwitchNorm(5, zero_gamma=True)
     layer.initialize()
-    start = {"gamma": np.zeros(5), "beta": np.zeros(5), "mean_weight": np.ones(3), "var_weight": np.ones(3),
-             "running_mean": np.zeros(5), "running_var": np.ones(5)}
+    start = {
+        "gamma": np.zeros(5),
+        "beta": np.zeros(5),
+        "mean_weight": np.ones(3),
+        "var_weight": np.ones(3),
+        "running_mean": np.zeros(5),
+        "running_var": np.ones(5),
+    }
     got = values(layer)
     assert set(got) == set(start)
     for name, array in start.items():
         np.testing.assert_array_equal(got[name], array, err_msg=name)
-    assert {name for name, p in layer._collect_params_with_prefix().items() if p.grad_req == "null"} == {
-        "running_mean", "running_var"}
+    assert {
+        name for name, p in layer._collect_params_with_prefix().items() if p.grad_req == "null"
+    } == {"running_mean", "running_var"}
     layer = SwitchNorm(5, use_bn=False)
     layer.initialize()
     assert {name: array.shape for name, array in values(layer).items()} == {
@@ -302,7 +343,7 @@ def test_bad_settings_are_refused():
         SwitchNorm(4, epsilon=0)
 
 
-# -------------------------------------------------------------------------------------------------------------- frozen
+# ---- frozen
 
 @pytest.mark.parametrize("flags", HYBRID)
 def test_frozen_means_no_gradient_and_stored_statistics(flags):
@@ -319,7 +360,11 @@ def test_frozen_means_no_gradient_and_stored_statistics(flags):
     for name, before in a.items():
         np.testing.assert_array_equal(values(layer)[name], before, err_msg=name)
     raw = x.asnumpy().astype(np.float64)
-    for index in [(0, 0, 0, 0), (1, 3, 2, 1), (0, 5, 4, 2)]:  # the slope of the same function, IN and LN included
+    for index in [
+        (0, 0, 0, 0),
+        (1, 3, 2, 1),
+        (0, 5, 4, 2),
+    ]:  # the slope of the same function, IN and LN included
         both = []
         for step in (1e-5, -1e-5):
             moved = raw.copy()
@@ -337,4 +382,6 @@ def test_freezing_takes_effect_on_a_network_that_is_hybridized_anew():
     freeze(layer)
     layer.hybridize()
     y, _ = run_recorded(layer, x)
-    np.testing.assert_allclose(y, slow_switch_norm(x.asnumpy(), a, training=False)[0], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        y, slow_switch_norm(x.asnumpy(), a, training=False)[0], rtol=1e-4, atol=1e-5
+    )

@@ -191,7 +191,7 @@ def compare(case: Case, net: mx.gluon.HybridBlock) -> Differences:
 
     predictor = Predictor.from_network(net, resize=case.source == "torchvision")
     prepared = mx.nd.array(predictor.prepare(case.image())[None])
-    _, feature_maps, *_ = net._maps(mx.nd, prepared)
+    feature_maps = net._feature_maps(mx.nd, prepared).features
     features = _largest_feature_difference(case, feature_maps)
     return _compare_detections(case, predictor(case.image()), features)
 

@@ -214,7 +214,9 @@ def test_rows_that_fail_say_why_and_the_others_go_on(part, tmp_path):
     broken, good, unmade = result.rows
     assert broken.error == "ended with status 1: KeyError: 'classes'" and not broken.seconds
     assert len(good.seconds) == 2 and not good.error
-    assert unmade.error.startswith("no weights: ended with status 1: gluonnorm.errors.InputError: no model 'nope'")
+    assert unmade.error.startswith(
+        "no weights: ended with status 1: gluonnorm.errors.InputError: no model 'nope'"
+    )
     assert "KeyError" in part("page").table_line(result, broken)
 
 

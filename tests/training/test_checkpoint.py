@@ -59,7 +59,9 @@ def test_loads_into_a_net_without_values(trained) -> None:
     fresh = tiny.Graph()
     os.remove(f"{prefix}-0000003.states")  # weights alone do not need it
     load(path, fresh)
-    np.testing.assert_array_equal(tiny.weights(fresh)["out.weight"], tiny.weights(net)["out.weight"])
+    np.testing.assert_array_equal(
+        tiny.weights(fresh)["out.weight"], tiny.weights(net)["out.weight"]
+    )
 
 
 def test_trainable_parameters_once_and_in_structural_order() -> None:
@@ -68,7 +70,9 @@ def test_trainable_parameters_once_and_in_structural_order() -> None:
         net.add(mx.gluon.nn.Dense(2, in_units=2))
     net.add(net[0])
     net[1].collect_params().setattr("grad_req", "null")
-    expected = [parameter for i in [0] + list(range(2, 12)) for parameter in (net[i].weight, net[i].bias)]
+    expected = [
+        parameter for i in [0] + list(range(2, 12)) for parameter in (net[i].weight, net[i].bias)
+    ]
     assert trainable_parameters(net) == expected
 
 
@@ -117,14 +121,21 @@ def test_params_or_nothing_instead_of_the_json(trained) -> None:
 def test_other_spec_lists_the_fields(trained) -> None:
     net, trainer, prefix = trained
     path = save(prefix, net, trainer, {"step": 3}, tiny.SPEC)
-    wanted = {"model": "tiny", "classes": ("red",), "config": {"hidden": 4, "nms_thresh": 0.6}, "norm": "gn"}
+    wanted = {
+        "model": "tiny",
+        "classes": ("red",),
+        "config": {"hidden": 4, "nms_thresh": 0.6},
+        "norm": "gn",
+    }
     with pytest.raises(CheckpointError) as error:
         load(path, net, trainer, wanted)
     assert "spec.classes is ['red', 'white'] in the checkpoint, ['red'] here" in str(error.value)
     assert "spec.config.nms_thresh is 0.5 in the checkpoint, 0.6 here" in str(error.value)
     assert "spec.norm is None in the checkpoint, 'gn' here" in str(error.value)
-    assert "model" not in str(error.value).split("network:")[1].split(". ")[0] and "hidden" not in str(error.value)
-    assert load(path, net, trainer, {"config": {"hidden": 4}}) == {"step": 3}  # only the fields given count
+    differences = str(error.value).split("network:")[1].split(". ")[0]
+    assert "model" not in differences and "hidden" not in str(error.value)
+    # Only the fields of the given description count.
+    assert load(path, net, trainer, {"config": {"hidden": 4}}) == {"step": 3}
 
 
 def test_misfits_are_listed_and_nothing_changes(trained) -> None:
@@ -143,7 +154,9 @@ def test_misfits_are_listed_and_nothing_changes(trained) -> None:
     for name, value in tiny.weights(other).items():
         np.testing.assert_array_equal(value, before[name])
     lean = mx.gluon.nn.Sequential()
-    with pytest.raises(CheckpointError, match="unexpected: hidden.weight, hidden.bias, out.weight, out.bias"):
+    with pytest.raises(
+        CheckpointError, match="unexpected: hidden.weight, hidden.bias, out.weight, out.bias"
+    ):
         load(path, lean)
 
 
@@ -152,7 +165,9 @@ def test_trainer_over_other_parameters(trained) -> None:
     path = save(prefix, net, trainer, {"step": 3}, tiny.SPEC)
     other, _ = tiny.build(seed=99)
     some = mx.gluon.Trainer(trainable_parameters(other)[2:], "sgd")
-    with pytest.raises(CheckpointError, match="trained in the checkpoint but not here: hidden.bias, hidden.weight"):
+    with pytest.raises(
+        CheckpointError, match="trained in the checkpoint but not here: hidden.bias, hidden.weight"
+    ):
         load(path, other, some)
     swapped = mx.gluon.Trainer(trainable_parameters(other)[::-1], "sgd")
     with pytest.raises(CheckpointError, match="another order; build it over trainable_parameters"):
@@ -181,9 +196,11 @@ def test_full_disk(trained, monkeypatch, call, fail_at) -> None:
     assert load(older, net, trainer, tiny.SPEC) == {"step": 2}
 
 
-@pytest.mark.parametrize("limit, kind, cause", [(100, "params", "is the disk full"), (420, "states", "File too large")])
+@pytest.mark.parametrize(
+    "limit, kind, cause", [(100, "params", "is the disk full"), (420, "states", "File too large")]
+)
 def test_write_that_the_system_cuts_short(trained, limit, kind, cause) -> None:
-    """MXNet does not notice that the last bytes of a .params were not written; a checkpoint must."""
+    """MXNet does not notice that the last bytes of a .params were not written; save must."""
     net, trainer, prefix = trained
     save(prefix, net, trainer, {"step": 2}, tiny.SPEC)
     sizes = {k: os.path.getsize(f"{prefix}-0000002.{k}") for k in ("params", "states")}
@@ -268,7 +285,8 @@ def test_the_same_best_twice_leaves_one_file(trained) -> None:
     net, trainer, prefix = trained
     path = save(prefix, net, trainer, {"step": 3}, tiny.SPEC)
     assert mark_best(path) == mark_best(path)
-    assert names(prefix) == [f"tiny-0000003.{kind}" for kind in sorted(KINDS)] + ["tiny-best.params"]
+    checkpoint_files = [f"tiny-0000003.{kind}" for kind in sorted(KINDS)]
+    assert names(prefix) == checkpoint_files + ["tiny-best.params"]
 
 
 def test_best_without_hard_links(trained, monkeypatch) -> None:

@@ -31,7 +31,10 @@ def test_text_log(tmp_path, capsys) -> None:
     log.write("AP50 0.71")
     lines = path.read_text().splitlines()
     assert [re.sub(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ", "", line) for line in lines] == [
-        "epoch 1  step 2  lr 0.02  rpn 2  images/s 2", "epoch 1  step 4  lr 0.04  rpn 5.5  images/s 2", "AP50 0.71"]
+        "epoch 1  step 2  lr 0.02  rpn 2  images/s 2",
+        "epoch 1  step 4  lr 0.04  rpn 5.5  images/s 2",
+        "AP50 0.71",
+    ]
     assert "AP50 0.71" in capsys.readouterr().out
     with pytest.raises(ValueError, match="every is 0"):
         TextLog(str(path), every=0)
@@ -42,7 +45,14 @@ def test_metrics_of_a_run(tmp_path) -> None:
     _, step = tiny.build()
     tiny.make_loop(step, [MetricsLog(path)], steps_per_epoch=3).fit(epochs=2)
     rows = read_metrics(path)
-    assert [(row["step"], row["epoch"]) for row in rows] == [(1, 0), (2, 0), (3, 0), (4, 1), (5, 1), (6, 1)]
+    assert [(row["step"], row["epoch"]) for row in rows] == [
+        (1, 0),
+        (2, 0),
+        (3, 0),
+        (4, 1),
+        (5, 1),
+        (6, 1),
+    ]
     assert [row["lr"] for row in rows] == [tiny.rate(s) for s in range(6)]
     assert set(rows[0]) == {"step", "epoch", "lr", "losses", "images_per_second", "time"}
     assert set(rows[0]["losses"]) == {"square", "absolute"}
@@ -72,8 +82,17 @@ def test_broken_line_elsewhere_is_named(tmp_path, broken) -> None:
 
 def test_rows_a_resumed_run_repeats_count_once(tmp_path) -> None:
     path = tmp_path / "metrics.jsonl"
-    rows = [{"step": 1}, {"step": 2}, {"step": 2, "eval": {"AP": 0.1}}, {"step": 3}, {"step": 4},
-            {"step": 4, "eval": {}}, {"step": 3, "again": 1}, {"step": 4, "again": 1}, {"step": 4, "eval": {"AP": 0.2}},
-            {"step": 4, "eval": {"AP": 0.3}}]
+    rows = [
+        {"step": 1},
+        {"step": 2},
+        {"step": 2, "eval": {"AP": 0.1}},
+        {"step": 3},
+        {"step": 4},
+        {"step": 4, "eval": {}},
+        {"step": 3, "again": 1},
+        {"step": 4, "again": 1},
+        {"step": 4, "eval": {"AP": 0.2}},
+        {"step": 4, "eval": {"AP": 0.3}},
+    ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert read_metrics(str(path)) == rows[:3] + rows[6:8] + rows[9:]

@@ -47,8 +47,22 @@ def test_moments_come_in_order() -> None:
     _, step = tiny.build()
     loop = tiny.make_loop(step, [diary], steps_per_epoch=3)
     loop.fit(epochs=2)
-    assert diary.moments == ["step 1", "losses 1", "step 2", "losses 2", "step 3", "losses 3", "epoch 1",
-                             "step 4", "losses 4", "step 5", "losses 5", "step 6", "losses 6", "epoch 2"]
+    assert diary.moments == [
+        "step 1",
+        "losses 1",
+        "step 2",
+        "losses 2",
+        "step 3",
+        "losses 3",
+        "epoch 1",
+        "step 4",
+        "losses 4",
+        "step 5",
+        "losses 5",
+        "step 6",
+        "losses 6",
+        "epoch 2",
+    ]
     assert loop.state() == {"step": 6, "epoch": 2, "seed": 11}
     assert [record.epoch for record in diary.records] == [0, 0, 0, 1, 1, 1]
     assert [record.rate for record in diary.records] == [tiny.rate(s) for s in range(6)]
@@ -61,12 +75,21 @@ def test_training_learns_and_reports_the_losses() -> None:
     totals = [sum(record.losses.values()) for record in diary.records]
     assert np.mean(totals[-6:]) < 0.3 * np.mean(totals[:6])
     assert set(diary.records[0].losses) == {"square", "absolute"}
-    assert all(len(record.names) == tiny.BATCH and record.images_per_second > 0 for record in diary.records)
+    assert all(
+        len(record.names) == tiny.BATCH and record.images_per_second > 0 for record in diary.records
+    )
 
 
-@pytest.mark.parametrize("contexts, arguments", [
-    ((mx.cpu(),), {}), ((mx.cpu(),), {"optimizer": "adam"}), ((mx.cpu(),), {"max_norm": 0.5}), (TWO, {}),
-    (TWO, {"update_on_kvstore": False})])
+@pytest.mark.parametrize(
+    "contexts, arguments",
+    [
+        ((mx.cpu(),), {}),
+        ((mx.cpu(),), {"optimizer": "adam"}),
+        ((mx.cpu(),), {"max_norm": 0.5}),
+        (TWO, {}),
+        (TWO, {"update_on_kvstore": False}),
+    ],
+)
 @pytest.mark.parametrize("stop", [6, 10])
 def test_resume_equals_a_straight_run_bit_for_bit(tmp_path, contexts, arguments, stop) -> None:
     straight, step = tiny.build(contexts, **arguments)
@@ -105,9 +128,13 @@ def test_another_seed_is_another_run() -> None:
     assert np.abs(results[0] - results[2]).max() > 1e-4
 
 
-@pytest.mark.parametrize("bad_step", [2, 9, 12])  # inside an epoch, after a checkpoint, last of an epoch
+@pytest.mark.parametrize(
+    "bad_step", [2, 9, 12]
+)  # inside an epoch, after a checkpoint, last of an epoch
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_non_finite_loss_stops_and_keeps_the_last_good_checkpoint(tmp_path, bad_step, value) -> None:
+def test_non_finite_loss_stops_and_keeps_the_last_good_checkpoint(
+    tmp_path, bad_step, value
+) -> None:
     net, step = tiny.build()
     prefix = str(tmp_path / "tiny")
     saver = CheckpointSaver(prefix, net, step.trainer, tiny.SPEC)
@@ -128,7 +155,9 @@ def test_non_finite_loss_stops_and_keeps_the_last_good_checkpoint(tmp_path, bad_
     names = seen[bad_step - 1]
     assert error.value.names == tuple(names)
     assert not np.isfinite(error.value.losses["square"])
-    assert f"step {bad_step}:" in str(error.value) and f"on {names[2]} (batch: {', '.join(names)})" in str(error.value)
+    assert f"step {bad_step}:" in str(
+        error.value
+    ) and f"on {names[2]} (batch: {', '.join(names)})" in str(error.value)
     if bad_step < tiny.STEPS_PER_EPOCH:
         assert latest(prefix) is None
     else:
@@ -142,8 +171,11 @@ def test_non_finite_loss_is_found_before_a_save_inside_the_epoch(tmp_path) -> No
 
     def spoil(*inputs, **options):
         losses = step(*inputs, **options)
-        return {name: vector * np.nan for name, vector in losses.items()} if step.trainer.optimizer.num_update == 4 \
+        return (
+            {name: vector * np.nan for name, vector in losses.items()}
+            if step.trainer.optimizer.num_update == 4
             else losses
+        )
 
     saver = CheckpointSaver(prefix, net, step.trainer, tiny.SPEC, every_steps=2)
     with pytest.raises(NonFiniteLoss, match="step 4"):
@@ -175,7 +207,10 @@ def test_checkpoints_of_a_run_are_pruned(tmp_path) -> None:
     net, step = tiny.build()
     saver = CheckpointSaver(str(tmp_path / "tiny"), net, step.trainer, tiny.SPEC, keep=2)
     tiny.make_loop(step, [saver]).fit(epochs=4)
-    assert sorted(path.name for path in tmp_path.glob("*.json")) == ["tiny-0000018.json", "tiny-0000024.json"]
+    assert sorted(path.name for path in tmp_path.glob("*.json")) == [
+        "tiny-0000018.json",
+        "tiny-0000024.json",
+    ]
     assert saver.path == str(tmp_path / "tiny-0000024.json")
 
 
@@ -217,8 +252,13 @@ def test_handlers_are_put_back() -> None:
 def test_signal_saves_and_exits_130(tmp_path, number, where) -> None:
     prefix = str(tmp_path / "tiny")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)])}
-    program = subprocess.Popen([sys.executable, str(TESTS / "training" / "interrupted_program.py"), prefix, where],
-                               env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    program = subprocess.Popen(
+        [sys.executable, str(TESTS / "training" / "interrupted_program.py"), prefix, where],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     try:
         assert program.stdout.readline() == "ready\n"
         program.send_signal(number)

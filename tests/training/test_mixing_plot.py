@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-ROWS = [("layer1.0.bn1", {"in": 0.125, "ln": 0.25, "bn": 0.625}, {"in": 0.25, "ln": 0.75, "bn": 0.0}),
-        ("norm", {"in": 0.5, "ln": 0.5}, {"in": 0.4, "ln": 0.6})]
+ROWS = [
+    ("layer1.0.bn1", {"in": 0.125, "ln": 0.25, "bn": 0.625}, {"in": 0.25, "ln": 0.75, "bn": 0.0}),
+    ("norm", {"in": 0.5, "ln": 0.5}, {"in": 0.4, "ln": 0.6}),
+]
 
 
 def test_png_is_written(tmp_path):

@@ -21,7 +21,10 @@ def test_png_is_written_from_file_and_rows(tmp_path) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in make_rows()))
     plot.plot_curves(str(path), str(tmp_path / "out" / "file.png"), "tiny")
     plot.plot_curves(make_rows(), str(tmp_path / "rows.png"), "tiny")
-    one, other = (np.asarray(Image.open(tmp_path / name).convert("RGB")) for name in ("out/file.png", "rows.png"))
+    one, other = (
+        np.asarray(Image.open(tmp_path / name).convert("RGB"))
+        for name in ("out/file.png", "rows.png")
+    )
     np.testing.assert_array_equal(one, other)
     assert one.shape[0] > 600 and one.shape[1] > 900
 
@@ -37,7 +40,9 @@ def test_what_is_drawn(tmp_path, monkeypatch, kind, labels) -> None:
     assert [axis.get_ylabel() for axis in axes] == labels
     assert axes[0].get_title() == "tiny" and axes[-1].get_xlabel() == "step"
     legends = [[text.get_text() for text in axis.get_legend().get_texts()] for axis in axes]
-    assert legends == [["rpn", "box"] if label == "loss" else ["AP50 (last 0.800)"] for label in labels]
+    assert legends == [
+        ["rpn", "box"] if label == "loss" else ["AP50 (last 0.800)"] for label in labels
+    ]
     if "losses" in kind:
         mean, raw = axes[0].lines[:2]
         np.testing.assert_allclose(raw.get_ydata(), [2 / step ** 0.5 for step in range(1, 201)])

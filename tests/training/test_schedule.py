@@ -9,12 +9,17 @@ def test_multistep_as_a_list() -> None:
 
 
 def test_warmup_as_a_list() -> None:
-    rates = [warmup_multistep(step, 0.8, (6,), 0.5, warmup_steps=4, warmup_factor=0.25) for step in range(8)]
+    rates = [
+        warmup_multistep(step, 0.8, (6,), 0.5, warmup_steps=4, warmup_factor=0.25)
+        for step in range(8)
+    ]
     assert rates == pytest.approx([0.2, 0.35, 0.5, 0.65, 0.8, 0.8, 0.4, 0.4], rel=1e-12)
 
 
 def test_milestone_inside_the_warmup_decays_too() -> None:
-    assert warmup_multistep(1, 1.0, (1,), 0.1, warmup_steps=2, warmup_factor=0.0) == pytest.approx(0.05)
+    assert warmup_multistep(1, 1.0, (1,), 0.1, warmup_steps=2, warmup_factor=0.0) == pytest.approx(
+        0.05
+    )
 
 
 def test_no_milestones_is_constant() -> None:

@@ -10,7 +10,12 @@ TWO = (mx.cpu(0), mx.cpu(1))
 
 def feed(step: TrainStep, start: int, count: int, rate: float = 0.1):
     chosen = slice(start, start + count)
-    return step(mx.nd.array(tiny.INPUTS[chosen]), mx.nd.array(tiny.TARGETS[chosen]), batch_size=count, rate=rate)
+    return step(
+        mx.nd.array(tiny.INPUTS[chosen]),
+        mx.nd.array(tiny.TARGETS[chosen]),
+        batch_size=count,
+        rate=rate,
+    )
 
 
 def numpy_gradients(before, x, y):
@@ -37,7 +42,9 @@ def test_one_update_is_the_one_worked_out_in_numpy(max_norm) -> None:
     assert norm > 0.5  # or the clipped case would test nothing
     scale = min(1.0, max_norm / norm) if max_norm else 1.0
     for name, value in tiny.weights(graph).items():
-        expected = before[name] - 0.1 * (gradients[name].reshape(value.shape) / 5 * scale + 1e-3 * before[name])
+        expected = before[name] - 0.1 * (
+            gradients[name].reshape(value.shape) / 5 * scale + 1e-3 * before[name]
+        )
         np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-6, err_msg=name)
 
 
@@ -51,12 +58,16 @@ def test_two_contexts_equal_one(update_on_kvstore, counts) -> None:
         alone, split = feed(step_one, start, count), feed(step_two, start, count)
         for name in alone:
             assert split[name].shape == (count,)
-            np.testing.assert_allclose(split[name].asnumpy(), alone[name].asnumpy(), rtol=1e-4, atol=1e-6)
+            np.testing.assert_allclose(
+                split[name].asnumpy(), alone[name].asnumpy(), rtol=1e-4, atol=1e-6
+            )
         start += count
     for name, parameter in two._collect_params_with_prefix().items():
         replicas = [array.asnumpy() for array in parameter.list_data()]
         np.testing.assert_array_equal(replicas[0], replicas[1], err_msg=name)
-        np.testing.assert_allclose(replicas[0], tiny.weights(one)[name], rtol=1e-4, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(
+            replicas[0], tiny.weights(one)[name], rtol=1e-4, atol=1e-6, err_msg=name
+        )
 
 
 def test_clipping_over_two_contexts_equals_one() -> None:
@@ -66,7 +77,9 @@ def test_clipping_over_two_contexts_equals_one() -> None:
         feed(step_one, start, 4)
         feed(step_two, start, 4)
     for name, value in tiny.weights(two).items():
-        np.testing.assert_allclose(value, tiny.weights(one)[name], rtol=1e-4, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(
+            value, tiny.weights(one)[name], rtol=1e-4, atol=1e-6, err_msg=name
+        )
 
 
 def test_frozen_parameters_stay() -> None:

@@ -1,4 +1,5 @@
-"""Pickles of arrays: the layouts of Detectron and Detectron2, every protocol, and nothing that is run."""
+"""Pickles of arrays: Detectron's and Detectron2's layouts, every protocol, nothing that is run."""
+
 import argparse
 import os
 import pickle
@@ -11,10 +12,17 @@ import numpy as np
 import pytest
 from reference.torch_by_hand import Call, Global, dump
 
-ARRAYS = {"conv1_w": np.arange(24, dtype=np.float32).reshape(2, 3, 4), "fc": np.array([[1.5, -2.0]]),
-          "fortran": np.asfortranarray(np.arange(6, dtype=np.int64).reshape(2, 3)), "big": np.arange(3, dtype=">f4"),
-          "strided": np.arange(12, dtype=np.float32)[::3], "none": np.zeros((0, 4), np.float32),
-          "half": np.array([0.5, 65504], np.float16), "flags": np.array([True, False]), "byte": np.array(7, np.uint8)}
+ARRAYS = {
+    "conv1_w": np.arange(24, dtype=np.float32).reshape(2, 3, 4),
+    "fc": np.array([[1.5, -2.0]]),
+    "fortran": np.asfortranarray(np.arange(6, dtype=np.int64).reshape(2, 3)),
+    "big": np.arange(3, dtype=">f4"),
+    "strided": np.arange(12, dtype=np.float32)[::3],
+    "none": np.zeros((0, 4), np.float32),
+    "half": np.array([0.5, 65504], np.float16),
+    "flags": np.array([True, False]),
+    "byte": np.array(7, np.uint8),
+}
 
 
 def save(path, tree, protocol=2):
@@ -37,18 +45,31 @@ def test_every_protocol(tmp_path, protocol):
     assert notes == []
 
 
-@pytest.mark.parametrize("tree", [
-    ARRAYS, {"blobs": ARRAYS, "cfg": "MODEL:\n  TYPE: generalized_rcnn"}, OrderedDict(ARRAYS),
-    {"model": ARRAYS, "__author__": "Detectron2 Model Zoo", "matching_heuristics": True}, {"state_dict": ARRAYS},
-    {"epoch": 3, "model": {"state_dict": ARRAYS}, "args": argparse.Namespace(lr=0.1), "seen": Counter("ab")},
-    {"weights": ARRAYS, "step": np.float64(3).item()}, {"model": ARRAYS, "rate": np.float32(0.5)},
-])
+@pytest.mark.parametrize(
+    "tree",
+    [
+        ARRAYS,
+        {"blobs": ARRAYS, "cfg": "MODEL:\n  TYPE: generalized_rcnn"},
+        OrderedDict(ARRAYS),
+        {"model": ARRAYS, "__author__": "Detectron2 Model Zoo", "matching_heuristics": True},
+        {"state_dict": ARRAYS},
+        {
+            "epoch": 3,
+            "model": {"state_dict": ARRAYS},
+            "args": argparse.Namespace(lr=0.1),
+            "seen": Counter("ab"),
+        },
+        {"weights": ARRAYS, "step": np.float64(3).item()},
+        {"model": ARRAYS, "rate": np.float32(0.5)},
+    ],
+)
 def test_layouts(tmp_path, tree):
     assert_same(read_pickle(save(tmp_path / "a.pkl", tree))[0], ARRAYS)
 
 
 def test_python_2_bytes(tmp_path):
-    """Detectron's files: names and raw data are Python 2's str, which Python 3 takes as bytes written latin1."""
+    """In Detectron's files names and raw data are Python 2's str: bytes, read here as latin1."""
+
     def text(value):
         return b"U" + bytes([len(value)]) + value
 
@@ -57,7 +78,9 @@ def test_python_2_bytes(tmp_path):
     dtype += b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
     made = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00t" + text(b"b") + b"tR"
     made += b"(K\x01(K\x01K\x02t" + dtype + b"\x89" + text(raw) + b"tb"
-    (tmp_path / "a.pkl").write_bytes(b"\x80\x02}(" + text(b"blobs") + b"}(" + text(b"fc6_w") + made + b"uu.")
+    (tmp_path / "a.pkl").write_bytes(
+        b"\x80\x02}(" + text(b"blobs") + b"}(" + text(b"fc6_w") + made + b"uu."
+    )
     assert_same(read_pickle(str(tmp_path / "a.pkl"))[0], {"fc6_w": array})
 
 
@@ -70,7 +93,9 @@ def test_arrays_of_numpy_2(tmp_path):
 
 
 def test_none_goes_silently_and_the_rest_is_noted(tmp_path):
-    found, notes = read_pickle(save(tmp_path / "a.pkl", {"w": np.ones(2), "gone": None, "step": 3, "cfg": "x\ny"}))
+    found, notes = read_pickle(
+        save(tmp_path / "a.pkl", {"w": np.ones(2), "gone": None, "step": 3, "cfg": "x\ny"})
+    )
     assert list(found) == ["w"]
     assert notes == ["2 of the entries are no arrays and are left out: step, cfg"]
 
@@ -86,21 +111,46 @@ class Runs:
 
 
 @pytest.mark.parametrize("protocol", [0, 2, 4])
-@pytest.mark.parametrize("function, name", [(os.system, "system"), (eval, "eval"), (getattr, "getattr"),
-                                            (__import__, "__import__"), (np.load, "load"), (open, "open")])
+@pytest.mark.parametrize(
+    "function, name",
+    [
+        (os.system, "system"),
+        (eval, "eval"),
+        (getattr, "getattr"),
+        (__import__, "__import__"),
+        (np.load, "load"),
+        (open, "open"),
+    ],
+)
 def test_code_is_named_and_not_run(tmp_path, protocol, function, name):
     trace = tmp_path / "trace"
-    arguments = {"system": (f"touch {trace}",), "open": (str(trace), "w"), "__import__": ("antigravity",),
-                 "eval": (f"open({str(trace)!r}, 'w')",)}.get(name, (str(trace), "x"))
+    arguments = {
+        "system": (f"touch {trace}",),
+        "open": (str(trace), "w"),
+        "__import__": ("antigravity",),
+        "eval": (f"open({str(trace)!r}, 'w')",),
+    }.get(name, (str(trace), "x"))
     path = save(tmp_path / "a.pkl", {"w": np.ones(2), "bad": Runs(function, *arguments)}, protocol)
-    with pytest.raises(WeightFileError, match="holds code, not arrays only; nothing was run") as caught:
+    with pytest.raises(
+        WeightFileError, match="holds code, not arrays only; nothing was run"
+    ) as caught:
         read_pickle(path)
-    assert str(caught.value).startswith(f"{path}: asks for ") and f".{name}, so" in str(caught.value)
+    assert str(caught.value).startswith(f"{path}: asks for ") and f".{name}, so" in str(
+        caught.value
+    )
     assert "\n" not in str(caught.value) and not trace.exists()
 
 
-@pytest.mark.parametrize("arrays", [{"w": np.array([1, None])}, {"w": np.array(["a"])}, {"w": np.array([1j])},
-                                    {"w": np.zeros(2, [("a", "f4")])}, {"w": np.ones(2, np.longdouble)}])
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"w": np.array([1, None])},
+        {"w": np.array(["a"])},
+        {"w": np.array([1j])},
+        {"w": np.zeros(2, [("a", "f4")])},
+        {"w": np.ones(2, np.longdouble)},
+    ],
+)
 def test_only_arrays_of_numbers(tmp_path, arrays):
     with pytest.raises(WeightFileError, match="an array of .*not of plain numbers"):
         read_pickle(save(tmp_path / "a.pkl", arrays))
@@ -111,7 +161,9 @@ RECONSTRUCT = Global("numpy.core.multiarray", "_reconstruct")
 
 
 def array_of(shape, dtype, raw):
-    return Call(RECONSTRUCT, Global("numpy", "ndarray"), (0,), "b", state=(1, shape, dtype, False, raw))
+    return Call(
+        RECONSTRUCT, Global("numpy", "ndarray"), (0,), "b", state=(1, shape, dtype, False, raw)
+    )
 
 
 @pytest.mark.parametrize("value", [
@@ -123,7 +175,9 @@ def array_of(shape, dtype, raw):
 ])
 def test_misuse_of_what_is_allowed(tmp_path, value):
     (tmp_path / "a.pkl").write_bytes(dump({"w": value}))
-    with pytest.raises(WeightFileError, match="a.pkl: not a pickle of arrays and plain containers") as caught:
+    with pytest.raises(
+        WeightFileError, match="a.pkl: not a pickle of arrays and plain containers"
+    ) as caught:
         read_pickle(str(tmp_path / "a.pkl"))
     assert "\n" not in str(caught.value)
 
@@ -139,9 +193,16 @@ def test_a_pickle_changes_no_class_of_ours(tmp_path, name):
 
 
 def test_what_holds_no_weights(tmp_path):
-    cases = [([np.ones(2)], "holds no dictionary of arrays by name, but a list"), ({}, "but a dictionary of nothing"),
-             ({"a": 1, "b": {"c": 2}}, "but a dictionary of a, b;"), ({0: np.ones(2)}, r"without names \(key 0\)"),
-             ({"net": {"w": np.ones(2)}, "ema": {"w": np.ones(2)}}, r"2 dictionaries of arrays \(net, ema\)")]
+    cases = [
+        ([np.ones(2)], "holds no dictionary of arrays by name, but a list"),
+        ({}, "but a dictionary of nothing"),
+        ({"a": 1, "b": {"c": 2}}, "but a dictionary of a, b;"),
+        ({0: np.ones(2)}, r"without names \(key 0\)"),
+        (
+            {"net": {"w": np.ones(2)}, "ema": {"w": np.ones(2)}},
+            r"2 dictionaries of arrays \(net, ema\)",
+        ),
+    ]
     for tree, message in cases:
         with pytest.raises(WeightFileError, match=message):
             read_pickle(save(tmp_path / "a.pkl", tree))
@@ -156,12 +217,19 @@ def test_every_cut_is_found(tmp_path):
         assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("operations", [
-    b"\x96" + (1 << 40).to_bytes(8, "little"), b"\x8e" + (1 << 40).to_bytes(8, "little") + b"abc",
-    b"\x95" + (1 << 40).to_bytes(8, "little"), b"Nr\xff\xff\xff\x7f", b"Np2000000000\n", b"T\xff\xff\xff\xff",
-])
+@pytest.mark.parametrize(
+    "operations",
+    [
+        b"\x96" + (1 << 40).to_bytes(8, "little"),
+        b"\x8e" + (1 << 40).to_bytes(8, "little") + b"abc",
+        b"\x95" + (1 << 40).to_bytes(8, "little"),
+        b"Nr\xff\xff\xff\x7f",
+        b"Np2000000000\n",
+        b"T\xff\xff\xff\xff",
+    ],
+)
 def test_no_room_is_made_for_what_the_file_has_not(tmp_path, operations):
-    """Announced lengths of bytes, of a frame, and places in the memo, which Python allocates before it reads."""
+    """Python allocates announced lengths and places in the memo before it reads."""
     (tmp_path / "a.pkl").write_bytes(b"\x80\x05" + operations + b"0}.")
     with pytest.raises(WeightFileError, match="bytes wanted|is the most"):
         read_pickle(str(tmp_path / "a.pkl"))

@@ -1,4 +1,5 @@
-"""PyTorch's files written without it: their bytes by the standard library, and read by a PyTorch that is installed."""
+"""PyTorch's files written without it, read by the standard library and an installed PyTorch."""
+
 import os
 import pickle
 import zipfile
@@ -10,17 +11,29 @@ from gluonnorm.weight_files.torch_writer import write_torch
 import numpy as np
 import pytest
 
-ARRAYS = {"conv.weight": np.arange(24, dtype=np.float32).reshape(2, 3, 4), "steps": np.array(7), "ü": np.ones(2, "f2"),
-          "fortran": np.asfortranarray(np.arange(6.0).reshape(2, 3)), "big": np.arange(3, dtype=">i4"),
-          "empty": np.zeros((0, 3), np.float32), "flags": np.array([True, False]),
-          "view": np.arange(9, dtype="i2")[::4]}
+ARRAYS = {
+    "conv.weight": np.arange(24, dtype=np.float32).reshape(2, 3, 4),
+    "steps": np.array(7),
+    "ü": np.ones(2, "f2"),
+    "fortran": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+    "big": np.arange(3, dtype=">i4"),
+    "empty": np.zeros((0, 3), np.float32),
+    "flags": np.array([True, False]),
+    "view": np.arange(9, dtype="i2")[::4],
+}
 
 
 class Names(pickle.Unpickler):
     """Shows calls as tuples of the name and the arguments."""
 
     def find_class(self, module, name):
-        return dict if name == "OrderedDict" else (lambda *arguments: (name, *arguments)) if name[0] == "_" else name
+        return (
+            dict
+            if name == "OrderedDict"
+            else (lambda *arguments: (name, *arguments))
+            if name[0] == "_"
+            else name
+        )
 
     def persistent_load(self, pid):
         return pid
@@ -32,15 +45,29 @@ def test_the_members(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.pth") as archive:
         assert archive.testzip() is None
         assert all(info.compress_type == zipfile.ZIP_STORED for info in archive.infolist())
-        assert archive.namelist() == ["archive/data.pkl", "archive/byteorder",
-                                      *(f"archive/data/{index}" for index in range(8)), "archive/version"]
+        assert archive.namelist() == [
+            "archive/data.pkl",
+            "archive/byteorder",
+            *(f"archive/data/{index}" for index in range(8)),
+            "archive/version",
+        ]
         with archive.open("archive/data.pkl") as file:
             tree = Names(file).load()
-        assert archive.read("archive/byteorder") == b"little" and archive.read("archive/version") == b"3\n"
+        assert (
+            archive.read("archive/byteorder") == b"little"
+            and archive.read("archive/version") == b"3\n"
+        )
         assert archive.read("archive/data/4") == np.arange(3, dtype="<i4").tobytes()
     assert list(tree) == list(ARRAYS)
-    assert tree["conv.weight"] == ("_rebuild_tensor_v2", ("storage", "FloatStorage", "0", "cpu", 24), 0, (2, 3, 4),
-                                   (12, 4, 1), False, {})
+    assert tree["conv.weight"] == (
+        "_rebuild_tensor_v2",
+        ("storage", "FloatStorage", "0", "cpu", 24),
+        0,
+        (2, 3, 4),
+        (12, 4, 1),
+        False,
+        {},
+    )
     assert tree["steps"][1:5] == (("storage", "LongStorage", "1", "cpu", 1), 0, (), ())
     assert tree["empty"][1:5] == (("storage", "FloatStorage", "5", "cpu", 0), 0, (0, 3), (3, 1))
 
@@ -50,7 +77,9 @@ def test_there_and_back(tmp_path):
     found, notes = read_file(tmp_path / "a.pth")
     assert list(found) == list(ARRAYS) and notes == ["1 tensor was float16 and is read as float32"]
     for name, array in ARRAYS.items():
-        assert found[name].shape == array.shape and (found[name].dtype.kind == array.dtype.kind), name
+        assert found[name].shape == array.shape and (found[name].dtype.kind == array.dtype.kind), (
+            name
+        )
         np.testing.assert_array_equal(found[name], array, err_msg=name)
     first = (tmp_path / "a.pth").read_bytes()
     write_torch(str(tmp_path / "a.pth"), found)
@@ -58,7 +87,9 @@ def test_there_and_back(tmp_path):
     assert (tmp_path / "a.pth").read_bytes() == first  # nothing of the clock in it
 
 
-@pytest.mark.parametrize("array", [np.array(["a"]), np.array([None]), np.array([1j]), np.zeros(2, np.uint32)])
+@pytest.mark.parametrize(
+    "array", [np.array(["a"]), np.array([None]), np.array([1j]), np.zeros(2, np.uint32)]
+)
 def test_what_pytorch_has_not_is_refused(tmp_path, array):
     path = tmp_path / "a.pth"
     path.write_text("old")
@@ -97,8 +128,13 @@ def test_pytorch_reads_it(tmp_path, lazily):
     found = torch.load(tmp_path / "a.pth", weights_only=True, mmap=lazily)
     assert type(found).__name__ == "OrderedDict" and list(found) == list(ARRAYS)
     for name, array in ARRAYS.items():
-        assert found[name].numpy().dtype == array.dtype.newbyteorder("=") and found[name].is_contiguous(), name
+        assert (
+            found[name].numpy().dtype == array.dtype.newbyteorder("=")
+            and found[name].is_contiguous()
+        ), name
         np.testing.assert_array_equal(found[name].numpy(), array, err_msg=name)
     net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4))
-    write_torch(str(tmp_path / "b.pth"), {name: value.numpy() for name, value in net.state_dict().items()})
+    write_torch(
+        str(tmp_path / "b.pth"), {name: value.numpy() for name, value in net.state_dict().items()}
+    )
     net.load_state_dict(torch.load(tmp_path / "b.pth", weights_only=True), strict=True)

@@ -1,4 +1,5 @@
-"""Files of weights of every kind: told apart by content, read, written, and each fault named in one line."""
+"""Files of weights of every format: recognized, read, written, each fault in one line."""
+
 import io
 import json
 import os
@@ -70,7 +71,11 @@ def test_prefixes_of_mxnet_and_of_data_parallel(tmp_path):
         mx.nd.save(str(tmp_path / "a.params"), {name: mx.nd.ones((1,)) for name in arrays})
         return list(read_arrays(tmp_path / "a.params"))
 
-    assert names(["arg:conv_weight", "aux:conv_mean", "plain:x"]) == ["conv_weight", "conv_mean", "plain:x"]
+    assert names(["arg:conv_weight", "aux:conv_mean", "plain:x"]) == [
+        "conv_weight",
+        "conv_mean",
+        "plain:x",
+    ]
     assert names(["module.a", "module.b.module.c"]) == ["a", "b.module.c"]
     assert names(["module.module.a", "module.module.b"]) == ["a", "b"]
     assert names(["module.a", "b"]) == ["module.a", "b"]
@@ -79,11 +84,21 @@ def test_prefixes_of_mxnet_and_of_data_parallel(tmp_path):
 
 
 def test_half_precision_becomes_single_and_is_noted(tmp_path):
-    half = {"a": np.array([0.5, 65504], "f2"), "b": np.ones(2, "f2"), "c": np.ones(2, "f8"), "d": np.ones(2, "i4")}
+    half = {
+        "a": np.array([0.5, 65504], "f2"),
+        "b": np.ones(2, "f2"),
+        "c": np.ones(2, "f8"),
+        "d": np.ones(2, "i4"),
+    }
     for ending in (".params", ".npz", ".pth", ".safetensors"):
         write_arrays(tmp_path / f"a{ending}", half)
         found, notes = read_file(tmp_path / f"a{ending}")
-        assert [str(found[name].dtype) for name in "abcd"] == ["float32", "float32", "float64", "int32"]
+        assert [str(found[name].dtype) for name in "abcd"] == [
+            "float32",
+            "float32",
+            "float64",
+            "int32",
+        ]
         np.testing.assert_array_equal(found["a"], [0.5, 65504])
         assert notes == ["2 tensors were float16 and are read as float32"]
     (tmp_path / "a.pkl").write_bytes(pickle.dumps(half, protocol=2))
@@ -94,28 +109,47 @@ def test_bfloat16(tmp_path):
     """The upper halves of 1.5, -3 and infinity as float32."""
     kind, raw = np.dtype([("bfloat16", np.uint16)]), np.array([0x3FC0, 0xC040, 0x7F80], np.uint16)
     mx.nd.save(str(tmp_path / "a.params"), {"a": mx.nd.array(raw.view(kind), dtype=kind)})
-    header = {"a": {"dtype": "BF16", "shape": [3], "data_offsets": [0, 6]}, "__metadata__": {"format": "pt"}}
+    header = {
+        "a": {"dtype": "BF16", "shape": [3], "data_offsets": [0, 6]},
+        "__metadata__": {"format": "pt"},
+    }
     (tmp_path / "a.safetensors").write_bytes(safetensors(header, raw.tobytes()))
     for name in ("a.params", "a.safetensors"):
         found, notes = read_file(tmp_path / name)
         np.testing.assert_array_equal(found["a"], np.array([1.5, -3, np.inf], np.float32))
-        assert found["a"].dtype == np.float32 and notes == ["1 tensor was bfloat16 and is read as float32"]
+        assert found["a"].dtype == np.float32 and notes == [
+            "1 tensor was bfloat16 and is read as float32"
+        ]
 
 
-@pytest.mark.parametrize("content, message", [
-    (b"", "an empty file, not a readable .params, .npz"),
-    (b"<!DOCTYPE html>\n<html>Sign in</html>", "a page of HTML or XML, not weights; fetch the file behind the link"),
-    (b"\n  <html>", "a page of HTML or XML"),
-    (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n", "a pointer of git-lfs.*run git lfs pull"),
-    (b"\x1f\x8b\x08\x00", "compressed with gzip; gunzip it"), (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
-    (b"\x93NUMPY\x01\x00", "a single array without names"), (b"\x80", "not a pickle of arrays"),
-    (b"hello", r"not a readable .* file \(it begins with b'hello'\)"), (bytes(600), "not a readable .* file"),
-])
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (b"", "an empty file, not a readable .params, .npz"),
+        (
+            b"<!DOCTYPE html>\n<html>Sign in</html>",
+            "a page of HTML or XML, not weights; fetch the file behind the link",
+        ),
+        (b"\n  <html>", "a page of HTML or XML"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n",
+            "a pointer of git-lfs.*run git lfs pull",
+        ),
+        (b"\x1f\x8b\x08\x00", "compressed with gzip; gunzip it"),
+        (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
+        (b"\x93NUMPY\x01\x00", "a single array without names"),
+        (b"\x80", "not a pickle of arrays"),
+        (b"hello", r"not a readable .* file \(it begins with b'hello'\)"),
+        (bytes(600), "not a readable .* file"),
+    ],
+)
 @pytest.mark.parametrize("ending", [".pth", ".pkl", ".npz", ".params", ".safetensors", ""])
 def test_files_of_something_else(tmp_path, content, message, ending):
     path = tmp_path / f"a{ending}"
     path.write_bytes(content)
-    if ending == ".pkl" and "readable .* file" in message:  # a pickle of protocol 0 may begin with anything
+    if (
+        ending == ".pkl" and "readable .* file" in message
+    ):  # a pickle of protocol 0 may begin with anything
         message = "not a pickle of arrays"
     assert re.search(message, fault(path))
 
@@ -143,7 +177,9 @@ def test_every_truncated_file_is_refused(tmp_path, ending):
 
 def test_params_without_names(tmp_path):
     mx.nd.save(str(tmp_path / "a.params"), [mx.nd.zeros(3)])
-    assert "holds arrays without names; save with net.save_parameters" in fault(tmp_path / "a.params")
+    assert "holds arrays without names; save with net.save_parameters" in fault(
+        tmp_path / "a.params"
+    )
     (tmp_path / "b.params").write_bytes(struct.pack("<QQQQ", 0x112, 0, 0, 0))
     assert "b.params: holds " in fault(tmp_path / "b.params")
 
@@ -156,7 +192,9 @@ def test_npz_faults(tmp_path):
     np.testing.assert_array_equal(read_arrays(path)["a"], np.zeros(1000))
     member = io.BytesIO()
     np.save(member, np.arange(4.0))
-    claimed = member.getvalue().replace(b"'shape': (4,), }" + b" " * 12, b"'shape': (4000000000000,), }")
+    claimed = member.getvalue().replace(
+        b"'shape': (4,), }" + b" " * 12, b"'shape': (4000000000000,), }"
+    )
     assert claimed != member.getvalue()
     for content, message in ((claimed, "a.npy of shape (4000000000000,) has 160 bytes"),
                              (member.getvalue()[:-1], "a.npy of shape (4,) has 159 bytes"),
@@ -173,16 +211,26 @@ def test_npz_faults(tmp_path):
 GOOD = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
 
 
-@pytest.mark.parametrize("header, raw, message", [
-    ({"a": GOOD}, bytes(7), "a of shape"), ({"a": GOOD}, bytes(9), "1 bytes that belong to no array"),
-    ({"a": GOOD, "b": GOOD}, bytes(8), "b of shape"), ({"a": {**GOOD, "shape": [3]}}, bytes(8), "a of shape"),
-    ({"a": {**GOOD, "shape": [-2]}}, bytes(8), "shape"), ({"a": {**GOOD, "shape": 2}}, bytes(8), "TypeError"),
-    ({"a": {**GOOD, "data_offsets": [4, 12]}}, bytes(12), "a of shape"), ({"a": 3}, bytes(8), "TypeError"),
-    ({"a": {**GOOD, "data_offsets": [0, 4, 8]}}, bytes(8), "too many values"), ({"a": {}}, b"", "KeyError 'shape'"),
-    ({"a": {**GOOD, "dtype": "F8_E4M3"}}, bytes(8), "dtype F8_E4M3, known are F64"), (b"{" * 9, b"", "JSONDecodeError"),
-    ({"a": {"dtype": "F32", "shape": [0, 1 << 70], "data_offsets": [0, 0]}}, b"", "ValueError"),
-    (b"{" + b'"a":{' * 100000, b"", "RecursionError|JSONDecodeError"), (b"{\xff}", b"", "UnicodeDecodeError"),
-])
+@pytest.mark.parametrize(
+    "header, raw, message",
+    [
+        ({"a": GOOD}, bytes(7), "a of shape"),
+        ({"a": GOOD}, bytes(9), "1 bytes that belong to no array"),
+        ({"a": GOOD, "b": GOOD}, bytes(8), "b of shape"),
+        ({"a": {**GOOD, "shape": [3]}}, bytes(8), "a of shape"),
+        ({"a": {**GOOD, "shape": [-2]}}, bytes(8), "shape"),
+        ({"a": {**GOOD, "shape": 2}}, bytes(8), "TypeError"),
+        ({"a": {**GOOD, "data_offsets": [4, 12]}}, bytes(12), "a of shape"),
+        ({"a": 3}, bytes(8), "TypeError"),
+        ({"a": {**GOOD, "data_offsets": [0, 4, 8]}}, bytes(8), "too many values"),
+        ({"a": {}}, b"", "KeyError 'shape'"),
+        ({"a": {**GOOD, "dtype": "F8_E4M3"}}, bytes(8), "dtype F8_E4M3, known are F64"),
+        (b"{" * 9, b"", "JSONDecodeError"),
+        ({"a": {"dtype": "F32", "shape": [0, 1 << 70], "data_offsets": [0, 0]}}, b"", "ValueError"),
+        (b"{" + b'"a":{' * 100000, b"", "RecursionError|JSONDecodeError"),
+        (b"{\xff}", b"", "UnicodeDecodeError"),
+    ],
+)
 def test_safetensors_faults(tmp_path, header, raw, message):
     (tmp_path / "a.safetensors").write_bytes(safetensors(header, raw))
     with pytest.raises(WeightFileError, match=message):
@@ -206,16 +254,21 @@ def test_a_file_that_may_not_be_opened(tmp_path, monkeypatch):
     assert "cannot be opened (Permission denied)" in fault(tmp_path / "a.npz")
 
 
-@pytest.mark.parametrize("name, arrays, message", [
-    ("a.h5", ARRAYS, "not written to .h5; let it end in .pth"), ("a", ARRAYS, "a name without an ending"),
-    ("a.pkl", ARRAYS, "not written to .pkl"), ("a.npz", {}, "no arrays to write"),
-    ("a.npz", {"a": np.array([None])}, "an array of Python objects"),
-    ("a.pth", {"a": np.array([1j])}, "a .*complex128"),
-    ("a.params", {"a": np.array(3.0)}, "a float64.. cannot be arrays of a .params file"),
-    ("a.params", {"a": np.ones(2, np.uint16)}, "a uint16.*cannot be"),
-    ("b/a.params", ARRAYS, "there is no folder .*b; make"),
-    ("a.safetensors", {"a": np.array([1j])}, "a: complex128 does not go into a .safetensors"),
-])
+@pytest.mark.parametrize(
+    "name, arrays, message",
+    [
+        ("a.h5", ARRAYS, "not written to .h5; let it end in .pth"),
+        ("a", ARRAYS, "a name without an ending"),
+        ("a.pkl", ARRAYS, "not written to .pkl"),
+        ("a.npz", {}, "no arrays to write"),
+        ("a.npz", {"a": np.array([None])}, "an array of Python objects"),
+        ("a.pth", {"a": np.array([1j])}, "a .*complex128"),
+        ("a.params", {"a": np.array(3.0)}, "a float64.. cannot be arrays of a .params file"),
+        ("a.params", {"a": np.ones(2, np.uint16)}, "a uint16.*cannot be"),
+        ("b/a.params", ARRAYS, "there is no folder .*b; make"),
+        ("a.safetensors", {"a": np.array([1j])}, "a: complex128 does not go into a .safetensors"),
+    ],
+)
 def test_writing_faults(tmp_path, name, arrays, message):
     with pytest.raises(WeightFileError, match=f"{name}: .*{message}"):
         write_arrays(tmp_path / name, arrays)

@@ -54,7 +54,7 @@ def resnet_rules() -> List[Rule]:
 
 
 def _block_rules(layer: str, name: str) -> List[Rule]:
-    """Make the rules for the layers of a bottleneck block: branch2a, 2b and 2c, and the shortcut branch1."""
+    """Make the rules for a bottleneck block: branch2a, 2b and 2c, and the shortcut branch1."""
     rules = []
     for number, letter in BRANCH_LETTERS.items():
         branch = f"{name}_branch2{letter}"

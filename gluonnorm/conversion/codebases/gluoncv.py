@@ -120,7 +120,7 @@ def _count_convs(shapes: Shapes, head: str) -> int:
 
 
 def _pyramid_norm_rules() -> List[Rule]:
-    """Make the rules for the norms of the pyramid; those of the coarsest levels have names of their own."""
+    """Make the rules for the norms of the pyramid; the coarsest levels have other names."""
     return [
         _pyramid_norm_rule(r"lateral5", "P5_lat_bn"),
         _pyramid_norm_rule(r"lateral(?P<level>\d)", "P{level}_conv1_bn"),
@@ -139,7 +139,7 @@ def _pyramid_norm_rule(layer: str, name: str) -> Rule:
 
 
 def _resnet_rules(shapes: Shapes, has_pyramid: bool) -> List[Rule]:
-    """Make the rules for the ResNet: every type of file can be loaded into every type of network."""
+    """Make the rules for the ResNet: every type of file loads into every type of network."""
     # A v1d network has a stem of three convolutions, and an average pooling first in its shortcuts.
     is_deep = any(re.fullmatch(r"(backbone\.)*conv1\.0\.weight", name) for name in shapes)
     has_bottlenecks = any(name.endswith(".conv3.weight") for name in shapes)
@@ -170,7 +170,7 @@ def _resnet_rules(shapes: Shapes, has_pyramid: bool) -> List[Rule]:
 
 
 def _stem_layers(is_deep: bool, norm_words: Sequence[str]) -> List[ResNetLayer]:
-    """List the layers before the first stage, of v1b and of v1d; a network has only some of them."""
+    """List the layers before the first stage, of v1b and of v1d; a network has one or the other."""
     last_norm = 2 if is_deep else 0
     layers = [
         ResNetLayer("conv1", "conv1", "features.0", ("conv0",)),

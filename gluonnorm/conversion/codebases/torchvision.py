@@ -22,7 +22,7 @@ import numpy as np
 # network.
 RESNET_LAYER = r"(?P<resnet_layer>conv1|bn1|layer\d\.\d+\.(?:conv\d|bn\d|downsample\.[01]))"
 # FrozenBatchNorm2d had no epsilon when these two were trained, so torchvision sets it to 0 after
-# loading them (``overwrite_eps`` in faster_rcnn.py and mask_rcnn.py of torchvision/models/detection).
+# loading them (``overwrite_eps`` in torchvision/models/detection/_utils.py).
 FILES_WITHOUT_EPSILON = (
     "fasterrcnn_resnet50_fpn_coco-258fb6c6.pth",
     "maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth",
@@ -95,7 +95,7 @@ def _count_box_convs(shapes: Shapes) -> int:
 
 
 def _conv_and_norm(layer: str, nested: str, flat: Tuple[str, ...] = ()) -> Tuple[Rule, Rule]:
-    """Make the rules for a convolution and the norm after it; flat names exist without a norm only."""
+    """Make the rules for a convolution and its norm; flat names exist without a norm only."""
     conv_templates = [nested + ".0.{leaf}"]
     for name in flat:
         conv_templates.append(name + ".{leaf}")
