@@ -26,8 +26,9 @@ test: lint  ## check style and types, then run every test
 test-fast: $(VENV)/test.stamp  ## run the tests that take less than ten seconds each
 	$(BIN)/python -m pytest -m "not slow"
 
-lint: $(VENV)/test.stamp  ## check style (ruff) and types (mypy)
+lint: $(VENV)/test.stamp  ## check style and layout (ruff) and types (mypy)
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet .
 	$(BIN)/mypy
 
 parity: $(VENV)/test.stamp  ## compare with the other codebases' answers, and write the table of docs/weights.md

@@ -1,4 +1,5 @@
 """Install gluonnorm. MXNet is chosen by extra: ``pip install -e '.[cpu]'`` or ``'.[cu112]'``."""
+
 from pathlib import Path
 
 from setuptools import find_packages, setup
@@ -92,6 +93,6 @@ setup(
         "cpu": ["mxnet==1.9.1", *TRAINING],
         "cu112": [*CUDA, *TRAINING],
         "peers": PEERS,
-        "test": ["pytest>=8", "ruff", "mypy"],
+        "test": ["pytest>=8", "ruff==0.17.6", "mypy"],
     },
 )

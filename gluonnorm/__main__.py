@@ -1,4 +1,5 @@
 """Print what a bug report needs: ``python -m gluonnorm``."""
+
 import os
 import platform
 import shutil
@@ -10,8 +11,16 @@ from gluonnorm import __version__
 from gluonnorm._runtime import LARGEST_COPY, physical_cores, preload_cuda, read_processors
 
 PACKAGES = (
-    "mxnet", "mxnet-cu112", "gluoncv", "numpy", "scipy", "pillow", "opencv-python", "pycocotools",
-    "matplotlib", "tqdm",
+    "mxnet",
+    "mxnet-cu112",
+    "gluoncv",
+    "numpy",
+    "scipy",
+    "pillow",
+    "opencv-python",
+    "pycocotools",
+    "matplotlib",
+    "tqdm",
 )
 # The instructions by which oneDNN computes in a number format without emulating it.
 FAST_INSTRUCTIONS: Dict[str, Set[str]] = {
@@ -104,28 +113,33 @@ def slow_here(instructions: Set[str], gpus: List[str]) -> List[str]:
         if instructions and not fast & instructions:
             problems.append(
                 f"{number_format}: the processor has none of {', '.join(sorted(fast))}, "
-                f"so {number_format} is emulated")
+                f"so {number_format} is emulated"
+            )
     threads = os.environ["OMP_NUM_THREADS"]
     cores = physical_cores()
     if threads.isdecimal() and int(threads) < cores:
         problems.append(
-            f"OMP_NUM_THREADS is {threads}, but this process may use {cores} physical cores")
+            f"OMP_NUM_THREADS is {threads}, but this process may use {cores} physical cores"
+        )
     if threads.isdecimal() and int(threads) > cores:
         problems.append(
             f"OMP_NUM_THREADS is {threads}, more than the {cores} physical cores that this "
-            "process may use, so threads wait for each other")
+            "process may use, so threads wait for each other"
+        )
     copy_size = os.environ["MXNET_CPU_PARALLEL_SIZE"]
     if copy_size.isdecimal() and int(copy_size) < LARGEST_COPY:
         problems.append(
             f"MXNET_CPU_PARALLEL_SIZE is {copy_size}: copies of larger arrays start threads of "
-            "their own, after which box_nms takes up to ten times as long; unset it")
+            "their own, after which box_nms takes up to ten times as long; unset it"
+        )
     lowest, highest = SUPPORTED_CAPABILITIES
     for gpu in gpus:
         major = gpu.rpartition(",")[2].strip().partition(".")[0]
         if major.isdecimal() and not lowest <= int(major) <= highest:
             problems.append(
                 f"{gpu}: MXNet's CUDA build has no code for this GPU, only for compute "
-                f"capabilities {lowest}.0 to {highest}.9")
+                f"capabilities {lowest}.0 to {highest}.9"
+            )
     return problems
 
 

@@ -1,5 +1,6 @@
 """Prepare a process for MXNet 1.9.1: threads, CUDA libraries, and names that newer versions of
 NumPy dropped."""
+
 import ctypes
 import importlib.util
 import math
@@ -39,7 +40,7 @@ def prepare() -> None:
     """Set the thread counts that MXNet reads, load the CUDA libraries, and restore NumPy's aliases.
 
     Environment variables that are set already are left alone. If MXNet was imported before, the
-    thread settings come too late, and a warning says so. """
+    thread settings come too late, and a warning says so."""
     thread_settings = {
         # MXNet uses only half of the logical CPUs where OMP_NUM_THREADS is unset.
         "OMP_NUM_THREADS": str(physical_cores()),
@@ -169,7 +170,7 @@ def _group_folders(controllers: str, path: str) -> List[str]:
     """The folders of a control group and of the groups above it, from the root down.
 
     Inside a container the path may be the one outside of it. Its folders then do not exist, and the
-    root is the container's own group. """
+    root is the container's own group."""
     parts = [part for part in path.split("/") if part]
     root = os.path.join(CGROUP_ROOT, "cpu" if controllers else "")
     return [os.path.join(root, *parts[:depth]) for depth in range(len(parts) + 1)]

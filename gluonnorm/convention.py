@@ -1,4 +1,5 @@
 """The geometric details in which two-stage detectors of different codebases disagree."""
+
 from dataclasses import dataclass, fields
 from typing import Any, Dict, Tuple
 
@@ -91,6 +92,7 @@ class BoxConvention:
     InputError
         A field has a value that is not among its choices.
     """
+
     anchors: str = "exact"
     anchor_order: str = "size"
     anchor_stride: str = "nominal"
@@ -113,7 +115,8 @@ class BoxConvention:
             value = getattr(self, name)
             if value not in choices:
                 raise InputError(
-                    f"BoxConvention.{name} is {value!r}; give one of {', '.join(choices)}")
+                    f"BoxConvention.{name} is {value!r}; give one of {', '.join(choices)}"
+                )
 
     @property
     def offset(self) -> float:
@@ -165,7 +168,8 @@ class BoxConvention:
         if isinstance(value, dict) and set(value) <= field_names:
             return cls(**value)
         raise InputError(
-            f"convention is {value!r}; give a BoxConvention or one of {', '.join(CONVENTIONS)}")
+            f"convention is {value!r}; give a BoxConvention or one of {', '.join(CONVENTIONS)}"
+        )
 
 
 CONVENTIONS: Dict[str, BoxConvention] = {

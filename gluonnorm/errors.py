@@ -1,4 +1,5 @@
 """The errors of this package, and the phrases that their messages share."""
+
 from difflib import get_close_matches
 from typing import Iterable, Sequence
 
@@ -90,4 +91,4 @@ def first_line(error: BaseException, limit: int = 160) -> str:
         return type(error).__name__
     # In a message that starts with a trace, the reason is the last line.
     text = lines[-1] if lines[0].startswith("Traceback") else lines[0]
-    return text if len(text) <= limit else f"{text[:limit - 3]}..."
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."

@@ -1,4 +1,5 @@
 """Types that every room shares: a tensor, a network's preprocessing, the detections on a photo."""
+
 import math
 from dataclasses import dataclass, fields
 from numbers import Real
@@ -68,6 +69,7 @@ class Preprocess:
         both sides are multiples of this number of pixels; 1 means no padding. The caller does not
         pad. Boxes end at the border of the image, not at the border of this padding.
     """
+
     short: Tuple[int, ...] = (800,)
     max_size: int = 1333
     normalize: bool = True
@@ -125,25 +127,33 @@ class Preprocess:
             raise InputError(f"preprocess is {values!r}; want a dict of the fields of Preprocess")
         unknown = sorted(set(values) - {field.name for field in fields(cls)})
         if unknown:
-            raise InputError(f"preprocess has {', '.join(unknown)}, which this version does not "
-                             "know; use a later version")
+            raise InputError(
+                f"preprocess has {', '.join(unknown)}, which this version does not "
+                "know; use a later version"
+            )
         return cls(**values)
 
     def _check_lengths(self) -> None:
         """Raise InputError if a length in pixels is not a positive integer."""
         short_is_valid = isinstance(self.short, tuple) and all(map(is_positive_integer, self.short))
         if not short_is_valid or not self.short:
-            raise InputError(f"Preprocess.short is {self.short!r}; "
-                             "give a tuple of one or more lengths of at least 1 pixel")
+            raise InputError(
+                f"Preprocess.short is {self.short!r}; "
+                "give a tuple of one or more lengths of at least 1 pixel"
+            )
         if not is_positive_integer(self.max_size):
-            raise InputError(f"Preprocess.max_size is {self.max_size!r}; "
-                             "want whole pixels, at least 1")
+            raise InputError(
+                f"Preprocess.max_size is {self.max_size!r}; want whole pixels, at least 1"
+            )
         if self.max_size < max(self.short):
-            raise InputError(f"Preprocess.max_size is {self.max_size}, "
-                             f"less than short {max(self.short)}; raise it")
+            raise InputError(
+                f"Preprocess.max_size is {self.max_size}, "
+                f"less than short {max(self.short)}; raise it"
+            )
         if not is_positive_integer(self.multiple):
-            raise InputError(f"Preprocess.multiple is {self.multiple!r}; "
-                             "want whole pixels, 1 for no padding")
+            raise InputError(
+                f"Preprocess.multiple is {self.multiple!r}; want whole pixels, 1 for no padding"
+            )
 
     def _check_channels(self) -> None:
         """Raise InputError if ``normalize``, ``mean`` or ``std`` is wrong."""
@@ -153,8 +163,9 @@ class Preprocess:
             value = getattr(self, name)
             is_triple = isinstance(value, tuple) and len(value) == 3
             if not is_triple or not all(map(_is_finite_number, value)):
-                raise InputError(f"Preprocess.{name} is {value!r}; "
-                                 "want three numbers, for red, green and blue")
+                raise InputError(
+                    f"Preprocess.{name} is {value!r}; want three numbers, for red, green and blue"
+                )
         if min(self.std) <= 0:
             raise InputError(f"Preprocess.std is {self.std!r}; every entry must be positive")
 
@@ -179,6 +190,7 @@ class Detections(NamedTuple):
     masks : numpy.ndarray or None
         (N, H, W) bool in the image's own pixels; None if the network has no masks.
     """
+
     boxes: np.ndarray
     scores: np.ndarray
     ids: np.ndarray

@@ -1,4 +1,5 @@
 """Drawing of detections on a photo, and of photos in a grid: arrays in, arrays out."""
+
 import colorsys
 import math
 from typing import List, NamedTuple, Optional, Sequence, Tuple
@@ -29,13 +30,19 @@ class _Label(NamedTuple):
     color : tuple of int
         RGB color of its background.
     """
+
     text: str
     color: Color
 
 
 def draw(
-    image: np.ndarray, detections: Detections, classes: Sequence[str], score_thresh: float = 0.5,
-    *, color_by: str = "class", boxes: bool = True,
+    image: np.ndarray,
+    detections: Detections,
+    classes: Sequence[str],
+    score_thresh: float = 0.5,
+    *,
+    color_by: str = "class",
+    boxes: bool = True,
 ) -> np.ndarray:
     """Draw masks, and boxes with class and score, on a copy of a photo.
 
@@ -167,7 +174,8 @@ def grid(images: Sequence[np.ndarray], columns: Optional[int] = None, gap: int =
     columns = min(columns, len(images))
     if columns < 1 or gap < 0:
         raise InputError(
-            f"grid got columns={columns} and gap={gap}; want at least 1 and at least 0")
+            f"grid got columns={columns} and gap={gap}; want at least 1 and at least 0"
+        )
     rows = math.ceil(len(images) / columns)
     cell_height = max(image.shape[0] for image in images)
     cell_width = max(image.shape[1] for image in images)
@@ -179,7 +187,7 @@ def grid(images: Sequence[np.ndarray], columns: Optional[int] = None, gap: int =
         height, width = image.shape[:2]
         top = row * (cell_height + gap) + (cell_height - height) // 2
         left = column * (cell_width + gap) + (cell_width - width) // 2
-        page[top:top + height, left:left + width] = image
+        page[top : top + height, left : left + width] = image
     return page
 
 
@@ -189,8 +197,9 @@ def _check_image(image: np.ndarray) -> None:
     dtype = getattr(image, "dtype", type(image).__name__)
     is_rgb = shape is not None and len(shape) == 3 and shape[2] == 3 and 0 not in shape
     if not is_rgb or dtype != np.uint8:
-        raise InputError(f"image is {shape} of {dtype}; "
-                         "want (H, W, 3) of uint8, RGB, at least 1 pixel each way")
+        raise InputError(
+            f"image is {shape} of {dtype}; want (H, W, 3) of uint8, RGB, at least 1 pixel each way"
+        )
 
 
 def _check_detections(detections: Detections, image: np.ndarray, num_classes: int) -> None:
@@ -199,19 +208,25 @@ def _check_detections(detections: Detections, image: np.ndarray, num_classes: in
     scores = np.asarray(detections.scores)
     ids = np.asarray(detections.ids)
     if boxes.shape != (len(ids), 4) or scores.shape != (len(ids),) or ids.ndim != 1:
-        raise InputError(f"detections have boxes {boxes.shape}, scores {scores.shape}, "
-                         f"ids {ids.shape}; want (N, 4), (N,) and (N,) of the same N")
+        raise InputError(
+            f"detections have boxes {boxes.shape}, scores {scores.shape}, "
+            f"ids {ids.shape}; want (N, 4), (N,) and (N,) of the same N"
+        )
     if len(ids) and not 0 <= ids.min() <= ids.max() < num_classes:
-        raise InputError(f"detections have ids from {ids.min()} to {ids.max()}, but there are "
-                         f"{num_classes} class names; give the names the network was trained with, "
-                         "without a background")
+        raise InputError(
+            f"detections have ids from {ids.min()} to {ids.max()}, but there are "
+            f"{num_classes} class names; give the names the network was trained with, "
+            "without a background"
+        )
     if detections.masks is None:
         return
     masks = np.asarray(detections.masks)
     expected_shape = (len(ids), *image.shape[:2])
     if masks.shape != expected_shape or masks.dtype != bool:
-        raise InputError(f"masks are {masks.shape} of {masks.dtype}; "
-                         f"want {expected_shape} of bool, in the image's pixels")
+        raise InputError(
+            f"masks are {masks.shape} of {masks.dtype}; "
+            f"want {expected_shape} of bool, in the image's pixels"
+        )
 
 
 def _worst_first(scores: np.ndarray, score_thresh: float) -> List[int]:

@@ -1,4 +1,5 @@
 """Networks from names: the only place where backbones meet the two-stage detector."""
+
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
@@ -46,6 +47,7 @@ class _DetectorParts(NamedTuple):
     head_norm : Norm or None
         The norm in the heads; None: convolutions with biases.
     """
+
     backbone: Backbone
     box_head: mx.gluon.HybridBlock
     mask_channels: int
@@ -242,11 +244,11 @@ def _choose_classes(model: Model, classes: Optional[Sequence[str]]) -> Tuple[str
     if classes is None:
         if model.classes is None:
             raise InputError(
-                f"{model.name!r} has no classes of its own; give classes=('name', ...)")
+                f"{model.name!r} has no classes of its own; give classes=('name', ...)"
+            )
         return model.classes
     if isinstance(classes, str) or not classes or len(set(classes)) != len(classes):
-        raise InputError(
-            f"classes is {classes!r}; give one or more different names in a sequence")
+        raise InputError(f"classes is {classes!r}; give one or more different names in a sequence")
     return tuple(str(name) for name in classes)
 
 
@@ -328,7 +330,7 @@ def _build_fourth_stage(backbone_name: str, norm: Norm) -> mx.gluon.HybridBlock:
 def _parse_backbone(name: str) -> Tuple[str, int]:
     """Split "resnet50_v1b" into ("v1b", 50)."""
     resnet, variant = name.split("_")
-    depth = int(resnet[len("resnet"):])
+    depth = int(resnet[len("resnet") :])
     return variant, depth
 
 

@@ -1,4 +1,5 @@
 """Every model by its name: detectors as rows, bare backbones as names."""
+
 from typing import Dict, Iterable, List, Tuple
 
 from gluonnorm.errors import InputError, did_you_mean

@@ -2,6 +2,7 @@
 
 A file is fetched once. It gets its name only when it is complete and its checksum is right.
 """
+
 import fcntl
 import logging
 import os
@@ -105,7 +106,8 @@ def download(
         raise
     except OSError as error:
         raise DownloadError(
-            f"{path}: {error}; make room or set GLUONNORM_HOME to another folder") from error
+            f"{path}: {error}; make room or set GLUONNORM_HOME to another folder"
+        ) from error
     return path
 
 
@@ -131,7 +133,8 @@ def _fetch(record: PublishedWeights, path: Path, progress: bool) -> None:
         if problem:
             instructions = _instructions(record, path)
             raise DownloadError(
-                f"{archive}: {problem}. Delete it to have it fetched. {instructions}")
+                f"{archive}: {problem}. Delete it to have it fetched. {instructions}"
+            )
         return
 
     license_name = record.license or "not stated, ask the publisher"
@@ -146,14 +149,11 @@ def _fetch(record: PublishedWeights, path: Path, progress: bool) -> None:
     problem = _transfer_and_install(record, part, path, progress)
     if problem:
         raise DownloadError(
-            f"{record.address()}: the file {problem}; it was deleted."
-            f" {_instructions(record, path)}"
+            f"{record.address()}: the file {problem}; it was deleted. {_instructions(record, path)}"
         )
 
 
-def _transfer_and_install(
-    record: PublishedWeights, part: Path, path: Path, progress: bool
-) -> str:
+def _transfer_and_install(record: PublishedWeights, part: Path, path: Path, progress: bool) -> str:
     """Complete a ``.part`` and install it.
 
     Returns what is wrong with the file, or "". A wrong file is deleted.
@@ -164,7 +164,8 @@ def _transfer_and_install(
         if not part.stat().st_size:
             part.unlink()
         raise DownloadError(
-            f"{record.address()}: {error}. {_instructions(record, path)}") from error
+            f"{record.address()}: {error}. {_instructions(record, path)}"
+        ) from error
     problem = _install(record, part, path)
     if problem:
         part.unlink()
@@ -213,7 +214,8 @@ def _check_cached(record: PublishedWeights, path: Path) -> None:
     if problem:
         digest_name = _first_digest_path(path).name
         raise DownloadError(
-            f"{path}: {problem}. Delete it, and {digest_name} if there is one, to fetch it again")
+            f"{path}: {problem}. Delete it, and {digest_name} if there is one, to fetch it again"
+        )
 
 
 def _first_digest_problem(record: PublishedWeights, path: Path) -> str:
@@ -228,8 +230,7 @@ def _first_digest_problem(record: PublishedWeights, path: Path) -> str:
             _write_first_digest(record, path, digest)
         except OSError as error:
             # The cache belongs to another user, and this process may only read it.
-            log.warning(
-                "%s: %s; a change of %s would go unnoticed", digest_path, error, path.name)
+            log.warning("%s: %s; a change of %s would go unnoticed", digest_path, error, path.name)
         return ""
     words = digest_path.read_text(encoding="utf-8").split()
     first_digest = words[0] if words else "nothing"

@@ -1,4 +1,5 @@
 """The published weights by their keys, and the choice of the file that fits a model."""
+
 from typing import Dict, List, Optional, Set
 
 from gluonnorm.errors import InputError, did_you_mean, first_few

@@ -1,4 +1,5 @@
 """Transfers over HTTP that continue where an earlier transfer ended."""
+
 import logging
 import os
 import re
@@ -38,6 +39,7 @@ class _Interruption(Exception):
 
 class _ContentRange(NamedTuple):
     """The position of the first byte of an answer, and the length of the file; None: not stated."""
+
     start: Optional[int]
     total: Optional[int]
 

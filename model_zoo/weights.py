@@ -1,4 +1,5 @@
 """Weights into networks: everything is checked before anything is changed."""
+
 import logging
 from pathlib import Path
 from typing import Dict, Iterable, Optional, Tuple, Union
@@ -196,9 +197,7 @@ def load_weights(net: mx.gluon.HybridBlock, path: str) -> None:
     _assign(parameters, arrays)
 
 
-def load_base(
-    backbone: Backbone, fourth_stage: Optional[mx.gluon.HybridBlock], path: str
-) -> None:
+def load_base(backbone: Backbone, fourth_stage: Optional[mx.gluon.HybridBlock], path: str) -> None:
     """Load a file of ImageNet weights into a backbone and into the head of a C4 detector.
 
     The names in the file are structural (``layer1.0.conv1.weight``: this package, GluonCV's v1b
@@ -237,7 +236,8 @@ def load_base(
     if fourth_stage is not None:
         stage_parameters = _parameters_named_as_in(arrays, fourth_stage)
     backbone_arrays, stage_arrays = _split_arrays(
-        arrays, backbone_parameters, has_fourth_stage=fourth_stage is not None)
+        arrays, backbone_parameters, has_fourth_stage=fourth_stage is not None
+    )
 
     # All checks come before the first assignment, so that an error leaves the network unchanged.
     mismatches = compare(backbone_arrays, backbone_parameters)
@@ -325,7 +325,7 @@ def _with_mxnet_layer_names(arrays: Arrays) -> Arrays:
             continue
         renamed = {}
         for structural_name, array in arrays.items():
-            layer_name = parameters[structural_name].name[len(network.prefix):]
+            layer_name = parameters[structural_name].name[len(network.prefix) :]
             renamed[layer_name] = array
         return renamed
     return arrays

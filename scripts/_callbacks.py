@@ -1,4 +1,5 @@
 """The training script's own callbacks: recalibration, evaluation and pictures of the run."""
+
 import os
 from typing import Any, Callable, Dict, Iterable, Iterator, List
 
@@ -144,7 +145,8 @@ class Recalibration(training.Callback):
         if not has_running_statistics(net):
             raise InputError(
                 "--recalibrate: this network has no bn, sync_bn or sn layer with running "
-                f"statistics that move (norm {net.spec.norm}); leave --recalibrate out")
+                f"statistics that move (norm {net.spec.norm}); leave --recalibrate out"
+            )
         self.net = net
         self.batches = batches
         self.ctx = ctx
@@ -236,7 +238,7 @@ class Evaluator(training.Callback):
         classes = []
         for name, value in scores.items():
             if name.startswith(prefix):
-                classes.append(f"{name[len(prefix):]} {value:.3f}")
+                classes.append(f"{name[len(prefix) :]} {value:.3f}")
         metric = prefix.rstrip("/")
         self.text.write(f"epoch {epoch}  {overall}  ({metric}: {'  '.join(classes)})")
         # A plain print would tear the progress bar apart.

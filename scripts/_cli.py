@@ -1,4 +1,5 @@
 """What every script needs: how it ends, devices, seeds and NAME=VALUE settings."""
+
 import ast
 import random
 import sys
@@ -94,8 +95,10 @@ def contexts(gpus: str) -> List[mx.Context]:
     visible = mx.context.num_gpus()
     for number in numbers:
         if not 0 <= number < visible:
-            raise InputError(f"--gpus asks for GPU {number}, but MXNet sees {visible}; "
-                             "leave it out to use the CPU")
+            raise InputError(
+                f"--gpus asks for GPU {number}, but MXNet sees {visible}; "
+                "leave it out to use the CPU"
+            )
     if not numbers:
         return [mx.cpu()]
     return [mx.gpu(number) for number in numbers]

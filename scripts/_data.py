@@ -2,6 +2,7 @@
 
 ``open_dataset`` takes the parsed command line, because it is the border between flags and objects.
 """
+
 import argparse
 import os
 from typing import Optional, Sequence
@@ -40,32 +41,57 @@ def add_dataset_arguments(parser: argparse.ArgumentParser) -> None:
         "Paths are relative to --data-root; '{split}' in them is replaced by the split's name.",
     )
     group.add_argument(
-        "--dataset", choices=sorted(DEFAULT_SPLITS), default="voc",
+        "--dataset",
+        choices=sorted(DEFAULT_SPLITS),
+        default="voc",
         help="the format of the files; the classes may be any (default: voc). coco: JSON and a "
-             "folder of images; voc: Annotations, JPEGImages and ImageSets/Main; record: "
-             "{split}.rec with its .idx; lst: {split}.lst of im2rec")
+        "folder of images; voc: Annotations, JPEGImages and ImageSets/Main; record: "
+        "{split}.rec with its .idx; lst: {split}.lst of im2rec",
+    )
     group.add_argument("--data-root", required=True, metavar="FOLDER", help="the data set's folder")
-    group.add_argument("--train-split", metavar="NAME",
-                       help="default: train2017 (coco), trainval (voc), train")
-    group.add_argument("--val-split", metavar="NAME",
-                       help="default: val2017 (coco), test (voc), val")
-    group.add_argument("--annotations", metavar="FILE",
-                       default="annotations/instances_{split}.json",
-                       help="coco: the annotation file (default: %(default)s)")
-    group.add_argument("--image-dir", metavar="FOLDER",
-                       help="coco, lst: the folder of the images (default: '{split}' for coco, "
-                            "--data-root for lst)")
-    group.add_argument("--classes", nargs="+", metavar="NAME",
-                       help="names and order of the classes; needed for record and lst, "
-                            "otherwise the files' own")
-    group.add_argument("--one-based", action="store_true",
-                       help="voc: pixels count from 1 and both corners belong to the box, as in "
-                            "the official files")
-    group.add_argument("--pixel-boxes", action="store_true",
-                       help="record, lst: coordinates are pixels, not fractions of the "
-                            "image's sides")
-    group.add_argument("-j", "--num-workers", type=int, default=2, metavar="N",
-                       help="threads that read and resize images (default: 2)")
+    group.add_argument(
+        "--train-split", metavar="NAME", help="default: train2017 (coco), trainval (voc), train"
+    )
+    group.add_argument(
+        "--val-split", metavar="NAME", help="default: val2017 (coco), test (voc), val"
+    )
+    group.add_argument(
+        "--annotations",
+        metavar="FILE",
+        default="annotations/instances_{split}.json",
+        help="coco: the annotation file (default: %(default)s)",
+    )
+    group.add_argument(
+        "--image-dir",
+        metavar="FOLDER",
+        help="coco, lst: the folder of the images (default: '{split}' for coco, "
+        "--data-root for lst)",
+    )
+    group.add_argument(
+        "--classes",
+        nargs="+",
+        metavar="NAME",
+        help="names and order of the classes; needed for record and lst, otherwise the files' own",
+    )
+    group.add_argument(
+        "--one-based",
+        action="store_true",
+        help="voc: pixels count from 1 and both corners belong to the box, as in "
+        "the official files",
+    )
+    group.add_argument(
+        "--pixel-boxes",
+        action="store_true",
+        help="record, lst: coordinates are pixels, not fractions of the image's sides",
+    )
+    group.add_argument(
+        "-j",
+        "--num-workers",
+        type=int,
+        default=2,
+        metavar="N",
+        help="threads that read and resize images (default: 2)",
+    )
 
 
 def open_dataset(
@@ -104,8 +130,7 @@ def open_dataset(
         return COCODataset(annotation_file, image_folder, classes)
     # RecordIO and LST files hold numbers for classes, so the names must come from elsewhere.
     if classes is None:
-        raise InputError(
-            f"--dataset {args.dataset} holds no class names; give --classes NAME ...")
+        raise InputError(f"--dataset {args.dataset} holds no class names; give --classes NAME ...")
     normalized = not args.pixel_boxes
     if args.dataset == "record":
         record_file = _split_path(root, "{split}.rec", split_name)
@@ -138,8 +163,9 @@ def evaluation_loader(
     """
     sampler = AspectGroupSampler(dataset.sizes(), batch_size, shuffle=False, seed=0)
     transform = EvalTransform(preprocess)
-    return Loader(dataset, transform, sampler, preprocess.padding, seed=0, train=False,
-                  workers=workers)
+    return Loader(
+        dataset, transform, sampler, preprocess.padding, seed=0, train=False, workers=workers
+    )
 
 
 def _split_path(root: str, pattern: str, split_name: str) -> str:

@@ -3,6 +3,7 @@
 ``open_detector`` and ``open_network`` take the parsed command line, because they are the border
 between flags and objects.
 """
+
 import argparse
 from typing import Any, Dict, Optional, Sequence
 
@@ -31,20 +32,32 @@ def add_model_arguments(parser: argparse.ArgumentParser, exported: bool) -> None
     """
     group = parser.add_argument_group("model")
     source = group.add_mutually_exclusive_group(required=True)
-    source.add_argument("--params", "--pretrained", metavar="FILE",
-                        help="a checkpoint's .json, which knows its network, or weights, which "
-                             "need --network")
+    source.add_argument(
+        "--params",
+        "--pretrained",
+        metavar="FILE",
+        help="a checkpoint's .json, which knows its network, or weights, which need --network",
+    )
     if exported:
-        source.add_argument("--exported", metavar="PREFIX",
-                            help="exported files PREFIX-symbol.json, PREFIX-0000.params and "
-                                 "PREFIX.json")
-    group.add_argument("--network", metavar="NAME",
-                       help="a name of model_zoo.list_models(), e.g. "
-                            "faster_rcnn_fpn_resnet50_v1b_coco")
+        source.add_argument(
+            "--exported",
+            metavar="PREFIX",
+            help="exported files PREFIX-symbol.json, PREFIX-0000.params and PREFIX.json",
+        )
+    group.add_argument(
+        "--network",
+        metavar="NAME",
+        help="a name of model_zoo.list_models(), e.g. faster_rcnn_fpn_resnet50_v1b_coco",
+    )
     add_norm_arguments(group)
-    group.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE",
-                       help="settings that hold no weights, e.g. nms_thresh=0.3 "
-                            "rpn_test_post_nms=300; see gluonnorm.rcnn.DetectorConfig")
+    group.add_argument(
+        "--set",
+        nargs="+",
+        default=[],
+        metavar="NAME=VALUE",
+        help="settings that hold no weights, e.g. nms_thresh=0.3 "
+        "rpn_test_post_nms=300; see gluonnorm.rcnn.DetectorConfig",
+    )
 
 
 def add_norm_arguments(group: Any) -> None:
@@ -57,8 +70,11 @@ def add_norm_arguments(group: Any) -> None:
     """
     group.add_argument("--norm", help=f"{', '.join(NORM_NAMES)} (default: the model's own)")
     group.add_argument("--head-norm", metavar="NORM", help="another norm for neck and heads")
-    group.add_argument("--rescale", choices=list(DIRECTIONS),
-                       help="a constant rescale layer in front of the backbone")
+    group.add_argument(
+        "--rescale",
+        choices=list(DIRECTIONS),
+        help="a constant rescale layer in front of the backbone",
+    )
 
 
 def open_detector(
@@ -141,8 +157,10 @@ def _network_of_checkpoint(
     try:
         net = model_zoo.from_spec(spec, ctx)
     except InputError as error:
-        raise InputError(f"{checkpoint} describes no network of this version ({error}); use the "
-                         "version it was written with") from error
+        raise InputError(
+            f"{checkpoint} describes no network of this version ({error}); use the "
+            "version it was written with"
+        ) from error
     training.load(checkpoint, net, spec=stated)
     return net
 
@@ -152,19 +170,27 @@ def _network_of_weights(
 ) -> mx.gluon.HybridBlock:
     """Build the network of ``--network`` and load a file of weights into it."""
     if args.network is None:
-        raise InputError(f"{args.params} holds weights alone; name their network with --network, "
-                         "or give a checkpoint's .json")
+        raise InputError(
+            f"{args.params} holds weights alone; name their network with --network, "
+            "or give a checkpoint's .json"
+        )
     if args.network in BACKBONES:
-        raise InputError(f"--network {args.network} is a bare backbone; want a detector, such as "
-                         "faster_rcnn_fpn_resnet50_v1b_coco")
+        raise InputError(
+            f"--network {args.network} is a bare backbone; want a detector, such as "
+            "faster_rcnn_fpn_resnet50_v1b_coco"
+        )
     return model_zoo.get_model(
-        args.network, norm=args.norm, head_norm=args.head_norm, rescale=args.rescale,
-        classes=classes, pretrained=args.params, ctx=ctx)
+        args.network,
+        norm=args.norm,
+        head_norm=args.head_norm,
+        rescale=args.rescale,
+        classes=classes,
+        pretrained=args.params,
+        ctx=ctx,
+    )
 
 
-def _stated_fields(
-    args: argparse.Namespace, classes: Optional[Sequence[str]]
-) -> Dict[str, Any]:
+def _stated_fields(args: argparse.Namespace, classes: Optional[Sequence[str]]) -> Dict[str, Any]:
     """Collect what the flags say about a checkpoint's network; the checkpoint must agree."""
     flags = {
         "model": args.network,

@@ -1,4 +1,5 @@
 """The photos that a command line names."""
+
 import os
 from pathlib import Path
 from typing import List, Sequence

@@ -2,6 +2,7 @@
 
 ``make_schedule`` takes the parsed command line, because it is the border between flags and objects.
 """
+
 import argparse
 from functools import partial
 from typing import Callable, List
@@ -21,31 +22,73 @@ def add_schedule_arguments(parser: argparse.ArgumentParser) -> None:
         The script's parser; it gets a group of flags.
     """
     group = parser.add_argument_group("schedule")
-    group.add_argument("--epochs", type=int, default=20, metavar="N",
-                       help="epochs in total (default: 20)")
-    group.add_argument("--batch-size", type=int, default=1, metavar="N",
-                       help="images of an update on this machine (default: 1)")
-    group.add_argument("--lr", type=float, metavar="RATE",
-                       help="learning rate for the complete batch (default: 0.00125 x images of "
-                            "all machines)")
-    group.add_argument("--lr-mode", choices=["step", "cosine"], default="step",
-                       help="step: the rate falls at --lr-decay-epoch; cosine: it falls along half "
-                            "a cosine, from --lr at the first step to 0 at the last "
-                            "(default: step)")
-    group.add_argument("--lr-decay", type=float, default=0.1, metavar="X",
-                       help="step: factor of a decay (default: 0.1)")
-    group.add_argument("--lr-decay-epoch", default="14,18", metavar="N,N",
-                       help="step: the epochs after which the rate falls (default: 14,18)")
-    group.add_argument("--lr-warmup", type=int, default=100, metavar="STEPS",
-                       help="steps of the linear warm-up (default: 100)")
-    group.add_argument("--lr-warmup-factor", type=float, default=1 / 3, metavar="X",
-                       help="the rate at step 0 is X times the full rate (default: 1/3)")
-    group.add_argument("--momentum", type=float, default=0.9, metavar="X",
-                       help="momentum of SGD (default: 0.9)")
-    group.add_argument("--wd", type=float, default=1e-4, metavar="X",
-                       help="weight decay; norms have none (default: 1e-4)")
-    group.add_argument("--clip-gradient", type=float, metavar="NORM",
-                       help="the largest global norm of the gradient (default: no limit)")
+    group.add_argument(
+        "--epochs", type=int, default=20, metavar="N", help="epochs in total (default: 20)"
+    )
+    group.add_argument(
+        "--batch-size",
+        type=int,
+        default=1,
+        metavar="N",
+        help="images of an update on this machine (default: 1)",
+    )
+    group.add_argument(
+        "--lr",
+        type=float,
+        metavar="RATE",
+        help="learning rate for the complete batch (default: 0.00125 x images of all machines)",
+    )
+    group.add_argument(
+        "--lr-mode",
+        choices=["step", "cosine"],
+        default="step",
+        help="step: the rate falls at --lr-decay-epoch; cosine: it falls along half "
+        "a cosine, from --lr at the first step to 0 at the last "
+        "(default: step)",
+    )
+    group.add_argument(
+        "--lr-decay",
+        type=float,
+        default=0.1,
+        metavar="X",
+        help="step: factor of a decay (default: 0.1)",
+    )
+    group.add_argument(
+        "--lr-decay-epoch",
+        default="14,18",
+        metavar="N,N",
+        help="step: the epochs after which the rate falls (default: 14,18)",
+    )
+    group.add_argument(
+        "--lr-warmup",
+        type=int,
+        default=100,
+        metavar="STEPS",
+        help="steps of the linear warm-up (default: 100)",
+    )
+    group.add_argument(
+        "--lr-warmup-factor",
+        type=float,
+        default=1 / 3,
+        metavar="X",
+        help="the rate at step 0 is X times the full rate (default: 1/3)",
+    )
+    group.add_argument(
+        "--momentum", type=float, default=0.9, metavar="X", help="momentum of SGD (default: 0.9)"
+    )
+    group.add_argument(
+        "--wd",
+        type=float,
+        default=1e-4,
+        metavar="X",
+        help="weight decay; norms have none (default: 1e-4)",
+    )
+    group.add_argument(
+        "--clip-gradient",
+        type=float,
+        metavar="NORM",
+        help="the largest global norm of the gradient (default: no limit)",
+    )
 
 
 def make_schedule(
@@ -76,13 +119,23 @@ def make_schedule(
     if peak is None:
         peak = training.scale_for_batch(RATE_PER_IMAGE, batch_size, 1)
     if args.lr_mode == "cosine":
-        rate = partial(training.cosine, base=peak, total=args.epochs * steps_per_epoch,
-                       warmup_steps=args.lr_warmup, warmup_factor=args.lr_warmup_factor)
+        rate = partial(
+            training.cosine,
+            base=peak,
+            total=args.epochs * steps_per_epoch,
+            warmup_steps=args.lr_warmup,
+            warmup_factor=args.lr_warmup_factor,
+        )
     else:
         milestones = decay_steps(args.lr_decay_epoch, steps_per_epoch)
-        rate = partial(training.warmup_multistep, base=peak, milestones=milestones,
-                       decay=args.lr_decay, warmup_steps=args.lr_warmup,
-                       warmup_factor=args.lr_warmup_factor)
+        rate = partial(
+            training.warmup_multistep,
+            base=peak,
+            milestones=milestones,
+            decay=args.lr_decay,
+            warmup_steps=args.lr_warmup,
+            warmup_factor=args.lr_warmup_factor,
+        )
     # The first value is computed now, so that a wrong flag is reported before training starts.
     rate(0)
     return rate
@@ -116,5 +169,7 @@ def decay_steps(epochs: str, steps_per_epoch: int) -> List[int]:
     try:
         return [int(float(epoch) * steps_per_epoch) for epoch in epochs.split(",") if epoch]
     except ValueError:
-        raise InputError(f"--lr-decay-epoch is {epochs!r}; want numbers of epochs with commas "
-                         "between them, such as 14,18") from None
+        raise InputError(
+            f"--lr-decay-epoch is {epochs!r}; want numbers of epochs with commas "
+            "between them, such as 14,18"
+        ) from None

@@ -14,6 +14,7 @@ examples:
   python scripts/benchmark.py --group nms norms
   python scripts/benchmark.py --profile gluoncv-fpn/int8
 """
+
 import argparse
 import os
 import shlex
@@ -53,25 +54,50 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         The value of every flag.
     """
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--group", nargs="+", default=[], metavar="NAME",
-                        help="only these groups; see --list")
-    parser.add_argument("--rows", nargs="+", default=[], metavar="PATTERN",
-                        help="only these rows, such as 'gluoncv-fpn/int8' or '*/float32'; a ratio "
-                             "needs the row it refers to")
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--group", nargs="+", default=[], metavar="NAME", help="only these groups; see --list"
+    )
+    parser.add_argument(
+        "--rows",
+        nargs="+",
+        default=[],
+        metavar="PATTERN",
+        help="only these rows, such as 'gluoncv-fpn/int8' or '*/float32'; a ratio "
+        "needs the row it refers to",
+    )
     parser.add_argument("--list", action="store_true", help="print groups and rows, and end")
-    parser.add_argument("--rounds", type=int, default=5, metavar="N",
-                        help="how many times each row is measured (default: 5)")
-    parser.add_argument("--seed", type=int, default=0,
-                        help="seed of weights, images and ground truth (default: 0)")
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        default=5,
+        metavar="N",
+        help="how many times each row is measured (default: 5)",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="seed of weights, images and ground truth (default: 0)"
+    )
     parser.add_argument("--output", metavar="FILE", help="the page to write (default: see above)")
-    parser.add_argument("--quick", action="store_true",
-                        help="tiny inputs and one round: a test of the script itself")
-    parser.add_argument("--peer-python", default=sys.executable, metavar="FILE",
-                        help="the interpreter that has torchvision (default: this one)")
-    parser.add_argument("--profile", nargs="+", default=[], metavar="ROW",
-                        help="measure nothing; put the time of each operator of these rows into "
-                             "the page. They must be rows of this package")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="tiny inputs and one round: a test of the script itself",
+    )
+    parser.add_argument(
+        "--peer-python",
+        default=sys.executable,
+        metavar="FILE",
+        help="the interpreter that has torchvision (default: this one)",
+    )
+    parser.add_argument(
+        "--profile",
+        nargs="+",
+        default=[],
+        metavar="ROW",
+        help="measure nothing; put the time of each operator of these rows into "
+        "the page. They must be rows of this package",
+    )
     return parser.parse_args(argv)
 
 
@@ -150,8 +176,10 @@ def choose_groups(
         for group in chosen:
             for row in group.rows:
                 if row.program != "gluonnorm":
-                    raise InputError(f"--profile {row_name(group, row)}: only rows of this package "
-                                     "can be profiled")
+                    raise InputError(
+                        f"--profile {row_name(group, row)}: only rows of this package "
+                        "can be profiled"
+                    )
     return chosen
 
 
@@ -192,8 +220,10 @@ def choose_rows(groups: Sequence[Group], patterns: Sequence[str], flag: str) -> 
             chosen.append(replace(group, rows=tuple(rows)))
     for pattern in patterns:
         if pattern in unmatched:
-            raise InputError(f"{flag} {pattern}: no such row; --list has the groups and their "
-                             "rows, and a row is called GROUP/ROW")
+            raise InputError(
+                f"{flag} {pattern}: no such row; --list has the groups and their "
+                "rows, and a row is called GROUP/ROW"
+            )
     return chosen
 
 

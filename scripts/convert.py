@@ -13,6 +13,7 @@ and a network of this package for torchvision:
 
     python scripts/convert.py --save-as torchvision --params runs/net-0001025.json --output net.pth
 """
+
 import argparse
 import os
 from typing import Any, List
@@ -39,41 +40,69 @@ def parse_args() -> argparse.Namespace:
         The value of every flag.
     """
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--list", action="store_true",
-                        help="print the sources and the networks' names, and end")
-    parser.add_argument("--output", metavar="FILE",
-                        help="the file of weights to write; .params for this package and GluonCV")
-    parser.add_argument("--report", metavar="FILE",
-                        help="write a table there of what happened to each array")
-    parser.add_argument("--seed", type=int, default=233,
-                        help="seed of the layers that get no weights from the file, such as fresh "
-                             "predictors (default: 233)")
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--list", action="store_true", help="print the sources and the networks' names, and end"
+    )
+    parser.add_argument(
+        "--output",
+        metavar="FILE",
+        help="the file of weights to write; .params for this package and GluonCV",
+    )
+    parser.add_argument(
+        "--report", metavar="FILE", help="write a table there of what happened to each array"
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=233,
+        help="seed of the layers that get no weights from the file, such as fresh "
+        "predictors (default: 233)",
+    )
     model = parser.add_argument_group("network")
     model.add_argument("--network", metavar="NAME", help="a name of --list")
     add_norm_arguments(model)
-    model.add_argument("--classes", nargs="+", metavar="NAME",
-                       help="class names, if they are not the network's own")
+    model.add_argument(
+        "--classes",
+        nargs="+",
+        metavar="NAME",
+        help="class names, if they are not the network's own",
+    )
     load_group = parser.add_argument_group("into this package")
-    load_group.add_argument("--source", choices=list(conversion.SOURCES),
-                            help="the codebase that wrote the weights")
-    load_group.add_argument("--weights", metavar="FILE",
-                            help="the file to convert, in any format that the codebase writes: "
-                                 ".pth, .pkl, .params, .safetensors")
-    load_group.add_argument("--backbone-only", action="store_true",
-                            help="fill a detector's backbone from an ImageNet file, and leave the "
-                                 "rest fresh")
-    load_group.add_argument("--num-classes-differ", choices=["reset", "reduce"],
-                            help="reset: fresh predictors; reduce: torchvision's 90 ids become the "
-                                 "80 that are classes")
-    load_group.add_argument("--eps", type=float,
-                            help="epsilon of the file's BatchNorm layers (default: by the file)")
+    load_group.add_argument(
+        "--source", choices=list(conversion.SOURCES), help="the codebase that wrote the weights"
+    )
+    load_group.add_argument(
+        "--weights",
+        metavar="FILE",
+        help="the file to convert, in any format that the codebase writes: "
+        ".pth, .pkl, .params, .safetensors",
+    )
+    load_group.add_argument(
+        "--backbone-only",
+        action="store_true",
+        help="fill a detector's backbone from an ImageNet file, and leave the rest fresh",
+    )
+    load_group.add_argument(
+        "--num-classes-differ",
+        choices=["reset", "reduce"],
+        help="reset: fresh predictors; reduce: torchvision's 90 ids become the 80 that are classes",
+    )
+    load_group.add_argument(
+        "--eps", type=float, help="epsilon of the file's BatchNorm layers (default: by the file)"
+    )
     save_group = parser.add_argument_group("out of this package")
-    save_group.add_argument("--save-as", choices=WRITABLE_SOURCES,
-                            help="write the weights of --params in the names of this codebase")
-    save_group.add_argument("--params", metavar="FILE",
-                            help="a checkpoint's .json, which knows its network, or weights, which "
-                                 "need --network")
+    save_group.add_argument(
+        "--save-as",
+        choices=WRITABLE_SOURCES,
+        help="write the weights of --params in the names of this codebase",
+    )
+    save_group.add_argument(
+        "--params",
+        metavar="FILE",
+        help="a checkpoint's .json, which knows its network, or weights, which need --network",
+    )
     # open_network reads --set, which is of no use here.
     parser.set_defaults(set=[])
     args = parser.parse_args()
@@ -135,8 +164,10 @@ def load(args: argparse.Namespace) -> None:
         What ``parse_args`` returns.
     """
     if not args.output.endswith(".params"):
-        raise InputError(f"--output {args.output}: this direction writes MXNet's format; choose a "
-                         "name that ends in .params")
+        raise InputError(
+            f"--output {args.output}: this direction writes MXNet's format; choose a "
+            "name that ends in .params"
+        )
     net = build_network(args)
     if args.backbone_only:
         report = conversion.load_backbone(net, args.weights, args.source, args.eps)
@@ -191,8 +222,14 @@ def build_network(args: argparse.Namespace, **options: Any) -> mx.gluon.HybridBl
     InputError
         No such network, or a flag that this network does not take.
     """
-    return model_zoo.get_model(args.network, norm=args.norm, head_norm=args.head_norm,
-                               rescale=args.rescale, classes=args.classes, **options)
+    return model_zoo.get_model(
+        args.network,
+        norm=args.norm,
+        head_norm=args.head_norm,
+        rescale=args.rescale,
+        classes=args.classes,
+        **options,
+    )
 
 
 def make_parent_folder(path: str) -> None:

@@ -8,6 +8,7 @@ Every image gets a picture <name>-detections.jpg in the output folder and a line
 found. An image that cannot be read gets an error line; the others are still processed, and the
 status is then 1. With --json all detections are also written to one file.
 """
+
 import argparse
 import json
 import os
@@ -41,28 +42,52 @@ def parse_args() -> argparse.Namespace:
         The value of every flag.
     """
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("images", nargs="+", metavar="IMAGE",
-                        help="image files, or folders of them")
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "images", nargs="+", metavar="IMAGE", help="image files, or folders of them"
+    )
     add_model_arguments(parser, exported=True)
-    parser.add_argument("--classes", nargs="+", metavar="NAME",
-                        help="class names, for weights of a *_custom network")
-    parser.add_argument("--score-thresh", type=float, default=0.5, metavar="S",
-                        help="draw detections of at least this score (default: 0.5)")
-    parser.add_argument("--color-by", choices=["class", "instance"], default="class",
-                        help="instance: each object has its own color (default: class)")
-    parser.add_argument("--no-boxes", action="store_true",
-                        help="draw masks alone: for many small objects")
-    parser.add_argument("--output", default="detections", metavar="FOLDER",
-                        help="the folder of the pictures (default: %(default)s)")
-    parser.add_argument("--json", metavar="FILE",
-                        help="write all that the network returns, whatever --score-thresh: per "
-                             "image file, height, width and detections, or error; per detection "
-                             "class, id, score, box (x1 y1 x2 y2 in pixels) and, of networks with "
-                             "masks, mask (COCO's run lengths)")
+    parser.add_argument(
+        "--classes",
+        nargs="+",
+        metavar="NAME",
+        help="class names, for weights of a *_custom network",
+    )
+    parser.add_argument(
+        "--score-thresh",
+        type=float,
+        default=0.5,
+        metavar="S",
+        help="draw detections of at least this score (default: 0.5)",
+    )
+    parser.add_argument(
+        "--color-by",
+        choices=["class", "instance"],
+        default="class",
+        help="instance: each object has its own color (default: class)",
+    )
+    parser.add_argument(
+        "--no-boxes", action="store_true", help="draw masks alone: for many small objects"
+    )
+    parser.add_argument(
+        "--output",
+        default="detections",
+        metavar="FOLDER",
+        help="the folder of the pictures (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--json",
+        metavar="FILE",
+        help="write all that the network returns, whatever --score-thresh: per "
+        "image file, height, width and detections, or error; per detection "
+        "class, id, score, box (x1 y1 x2 y2 in pixels) and, of networks with "
+        "masks, mask (COCO's run lengths)",
+    )
     parser.add_argument("--gpus", default="", help="e.g. 0 (default: the CPU)")
-    parser.add_argument("--seed", type=int, default=233,
-                        help="seed of every random choice (default: 233)")
+    parser.add_argument(
+        "--seed", type=int, default=233, help="seed of every random choice (default: 233)"
+    )
     return parser.parse_args()
 
 
@@ -101,8 +126,14 @@ def main(args: argparse.Namespace) -> int:
             entries.append({"file": str(file), "error": str(error)})
             continue
         detections = detect(detector, image, need_masks=args.no_boxes)
-        picture = draw(image, detections, detector.classes, args.score_thresh,
-                       color_by=args.color_by, boxes=not args.no_boxes)
+        picture = draw(
+            image,
+            detections,
+            detector.classes,
+            args.score_thresh,
+            color_by=args.color_by,
+            boxes=not args.no_boxes,
+        )
         target = folder / f"{unused_name(file.stem, used_names)}-detections.jpg"
         Image.fromarray(picture).save(target, quality=JPEG_QUALITY)
         print(f"{file}: {summary(detections, detector.classes, args.score_thresh)} -> {target}")

@@ -7,6 +7,7 @@ Example: the COCO and class-wise AP of a checkpoint on the val split of a VOC fo
     python scripts/eval_faster_rcnn.py --params runs/blood-0001025.json \\
         --dataset voc --data-root BCCD --val-split val --metric coco
 """
+
 import argparse
 import json
 from typing import Dict, Tuple
@@ -31,18 +32,25 @@ def parse_args() -> argparse.Namespace:
         The value of every flag.
     """
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     add_model_arguments(parser, exported=True)
     add_dataset_arguments(parser)
-    parser.add_argument("--metric", choices=["coco", "voc07", "voc12"],
-                        help="default: voc07 with --dataset voc, else coco")
-    parser.add_argument("--batch-size", type=int, default=1, metavar="N",
-                        help="images at a time (default: 1)")
+    parser.add_argument(
+        "--metric",
+        choices=["coco", "voc07", "voc12"],
+        help="default: voc07 with --dataset voc, else coco",
+    )
+    parser.add_argument(
+        "--batch-size", type=int, default=1, metavar="N", help="images at a time (default: 1)"
+    )
     parser.add_argument("--gpus", default="", help="e.g. 0,1 (default: the CPU)")
-    parser.add_argument("--save-json", metavar="FILE",
-                        help="write the detections to this file, as COCO results")
-    parser.add_argument("--seed", type=int, default=233,
-                        help="seed of every random choice (default: 233)")
+    parser.add_argument(
+        "--save-json", metavar="FILE", help="write the detections to this file, as COCO results"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=233, help="seed of every random choice (default: 233)"
+    )
     return parser.parse_args()
 
 
@@ -80,8 +88,10 @@ def main(args: argparse.Namespace) -> None:
     if score_masks:
         for name, value in evaluate_coco(ground_truth, results, "segm").items():
             metrics[f"{MASK_PREFIX}{name}"] = value
-    print(f"{metric}, {len(dataset)} images, {len(results)} detections "
-          "(-1: no ground truth of this class or size)")
+    print(
+        f"{metric}, {len(dataset)} images, {len(results)} detections "
+        "(-1: no ground truth of this class or size)"
+    )
     print(table(metrics))
 
 
@@ -159,7 +169,7 @@ def split_metric(name: str) -> Tuple[str, str]:
     ('segm/AP', '')
     """
     prefix = MASK_PREFIX if name.startswith(MASK_PREFIX) else ""
-    metric, _, class_name = name[len(prefix):].partition("/")
+    metric, _, class_name = name[len(prefix) :].partition("/")
     return prefix + metric, class_name
 
 

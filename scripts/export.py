@@ -14,6 +14,7 @@ float32 the largest difference is printed, and one that is more than rounding is
 other formats the script prints how many of the network's detections the files also give;
 scripts/eval_faster_rcnn.py --exported measures what they cost in AP.
 """
+
 import argparse
 import random
 from pathlib import Path
@@ -45,24 +46,55 @@ def parse_args() -> argparse.Namespace:
         The value of every flag.
     """
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     add_model_arguments(parser, exported=False)
-    parser.add_argument("--classes", nargs="+", metavar="NAME",
-                        help="class names, for weights of a *_custom network")
-    parser.add_argument("--output", required=True, metavar="PREFIX",
-                        help="folder and first part of the files' names")
-    parser.add_argument("--image-size", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"),
-                        help="the input's size, if it is always the same (default: any)")
-    parser.add_argument("--dtype", choices=list(DTYPES), default="float32",
-                        help="the type the network computes in; bfloat16 and int8 run on the CPU "
-                             "alone (default: float32)")
-    parser.add_argument("--calibration", nargs="+", metavar="PATH",
-                        help="for int8: photos like those the detector will get, files or folders")
-    parser.add_argument("--num-calibration", type=int, default=50, metavar="N",
-                        help="use so many of these photos, chosen at random (default: 50)")
+    parser.add_argument(
+        "--classes",
+        nargs="+",
+        metavar="NAME",
+        help="class names, for weights of a *_custom network",
+    )
+    parser.add_argument(
+        "--output",
+        required=True,
+        metavar="PREFIX",
+        help="folder and first part of the files' names",
+    )
+    parser.add_argument(
+        "--image-size",
+        type=int,
+        nargs=2,
+        metavar=("HEIGHT", "WIDTH"),
+        help="the input's size, if it is always the same (default: any)",
+    )
+    parser.add_argument(
+        "--dtype",
+        choices=list(DTYPES),
+        default="float32",
+        help="the type the network computes in; bfloat16 and int8 run on the CPU "
+        "alone (default: float32)",
+    )
+    parser.add_argument(
+        "--calibration",
+        nargs="+",
+        metavar="PATH",
+        help="for int8: photos like those the detector will get, files or folders",
+    )
+    parser.add_argument(
+        "--num-calibration",
+        type=int,
+        default=50,
+        metavar="N",
+        help="use so many of these photos, chosen at random (default: 50)",
+    )
     parser.add_argument("--image", metavar="FILE", help="image for the check")
-    parser.add_argument("--seed", type=int, default=233,
-                        help="seed of that choice, and of the noise without --image (default: 233)")
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=233,
+        help="seed of that choice, and of the noise without --image (default: 233)",
+    )
     return parser.parse_args()
 
 
@@ -174,13 +206,12 @@ def compare(
     # "not <=" also catches a difference that is NaN.
     wrong = [name for name, value in differences.items() if not value <= TOLERANCE[name]]
     if wrong:
-        raise DeployError(f"the exported files differ from the network in {', '.join(wrong)}; "
-                          "do not use them")
+        raise DeployError(
+            f"the exported files differ from the network in {', '.join(wrong)}; do not use them"
+        )
 
 
-def agreement(
-    exported_outputs: Sequence[np.ndarray], network_outputs: Sequence[np.ndarray]
-) -> str:
+def agreement(exported_outputs: Sequence[np.ndarray], network_outputs: Sequence[np.ndarray]) -> str:
     """Count the network's confident detections that the exported files give too.
 
     Two detections agree if they have one class and an IoU above 0.5, and the exported one has at

@@ -7,6 +7,7 @@ step is one of the other scripts, or a call that a program of yours would make. 
 example:
   python scripts/quickstart.py --output demo
 """
+
 import argparse
 import time
 from pathlib import Path
@@ -58,17 +59,27 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         The value of every flag.
     """
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", default="demo", metavar="FOLDER",
-                        help="the folder of all files (default: demo)")
-    parser.add_argument("--images", type=int, default=240, metavar="N",
-                        help="images to train on (default: 240)")
-    parser.add_argument("--val-images", type=int, default=40, metavar="N",
-                        help="held-out images to evaluate on (default: 40)")
-    parser.add_argument("--epochs", type=int, default=3, metavar="N",
-                        help="epochs of training (default: 3)")
-    parser.add_argument("--seed", type=int, default=233,
-                        help="seed of images, weights and order (default: 233)")
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--output", default="demo", metavar="FOLDER", help="the folder of all files (default: demo)"
+    )
+    parser.add_argument(
+        "--images", type=int, default=240, metavar="N", help="images to train on (default: 240)"
+    )
+    parser.add_argument(
+        "--val-images",
+        type=int,
+        default=40,
+        metavar="N",
+        help="held-out images to evaluate on (default: 40)",
+    )
+    parser.add_argument(
+        "--epochs", type=int, default=3, metavar="N", help="epochs of training (default: 3)"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=233, help="seed of images, weights and order (default: 233)"
+    )
     return parser.parse_args(argv)
 
 
@@ -84,8 +95,9 @@ def main(args: argparse.Namespace) -> None:
     output = Path(args.output)
     data_folder = output / "data"
     prefix = output / "run" / "shapes"
-    print(f"1. drawing {args.images} + {args.val_images} images of colored shapes into "
-          f"{data_folder}")
+    print(
+        f"1. drawing {args.images} + {args.val_images} images of colored shapes into {data_folder}"
+    )
     draw_shapes(data_folder, args.images, args.val_images, seed=args.seed)
     held_out = COCODataset(data_folder / "annotations" / "instances_val.json", data_folder / "val")
 
@@ -102,9 +114,11 @@ def main(args: argparse.Namespace) -> None:
     net = model_zoo.from_spec(training.read(checkpoint)["spec"])
     training.load(checkpoint, net)
     scores_after = evaluate(net, [mx.cpu()], held_out)
-    print(f"3. on {len(held_out)} held-out images, before and after training: "
-          f"{change('AP', scores_before, scores_after)}, "
-          f"{change('AP50', scores_before, scores_after)}")
+    print(
+        f"3. on {len(held_out)} held-out images, before and after training: "
+        f"{change('AP', scores_before, scores_after)}, "
+        f"{change('AP50', scores_before, scores_after)}"
+    )
 
     exported = output / "export" / "shapes"
     exported.parent.mkdir(parents=True, exist_ok=True)
@@ -154,21 +168,36 @@ def train_flags(data_folder: Path, prefix: Path, epochs: int, seed: int) -> List
     """
     settings = [f"{name}={value}" for name, value in SETTINGS.items()]
     return [
-        "--network", NETWORK,
-        "--norm", NORM,
-        "--dataset", "coco",
-        "--data-root", str(data_folder),
-        "--train-split", "train",
-        "--val-split", "val",
-        "--epochs", str(epochs),
-        "--batch-size", "2",
-        "--lr", "0.01",
-        "--lr-decay-epoch", str(0.75 * epochs),
-        "--lr-warmup", "20",
-        "--clip-gradient", "10",
-        "--seed", str(seed),
-        "--save-prefix", str(prefix),
-        "--set", *settings,
+        "--network",
+        NETWORK,
+        "--norm",
+        NORM,
+        "--dataset",
+        "coco",
+        "--data-root",
+        str(data_folder),
+        "--train-split",
+        "train",
+        "--val-split",
+        "val",
+        "--epochs",
+        str(epochs),
+        "--batch-size",
+        "2",
+        "--lr",
+        "0.01",
+        "--lr-decay-epoch",
+        str(0.75 * epochs),
+        "--lr-warmup",
+        "20",
+        "--clip-gradient",
+        "10",
+        "--seed",
+        str(seed),
+        "--save-prefix",
+        str(prefix),
+        "--set",
+        *settings,
     ]
 
 

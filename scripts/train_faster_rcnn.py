@@ -20,6 +20,7 @@ example:
       --pretrained-base resnet50_v2_c4.npz --epochs 8 --lr-decay-epoch 6 \\
       --set short=300 max_size=600 num_sample=64 roi_size=7 --save-prefix runs/bccd
 """
+
 import argparse
 import json
 import platform
@@ -61,7 +62,8 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         The value of every flag. The flags have GluonCV's names where they mean the same.
     """
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     add_network_arguments(parser)
     add_dataset_arguments(parser)
     add_schedule_arguments(parser)
@@ -78,18 +80,36 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
         The script's parser; it gets a group of flags.
     """
     group = parser.add_argument_group("model")
-    group.add_argument("--network", required=True, metavar="NAME",
-                       help="one of model_zoo.list_models()")
+    group.add_argument(
+        "--network", required=True, metavar="NAME", help="one of model_zoo.list_models()"
+    )
     add_norm_arguments(group)
-    group.add_argument("--pretrained-base", nargs="?", const=True, default=False, metavar="FILE",
-                       help="ImageNet weights of the backbone: a file of this package's or "
-                            "MXNet's, a key of model_zoo.published_weights, or nothing for the "
-                            "published ones")
-    group.add_argument("--pretrained", nargs="?", const=True, default=False, metavar="FILE",
-                       help="weights of the complete network to start from, likewise")
-    group.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE",
-                       help="settings of the detector, e.g. short=300 num_sample=64 "
-                            "normalize=False; see gluonnorm.rcnn.DetectorConfig")
+    group.add_argument(
+        "--pretrained-base",
+        nargs="?",
+        const=True,
+        default=False,
+        metavar="FILE",
+        help="ImageNet weights of the backbone: a file of this package's or "
+        "MXNet's, a key of model_zoo.published_weights, or nothing for the "
+        "published ones",
+    )
+    group.add_argument(
+        "--pretrained",
+        nargs="?",
+        const=True,
+        default=False,
+        metavar="FILE",
+        help="weights of the complete network to start from, likewise",
+    )
+    group.add_argument(
+        "--set",
+        nargs="+",
+        default=[],
+        metavar="NAME=VALUE",
+        help="settings of the detector, e.g. short=300 num_sample=64 "
+        "normalize=False; see gluonnorm.rcnn.DetectorConfig",
+    )
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -102,25 +122,56 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """
     group = parser.add_argument_group("run")
     group.add_argument("--gpus", default="", help="e.g. 0,1 (default: the CPU)")
-    group.add_argument("--kv-store", default="device", help="MXNet's kvstore (default: device)",
-                       choices=["device", "local", "nccl", "dist_sync", "dist_device_sync"])
-    group.add_argument("--save-prefix", default="runs/faster_rcnn", metavar="PREFIX",
-                       help="folder and first part of all file names (default: %(default)s)")
-    group.add_argument("--save-interval", type=int, metavar="STEPS",
-                       help="save a checkpoint every STEPS updates too, not only after each epoch")
-    group.add_argument("--resume", action="store_true",
-                       help="continue from the newest checkpoint of --save-prefix")
-    group.add_argument("--recalibrate", type=int, default=0, metavar="N",
-                       help="after each epoch, before its checkpoint and its evaluation, replace "
-                            "the running statistics of bn, sync_bn and sn layers by exact averages "
-                            "over N training batches, at most an epoch (default: 0, never)")
-    group.add_argument("--val-interval", type=int, default=1, metavar="EPOCHS",
-                       help="epochs from one evaluation to the next; 0 never evaluates "
-                            "(default: 1)")
-    group.add_argument("--log-interval", type=int, default=20, metavar="STEPS",
-                       help="updates from one line of the log file to the next (default: 20)")
-    group.add_argument("--seed", type=int, default=233,
-                       help="seed of weights, order, flips and sampling (default: 233)")
+    group.add_argument(
+        "--kv-store",
+        default="device",
+        help="MXNet's kvstore (default: device)",
+        choices=["device", "local", "nccl", "dist_sync", "dist_device_sync"],
+    )
+    group.add_argument(
+        "--save-prefix",
+        default="runs/faster_rcnn",
+        metavar="PREFIX",
+        help="folder and first part of all file names (default: %(default)s)",
+    )
+    group.add_argument(
+        "--save-interval",
+        type=int,
+        metavar="STEPS",
+        help="save a checkpoint every STEPS updates too, not only after each epoch",
+    )
+    group.add_argument(
+        "--resume", action="store_true", help="continue from the newest checkpoint of --save-prefix"
+    )
+    group.add_argument(
+        "--recalibrate",
+        type=int,
+        default=0,
+        metavar="N",
+        help="after each epoch, before its checkpoint and its evaluation, replace "
+        "the running statistics of bn, sync_bn and sn layers by exact averages "
+        "over N training batches, at most an epoch (default: 0, never)",
+    )
+    group.add_argument(
+        "--val-interval",
+        type=int,
+        default=1,
+        metavar="EPOCHS",
+        help="epochs from one evaluation to the next; 0 never evaluates (default: 1)",
+    )
+    group.add_argument(
+        "--log-interval",
+        type=int,
+        default=20,
+        metavar="STEPS",
+        help="updates from one line of the log file to the next (default: 20)",
+    )
+    group.add_argument(
+        "--seed",
+        type=int,
+        default=233,
+        help="seed of weights, order, flips and sampling (default: 233)",
+    )
 
 
 def main(args: argparse.Namespace) -> None:
@@ -133,7 +184,8 @@ def main(args: argparse.Namespace) -> None:
     """
     if args.recalibrate < 0:
         raise InputError(
-            f"--recalibrate is {args.recalibrate}; want a number of batches, 0 for never")
+            f"--recalibrate is {args.recalibrate}; want a number of batches, 0 for never"
+        )
     seed_everything(args.seed)
     ctx = contexts(args.gpus)
     checkpoint = checkpoint_to_resume(args.save_prefix, args.resume)
@@ -152,8 +204,15 @@ def main(args: argparse.Namespace) -> None:
     if checkpoint is not None:
         first_step = training.load(checkpoint, net, trainer, spec)["step"]
 
-    loader = make_loader(train_set, net.preprocess, args.batch_size, args.seed, args.num_workers,
-                         part=kvstore.rank, num_parts=kvstore.num_workers)
+    loader = make_loader(
+        train_set,
+        net.preprocess,
+        args.batch_size,
+        args.seed,
+        args.num_workers,
+        part=kvstore.rank,
+        num_parts=kvstore.num_workers,
+    )
     batches = epoch_batches(loader)
     batch_size = args.batch_size * kvstore.num_workers
     rate = make_schedule(args, len(loader), batch_size)
@@ -163,8 +222,9 @@ def main(args: argparse.Namespace) -> None:
 
     callbacks = make_callbacks(args, net, trainer, ctx, batches, val_set)
     write_arguments(f"{args.save_prefix}-arguments.json", vars(args), spec)
-    loop = training.Loop(step, batches, step_inputs, rate, len(loader), batch_size, args.seed,
-                         callbacks)
+    loop = training.Loop(
+        step, batches, step_inputs, rate, len(loader), batch_size, args.seed, callbacks
+    )
     loop.fit(args.epochs, first_step)
     print(f"checkpoint {training.latest(args.save_prefix)}")
     print(f"log        {args.save_prefix}.log")
@@ -196,8 +256,10 @@ def checkpoint_to_resume(prefix: str, resume: bool) -> Optional[str]:
         raise InputError(f"--resume: no checkpoint under {prefix!r}; leave it out to start afresh")
     # Pruning keeps the checkpoints of the highest steps, which would be those of the earlier run.
     if newest is not None and not resume:
-        raise InputError(f"{newest} is of an earlier run; --resume continues it, another "
-                         "--save-prefix leaves it alone")
+        raise InputError(
+            f"{newest} is of an earlier run; --resume continues it, another "
+            "--save-prefix leaves it alone"
+        )
     return newest
 
 
@@ -228,13 +290,23 @@ def build_network(
         A flag or a setting that the network does not have, or weights that do not fit.
     """
     net = model_zoo.get_model(
-        args.network, norm=args.norm, head_norm=args.head_norm, rescale=args.rescale,
-        classes=classes, pretrained=args.pretrained, pretrained_base=args.pretrained_base, ctx=ctx,
-        **parse_settings(args.set))
+        args.network,
+        norm=args.norm,
+        head_norm=args.head_norm,
+        rescale=args.rescale,
+        classes=classes,
+        pretrained=args.pretrained,
+        pretrained_base=args.pretrained_base,
+        ctx=ctx,
+        **parse_settings(args.set),
+    )
     pretrained = args.pretrained or args.pretrained_base
     if not pretrained and net.spec.norm in STORED_STATISTICS_NORMS:
-        print(f"note: {net.spec.norm} has no statistics to work with without pretrained weights; "
-              "consider --norm gn", file=sys.stderr)
+        print(
+            f"note: {net.spec.norm} has no statistics to work with without pretrained weights; "
+            "consider --norm gn",
+            file=sys.stderr,
+        )
     return net
 
 
@@ -260,8 +332,9 @@ def make_trainer(
     sgd_settings = {"learning_rate": 1.0, "momentum": momentum, "wd": weight_decay}
     # With update_on_kvstore the server of a distributed store would keep the first learning rate,
     # and the gradients of several devices could not be clipped.
-    return mx.gluon.Trainer(learned_parameters(net), "sgd", sgd_settings, kvstore=kvstore,
-                            update_on_kvstore=False)
+    return mx.gluon.Trainer(
+        learned_parameters(net), "sgd", sgd_settings, kvstore=kvstore, update_on_kvstore=False
+    )
 
 
 def learned_parameters(net: mx.gluon.HybridBlock) -> List[mx.gluon.Parameter]:
@@ -314,10 +387,18 @@ def make_loader(
     Loader
         Its batches follow from the seed and the epoch alone.
     """
-    sampler = AspectGroupSampler(dataset.sizes(), batch_size, shuffle=True, seed=seed, part=part,
-                                 num_parts=num_parts)
-    return Loader(dataset, TrainTransform(preprocess), sampler, preprocess.padding, seed=seed,
-                  train=True, workers=workers)
+    sampler = AspectGroupSampler(
+        dataset.sizes(), batch_size, shuffle=True, seed=seed, part=part, num_parts=num_parts
+    )
+    return Loader(
+        dataset,
+        TrainTransform(preprocess),
+        sampler,
+        preprocess.padding,
+        seed=seed,
+        train=True,
+        workers=workers,
+    )
 
 
 def epoch_batches(loader: Loader) -> Callable[[int, int], Iterable[Batch]]:
@@ -333,6 +414,7 @@ def epoch_batches(loader: Loader) -> Callable[[int, int], Iterable[Batch]]:
     callable
         ``batches(epoch, skip)``: the batches of an epoch without the first ``skip``.
     """
+
     def batches(epoch: int, skip: int) -> Iterable[Batch]:
         loader.set_epoch(epoch)
         return loader.iterate(skip)
@@ -384,14 +466,26 @@ def make_callbacks(
     # Before the saver, so that each checkpoint and each evaluation has the new statistics.
     if args.recalibrate:
         callbacks.append(Recalibration(net, batches, ctx, num_batches=args.recalibrate))
-    saver = training.CheckpointSaver(prefix, net, trainer, asdict(net.spec),
-                                     every_steps=args.save_interval)
+    saver = training.CheckpointSaver(
+        prefix, net, trainer, asdict(net.spec), every_steps=args.save_interval
+    )
     callbacks.append(saver)
     # After the saver, so that an evaluation that fails costs no weights.
     if val_set is not None:
-        callbacks.append(Evaluator(
-            net, ctx, val_set, saver, text, metrics, interval=args.val_interval,
-            epochs=args.epochs, workers=args.num_workers, resume=args.resume))
+        callbacks.append(
+            Evaluator(
+                net,
+                ctx,
+                val_set,
+                saver,
+                text,
+                metrics,
+                interval=args.val_interval,
+                epochs=args.epochs,
+                workers=args.num_workers,
+                resume=args.resume,
+            )
+        )
     callbacks.append(CurvePicture(metrics, f"{prefix}-curve.png", args.network))
     callbacks.append(MixingPicture(net, f"{prefix}-mixing.png", args.network))
     return callbacks

@@ -1,4 +1,5 @@
 """Fixtures and hooks of every test: a seed, the shared folder, and the skipping of GPU tests."""
+
 import os
 import random
 import zlib

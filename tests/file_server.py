@@ -1,4 +1,5 @@
 """A small HTTP server on this machine, with the faults that real servers have."""
+
 import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer

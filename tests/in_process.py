@@ -1,4 +1,5 @@
 """Scripts as the shell runs them, but inside the test process, which has imported MXNet already."""
+
 import io
 import runpy
 import sys
@@ -21,6 +22,7 @@ class ScriptResult(NamedTuple):
     stdout, stderr : str
         What the script printed.
     """
+
     returncode: int
     stdout: str
     stderr: str

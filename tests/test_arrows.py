@@ -1,4 +1,5 @@
 """House rules that no linter knows: imports, density, names, docstrings, no paths of a machine."""
+
 import ast
 import io
 import re
@@ -37,8 +38,13 @@ ARROWS: Dict[str, Tuple[str, ...]] = {
     "gluonnorm.deploy": ("gluonnorm.graph", "gluonnorm.photos", "gluonnorm.weight_files"),
     "gluonnorm.conversion": ("gluonnorm.weight_files", "gluonnorm.convention"),
     # floors 4 and 5
-    "model_zoo": ("gluonnorm.rcnn", "gluonnorm.backbones", "gluonnorm.nn", "gluonnorm.conversion",
-                  "gluonnorm.weight_files"),
+    "model_zoo": (
+        "gluonnorm.rcnn",
+        "gluonnorm.backbones",
+        "gluonnorm.nn",
+        "gluonnorm.conversion",
+        "gluonnorm.weight_files",
+    ),
     "scripts": ("gluonnorm", "model_zoo"),
 }
 EVERYONE = ("gluonnorm.types", "gluonnorm.errors")
@@ -48,8 +54,17 @@ DENSEST = 8.5
 # photos serves machines without MXNet as well.
 PHOTOS_MAY_NOT_IMPORT = ("mxnet", "gluoncv", "cv2")
 VAGUE = {"util", "utils", "common", "core", "helpers", "misc"}
-DOCUMENTS = ("*.md", "docs/**/*.md", "gluonnorm/**/*.py", "model_zoo/**/*.py", "scripts/**/*.py",
-             "setup.py", "pyproject.toml", "Makefile", ".ci/run")
+DOCUMENTS = (
+    "*.md",
+    "docs/**/*.md",
+    "gluonnorm/**/*.py",
+    "model_zoo/**/*.py",
+    "scripts/**/*.py",
+    "setup.py",
+    "pyproject.toml",
+    "Makefile",
+    ".ci/run",
+)
 MACHINE_PATH = re.compile(r"(?<![\w.:/])/(work|root|tmp|home)/")
 
 

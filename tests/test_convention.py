@@ -1,4 +1,5 @@
 """Each field of the convention against the tables and formulas of its codebase."""
+
 import json
 from dataclasses import asdict, fields, replace
 
@@ -63,9 +64,13 @@ SIDES = [
     447,
     448,
 ]  # of squares: the level changes at 112, 224 and 448
-AT_112_224_448 = {"modern": [2, 3, 3, 3, 3, 4, 4, 5], "detectron2": [2, 3, 3, 3, 3, 4, 4, 5],
-                  "torchvision": [2, 3, 3, 3, 4, 4, 4, 5],
-                  "detectron": [3, 3, 4, 4, 4, 4, 5, 5], "gluoncv": [3, 3, 4, 4, 4, 4, 5, 5]}
+AT_112_224_448 = {
+    "modern": [2, 3, 3, 3, 3, 4, 4, 5],
+    "detectron2": [2, 3, 3, 3, 3, 4, 4, 5],
+    "torchvision": [2, 3, 3, 3, 4, 4, 4, 5],
+    "detectron": [3, 3, 4, 4, 4, 4, 5, 5],
+    "gluoncv": [3, 3, 4, 4, 4, 4, 5, 5],
+}
 RATIOS_OF_CELL = ((16, 0.5), (16, 2.0), (64, 0.5), (64, 2.0))
 FLAT, THIN, GOOD = (10.0, 0.0, 30.0, 0.0), (50.0, 10.0, 50.0005, 40.0), (60.0, 20.0, 90.0, 50.0)
 
@@ -176,7 +181,7 @@ def test_rounded_anchors_are_torchvision_s():
 @pytest.mark.parametrize("name", ["modern", "detectron2"])
 def test_exact_anchors_are_not_rounded(name):
     cells = cell_anchors(4, (32,), RATIOS, CONVENTIONS[name])
-    w, h = 32 * 2 ** 0.5 / 2, 32 / 2 ** 0.5 / 2
+    w, h = 32 * 2**0.5 / 2, 32 / 2**0.5 / 2
     np.testing.assert_allclose(
         cells, [(-w, -h, w, h), (-16, -16, 16, 16), (-h, -w, h, w)], rtol=1e-6
     )
@@ -193,6 +198,7 @@ def test_the_order_within_a_cell():
             (round(float(size)), float(ratio))
             for size, ratio in zip((w * h) ** 0.5, np.round(h / w, 3))
         ]
+
     assert pairs(MODERN) == list(RATIOS_OF_CELL)
     assert pairs(BoxConvention(anchor_order="ratio")) == [RATIOS_OF_CELL[i] for i in (0, 2, 1, 3)]
 
@@ -207,8 +213,10 @@ def test_the_stride_of_the_pooled_level(side, wanted):
     def steps(convention):
         def function(F, image, level):
             return pyramid_anchors(F, image, [level], (64,), ((512,),), (1.0,), convention)
-        anchors, = both(function, np.zeros((1, 1, side, 64)), np.zeros((1, 1, cells, 1)))
+
+        (anchors,) = both(function, np.zeros((1, 1, side, 64)), np.zeros((1, 1, cells, 1)))
         return set(np.diff(anchors[:, 1]).tolist())
+
     assert steps(MODERN) == {64.0}
     assert steps(CONVENTIONS["torchvision"]) == {float(wanted)}
 
@@ -217,7 +225,7 @@ def test_the_stride_of_the_pooled_level(side, wanted):
 def test_the_level_of_rois_on_the_boundaries(name):
     sides = np.float32(SIDES)
     rois = np.stack([0 * sides, 0 * sides, sides, sides], axis=1)[None]
-    levels, = both(lambda F, rois: roi_level(F, rois, 2, 5, CONVENTIONS[name]), rois)
+    (levels,) = both(lambda F, rois: roi_level(F, rois, 2, 5, CONVENTIONS[name]), rois)
     assert levels[0, :, 0].tolist() == AT_112_224_448[name]
 
 
@@ -270,6 +278,7 @@ def proposals(convention, boxes, scores, extent=(60, 100), **settings):
         return propose(
             F, levels[count:], deltas, levels[:count], (height, width), config, training=False
         )
+
     rois, ranks = both(function, extent[:1], extent[1:], *boxes, *([level] for level in scores))
     return rois[0, ranks[0] >= 0].tolist()
 
@@ -387,6 +396,7 @@ def detections(convention, rois, **settings):
 
     def function(F, height, width, logits, deltas, rois, scores):
         return detect(F, logits, deltas, rois, scores, (height, width), 1, config)
+
     count = len(rois)
     ids, _, boxes = both(
         function,

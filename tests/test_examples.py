@@ -2,7 +2,8 @@
 
 A document's Python blocks run one after the other, in one namespace, in a folder with the files
 that ``example_folder`` makes. A block that cannot run here has the line ``<!-- not run: reason
--->`` before it. """
+-->`` before it."""
+
 import contextlib
 import doctest
 import importlib
@@ -17,15 +18,18 @@ from PIL import Image
 from tiny_export import exported
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-DOCUMENTS = sorted([
-    REPOSITORY / "README.md",
-    REPOSITORY / "CONTRIBUTING.md",
-    *(REPOSITORY / "docs").glob("*.md"),
-])
+DOCUMENTS = sorted(
+    [
+        REPOSITORY / "README.md",
+        REPOSITORY / "CONTRIBUTING.md",
+        *(REPOSITORY / "docs").glob("*.md"),
+    ]
+)
 DOCTEST_OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 BLOCK = re.compile(
     r"(?:<!-- not run: (?P<reason>[^\n]*) -->\n+)?^```python\n(?P<code>.*?)^```$",
-    re.MULTILINE | re.DOTALL)
+    re.MULTILINE | re.DOTALL,
+)
 
 
 class Block(NamedTuple):
@@ -82,7 +86,8 @@ def test_docstring_examples(name: str) -> None:
 def test_there_are_docstring_examples() -> None:
     attempted = sum(
         doctest.testmod(importlib.import_module(name), optionflags=DOCTEST_OPTIONS).attempted
-        for name in ("gluonnorm.errors", "gluonnorm.photos.boxes", "gluonnorm.photos.resize"))
+        for name in ("gluonnorm.errors", "gluonnorm.photos.boxes", "gluonnorm.photos.resize")
+    )
     assert attempted >= 5
 
 
@@ -103,8 +108,8 @@ def test_document_examples(document: Path, example_folder: Path, monkeypatch) ->
 
 def test_blocks_are_found_with_their_reasons() -> None:
     text = (
-        "a\n```python\nx = 1\n```\n"
-        "<!-- not run: needs a GPU -->\n```python\ny\n```\n```\nz\n```\n")
+        "a\n```python\nx = 1\n```\n<!-- not run: needs a GPU -->\n```python\ny\n```\n```\nz\n```\n"
+    )
     assert blocks_of(text) == [Block(2, "x = 1\n", None), Block(6, "y\n", "needs a GPU")]
 
 

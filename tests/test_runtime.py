@@ -1,4 +1,5 @@
 """``import gluonnorm`` prepares the process, and does nothing else."""
+
 import _ctypes
 import ast
 import os
@@ -84,6 +85,7 @@ def machine(tmp_path, monkeypatch):
         for name, file in (("CPUINFO", "cpuinfo"), ("CGROUP", "cgroup"), ("CGROUP_ROOT", "groups")):
             monkeypatch.setattr(_runtime, name, str(tmp_path / file))
         monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(allowed))
+
     return make
 
 
@@ -93,9 +95,17 @@ def cpuinfo(cpus) -> str:
     )
 
 
-@pytest.mark.parametrize("allowed, cores", [
-    (range(8), 4), ((0, 4), 1), ((0, 1), 2), ((0, 2), 2), ((3,), 1), ((0, 1, 4, 5, 7), 3),
-])
+@pytest.mark.parametrize(
+    "allowed, cores",
+    [
+        (range(8), 4),
+        ((0, 4), 1),
+        ((0, 1), 2),
+        ((0, 2), 2),
+        ((3,), 1),
+        ((0, 1, 4, 5, 7), 3),
+    ],
+)
 def test_hyperthreads_of_one_core_are_one(machine, allowed, cores) -> None:
     machine(cpuinfo(FOUR_CORES), allowed)
     assert _runtime.physical_cores() == cores
@@ -213,15 +223,18 @@ print([str(warning.message) for warning in caught if "gluonnorm" in str(warning.
 """
 
 
-@pytest.mark.parametrize("threads, copies, named", [
-    ("", "", ["OMP_NUM_THREADS and MXNET_CPU_PARALLEL_SIZE"]),
-    ("2", "", ["MXNET_CPU_PARALLEL_SIZE"]),
-    ("2", "200000", []),
-])
+@pytest.mark.parametrize(
+    "threads, copies, named",
+    [
+        ("", "", ["OMP_NUM_THREADS and MXNET_CPU_PARALLEL_SIZE"]),
+        ("2", "", ["MXNET_CPU_PARALLEL_SIZE"]),
+        ("2", "200000", []),
+    ],
+)
 def test_mxnet_imported_first_warns_once_of_settings_that_came_too_late(
-        threads: str, copies: str, named: list) -> None:
-    messages = ast.literal_eval(
-        run(LATE, OMP_NUM_THREADS=threads, MXNET_CPU_PARALLEL_SIZE=copies))
+    threads: str, copies: str, named: list
+) -> None:
+    messages = ast.literal_eval(run(LATE, OMP_NUM_THREADS=threads, MXNET_CPU_PARALLEL_SIZE=copies))
     assert len(messages) == len(named)
     for message, variables in zip(messages, named):
         assert (
@@ -233,8 +246,9 @@ def test_mxnet_imported_first_warns_once_of_settings_that_came_too_late(
 def report(**environment: str) -> str:
     """The output of ``python -m gluonnorm``."""
     merged = {**os.environ, **environment}
-    ended = subprocess.run([sys.executable, "-m", "gluonnorm"], env=merged, check=True,
-                           capture_output=True, text=True)
+    ended = subprocess.run(
+        [sys.executable, "-m", "gluonnorm"], env=merged, check=True, capture_output=True, text=True
+    )
     return ended.stdout
 
 
@@ -247,18 +261,33 @@ def test_bug_report_names_versions_threads_and_formats() -> None:
         assert f"  {number_format:8} " in text
 
 
-@pytest.mark.parametrize("threads, size, instructions, gpus, problems", [
-    ("4", _runtime.LARGEST_COPY, {"avx2", "avx512_bf16", "avx_vnni"}, [], []),
-    ("4", _runtime.LARGEST_COPY, set(), [], []),  # not known: nothing is claimed
-    ("3", _runtime.LARGEST_COPY, {"avx2", "avx512_bf16", "avx_vnni"}, [], ["may use 4 physical"]),
-    ("8", _runtime.LARGEST_COPY, {"avx2", "avx512_bf16", "avx_vnni"}, [], ["more than the 4"]),
-    ("4", 200000, {"avx2", "avx512_bf16", "avx_vnni"}, [], ["box_nms takes up to ten times"]),
-    ("4", _runtime.LARGEST_COPY, {"avx2"}, [], ["bfloat16 is emulated", "int8 is emulated"]),
-    ("4", _runtime.LARGEST_COPY, set(), ["NVIDIA A100, 8.0", "NVIDIA H100, 9.0"],
-     ["H100, 9.0: MXNet's CUDA build has no code"]),
-])
+@pytest.mark.parametrize(
+    "threads, size, instructions, gpus, problems",
+    [
+        ("4", _runtime.LARGEST_COPY, {"avx2", "avx512_bf16", "avx_vnni"}, [], []),
+        ("4", _runtime.LARGEST_COPY, set(), [], []),  # not known: nothing is claimed
+        (
+            "3",
+            _runtime.LARGEST_COPY,
+            {"avx2", "avx512_bf16", "avx_vnni"},
+            [],
+            ["may use 4 physical"],
+        ),
+        ("8", _runtime.LARGEST_COPY, {"avx2", "avx512_bf16", "avx_vnni"}, [], ["more than the 4"]),
+        ("4", 200000, {"avx2", "avx512_bf16", "avx_vnni"}, [], ["box_nms takes up to ten times"]),
+        ("4", _runtime.LARGEST_COPY, {"avx2"}, [], ["bfloat16 is emulated", "int8 is emulated"]),
+        (
+            "4",
+            _runtime.LARGEST_COPY,
+            set(),
+            ["NVIDIA A100, 8.0", "NVIDIA H100, 9.0"],
+            ["H100, 9.0: MXNet's CUDA build has no code"],
+        ),
+    ],
+)
 def test_bug_report_explains_what_is_slow(
-        machine, monkeypatch, threads, size, instructions, gpus, problems) -> None:
+    machine, monkeypatch, threads, size, instructions, gpus, problems
+) -> None:
     machine(cpuinfo(FOUR_CORES), range(8))
     monkeypatch.setenv("OMP_NUM_THREADS", threads)
     monkeypatch.setenv("MXNET_CPU_PARALLEL_SIZE", str(size))

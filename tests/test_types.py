@@ -80,7 +80,8 @@ def test_a_manifest_without_fields_is_refused(values):
 
 def test_lists_become_tuples():
     assert Preprocess(short=[480, 600], mean=[1, 2, 3], std=[4, 5, 6]) == Preprocess(
-        short=(480, 600), mean=(1, 2, 3), std=(4, 5, 6))
+        short=(480, 600), mean=(1, 2, 3), std=(4, 5, 6)
+    )
 
 
 def test_detections_without_masks():

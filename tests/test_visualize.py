@@ -129,8 +129,10 @@ def edge_of(mask):
 
 def test_colors_by_instance():
     rows = [10, 50, 40, 90, 0.6, 1], [50, 50, 80, 90, 0.9, 1], [90, 50, 120, 90, 0.7, 1]
-    by_class, by_instance = (draw(gray(), masked(*rows), CLASSES, boxes=False, color_by=way)
-                             for way in ("class", "instance"))
+    by_class, by_instance = (
+        draw(gray(), masked(*rows), CLASSES, boxes=False, color_by=way)
+        for way in ("class", "instance")
+    )
     assert {tuple(by_class[50, x]) for x in (25, 65, 105)} == {class_color(1)}
     assert [tuple(by_instance[50, x]) for x in (25, 65, 105)] == [class_color(i) for i in range(3)]
     with pytest.raises(ValueError, match="color_by is 'score'; want one of class, instance"):
@@ -163,9 +165,17 @@ def test_bad_masks_are_refused():
             draw(gray(), found._replace(masks=masks), CLASSES)
 
 
-@pytest.mark.parametrize("image", [
-    np.zeros((4, 4), np.uint8), np.zeros((3, 4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8),
-    np.zeros((4, 4, 3), np.float32), np.zeros((0, 4, 3), np.uint8), [[1, 2, 3]]])
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((4, 4), np.uint8),
+        np.zeros((3, 4, 4), np.uint8),
+        np.zeros((4, 4, 4), np.uint8),
+        np.zeros((4, 4, 3), np.float32),
+        np.zeros((0, 4, 3), np.uint8),
+        [[1, 2, 3]],
+    ],
+)
 def test_bad_images_are_refused(image):
     with pytest.raises(ValueError, match=r"image is .*want \(H, W, 3\) of uint8"):
         draw(image, detections(), CLASSES)
@@ -175,8 +185,11 @@ def test_bad_images_are_refused(image):
 
 def test_bad_detections_are_refused():
     good = detections([0, 0, 9, 9, 0.9, 1])
-    for bad in (good._replace(boxes=good.boxes[0]), good._replace(scores=good.scores[:0]),
-                good._replace(ids=good.ids[None])):
+    for bad in (
+        good._replace(boxes=good.boxes[0]),
+        good._replace(scores=good.scores[:0]),
+        good._replace(ids=good.ids[None]),
+    ):
         with pytest.raises(ValueError, match="detections have boxes"):
             draw(gray(), bad, CLASSES)
     for class_id in (2, -1):

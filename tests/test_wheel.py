@@ -1,4 +1,5 @@
 """The wheel in a clean environment: the base install and MXNet are enough to serve a model."""
+
 import os
 import shutil
 import subprocess

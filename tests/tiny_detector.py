@@ -1,4 +1,5 @@
 """Detectors that run in milliseconds, with weights whose predictions differ from place to place."""
+
 from model_zoo import get_model
 
 import mxnet as mx

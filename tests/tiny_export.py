@@ -1,4 +1,5 @@
 """Exports of the tiny detectors."""
+
 from gluonnorm.deploy import export
 
 import numpy as np

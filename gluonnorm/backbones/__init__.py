@@ -1,4 +1,5 @@
 """Feature extractors: images to feature maps whose strides and channels are stated."""
+
 from gluonnorm.backbones.base import Backbone
 from gluonnorm.backbones.fpn import FPN
 from gluonnorm.backbones.resnet_v1 import ResNetV1, ResNetV1Top

@@ -1,4 +1,5 @@
 """The interface of a feature extractor: what a detector may ask of its backbone."""
+
 from typing import List, Sequence, Tuple
 
 from gluonnorm.errors import InputError

@@ -1,4 +1,5 @@
 """Feature pyramid network (Lin et al., 2017, arXiv:1612.03144): takes a backbone, is a backbone."""
+
 from typing import List, Optional
 
 from gluonnorm.backbones.base import Backbone
@@ -61,8 +62,7 @@ class FPN(Backbone):
         for fine, coarse in zip(strides, strides[1:]):
             if coarse != 2 * fine:
                 raise InputError(
-                    f"FPN got a backbone of strides {strides}; "
-                    "each must be twice the one before"
+                    f"FPN got a backbone of strides {strides}; each must be twice the one before"
                 )
         super().__init__(
             strides=strides + (2 * strides[-1],),

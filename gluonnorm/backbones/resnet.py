@@ -1,4 +1,5 @@
 """What ResNet v1 and v2 share: the plan of stages, the convolution, and the pass through them."""
+
 from typing import List, NamedTuple, Optional, Sequence
 
 from gluonnorm.backbones.base import Backbone

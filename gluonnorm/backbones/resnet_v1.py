@@ -3,6 +3,7 @@
 Children have the names of GluonCV's ``resnet*_v1b`` and ``resnet*_v1d``, so parameters match by
 structural name.
 """
+
 from functools import partial
 from typing import Callable, List, Optional, Sequence
 
@@ -169,9 +170,7 @@ def _make_downsample(plan: StagePlan, variant: str, norm: Norm) -> nn.HybridSequ
     with downsample.name_scope():
         conv_stride = plan.stride
         if variant == "d":
-            pool = nn.AvgPool2D(
-                plan.stride, plan.stride, ceil_mode=True, count_include_pad=False
-            )
+            pool = nn.AvgPool2D(plan.stride, plan.stride, ceil_mode=True, count_include_pad=False)
             downsample.add(pool)
             conv_stride = 1
         downsample.add(

@@ -1,4 +1,5 @@
 """Pre-activation ResNet v2 (He et al., 2016, arXiv:1603.05027), layers as in Gluon's model zoo."""
+
 from collections import Counter
 from typing import Dict, List, Optional, Sequence, Tuple, Union
 

@@ -1,4 +1,5 @@
 """Use any Gluon ``features`` sequence as a backbone, or split it into a backbone and a head."""
+
 from typing import List, Optional, Tuple
 
 from gluonnorm.backbones.base import Backbone

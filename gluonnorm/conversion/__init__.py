@@ -1,4 +1,5 @@
 """Read, load and save the weights of GluonCV, torchvision, Detectron, Detectron2 and SwitchNorm."""
+
 from gluonnorm.conversion.errors import ConversionError
 from gluonnorm.conversion.load import load, load_backbone, read_arrays
 from gluonnorm.conversion.report import Report

@@ -1,4 +1,5 @@
 """What to do if a file has another number of classes than the network."""
+
 from typing import List, NamedTuple, Optional, Tuple
 
 from gluonnorm.conversion.codebase import Codebase
@@ -27,6 +28,7 @@ class ClassCounts(NamedTuple):
     network : int or None
         The number of classes of the network.
     """
+
     file: Optional[int]
     network: Optional[int]
 
@@ -78,8 +80,10 @@ def class_count_hint(counts: ClassCounts, num_classes_differ: Optional[str]) -> 
     """
     if not counts.differ or num_classes_differ is not None:
         return ""
-    hint = (f". The file has {counts.file} classes, the network {counts.network}; "
-            f"num_classes_differ='reset' gives fresh predictors")
+    hint = (
+        f". The file has {counts.file} classes, the network {counts.network}; "
+        f"num_classes_differ='reset' gives fresh predictors"
+    )
     if counts == (COCO_IDS, COCO_CLASSES):
         hint += ", 'reduce' cuts torchvision's 90 ids to the 80 that are classes"
     return hint
@@ -136,7 +140,8 @@ def reduced_to_classes(arrays: Arrays, codebase: Codebase, counts: ClassCounts) 
         raise ConversionError(
             f"num_classes_differ='reduce' cuts the {COCO_IDS} ids of torchvision's COCO files to "
             f"the {COCO_CLASSES} that are classes; this is {codebase.name} with {counts.file} "
-            f"classes for a network of {counts.network}. Give 'reset' for fresh predictors")
+            f"classes for a network of {counts.network}. Give 'reset' for fresh predictors"
+        )
     reduced = {}
     for name, array in arrays.items():
         if name.startswith(CLASS_LAYERS):

@@ -1,4 +1,5 @@
 """What is particular to the weight files of one codebase, and its names for parameters."""
+
 import re
 from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
@@ -34,6 +35,7 @@ class IgnoredTensor(NamedTuple):
     only_if_zero : bool
         Whether it may only be ignored if all its values are 0.
     """
+
     pattern: str
     reason: str
     only_if_zero: bool = False
@@ -49,6 +51,7 @@ class SourceName(NamedTuple):
     layout : LayoutChange
         How the stored array differs from the parameter.
     """
+
     candidates: Tuple[str, ...]
     layout: LayoutChange
 
@@ -119,6 +122,7 @@ class Codebase:
     save_endings : tuple of str
         Endings of the file names that ``save`` accepts; empty if saving is not offered.
     """
+
     name: str
     rules: Union[Rules, Callable[[Shapes], Rules]]
     leaves: LeafNames = field(default_factory=lambda: PYTORCH_LEAVES)

@@ -1,4 +1,5 @@
 """Differences between a network and a codebase that parameter shapes do not show."""
+
 from typing import List, Sequence
 
 from gluonnorm.convention import CONVENTIONS, BoxConvention
@@ -37,9 +38,11 @@ def stride_difference(net: Block, codebase: Codebase, shapes: Shapes) -> str:
     codebase_conv = codebase.stride_conv.get(stem_norm_kind)
     if network_conv is None or codebase_conv is None or network_conv == codebase_conv:
         return ""
-    return ("the bottleneck blocks of this network have their stride in the "
-            f"{KERNEL_WORDS[network_conv]} convolution, those of {codebase.name} "
-            f"({stem_norm_kind}) in the {KERNEL_WORDS[codebase_conv]}")
+    return (
+        "the bottleneck blocks of this network have their stride in the "
+        f"{KERNEL_WORDS[network_conv]} convolution, those of {codebase.name} "
+        f"({stem_norm_kind}) in the {KERNEL_WORDS[codebase_conv]}"
+    )
 
 
 def convention_difference(net: Block, codebase: Codebase, shapes: Shapes) -> str:
@@ -76,12 +79,15 @@ def convention_difference(net: Block, codebase: Codebase, shapes: Shapes) -> str
         differences.append(f"{name} {value!r} for {preset_value!r}")
     if not differences:
         return ""
-    return (f"the network's convention has {', '.join(differences)} of {codebase.name}; "
-            f"build it with convention={codebase.convention!r} to detect as {codebase.name} does")
+    return (
+        f"the network's convention has {', '.join(differences)} of {codebase.name}; "
+        f"build it with convention={codebase.convention!r} to detect as {codebase.name} does"
+    )
 
 
-def differing_fields(convention: BoxConvention, other: BoxConvention,
-                     names: Sequence[str]) -> List[str]:
+def differing_fields(
+    convention: BoxConvention, other: BoxConvention, names: Sequence[str]
+) -> List[str]:
     """Compare some fields of two conventions.
 
     Parameters

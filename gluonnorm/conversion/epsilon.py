@@ -6,6 +6,7 @@ same function with this gamma::
 
     gamma * sqrt((variance + EPSILON) / (variance + epsilon of the file))
 """
+
 from typing import Collection, Dict, List, Mapping, NamedTuple
 
 from gluonnorm.conversion.codebase import EPSILON
@@ -25,6 +26,7 @@ class FileEpsilon(NamedTuple):
     reason : str
         How it is known.
     """
+
     value: float
     reason: str
 
@@ -57,7 +59,8 @@ def rescale_gammas(arrays: Arrays, epsilons: Mapping[str, FileEpsilon], file_nam
             raise ConversionError(
                 f"{layer}: the least variance in {file_name} is {variance.min():g}, which needs a "
                 f"larger eps than {epsilon.value:g} ({epsilon.reason}); give eps={EPSILON:g}, or "
-                "repair the file")
+                "repair the file"
+            )
         if epsilon.value == EPSILON:
             continue
         factor = np.sqrt((variance + EPSILON) / (variance + epsilon.value))
@@ -66,7 +69,8 @@ def rescale_gammas(arrays: Arrays, epsilons: Mapping[str, FileEpsilon], file_nam
         if not np.isfinite(rescaled).all():
             raise ConversionError(
                 f"{layer}: eps {epsilon.value:g} ({epsilon.reason}) makes gamma infinite; "
-                f"give eps={EPSILON:g}")
+                f"give eps={EPSILON:g}"
+            )
         arrays[f"{layer}.gamma"] = rescaled
 
 

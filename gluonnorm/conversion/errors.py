@@ -1,4 +1,5 @@
 """The error class of the conversion of weights."""
+
 from gluonnorm.errors import InputError
 
 

@@ -3,6 +3,7 @@
 In gluonnorm the score layer has the background as its first row, and the box and mask layers have
 no rows for it. Box layers have four rows for each class, and every norm parameter is a vector.
 """
+
 from typing import Callable, Dict, NamedTuple, Tuple
 
 import numpy as np
@@ -28,6 +29,7 @@ class LayoutChange(NamedTuple):
     save : callable
         ``save(values)`` rearranges the values of a parameter for a file.
     """
+
     note: str
     load: LoadFunction
     save: SaveFunction

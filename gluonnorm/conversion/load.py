@@ -1,4 +1,5 @@
 """Load weights of other codebases into a network, after everything has been checked."""
+
 import os
 from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
 
@@ -21,8 +22,13 @@ Weights = Union[PathLike, Mapping[str, Any]]
 PARALLEL_PREFIX = "module."  # PyTorch's DataParallel puts it in front of every name
 
 
-def load(net: Block, weights: Weights, source: str, num_classes_differ: Optional[str] = None,
-         eps: Optional[float] = None) -> Report:
+def load(
+    net: Block,
+    weights: Weights,
+    source: str,
+    num_classes_differ: Optional[str] = None,
+    eps: Optional[float] = None,
+) -> Report:
     """Load weights of another codebase into a detector or a bare backbone: all or nothing.
 
     Parameters
@@ -114,16 +120,24 @@ def read_arrays(path: PathLike) -> Arrays:
     return arrays
 
 
-def _load_into(net: Block, parameters: Mapping[str, Parameter], weights: Weights, source: str,
-               num_classes_differ: Optional[str], eps: Optional[float]) -> Report:
+def _load_into(
+    net: Block,
+    parameters: Mapping[str, Parameter],
+    weights: Weights,
+    source: str,
+    num_classes_differ: Optional[str],
+    eps: Optional[float],
+) -> Report:
     """Check everything, then set the values of the parameters."""
     codebase = find_source(source)
     if num_classes_differ not in CLASSES_DIFFER:
         raise ConversionError(
-            f"num_classes_differ is {num_classes_differ!r}; give one of {CLASSES_DIFFER}")
+            f"num_classes_differ is {num_classes_differ!r}; give one of {CLASSES_DIFFER}"
+        )
     if eps is not None and not 0 <= eps < 1:
         raise ConversionError(
-            f"eps is {eps!r}; give 0 or a small positive number, or None to go by the file")
+            f"eps is {eps!r}; give 0 or a small positive number, or None to go by the file"
+        )
     shapes = {name: parameter.shape for name, parameter in parameters.items()}
     arrays, file_name, notes = _read_weights(weights)
     try:
@@ -133,7 +147,8 @@ def _load_into(net: Block, parameters: Mapping[str, Parameter], weights: Weights
     wrong_stride = stride_difference(net, codebase, shapes)
     if wrong_stride and codebase.stride_certain:
         raise ConversionError(
-            f"{wrong_stride}; the weights fit in shape alone. Take a network with that stride")
+            f"{wrong_stride}; the weights fit in shape alone. Take a network with that stride"
+        )
     for name, array in result.arrays.items():
         parameters[name].set_data(mx.nd.array(array, dtype=array.dtype))
     for difference in (wrong_stride, convention_difference(net, codebase, shapes)):
@@ -157,7 +172,7 @@ def _read_weights(weights: Weights) -> Tuple[Arrays, str, List[str]]:
     if arrays and all(name.startswith(PARALLEL_PREFIX) for name in arrays):
         bare_names: Dict[str, np.ndarray] = {}
         for name, array in arrays.items():
-            bare_names[name[len(PARALLEL_PREFIX):]] = array
+            bare_names[name[len(PARALLEL_PREFIX) :]] = array
         return bare_names, "", [f"prefix {PARALLEL_PREFIX!r} taken off"]
     return arrays, "", []
 
@@ -168,7 +183,8 @@ def _to_numpy(name: str, value: Any) -> np.ndarray:
     if array.dtype == object:
         raise ConversionError(
             f"{name} is a {type(value).__name__}, not an array; give a flat {{name: array}}, "
-            "such as the 'model' or 'state_dict' of a checkpoint")
+            "such as the 'model' or 'state_dict' of a checkpoint"
+        )
     return array
 
 

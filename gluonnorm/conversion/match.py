@@ -1,4 +1,5 @@
 """Match the arrays of a file with the parameters of a network. NumPy only, no network."""
+
 import re
 from typing import Dict, List, NamedTuple, Optional, Set, Tuple
 
@@ -42,6 +43,7 @@ class TensorMatch(NamedTuple):
     note : str
         What was changed; "" if nothing.
     """
+
     name: str
     source_name: str
     shape: Shape
@@ -62,6 +64,7 @@ class MatchResult(NamedTuple):
     notes : tuple of str
         What was assumed, changed or cast, in sentences.
     """
+
     arrays: Arrays
     matches: Tuple[TensorMatch, ...]
     left_out: Tuple[Tuple[str, str], ...]
@@ -78,12 +81,19 @@ class NamePairs(NamedTuple):
     implied : list of str
         Means and variances of layers that are a bare scale and shift in the file.
     """
+
     stored: Dict[str, Tuple[str, LayoutChange]]
     implied: List[str]
 
 
-def match(codebase: Codebase, shapes: Shapes, arrays: Arrays, file_name: str = "",
-          num_classes_differ: Optional[str] = None, eps: Optional[float] = None) -> MatchResult:
+def match(
+    codebase: Codebase,
+    shapes: Shapes,
+    arrays: Arrays,
+    file_name: str = "",
+    num_classes_differ: Optional[str] = None,
+    eps: Optional[float] = None,
+) -> MatchResult:
     """Give each parameter its array, and account for every array of the file.
 
     Parameters
@@ -122,19 +132,23 @@ def match(codebase: Codebase, shapes: Shapes, arrays: Arrays, file_name: str = "
     fresh: List[str] = []
     if counts.differ and num_classes_differ == "reset":
         fresh = fresh_predictors(values, shapes)
-        notes.append(f"the file has {counts.file} classes, the network {counts.network}: "
-                     "fresh predictors")
+        notes.append(
+            f"the file has {counts.file} classes, the network {counts.network}: fresh predictors"
+        )
     elif counts.differ and num_classes_differ == "reduce":
         _reduce_classes(codebase, counts, values, matches)
-        notes.append(f"{counts.file} classes cut to {counts.network}: "
-                     "scores rise by the share of those left out")
+        notes.append(
+            f"{counts.file} classes cut to {counts.network}: "
+            "scores rise by the share of those left out"
+        )
 
     _note_misshapen(shapes, arrays, values, matches, fresh, mismatches)
     left_out = _explain_unused(codebase, shapes, arrays, pairs, mismatches)
     if mismatches:
         hint = class_count_hint(counts, num_classes_differ)
         raise ConversionError(
-            f"{file_name} cannot be loaded as {codebase.name}: {mismatches}{hint}")
+            f"{file_name} cannot be loaded as {codebase.name}: {mismatches}{hint}"
+        )
 
     _add_implied(pairs, shapes, values, matches)
     epsilons = _layer_epsilons(codebase, shapes, arrays, pairs, file_name, eps)
@@ -146,8 +160,9 @@ def match(codebase: Codebase, shapes: Shapes, arrays: Arrays, file_name: str = "
     return MatchResult(values, ordered, tuple(left_out), tuple(notes))
 
 
-def _pair_names(codebase: Codebase, shapes: Shapes, arrays: Arrays,
-                mismatches: Mismatches) -> NamePairs:
+def _pair_names(
+    codebase: Codebase, shapes: Shapes, arrays: Arrays, mismatches: Mismatches
+) -> NamePairs:
     """Find the array of the file for each parameter; a parameter without one is missing."""
     names = source_names(codebase, shapes)
     stored_names = {}
@@ -190,8 +205,9 @@ def _missing_phrase(codebase: Codebase, name: str, source_name: SourceName) -> s
     return f"{name} ({source_name.candidates[0]} in {codebase.name})"
 
 
-def _convert_arrays(pairs: NamePairs, shapes: Shapes, arrays: Arrays,
-                    mismatches: Mismatches) -> Tuple[Arrays, Dict[str, TensorMatch]]:
+def _convert_arrays(
+    pairs: NamePairs, shapes: Shapes, arrays: Arrays, mismatches: Mismatches
+) -> Tuple[Arrays, Dict[str, TensorMatch]]:
     """Return the stored arrays as float32 in gluonnorm's layout, and where each comes from."""
     values: Arrays = {}
     matches: Dict[str, TensorMatch] = {}
@@ -239,8 +255,9 @@ def _cast_notes(arrays: Arrays, matches: Dict[str, TensorMatch]) -> List[str]:
     return [f"{count} arrays were {dtype} and are float32 now" for dtype, count in counts.items()]
 
 
-def _reduce_classes(codebase: Codebase, counts: ClassCounts, values: Arrays,
-                    matches: Dict[str, TensorMatch]) -> None:
+def _reduce_classes(
+    codebase: Codebase, counts: ClassCounts, values: Arrays, matches: Dict[str, TensorMatch]
+) -> None:
     """Replace the arrays of the class layers by their rows for the classes of the network."""
     note = f"{counts.network} of {counts.file} classes kept"
     for name, array in reduced_to_classes(values, codebase, counts).items():
@@ -248,8 +265,14 @@ def _reduce_classes(codebase: Codebase, counts: ClassCounts, values: Arrays,
         matches[name] = matches[name]._replace(shape=array.shape, note=note)
 
 
-def _note_misshapen(shapes: Shapes, arrays: Arrays, values: Arrays, matches: Dict[str, TensorMatch],
-                    fresh: List[str], mismatches: Mismatches) -> None:
+def _note_misshapen(
+    shapes: Shapes,
+    arrays: Arrays,
+    values: Arrays,
+    matches: Dict[str, TensorMatch],
+    fresh: List[str],
+    mismatches: Mismatches,
+) -> None:
     """Compare the shapes of the arrays with those of the parameters."""
     for name, array in values.items():
         if name in fresh or shape_fits(array.shape, shapes[name]):
@@ -262,8 +285,9 @@ def _note_misshapen(shapes: Shapes, arrays: Arrays, values: Arrays, matches: Dic
         )
 
 
-def _explain_unused(codebase: Codebase, shapes: Shapes, arrays: Arrays, pairs: NamePairs,
-                    mismatches: Mismatches) -> List[Tuple[str, str]]:
+def _explain_unused(
+    codebase: Codebase, shapes: Shapes, arrays: Arrays, pairs: NamePairs, mismatches: Mismatches
+) -> List[Tuple[str, str]]:
     """Give the reason for each array that no parameter needs; without one it is unexpected."""
     used = {source_name for source_name, _ in pairs.stored.values()}
     into_backbone = not is_detector(shapes)
@@ -291,8 +315,9 @@ def _ignored_tensor(codebase: Codebase, name: str) -> Optional[IgnoredTensor]:
     return None
 
 
-def _add_implied(pairs: NamePairs, shapes: Shapes, values: Arrays,
-                 matches: Dict[str, TensorMatch]) -> None:
+def _add_implied(
+    pairs: NamePairs, shapes: Shapes, values: Arrays, matches: Dict[str, TensorMatch]
+) -> None:
     """Add a mean of 0 and a variance of 1 for each layer that is a bare scale and shift."""
     for name in pairs.implied:
         value = 1.0 if name.endswith(".running_var") else 0.0
@@ -300,16 +325,23 @@ def _add_implied(pairs: NamePairs, shapes: Shapes, values: Arrays,
         matches[name] = TensorMatch(name, "", values[name].shape, BARE_SCALE_NOTE)
 
 
-def _keep_fresh(fresh: List[str], shapes: Shapes, values: Arrays,
-                matches: Dict[str, TensorMatch]) -> None:
+def _keep_fresh(
+    fresh: List[str], shapes: Shapes, values: Arrays, matches: Dict[str, TensorMatch]
+) -> None:
     """Remove the values of parameters that keep their own, and note it."""
     for name in fresh:
         del values[name]
         matches[name] = matches[name]._replace(shape=tuple(shapes[name]), note=FRESH_NOTE)
 
 
-def _layer_epsilons(codebase: Codebase, shapes: Shapes, arrays: Arrays, pairs: NamePairs,
-                    file_name: str, eps: Optional[float]) -> Dict[str, FileEpsilon]:
+def _layer_epsilons(
+    codebase: Codebase,
+    shapes: Shapes,
+    arrays: Arrays,
+    pairs: NamePairs,
+    file_name: str,
+    eps: Optional[float],
+) -> Dict[str, FileEpsilon]:
     """Return the epsilon that each BatchNorm layer has in the file."""
     if eps is None:
         file_epsilon = FileEpsilon(*codebase.epsilon(list(arrays), file_name))

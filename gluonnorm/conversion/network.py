@@ -1,4 +1,5 @@
 """What the conversion must know of a network: its parameters, its live norms, its stride."""
+
 from typing import Dict, Iterator, Optional, Tuple
 
 from gluonnorm.conversion.errors import ConversionError
@@ -109,7 +110,8 @@ def network_parameters(net: Block) -> Dict[str, Parameter]:
     for name, parameter in parameters.items():
         if parameter._data is None and not parameter._deferred_init:
             raise ConversionError(
-                f"the network is not initialized ({name}); call net.initialize() first")
+                f"the network is not initialized ({name}); call net.initialize() first"
+            )
     return parameters
 
 
@@ -143,5 +145,5 @@ def _name_in_bare_backbone(name: str) -> str:
     """Translate a name in a detector's backbone; any other name stays as it is."""
     for prefix, bare_prefix in BACKBONE_PREFIXES:
         if name.startswith(prefix):
-            return bare_prefix + name[len(prefix):]
+            return bare_prefix + name[len(prefix) :]
     return name

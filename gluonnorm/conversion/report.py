@@ -1,4 +1,5 @@
 """The report of a conversion: which parameter got which array, and what was assumed."""
+
 from dataclasses import dataclass
 from typing import Dict, List, Tuple
 
@@ -26,6 +27,7 @@ class Report:
     notes : tuple of str
         What was assumed, changed or cast, in sentences.
     """
+
     source: str
     weights: str
     matches: Tuple[TensorMatch, ...]

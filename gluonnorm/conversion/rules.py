@@ -24,6 +24,7 @@ name of the layer, and the first rule that matches is used. In a candidate,
 - ``{leaf}`` is the leaf in the codebase's words (gamma -> weight in PyTorch);
 - ``{norm}`` is the codebase's word for the type of the norm layer (bn -> batchnorm in GluonCV).
 """
+
 import re
 from dataclasses import dataclass
 from typing import Dict, Mapping, Optional, Sequence, Tuple
@@ -60,6 +61,7 @@ class Rule:
     leaves : mapping of str to tuple of str, or None
         Words for the leaf of the name, if they differ from those of the codebase.
     """
+
     layer: str
     templates: Tuple[str, ...]
     layout: LayoutChange = SAME_LAYOUT
@@ -148,6 +150,7 @@ def fill_template(template: str, words: Mapping[str, str]) -> str:
     >>> fill_template("box_features.{i/2*3+1}.{leaf}", {"i": "6", "leaf": "gamma"})
     'box_features.10.gamma'
     """
+
     def field_text(field_match: "re.Match[str]") -> str:
         name, arithmetic = field_match.groups()
         if not arithmetic:

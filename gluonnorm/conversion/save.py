@@ -1,4 +1,5 @@
 """Save the weights of a network as a file of another codebase."""
+
 import logging
 from typing import Any, Dict, Mapping, Optional
 
@@ -46,7 +47,8 @@ def save(net: Block, path: Optional[str], source: str) -> Arrays:
     codebase = _find_writable_source(source)
     if path is not None and not str(path).endswith(codebase.save_endings):
         raise ConversionError(
-            f"{path}: {source} reads {' or '.join(codebase.save_endings)}; choose such a name")
+            f"{path}: {source} reads {' or '.join(codebase.save_endings)}; choose such a name"
+        )
     parameters = network_parameters(net)
     shapes = {name: parameter.shape for name, parameter in parameters.items()}
     names = source_names(codebase, shapes)
@@ -54,11 +56,15 @@ def save(net: Block, path: Optional[str], source: str) -> Arrays:
     wrong_stride = stride_difference(net, codebase, shapes)
     if wrong_stride:
         raise ConversionError(
-            f"{wrong_stride}; with this file {source} would detect something else")
+            f"{wrong_stride}; with this file {source} would detect something else"
+        )
     other_convention = convention_difference(net, codebase, shapes)
     if other_convention:
-        log.warning("beware: %s; from this file %s as it is detects a little differently",
-                    other_convention, source)
+        log.warning(
+            "beware: %s; from this file %s as it is detects a little differently",
+            other_convention,
+            source,
+        )
     arrays = {}
     for name, (candidates, layout) in names.items():
         values = _values(parameters[name])
@@ -85,7 +91,8 @@ def _refuse_nameless(codebase: Codebase, names: Mapping[str, SourceName]) -> Non
         raise ConversionError(
             f"{codebase.name} has no name for {len(nameless)} of the network's arrays: "
             f"{first_few(nameless)}; only an architecture that {codebase.name} has can be saved "
-            "for it")
+            "for it"
+        )
 
 
 def _values(parameter: Any) -> np.ndarray:

@@ -1,4 +1,5 @@
 """The codebases whose weights can be converted, by name, and how to recognize their files."""
+
 import re
 from typing import Dict, Iterable, Tuple
 
@@ -41,8 +42,9 @@ def find_source(name: str) -> Codebase:
         There is no codebase of that name.
     """
     if name not in SOURCES:
-        raise ConversionError(f"no source {name!r}; there are: {', '.join(SOURCES)}"
-                              f"{did_you_mean(name, SOURCES)}")
+        raise ConversionError(
+            f"no source {name!r}; there are: {', '.join(SOURCES)}{did_you_mean(name, SOURCES)}"
+        )
     return SOURCES[name]
 
 
@@ -86,7 +88,7 @@ def likely_mistake(codebase: Codebase, arrays: Arrays, shapes: Shapes) -> str:
     """
     likely = looks_like(arrays)
     if likely and codebase.name not in likely:
-        return (f". The names look like those of {' or '.join(likely)}; give source={likely[0]!r}")
+        return f". The names look like those of {' or '.join(likely)}; give source={likely[0]!r}"
     has_detector_part = any(re.fullmatch(codebase.detector_part, name) for name in arrays)
     if likely and is_detector(shapes) and not has_detector_part:
         return ". The file has a backbone only; load_backbone puts it into a detector"

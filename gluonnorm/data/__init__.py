@@ -3,6 +3,7 @@
 RecordIO and LST files are opened by ``gluonnorm.data.recordio``. It is not imported here, because
 it needs GluonCV.
 """
+
 from gluonnorm.data.batchify import Batch, SampleInfo, batchify
 from gluonnorm.data.coco import COCODataset
 from gluonnorm.data.gluoncv import GluonCVDataset

@@ -1,4 +1,5 @@
 """Check the annotations that a reader has collected, and write them in COCO's format."""
+
 from typing import (
     Any,
     Callable,
@@ -35,6 +36,7 @@ class ImageAnnotations(NamedTuple):
     masks : list of dict or None
         COCO's compressed run lengths of each box's mask; None without masks.
     """
+
     boxes: np.ndarray
     labels: np.ndarray
     crowd: np.ndarray
@@ -209,9 +211,7 @@ def coco_format(
     """
     image_entries = []
     for image_id, (name, (height, width)) in enumerate(zip(names, sizes.tolist())):
-        image_entries.append(
-            {"id": image_id, "file_name": name, "height": height, "width": width}
-        )
+        image_entries.append({"id": image_id, "file_name": name, "height": height, "width": width})
 
     box_entries: List[Dict[str, Any]] = []
     for image_id, image_annotations in enumerate(annotations):
@@ -238,12 +238,14 @@ def _coco_entries(
     for number, (x1, y1, x2, y2) in enumerate(boxes):
         width = x2 - x1
         height = y2 - y1
-        entries.append({
-            "id": first_id + number,
-            "image_id": image_id,
-            "category_id": labels[number] + 1,
-            "bbox": [x1, y1, width, height],
-            "area": width * height,
-            "iscrowd": int(crowd[number]),
-        })
+        entries.append(
+            {
+                "id": first_id + number,
+                "image_id": image_id,
+                "category_id": labels[number] + 1,
+                "bbox": [x1, y1, width, height],
+                "area": width * height,
+                "iscrowd": int(crowd[number]),
+            }
+        )
     return entries

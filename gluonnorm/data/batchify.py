@@ -1,4 +1,5 @@
 """Pad the samples of a batch to one size, and stack them."""
+
 from typing import List, NamedTuple, Optional, Sequence
 
 from gluonnorm.data.transforms import Sample
@@ -22,6 +23,7 @@ class SampleInfo(NamedTuple):
     name : str
         The image's file name, for messages.
     """
+
     scale: np.ndarray
     size: np.ndarray
     image_id: int
@@ -44,6 +46,7 @@ class Batch(NamedTuple):
     masks : mx.nd.NDArray or None
         (B, G, S, S) float32 in 0..1, each mask over its box, padded with 0. None without masks.
     """
+
     images: mx.nd.NDArray
     boxes: mx.nd.NDArray
     labels: mx.nd.NDArray
@@ -91,8 +94,8 @@ def batchify(samples: Sequence[Sample], pad_value: Sequence[float]) -> Batch:
     labels = np.full((len(samples), box_count), -1, np.float32)
     infos = []
     for row, sample in enumerate(samples):
-        boxes[row, :len(sample.boxes)] = sample.boxes
-        labels[row, :len(sample.labels)] = sample.labels
+        boxes[row, : len(sample.boxes)] = sample.boxes
+        labels[row, : len(sample.labels)] = sample.labels
         infos.append(SampleInfo(sample.scale, sample.size, sample.image_id, sample.name))
     masks = _pad_masks(samples, box_count)
     return Batch(
@@ -133,5 +136,5 @@ def _pad_masks(samples: Sequence[Sample], box_count: int) -> Optional[np.ndarray
     mask_shape = masks[0].shape[1:]
     padded = np.zeros((len(samples), box_count, *mask_shape), np.float32)
     for row, sample_masks in zip(padded, masks):
-        row[:len(sample_masks)] = sample_masks
+        row[: len(sample_masks)] = sample_masks
     return padded

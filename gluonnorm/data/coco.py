@@ -1,4 +1,5 @@
 """Data sets in COCO's format: one JSON file and a folder of images."""
+
 import json
 import os
 from collections import defaultdict
@@ -18,6 +19,7 @@ SHOWN_NAMES = 10  # categories that an error message lists
 
 class _Annotation(NamedTuple):
     """One entry of the file's list ``annotations``; ``name`` is its id or its place in the list."""
+
     box: List[float]
     label: int
     crowd: bool
@@ -159,9 +161,7 @@ class COCODataset:
         """
         content = _read_content(self._file)
         chosen = set(self.category_ids)
-        content["categories"] = [
-            entry for entry in content["categories"] if entry["id"] in chosen
-        ]
+        content["categories"] = [entry for entry in content["categories"] if entry["id"] in chosen]
         for entry, (height, width) in zip(content["images"], self._sizes.tolist()):
             entry.update(height=height, width=width)
 

@@ -1,4 +1,5 @@
 """Use any GluonCV detection data set as one of this package, without importing GluonCV."""
+
 import threading
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
@@ -187,9 +188,7 @@ class GluonCVDataset:
             for index in range(len(self)):
                 labeled = self[index]
                 sizes.append(labeled.image.shape[:2])
-                annotations.append(
-                    ImageAnnotations(labeled.boxes, labeled.labels, labeled.crowd)
-                )
+                annotations.append(ImageAnnotations(labeled.boxes, labeled.labels, labeled.crowd))
             self._scanned = np.array(sizes, np.int64), annotations
         return self._scanned
 

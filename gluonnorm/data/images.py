@@ -1,4 +1,5 @@
 """Read the image files of a data set; a file that cannot be read is a DataError."""
+
 from contextlib import contextmanager
 from typing import Iterator, Sequence, Tuple
 

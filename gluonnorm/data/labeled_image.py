@@ -1,4 +1,5 @@
 """One image with its annotations, the protocol of data sets, and the error for faulty data."""
+
 from typing import Any, Dict, NamedTuple, Optional, Protocol, Tuple
 
 from gluonnorm.errors import InputError
@@ -32,6 +33,7 @@ class LabeledImage(NamedTuple):
     masks : np.ndarray or None
         (G, H, W) bool, the mask of each box. None if the data set has no masks.
     """
+
     image: np.ndarray
     boxes: np.ndarray
     labels: np.ndarray

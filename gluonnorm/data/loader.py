@@ -1,4 +1,5 @@
 """Load batches ahead of time with a few threads."""
+
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice

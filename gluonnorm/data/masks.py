@@ -4,6 +4,7 @@ The format of run lengths is that of COCO's ``maskApi.c``
 (https://github.com/cocodataset/cocoapi/blob/master/common/maskApi.c): a mask is read column by
 column, and the runs are lengths of background and foreground in turn, background first.
 """
+
 from typing import Any, Dict, List, Sequence, Tuple, Union
 
 from gluonnorm.data.labeled_image import DataError
@@ -226,7 +227,7 @@ def _cell_weights(start: float, stop: float, cells: int, length: int) -> Tuple[i
 
     distance = np.clip(edges[:, None] - centers, -1, 1)
     # The integral of the tent `1 - |t|` from -1 to `distance`.
-    area_before_edge = distance + 0.5 - np.sign(distance) * distance ** 2 / 2
+    area_before_edge = distance + 0.5 - np.sign(distance) * distance**2 / 2
     weights = np.diff(area_before_edge, axis=0)
     # At the image's border the tents of missing neighbors are missing; the rows are scaled to 1.
     weights /= weights.sum(axis=1, keepdims=True)

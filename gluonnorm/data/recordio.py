@@ -2,6 +2,7 @@
 
 This module is not part of ``gluonnorm.data``'s own imports, because it imports GluonCV.
 """
+
 import os
 from typing import Sequence
 
@@ -12,9 +13,7 @@ from gluonnorm.photos.files import PathLike
 from gluoncv.data import LstDetection, RecordFileDetection
 
 
-def open_record(
-    path: PathLike, classes: Sequence[str], normalized: bool = True
-) -> GluonCVDataset:
+def open_record(path: PathLike, classes: Sequence[str], normalized: bool = True) -> GluonCVDataset:
     """Open the detection data set in a RecordIO file.
 
     Parameters

@@ -1,4 +1,5 @@
 """Choose which images share a batch."""
+
 from typing import Iterator, List, Sequence, Union
 
 from gluonnorm.errors import InputError
@@ -102,7 +103,7 @@ class AspectGroupSampler:
             Indices of the images of one batch.
         """
         stop = self._length * self._num_parts
-        return iter(self._batches()[self._part:stop:self._num_parts])
+        return iter(self._batches()[self._part : stop : self._num_parts])
 
     def _batches(self) -> List[List[int]]:
         """Make the batches of the epoch, all parts together."""
@@ -119,7 +120,7 @@ class AspectGroupSampler:
             batches += group[:in_full_batches].reshape(-1, self._batch_size).tolist()
             left_over += group[in_full_batches:].tolist()
         for start in range(0, len(left_over), self._batch_size):
-            batches.append(left_over[start:start + self._batch_size])
+            batches.append(left_over[start : start + self._batch_size])
         if self._drop_last and batches and len(batches[-1]) < self._batch_size:
             batches.pop()
 

@@ -1,4 +1,5 @@
 """Draw a data set of colored shapes with boxes and masks, for tests, demos and trial runs."""
+
 import colorsys
 import json
 import os
@@ -45,6 +46,7 @@ class Shape(NamedTuple):
     color : tuple of int
         Red, green and blue in 0..255.
     """
+
     name: str
     outline: np.ndarray
     color: Tuple[int, int, int]
@@ -121,12 +123,14 @@ def _draw_split(
         image.save(os.path.join(folder, file_name), quality=JPEG_QUALITY)
         images.append({"id": image_id, "file_name": file_name, "height": height, "width": width})
         for number, shape in enumerate(shapes, start=1):
-            annotations.append({
-                "id": len(annotations) + 1,
-                "image_id": image_id,
-                "category_id": CLASSES.index(shape.name) + 1,
-                **_describe_mask(visible_shape == number),
-            })
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": image_id,
+                    "category_id": CLASSES.index(shape.name) + 1,
+                    **_describe_mask(visible_shape == number),
+                }
+            )
 
     path = os.path.join(root, "annotations", f"instances_{split}.json")
     _write_annotations(path, images, annotations, seed=split_seed[0])

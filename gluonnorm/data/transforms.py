@@ -2,6 +2,7 @@
 
 The image, its boxes and its masks are transformed together.
 """
+
 from dataclasses import replace
 from typing import NamedTuple, Optional
 
@@ -45,6 +46,7 @@ class Sample(NamedTuple):
         (G, S, S) float32 in 0..1 with S = ``MASK_SIZE``: the part of each cell of a grid over the
         box that the mask covers. None if the data set has no masks.
     """
+
     image: np.ndarray
     boxes: np.ndarray
     labels: np.ndarray

@@ -1,4 +1,5 @@
 """Data sets in Pascal VOC's format: a folder of XML files, a folder of images, lists of names."""
+
 import os
 import xml.etree.ElementTree as ElementTree
 from typing import Any, Dict, List, Optional, Sequence, Set, Tuple

@@ -1,4 +1,5 @@
 """Deployment: exporting a network to files that run without this package, and predicting photos."""
+
 from gluonnorm.deploy.bundle import DeployError
 from gluonnorm.deploy.export import DTYPES, export, load
 from gluonnorm.deploy.predictor import Predictor

@@ -1,4 +1,5 @@
 """Streams of photos: prepared ahead on a thread, run in batches of one size, returned in order."""
+
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
@@ -23,9 +24,7 @@ Result = TypeVar("Result")
 WINDOW = 4  # an item waits for others of its key while fewer than this many batches of items follow
 
 
-def ahead(
-    function: Callable[[Value], Item], values: Iterable[Value], count: int
-) -> Iterator[Item]:
+def ahead(function: Callable[[Value], Item], values: Iterable[Value], count: int) -> Iterator[Item]:
     """Apply a function to values like ``map``, on another thread and some results in advance.
 
     Parameters
@@ -76,8 +75,10 @@ def ahead(
 
 
 def in_batches(
-    items: Iterable[Item], key: Callable[[Item], Hashable],
-    run: Callable[[List[Item]], List[Result]], batch_size: int,
+    items: Iterable[Item],
+    key: Callable[[Item], Hashable],
+    run: Callable[[List[Item]], List[Result]],
+    batch_size: int,
 ) -> Iterator[Result]:
     """Run a function over batches of items that have the same key.
 

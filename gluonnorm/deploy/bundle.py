@@ -1,4 +1,5 @@
 """The three files of an exported network: written all or none, read with their checksums."""
+
 import hashlib
 import json
 import os
@@ -32,6 +33,7 @@ class Bundle(NamedTuple):
     manifest : dict
         The content of the third file, see ``deploy.export``.
     """
+
     symbol_file: Path
     params_file: Path
     manifest: Manifest
@@ -100,8 +102,10 @@ def write_bundle(
             manifest["provenance"]["sha256"]["record"] = _manifest_digest(manifest)
             Path(manifest_file).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
     except (OSError, mx.MXNetError) as error:
-        raise DeployError(f"the files of {prefix} could not be written completely "
-                          f"({first_line(error)}); is the disk full?") from error
+        raise DeployError(
+            f"the files of {prefix} could not be written completely "
+            f"({first_line(error)}); is the disk full?"
+        ) from error
 
 
 def read_bundle(prefix: str) -> Bundle:
@@ -133,22 +137,24 @@ def read_bundle(prefix: str) -> Bundle:
         params_digest = checksums["params"]
         manifest_digest = checksums.get("record")  # the earliest exports do not have it
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DeployError(f"{manifest_file} is not the manifest of an exported network "
-                          f"({error!r}); export again") from error
+        raise DeployError(
+            f"{manifest_file} is not the manifest of an exported network ({error!r}); export again"
+        ) from error
     for path, digest in ((symbol_file, symbol_digest), (params_file, params_digest)):
         if file_digest(str(path)) != digest:
-            raise DeployError(f"{path} is not the file that {manifest_file} describes: its "
-                              "checksum differs; copy all three files again, or export again")
+            raise DeployError(
+                f"{path} is not the file that {manifest_file} describes: its "
+                "checksum differs; copy all three files again, or export again"
+            )
     if manifest_digest is not None and manifest_digest != _manifest_digest(manifest):
-        raise DeployError(f"{manifest_file} was altered: its checksum differs; "
-                          "copy it again, or export again")
+        raise DeployError(
+            f"{manifest_file} was altered: its checksum differs; copy it again, or export again"
+        )
     _rename_old_keys(manifest)
     return Bundle(symbol_file, params_file, manifest)
 
 
-def _save_parameters(
-    path: str, symbol: mx.sym.Symbol, values: Dict[str, mx.nd.NDArray]
-) -> None:
+def _save_parameters(path: str, symbol: mx.sym.Symbol, values: Dict[str, mx.nd.NDArray]) -> None:
     """Write parameters under the names that MXNet's loaders expect, and check that all arrived."""
     auxiliary_states = set(symbol.list_auxiliary_states())
     parameters = {}
@@ -167,11 +173,13 @@ def _require_files(prefix: str, paths: List[Path]) -> None:
     missing = [str(path) for path in paths if not path.is_file()]
     if not missing:
         return
-    message = (f"{' and '.join(missing)} missing; an exported network is three files: "
-               f"{', '.join(prefix + suffix for suffix in SUFFIXES)}")
+    message = (
+        f"{' and '.join(missing)} missing; an exported network is three files: "
+        f"{', '.join(prefix + suffix for suffix in SUFFIXES)}"
+    )
     for suffix in SUFFIXES:
         if prefix.endswith(suffix):
-            raise DeployError(f"{message}; give {prefix[:-len(suffix)]} alone")
+            raise DeployError(f"{message}; give {prefix[: -len(suffix)]} alone")
     raise DeployError(message)
 
 

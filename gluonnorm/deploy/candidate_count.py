@@ -1,4 +1,5 @@
 """The graph of a detector with one output more, which shows whether candidates were cut off."""
+
 import contextlib
 import io
 import warnings
@@ -11,8 +12,7 @@ import mxnet as mx
 
 # How the name of the output ends; ``ops.nms`` names the operator.
 CANDIDATES = "candidates_output"
-DETECTOR_OUTPUTS = (
-    "ids (B, D, 1), scores (B, D, 1), boxes (B, D, 4) and perhaps masks (B, D, M, M)")
+DETECTOR_OUTPUTS = "ids (B, D, 1), scores (B, D, 1), boxes (B, D, 4) and perhaps masks (B, D, M, M)"
 Shape = Tuple[int, ...]
 
 
@@ -28,6 +28,7 @@ class DetectorGraph(NamedTuple):
         the best pairs of RoI and class, best first, (B, ``max_candidates`` + 1). Its last column is
         above the score threshold if candidates were cut off.
     """
+
     block: mx.gluon.SymbolBlock
     num_outputs: int
 
@@ -67,9 +68,7 @@ def expose_candidate_count(net: mx.gluon.HybridBlock) -> DetectorGraph:
     return DetectorGraph(block, len(symbol.list_outputs()))
 
 
-def _known_shapes(
-    symbol: mx.sym.Symbol, parameters: mx.gluon.ParameterDict
-) -> Dict[str, Shape]:
+def _known_shapes(symbol: mx.sym.Symbol, parameters: mx.gluon.ParameterDict) -> Dict[str, Shape]:
     """Shapes of the arguments of a graph, apart from its input and from those not known yet."""
     shapes = {}
     for name in symbol.list_arguments():
@@ -104,8 +103,9 @@ def _check_outputs(symbol: mx.sym.Symbol, shapes: Dict[str, Shape]) -> None:
             raise DeployError(f"weights do not fit the layers: {_operator_error(error)}") from error
     if output_shapes is None or not _is_detector(output_shapes):
         shown = ", ".join(map(str, output_shapes or ["of unknown shape"]))
-        raise DeployError(f"the outputs of an image are {shown}; "
-                          f"a detector's are {DETECTOR_OUTPUTS}")
+        raise DeployError(
+            f"the outputs of an image are {shown}; a detector's are {DETECTOR_OUTPUTS}"
+        )
 
 
 def _is_detector(shapes: Sequence[Shape]) -> bool:

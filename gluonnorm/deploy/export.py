@@ -1,4 +1,5 @@
 """Exporting a network to MXNet symbol files, and loading them without any network code."""
+
 import dataclasses
 import json
 import os
@@ -43,13 +44,17 @@ class _Graph(NamedTuple):
     values : dict of str to mx.nd.NDArray
         The values of its arguments and auxiliary states, by name.
     """
+
     symbol: mx.sym.Symbol
     values: Dict[str, mx.nd.NDArray]
 
 
 def export(
-    net: mx.gluon.HybridBlock, prefix: str, image_size: Optional[Tuple[int, int]] = None,
-    dtype: str = "float32", calibration: Union[None, PathLike, Photos] = None,
+    net: mx.gluon.HybridBlock,
+    prefix: str,
+    image_size: Optional[Tuple[int, int]] = None,
+    dtype: str = "float32",
+    calibration: Union[None, PathLike, Photos] = None,
 ) -> Manifest:
     """Export a detector: ``<prefix>-symbol.json``, ``<prefix>-0000.params``, ``<prefix>.json``.
 
@@ -122,7 +127,7 @@ def export(
             "image_size": None if image_size is None else [int(side) for side in image_size],
         },
         "preprocess": dataclasses.asdict(net.preprocess),
-        "outputs": list(OUTPUTS[:len(graph.symbol.list_outputs())]),
+        "outputs": list(OUTPUTS[: len(graph.symbol.list_outputs())]),
         "config": spec["config"],
         "provenance": {
             "spec": spec,
@@ -175,16 +180,20 @@ def load(
     on_cpu = all(device.device_type == "cpu" for device in devices)
     dtype = bundle.manifest.get("dtype", "float32")
     if dtype != "float32" and not on_cpu:
-        raise DeployError(f"{prefix} is of {dtype}, which runs on the CPU alone, not on {devices}; "
-                          "export in float32 for it")
+        raise DeployError(
+            f"{prefix} is of {dtype}, which runs on the CPU alone, not on {devices}; "
+            "export in float32 for it"
+        )
     for device in devices:
         _check_device(device)
     try:
         block = _build_block(bundle, devices, on_cpu)
     # MXNet's messages quote bytes of damaged files, which can raise UnicodeDecodeError.
     except (AssertionError, KeyError, UnicodeDecodeError, mx.MXNetError) as error:
-        raise DeployError(f"{prefix}: symbol, parameters and manifest do not belong together "
-                          f"({first_line(error)}); export again") from error
+        raise DeployError(
+            f"{prefix}: symbol, parameters and manifest do not belong together "
+            f"({first_line(error)}); export again"
+        ) from error
     hybridize_for_inference(block)
     return block, bundle.manifest
 
@@ -195,18 +204,20 @@ def _check_image_size(image_size: Any) -> None:
         return
     is_pair = isinstance(image_size, (tuple, list)) and len(image_size) == 2
     if not is_pair or not all(map(is_positive_integer, image_size)):
-        raise InputError(f"image_size is {image_size!r}; want (height, width) in whole pixels, "
-                         "or None for any size")
+        raise InputError(
+            f"image_size is {image_size!r}; want (height, width) in whole pixels, "
+            "or None for any size"
+        )
 
 
-def _calibration_photos(
-    dtype: str, calibration: Union[None, PathLike, Photos]
-) -> Sequence[Photo]:
+def _calibration_photos(dtype: str, calibration: Union[None, PathLike, Photos]) -> Sequence[Photo]:
     """List the photos for calibration, and read each of them once to check it."""
     if dtype != "int8":
         if calibration is not None:
-            raise InputError(f"calibration is given with dtype {dtype!r}, which needs none; "
-                             "leave it out, or export in 'int8'")
+            raise InputError(
+                f"calibration is given with dtype {dtype!r}, which needs none; "
+                "leave it out, or export in 'int8'"
+            )
         return []
     photos: Sequence[Photo] = []
     if isinstance(calibration, (str, os.PathLike)):
@@ -214,8 +225,10 @@ def _calibration_photos(
     elif calibration is not None:
         photos = calibration
     if not len(photos):
-        raise InputError("int8 is calibrated on photos, and there are none; give calibration, a "
-                         "folder or a list of some 30 photos like those the network will see")
+        raise InputError(
+            "int8 is calibrated on photos, and there are none; give calibration, a "
+            "folder or a list of some 30 photos like those the network will see"
+        )
     # A bad photo is an error now, and not after many runs of the network.
     for photo in photos:
         load_photo(photo)
@@ -230,15 +243,15 @@ def _inference_graph(net: mx.gluon.HybridBlock, image_size: Tuple[int, int]) -> 
         raise DeployError(f"{error}, before it is exported") from error
     broken = [name for name, value in values.items() if not np.isfinite(value.asnumpy()).all()]
     if broken:
-        raise DeployError(f"{len(broken)} parameters hold NaN or infinity, the first is "
-                          f"{broken[0]}; export an earlier checkpoint")
+        raise DeployError(
+            f"{len(broken)} parameters hold NaN or infinity, the first is "
+            f"{broken[0]}; export an earlier checkpoint"
+        )
     symbol, values = fold_graph(symbol, values)
     return _Graph(replace_shape_only_ops(symbol), values)
 
 
-def _convert(
-    graph: _Graph, dtype: str, photos: Sequence[Photo], preprocess: Preprocess
-) -> _Graph:
+def _convert(graph: _Graph, dtype: str, photos: Sequence[Photo], preprocess: Preprocess) -> _Graph:
     """Convert a float32 graph to the number format in which it will compute."""
     if dtype == "bfloat16":
         return _Graph(*to_bfloat16(graph.symbol, graph.values))
@@ -253,9 +266,7 @@ def _network_inputs(photos: Sequence[Photo], preprocess: Preprocess) -> Iterator
         yield prepare(photo, preprocess).pixels[None]
 
 
-def _build_block(
-    bundle: Bundle, devices: List[mx.Context], on_cpu: bool
-) -> mx.gluon.SymbolBlock:
+def _build_block(bundle: Bundle, devices: List[mx.Context], on_cpu: bool) -> mx.gluon.SymbolBlock:
     """Build the block of a graph, and load its parameters."""
     symbol = mx.sym.load(str(bundle.symbol_file))
     if on_cpu:
@@ -265,10 +276,12 @@ def _build_block(
         # SymbolBlock warns that it cannot infer the types of parameters. It does not need to: they
         # take the types of the saved values.
         warnings.filterwarnings(
-            "ignore", "Cannot decide type for the following arguments", UserWarning)
+            "ignore", "Cannot decide type for the following arguments", UserWarning
+        )
         block = mx.gluon.SymbolBlock(symbol, mx.sym.var(bundle.manifest["input"]["name"]))
         block.collect_params().load(
-            str(bundle.params_file), devices, cast_dtype=True, dtype_source="saved")
+            str(bundle.params_file), devices, cast_dtype=True, dtype_source="saved"
+        )
     return block
 
 
@@ -276,8 +289,9 @@ def _device_list(ctx: Union[mx.Context, Sequence[mx.Context]]) -> List[mx.Contex
     """Turn one context or several into a list."""
     devices = [ctx] if isinstance(ctx, mx.Context) else list(ctx)
     if not devices or not all(isinstance(device, mx.Context) for device in devices):
-        raise InputError(f"ctx is {ctx!r}; "
-                         "want an mx.Context, such as mx.cpu() or mx.gpu(0), or a list of these")
+        raise InputError(
+            f"ctx is {ctx!r}; want an mx.Context, such as mx.cpu() or mx.gpu(0), or a list of these"
+        )
     return devices
 
 
@@ -286,5 +300,7 @@ def _check_device(device: mx.Context) -> None:
     try:
         mx.nd.zeros(1, ctx=device).wait_to_read()
     except mx.MXNetError as error:
-        raise DeployError(f"{device} cannot be used here ({first_line(error)}); "
-                          "give another ctx, such as mx.cpu()") from error
+        raise DeployError(
+            f"{device} cannot be used here ({first_line(error)}); "
+            "give another ctx, such as mx.cpu()"
+        ) from error

@@ -1,4 +1,5 @@
 """From photos to detections: preprocessing, network, and the way back to the photo's own pixels."""
+
 import os
 import warnings
 from typing import (
@@ -46,6 +47,7 @@ class _Settings(NamedTuple):
     score_thresh : float
         Score above which the network looks at candidates.
     """
+
     classes: Tuple[str, ...]
     preprocess: Preprocess
     mask_paste: str
@@ -62,6 +64,7 @@ class _NamedPhoto(NamedTuple):
     name : str
         The beginning of an error message about this photo, "" for a single array.
     """
+
     prepared: PreparedPhoto
     name: str
 
@@ -76,6 +79,7 @@ class _PhotoOutputs(NamedTuple):
     prepared : PreparedPhoto
         The photo.
     """
+
     outputs: List[np.ndarray]
     prepared: PreparedPhoto
 
@@ -127,8 +131,11 @@ class Predictor:
     """
 
     def __init__(
-        self, prefix: str, ctx: Union[None, mx.Context, Sequence[mx.Context]] = None,
-        resize: bool = True, batch_size: int = 1,
+        self,
+        prefix: str,
+        ctx: Union[None, mx.Context, Sequence[mx.Context]] = None,
+        resize: bool = True,
+        batch_size: int = 1,
     ):
         ctx = mx.cpu() if ctx is None else ctx
         net, manifest = load(prefix, ctx)
@@ -172,13 +179,18 @@ class Predictor:
             classes=net.classes,
             preprocess=net.preprocess,
             mask_paste=net.config.convention.mask_paste,
-            score_thresh=net.config.score_thresh)
+            score_thresh=net.config.score_thresh,
+        )
         predictor = cls.__new__(cls)
         predictor._set_up(net, settings, contexts(net)[0], resize, batch_size)
         return predictor
 
     def _set_up(
-        self, net: mx.gluon.HybridBlock, settings: _Settings, ctx: mx.Context, resize: bool,
+        self,
+        net: mx.gluon.HybridBlock,
+        settings: _Settings,
+        ctx: mx.Context,
+        resize: bool,
         batch_size: int,
     ) -> None:
         """Set all attributes; the part that both ways of making a predictor share."""
@@ -263,6 +275,7 @@ class Predictor:
         >>> for detections in predictor.stream(files):                       # doctest: +SKIP
         ...     print(detections.scores)
         """
+
         def read(name_and_image: Tuple[str, Photo]) -> _NamedPhoto:
             """Read and prepare one photo of the stream."""
             name, image = name_and_image
@@ -321,8 +334,8 @@ class Predictor:
                 f"{photos[0].name}{height} x {width} pixels are {input_height} x {input_width} for "
                 "the network, whose layers take no image as narrow as that; cut it into parts"
             ) from error
-        detector_outputs = arrays[:self._num_outputs]
-        for candidate_scores in arrays[self._num_outputs:]:
+        detector_outputs = arrays[: self._num_outputs]
+        for candidate_scores in arrays[self._num_outputs :]:
             self._count_truncated(candidate_scores)
         results = []
         for index, photo in enumerate(photos):
@@ -334,11 +347,14 @@ class Predictor:
         """Convert the network's outputs for a photo to the photo's own pixels."""
         ids, scores, boxes, *masks = photo_outputs.outputs
         return detections_in_photo(
-            ids, scores, boxes,
+            ids,
+            scores,
+            boxes,
             masks=masks[0] if masks else None,
             scale=photo_outputs.prepared.scale,
             size=photo_outputs.prepared.size,
-            mask_paste=self.mask_paste)
+            mask_paste=self.mask_paste,
+        )
 
     def _count_truncated(self, candidate_scores: np.ndarray) -> None:
         """Count the photos of a batch whose candidates were cut off, and warn of the first one.
@@ -354,7 +370,9 @@ class Predictor:
                 f"above config.score_thresh = {self._score_thresh:g}, and only the best {limit} "
                 "were looked at: detections may be missing. Raise max_candidates, in the export or "
                 "with net.configure(max_candidates=...) before it, or score_thresh. The "
-                "predictor's `truncated_photos` counts such photos", stacklevel=2)
+                "predictor's `truncated_photos` counts such photos",
+                stacklevel=2,
+            )
         self.truncated_photos += num_truncated
 
 
@@ -364,14 +382,16 @@ def _settings_of_manifest(manifest: Manifest, prefix: str) -> _Settings:
         classes = tuple(manifest["classes"])
         preprocess = Preprocess.from_manifest(manifest["preprocess"])
     except (KeyError, TypeError, InputError) as error:
-        raise DeployError(f"{prefix}.json does not say how to prepare photos ({error}); "
-                          "export again") from error
+        raise DeployError(
+            f"{prefix}.json does not say how to prepare photos ({error}); export again"
+        ) from error
     config: Dict[str, Any] = manifest.get("config", {})
     return _Settings(
         classes=classes,
         preprocess=preprocess,
         mask_paste=config.get("convention", {}).get("mask_paste", "sample"),
-        score_thresh=config.get("score_thresh", 0))
+        score_thresh=config.get("score_thresh", 0),
+    )
 
 
 def _with_names(images: Union[PathLike, Iterable[Photo]]) -> Iterator[Tuple[str, Photo]]:

@@ -1,4 +1,5 @@
 """The check that results and ground truth belong to the same data set."""
+
 from typing import Any, Mapping, Sequence
 
 from gluonnorm.errors import InputError
@@ -22,13 +23,16 @@ def check_results(ground_truth: Mapping[str, Any], results: Sequence[Mapping[str
     """
     names = [category["name"] for category in ground_truth["categories"]]
     if len(set(names)) < len(names):
-        raise InputError(f"two categories of the ground truth have the same name; "
-                         f"the names are {names}")
+        raise InputError(
+            f"two categories of the ground truth have the same name; the names are {names}"
+        )
     for key, section in (("image_id", "images"), ("category_id", "categories")):
         known = {entry["id"] for entry in ground_truth[section]}
         used = {result[key] for result in results}
         unknown = sorted(used - known)
         if unknown:
-            raise InputError(f"{len(unknown)} {key} values of the results are not in the ground "
-                             f"truth, the first is {unknown[0]}; ground truth and results must "
-                             "come from the same data set")
+            raise InputError(
+                f"{len(unknown)} {key} values of the results are not in the ground "
+                f"truth, the first is {unknown[0]}; ground truth and results must "
+                "come from the same data set"
+            )

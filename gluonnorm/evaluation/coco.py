@@ -1,4 +1,5 @@
 """COCO's detection metrics, computed by pycocotools."""
+
 import contextlib
 import io
 from typing import Any, Dict, Iterable, List, Mapping, Sequence, Tuple
@@ -12,8 +13,7 @@ from pycocotools import mask as run_length_codec
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-METRICS = (
-    "AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
+METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
 IOU_TYPES = ("bbox", "segm")
 
 
@@ -102,8 +102,9 @@ def evaluate_coco(
         ``segmentation``.
     """
     if iou_type not in IOU_TYPES:
-        raise InputError(f"iou_type is {iou_type!r}; "
-                         "the types of COCO evaluation here are 'bbox' and 'segm'")
+        raise InputError(
+            f"iou_type is {iou_type!r}; the types of COCO evaluation here are 'bbox' and 'segm'"
+        )
     check_results(ground_truth, results)
     if iou_type == "segm":
         _require_masks("annotation", ground_truth["annotations"])
@@ -145,18 +146,22 @@ def _entry_id(entry: Mapping[str, Any]) -> int:
 def _check_class_ids(image_id: int, class_ids: np.ndarray, num_classes: int) -> None:
     """Raise InputError if a detection has a class that the data set does not have."""
     if len(class_ids) and not 0 <= class_ids.min() <= class_ids.max() < num_classes:
-        raise InputError(f"image {image_id} has detections of class {class_ids.max()}, but the "
-                         f"data set has {num_classes} classes; evaluate on the classes the network "
-                         "was trained for")
+        raise InputError(
+            f"image {image_id} has detections of class {class_ids.max()}, but the "
+            f"data set has {num_classes} classes; evaluate on the classes the network "
+            "was trained for"
+        )
 
 
 def _require_masks(description: str, entries: Sequence[Mapping[str, Any]]) -> None:
     """Raise InputError if an annotation or result has no mask."""
     lacking = [number for number, entry in enumerate(entries) if "segmentation" not in entry]
     if lacking:
-        raise InputError(f"{description} number {lacking[0]} has no segmentation, nor have "
-                         f"{len(lacking) - 1} others; evaluate boxes with iou_type='bbox', or give "
-                         "every one a mask")
+        raise InputError(
+            f"{description} number {lacking[0]} has no segmentation, nor have "
+            f"{len(lacking) - 1} others; evaluate boxes with iou_type='bbox', or give "
+            "every one a mask"
+        )
 
 
 def _run_pycocotools(
@@ -175,7 +180,8 @@ def _run_pycocotools(
         detections.append({**result, "iscrowd": 0, "area": area, "id": number})
     with contextlib.redirect_stdout(io.StringIO()):
         evaluation = COCOeval(
-            _index(ground_truth, annotations), _index(ground_truth, detections), iouType=iou_type)
+            _index(ground_truth, annotations), _index(ground_truth, detections), iouType=iou_type
+        )
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()

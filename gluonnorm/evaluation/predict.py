@@ -1,4 +1,5 @@
 """Running a network over a data set: from padded batches to detections in each photo's pixels."""
+
 from typing import Any, Callable, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
 
 from gluonnorm.photos.paste import detections_in_photo
@@ -12,7 +13,8 @@ OUTPUTS_WITH_MASKS = 4
 
 
 def predict(
-    net: Callable, batches: Iterable[Any],
+    net: Callable,
+    batches: Iterable[Any],
     ctx: Union[mx.Context, Sequence[mx.Context]] = mx.cpu(),
     mask_paste: Optional[str] = "sample",
 ) -> Iterator[Tuple[int, Detections]]:
@@ -46,11 +48,14 @@ def predict(
         for index, sample in enumerate(batch.samples):
             ids, scores, boxes, *masks = [output[index] for output in outputs]
             detections = detections_in_photo(
-                ids, scores, boxes,
+                ids,
+                scores,
+                boxes,
                 masks=masks[0] if masks else None,
                 scale=sample.scale,
                 size=sample.size,
-                mask_paste=mask_paste or "sample")
+                mask_paste=mask_paste or "sample",
+            )
             yield int(sample.image_id), detections
 
 
@@ -58,7 +63,7 @@ def _run(
     net: Callable, batch: Any, contexts: Sequence[mx.Context], num_outputs: int
 ) -> List[np.ndarray]:
     """Run a network on one batch, split over the contexts; return the first outputs, joined."""
-    used_contexts = contexts[:len(batch.samples)]
+    used_contexts = contexts[: len(batch.samples)]
     parts = mx.gluon.utils.split_and_load(batch.images, used_contexts, even_split=False)
     # MXNet runs asynchronously: with all calls made before the first ``asnumpy``, every context is
     # busy at the same time.

@@ -1,4 +1,5 @@
 """PASCAL VOC's average precision, after the devkit's VOCevaldet.m."""
+
 from collections import defaultdict
 from typing import Any, Callable, Dict, List, Mapping, Sequence, Set, Tuple
 
@@ -18,8 +19,10 @@ RECALL_LEVELS = np.arange(0.0, 1.1, 0.1)  # the 11 recalls of VOC 2007
 
 
 def evaluate_voc(
-    ground_truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]],
-    iou_thresh: float = 0.5, metric: str = "voc07",
+    ground_truth: Mapping[str, Any],
+    results: Sequence[Mapping[str, Any]],
+    iou_thresh: float = 0.5,
+    metric: str = "voc07",
 ) -> Dict[str, float]:
     """Compute VOC's mean average precision and the AP of each class.
 

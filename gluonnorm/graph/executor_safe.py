@@ -10,6 +10,7 @@ conversion to a plain layout fails with "The size of NDArray doesn't match the r
 memory desc", or MXNet skips the operator and leaves garbage in its output. Gluon's blocks plan
 their memory without that hint.
 """
+
 from typing import Dict, List, Tuple
 
 from gluonnorm.errors import InputError

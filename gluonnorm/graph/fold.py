@@ -1,4 +1,5 @@
 """Fold frozen scales and shifts into the convolutions beside them: same function, fewer passes."""
+
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from gluonnorm.graph.nodes import VARIABLE, Edge, Graph, Node
@@ -232,9 +233,7 @@ class _Folder:
         if affine.source[0].op in ("FullyConnected", "Flatten"):
             scale = self._variable(scale_name, affine.scale.reshape(1, -1))
             shift = self._variable(shift_name, affine.shift.reshape(1, -1))
-            product = Node(
-                "broadcast_mul", f"{node.name}_scaled", {}, [affine.source, (scale, 0)]
-            )
+            product = Node("broadcast_mul", f"{node.name}_scaled", {}, [affine.source, (scale, 0)])
             return Node("broadcast_add", node.name, {}, [(product, 0), (shift, 0)])
         # A depthwise convolution is one pass, and its result keeps oneDNN's blocked layout.
         channels = str(len(affine.scale))
@@ -258,7 +257,7 @@ class _Folder:
         layer.attrs["no_bias"] = str(not needs_bias)
         layer.inputs[1:] = [(self._variable(name, weight.astype(dtype)), 0)]
         if needs_bias:
-            stem = name[:-len("_weight")] if name.endswith("_weight") else name
+            stem = name[: -len("_weight")] if name.endswith("_weight") else name
             layer.inputs.append((self._variable(f"{stem}_bias", bias.astype(dtype)), 0))
 
     def _variable(self, name: str, value: np.ndarray) -> Node:

@@ -1,4 +1,5 @@
 """A traced network as nodes that can be changed, read from a symbol and written to one."""
+
 import json
 from collections import Counter
 from dataclasses import dataclass, field
@@ -126,18 +127,24 @@ class Graph:
         for node in nodes:
             repeated = name_counts[node.name]
             name_counts[node.name] += 1
-            entries.append({
-                "op": node.op,
-                "name": f"{node.name}_{repeated}" if repeated else node.name,
-                "attrs": node.attrs,
-                "inputs": [[numbers[id(source)], output, 0] for source, output in node.inputs],
-            })
-        return mx.sym.load_json(json.dumps({
-            "nodes": entries,
-            "heads": [[numbers[id(node)], output, 0] for node, output in self.heads],
-            "arg_nodes": [numbers[id(node)] for node in nodes if node.op == VARIABLE],
-            "attrs": {"mxnet_version": ["int", MXNET_VERSION]},
-        }))
+            entries.append(
+                {
+                    "op": node.op,
+                    "name": f"{node.name}_{repeated}" if repeated else node.name,
+                    "attrs": node.attrs,
+                    "inputs": [[numbers[id(source)], output, 0] for source, output in node.inputs],
+                }
+            )
+        return mx.sym.load_json(
+            json.dumps(
+                {
+                    "nodes": entries,
+                    "heads": [[numbers[id(node)], output, 0] for node, output in self.heads],
+                    "arg_nodes": [numbers[id(node)] for node in nodes if node.op == VARIABLE],
+                    "attrs": {"mxnet_version": ["int", MXNET_VERSION]},
+                }
+            )
+        )
 
     def nodes(self) -> List[Node]:
         """List all nodes that the outputs need.

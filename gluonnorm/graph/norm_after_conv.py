@@ -3,6 +3,7 @@
 ``fold`` multiplies the norm into the convolution's weight as constants. ``split_frozen`` writes
 the same arithmetic into the graph. Both match with the functions of this file.
 """
+
 from typing import Dict, List, NamedTuple, Optional
 
 from gluonnorm.graph.nodes import BATCH_NORMS, Edge, Node

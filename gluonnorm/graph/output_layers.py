@@ -1,4 +1,5 @@
 """Find the layers that give scores, box deltas and mask logits, and join those with one input."""
+
 from typing import Dict, List, Optional, Sequence, Set, Tuple
 
 from gluonnorm.graph.nodes import VARIABLE, Graph, Node

@@ -4,6 +4,7 @@ Both conversions take and return a graph and the values of its variables. The re
 CPU only, with float32 as input and output. The output layers (scores, box deltas, mask logits)
 remain float32: they cost little, and exponentials and sorting amplify their rounding errors.
 """
+
 import json
 from typing import Dict, Iterable, List, Set, Tuple
 

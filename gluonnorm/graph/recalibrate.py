@@ -1,4 +1,5 @@
 """Compute the stored statistics of batch norms exactly, as averages over batches (PreciseBN)."""
+
 import itertools
 from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
@@ -74,7 +75,7 @@ def recalibrate(net: HybridBlock, batches: Iterable[Any], num_batches: int = 200
     parameters = net.collect_params()
     for norm in norms:
         mean, mean_square = moments[norm.running_mean]
-        var = np.maximum(mean_square - mean ** 2, 0)
+        var = np.maximum(mean_square - mean**2, 0)
         parameters[norm.running_mean].set_data(mx.nd.array(mean))
         parameters[norm.running_var].set_data(mx.nd.array(var))
     layer_names = []
@@ -162,7 +163,7 @@ def _average_moments(
             statistics = _BatchStatistics(net, norms, images)
         means, variances = statistics.compute(images)
         for norm, mean, var in zip(norms, means, variances):
-            moments = np.stack([mean, var + mean ** 2])
+            moments = np.stack([mean, var + mean**2])
             totals[norm.running_mean] = totals.get(norm.running_mean, 0) + moments
             counts[norm.running_mean] = counts.get(norm.running_mean, 0) + 1
     if statistics is None:
@@ -179,9 +180,7 @@ class _BatchStatistics:
     Nothing of the network moves: the graph works on copies of the stored statistics.
     """
 
-    def __init__(
-        self, net: HybridBlock, norms: List[_LiveNorm], images: mx.nd.NDArray
-    ) -> None:
+    def __init__(self, net: HybridBlock, norms: List[_LiveNorm], images: mx.nd.NDArray) -> None:
         values = _values_on_first_device(net, images)
         means = [norm.batch_mean for norm in norms]
         variances = [norm.batch_var for norm in norms]
@@ -207,12 +206,10 @@ class _BatchStatistics:
         with autograd.train_mode():
             outputs = self._graph(*inputs)
         arrays = [output.asnumpy().astype(np.float64) for output in outputs]
-        return arrays[:self._num_norms], arrays[self._num_norms:]
+        return arrays[: self._num_norms], arrays[self._num_norms :]
 
 
-def _values_on_first_device(
-    net: HybridBlock, images: mx.nd.NDArray
-) -> Dict[str, mx.nd.NDArray]:
+def _values_on_first_device(net: HybridBlock, images: mx.nd.NDArray) -> Dict[str, mx.nd.NDArray]:
     """Return the parameters' values on their first device, settled by a forward pass if needed."""
     parameters = net.collect_params()
     try:

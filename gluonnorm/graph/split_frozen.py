@@ -1,4 +1,5 @@
 """Split a block for training into a frozen graph without autograd and a trainable graph."""
+
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from gluonnorm.graph.nodes import BATCH_NORMS, VARIABLE, Edge, Graph, Node
@@ -74,7 +75,7 @@ class FrozenSplit:
             frozen_outputs = _as_list(self._frozen(x))
         trainable_outputs: List[mx.nd.NDArray] = []
         if self._trainable is not None:
-            inputs = frozen_outputs[:self._num_trainable_inputs]
+            inputs = frozen_outputs[: self._num_trainable_inputs]
             trainable_outputs = _as_list(self._trainable(*inputs))
         outputs = []
         for is_trainable, number in self._output_places:

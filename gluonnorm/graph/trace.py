@@ -1,4 +1,5 @@
 """Trace a network into its graph and the values of its variables, and build a network of them."""
+
 from contextlib import contextmanager
 from typing import Any, Dict, Iterator, List, Tuple
 

@@ -1,4 +1,5 @@
 """Layers that learn or hold constants, and ``fold`` and ``recalibrate`` of ``gluonnorm.graph``."""
+
 from gluonnorm.graph.fold import fold
 from gluonnorm.graph.recalibrate import recalibrate
 from gluonnorm.nn.batch_norm import BatchNorm, FrozenBatchNorm, SyncBatchNorm

@@ -1,4 +1,5 @@
 """Batch normalization: with live statistics, across GPUs, and with nothing that learns."""
+
 from typing import Optional
 
 from gluonnorm.errors import InputError
@@ -175,9 +176,7 @@ class FrozenBatchNorm(HybridBlock):
         **kwargs,
     ) -> None:
         if epsilon < 0:
-            raise InputError(
-                f"FrozenBatchNorm got epsilon {epsilon}; give 0 or a positive number"
-            )
+            raise InputError(f"FrozenBatchNorm got epsilon {epsilon}; give 0 or a positive number")
         super().__init__(**kwargs)
         self._attributes = {"eps": epsilon, "fix_gamma": not scale, "use_global_stats": True}
         self.gamma = _constant(self, "gamma", in_channels, "ones")

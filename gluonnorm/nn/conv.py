@@ -1,4 +1,5 @@
 """A convolution and the norm that follows it."""
+
 from typing import Optional
 
 from gluonnorm.nn.norm import Norm

@@ -1,4 +1,5 @@
 """Freeze parts of a network: no gradient for the parameters, *and* stored statistics in norms."""
+
 from gluonnorm.nn.switch_norm import SwitchNorm
 
 import mxnet as mx

@@ -1,4 +1,5 @@
 """Group normalization with a scale and a shift for each channel."""
+
 import math
 
 from gluonnorm.errors import InputError

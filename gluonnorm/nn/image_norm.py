@@ -1,4 +1,5 @@
 """Base of the norms that compute statistics of each image: ``GroupNorm`` and ``SwitchNorm``."""
+
 from typing import NamedTuple
 
 from gluonnorm.nn.batch_norm import gamma_initializer
@@ -173,6 +174,4 @@ def scale_and_shift(F, x: Tensor, gamma: Tensor, beta: Tensor, channels: int) ->
         (N, C, H, W).
     """
     weight = F.reshape(gamma, shape=(-1, 1, 1, 1))
-    return F.Convolution(
-        x, weight, beta, kernel=(1, 1), num_filter=channels, num_group=channels
-    )
+    return F.Convolution(x, weight, beta, kernel=(1, 1), num_filter=channels, num_group=channels)

@@ -1,4 +1,5 @@
 """The mixing weights that the switchable norms of a network have learned, and a table of them."""
+
 from typing import Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
 from gluonnorm.nn.switch_norm import STATISTICS, SwitchNorm

@@ -5,6 +5,7 @@ layer that maps (N, C, H, W) to the same shape, so a network takes any of them w
 The parameters are ``gamma``, ``beta``, ``running_mean`` and ``running_var``, each of shape (C,).
 ``SwitchNorm`` adds ``mean_weight`` and ``var_weight``.
 """
+
 import functools
 import inspect
 from typing import Any, Callable, Dict, Tuple

@@ -1,4 +1,5 @@
 """A constant layer that converts between raw and normalized pixel values."""
+
 from typing import Sequence
 
 from gluonnorm.errors import InputError

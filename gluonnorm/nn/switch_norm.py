@@ -1,4 +1,5 @@
 """Switchable normalization: a layer that learns how to mix instance, layer and batch statistics."""
+
 from typing import List, NamedTuple, Optional, Tuple
 
 from gluonnorm.errors import InputError

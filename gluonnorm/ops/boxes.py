@@ -3,6 +3,7 @@
 A box is x1, y1, x2, y2 in pixels, and ``x2 - x1`` is its width. ``gluonnorm.photos.boxes`` has the
 same functions for NumPy arrays.
 """
+
 from typing import Any, Tuple
 
 from gluonnorm.types import Tensor

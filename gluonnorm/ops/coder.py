@@ -3,6 +3,7 @@
 The formula is that of R-CNN (Girshick et al. 2014, arXiv 1311.2524, appendix C). This is its only
 copy.
 """
+
 import math
 from typing import Any, Tuple
 
@@ -18,9 +19,7 @@ DELTA_CLIP = math.log(1000.0 / 16.0)
 LEAST_SIDE = 1e-3
 
 
-def encode(
-    F: Any, boxes: Tensor, anchors: Tensor, stds: DeltaStds, offset: float = 0.0
-) -> Tensor:
+def encode(F: Any, boxes: Tensor, anchors: Tensor, stds: DeltaStds, offset: float = 0.0) -> Tensor:
     """Compute the deltas that lead from anchors to boxes.
 
     Parameters
@@ -101,9 +100,7 @@ def decode(
     return F.concat(x1, y1, x2, y2, dim=-1)
 
 
-def _center_form(
-    F: Any, boxes: Tensor, offset: float
-) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
+def _center_form(F: Any, boxes: Tensor, offset: float) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
     """Convert corners (..., 4) to center x, center y, width and height, (..., 1) each."""
     x1, y1, x2, y2 = split_coordinates(F, boxes)
     width = x2 - x1 + offset

@@ -1,4 +1,5 @@
 """Selection and cropping of masks inside the graph."""
+
 from typing import Any, Tuple
 
 from gluonnorm.ops.boxes import split_coordinates
@@ -72,9 +73,7 @@ def crop_targets(
     covered = F.contrib.ROIAlign(
         crops, rows, pooled_size=(size, size), spatial_scale=1.0, sample_ratio=SAMPLES
     )
-    covered = F.reshape_like(
-        covered, ground_truth, lhs_begin=0, lhs_end=2, rhs_begin=0, rhs_end=2
-    )
+    covered = F.reshape_like(covered, ground_truth, lhs_begin=0, lhs_end=2, rhs_begin=0, rhs_end=2)
     return covered >= 0.5
 
 

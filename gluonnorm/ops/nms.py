@@ -2,6 +2,7 @@
 
 The boxes that are kept come first, best first. The rows that are left are -1.
 """
+
 from typing import Any, Optional, Tuple
 
 from gluonnorm.errors import InputError

@@ -1,4 +1,5 @@
 """Padding of images inside a graph that is traced before their size is known."""
+
 from typing import Any, Sequence
 
 from gluonnorm.types import Tensor
@@ -28,9 +29,7 @@ def pad_to_multiple(F: Any, images: Tensor, multiple: int, color: Sequence[float
     # A symbol has no shape. A map with one cell for every `multiple` pixels, enlarged by
     # `multiple`, has the padded size, and slice_like can cut to it.
     one_channel = F.slice_axis(images, axis=1, begin=0, end=1)
-    coarse = F.Pooling(
-        one_channel, kernel=(1, 1), stride=(multiple, multiple), pool_type="max"
-    )
+    coarse = F.Pooling(one_channel, kernel=(1, 1), stride=(multiple, multiple), pool_type="max")
     padded_size = F.UpSampling(coarse, scale=multiple, sample_type="nearest")
     for axis in (2, 3):
         line = F.zeros_like(F.slice_axis(images, axis=axis, begin=0, end=1))

@@ -1,4 +1,5 @@
 """Selection of rows inside a graph that is traced before the number of rows is known."""
+
 from typing import Any, Optional, Tuple
 
 from gluonnorm.types import Tensor

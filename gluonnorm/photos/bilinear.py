@@ -5,6 +5,7 @@ Both place pixel centers at half coordinates. OpenCV computes in integers
 bits, sums have 32. Networks that were trained on such pictures, GluonCV's among them, get the same
 bytes from this module, and it needs no MXNet.
 """
+
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +25,7 @@ class _Neighbors(NamedTuple):
         (L,), what each of the two contributes: int32 in 0..2048 for bytes, float32 in 0..1 for
         floats.
     """
+
     low: np.ndarray
     high: np.ndarray
     low_weight: np.ndarray
@@ -138,7 +140,8 @@ def _byte_neighbors(source_length: int, length: int, merge_at_border: bool) -> _
         low=np.clip(low, 0, source_length - 1),
         high=np.clip(low + 1, 0, source_length - 1),
         low_weight=np.rint((1 - fractions) * one).astype(np.int32),
-        high_weight=np.rint(fractions * one).astype(np.int32))
+        high_weight=np.rint(fractions * one).astype(np.int32),
+    )
 
 
 def _repeat_for_channels(columns: _Neighbors, channels: int) -> _Neighbors:
@@ -148,7 +151,8 @@ def _repeat_for_channels(columns: _Neighbors, channels: int) -> _Neighbors:
         low=(columns.low[:, None] * channels + offsets).ravel(),
         high=(columns.high[:, None] * channels + offsets).ravel(),
         low_weight=columns.low_weight.repeat(channels),
-        high_weight=columns.high_weight.repeat(channels))
+        high_weight=columns.high_weight.repeat(channels),
+    )
 
 
 def _interpolate_rows(image: np.ndarray, rows: _Neighbors, columns: _Neighbors) -> np.ndarray:
@@ -193,4 +197,5 @@ def _float_neighbors(source_length: int, length: int) -> _Neighbors:
         low=low,
         high=np.minimum(low + 1, source_length - 1),
         low_weight=1 - fractions,
-        high_weight=fractions)
+        high_weight=fractions,
+    )

@@ -3,6 +3,7 @@
 Boxes are (N, 4) float32 rows ``x1 y1 x2 y2`` in absolute pixels. The second corner is exclusive: a
 box is ``x2 - x1`` wide, without "+1". N may be 0.
 """
+
 import numpy as np
 
 

@@ -1,4 +1,5 @@
 """Image files: reading them into RGB arrays, their sizes, and the images of a folder."""
+
 import os
 import struct
 from pathlib import Path
@@ -16,7 +17,13 @@ ORIENTATION = 0x0112  # the EXIF tag of the orientation
 FIRST_TURNED_ORIENTATION = 5  # orientations 5 to 8 swap height and width
 # What Pillow raises on files that are missing, truncated, corrupt, far too large, or not images.
 PILLOW_ERRORS = (
-    OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    struct.error,
+    Image.DecompressionBombError,
+)
 
 
 class ImageError(InputError):

@@ -1,4 +1,5 @@
 """The way out: from the network's outputs for a resized photo to detections in the photo itself."""
+
 from typing import Callable, Dict, NamedTuple, Optional, Sequence, Tuple
 
 from gluonnorm.errors import InputError
@@ -12,8 +13,13 @@ BORDER_CELLS = 2  # "expand" and "round" add a border of one cell to either end 
 
 
 def detections_in_photo(
-    ids: np.ndarray, scores: np.ndarray, boxes: np.ndarray, masks: Optional[np.ndarray],
-    scale: np.ndarray, size: Sequence[int], mask_paste: str = "sample",
+    ids: np.ndarray,
+    scores: np.ndarray,
+    boxes: np.ndarray,
+    masks: Optional[np.ndarray],
+    scale: np.ndarray,
+    size: Sequence[int],
+    mask_paste: str = "sample",
 ) -> Detections:
     """Convert the network's outputs for one resized photo to the photo's own pixels.
 
@@ -54,7 +60,8 @@ def detections_in_photo(
         boxes=clipped_boxes[keep],
         scores=scores[keep, 0],
         ids=ids[keep, 0].astype(np.int32),
-        masks=pasted)
+        masks=pasted,
+    )
 
 
 def paste_masks(
@@ -97,8 +104,10 @@ def paste_masks(
         raise InputError(f"method is {method!r}; masks are pasted with {methods}")
     shapes_fit = masks.ndim == 3 and boxes.shape == (len(masks), 4)
     if not shapes_fit or not np.isfinite(boxes).all():
-        raise InputError(f"masks are {masks.shape} and boxes {boxes.shape}; "
-                         "want (N, M, M) and (N, 4), all finite")
+        raise InputError(
+            f"masks are {masks.shape} and boxes {boxes.shape}; "
+            "want (N, M, M) and (N, 4), all finite"
+        )
     compare, axis_weights = _PASTE_METHODS[method]
     # The codebases compute in single precision. Another precision truncates some corners to another
     # pixel.
@@ -124,6 +133,7 @@ class _AxisWeights(NamedTuple):
     weights : numpy.ndarray
         (P, cells) float32.
     """
+
     pixels: slice
     weights: np.ndarray
 
@@ -170,9 +180,7 @@ def _expand(low: np.float32, high: np.float32, cells: int) -> Tuple[np.float32, 
     return center - half, center + half
 
 
-def _cell_positions(
-    first: int, last: int, cells: int, length: int
-) -> Tuple[slice, np.ndarray]:
+def _cell_positions(first: int, last: int, cells: int, length: int) -> Tuple[slice, np.ndarray]:
     """Find the pixels of a box inside the image, and their centers measured in cells.
 
     The box covers the pixels from ``first`` to ``last``, both included. Cells are counted with the

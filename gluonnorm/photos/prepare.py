@@ -1,4 +1,5 @@
 """The way in, from a photo to the input of a network: read, check, resize, normalize."""
+
 import math
 import os
 from typing import Any, List, NamedTuple, Tuple, Union
@@ -28,6 +29,7 @@ class PreparedPhoto(NamedTuple):
     size : tuple of int
         Height and width of the photo itself, in pixels.
     """
+
     pixels: np.ndarray
     scale: np.ndarray
     size: Tuple[int, int]
@@ -60,7 +62,8 @@ def prepare(photo: Photo, preprocess: Preprocess, resize: bool = True) -> Prepar
     resized_size = (height, width)
     if resize:
         resized_size = resize_size(
-            height, width, preprocess.short[-1], preprocess.max_size, preprocess.rounding)
+            height, width, preprocess.short[-1], preprocess.max_size, preprocess.rounding
+        )
     pixels = network_input(image, resized_size, preprocess)
     resized_height, resized_width = resized_size
     scale = np.array([resized_width / width, resized_height / height], np.float32)
@@ -112,11 +115,14 @@ def check_image(image: Any) -> np.ndarray:
         Another type, shape or dtype; NaN or infinity; values far outside 0..255.
     """
     if not isinstance(image, np.ndarray):
-        raise ImageError(f"image is a {type(image).__name__}; "
-                         "want a path or an (H, W, 3) NumPy array, RGB in 0..255")
+        raise ImageError(
+            f"image is a {type(image).__name__}; "
+            "want a path or an (H, W, 3) NumPy array, RGB in 0..255"
+        )
     if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-        raise ImageError(f"image has the shape {image.shape}; "
-                         "want (H, W, 3), RGB, at least one pixel")
+        raise ImageError(
+            f"image has the shape {image.shape}; want (H, W, 3), RGB, at least one pixel"
+        )
     if image.dtype == np.uint8:
         return image
     if image.dtype.kind != "f":
@@ -128,8 +134,10 @@ def check_image(image: Any) -> np.ndarray:
     if not (math.isfinite(low) and math.isfinite(high)):
         raise ImageError("image holds NaN or infinity; want float32 in 0..255")
     if low < -OVERSHOOT or high > 255 + OVERSHOOT:
-        raise ImageError(f"image holds values from {low:.6g} to {high:.6g}; "
-                         "want float32 in 0..255, not normalized")
+        raise ImageError(
+            f"image holds values from {low:.6g} to {high:.6g}; "
+            "want float32 in 0..255, not normalized"
+        )
     return image.astype(np.float32, copy=False)
 
 

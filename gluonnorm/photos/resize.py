@@ -2,6 +2,7 @@
 
 ``gluonnorm.types.Preprocess`` documents what the names of methods and roundings mean.
 """
+
 import math
 from typing import Callable, Dict, Tuple
 

@@ -1,4 +1,5 @@
 """Two-stage detection: anchors, proposals, RoIs, heads, targets, losses, detections and masks."""
+
 from gluonnorm.convention import CONVENTIONS, BoxConvention
 from gluonnorm.rcnn.box_heads import BoxPredictor, ConvFCHead, Res5Head, TwoFCHead
 from gluonnorm.rcnn.config import DetectorConfig, ModelSpec

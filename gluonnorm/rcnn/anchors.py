@@ -2,6 +2,7 @@
 
 No table of anchors limits the size of an image, and none is stored among the weights.
 """
+
 from typing import Any, List, Sequence, Tuple
 
 from gluonnorm.convention import BoxConvention
@@ -63,8 +64,8 @@ def _size_ratio_pairs(
 
 def _centered_anchor(size: float, ratio: float) -> Corners:
     """Compute an anchor about the origin (Detectron2, torchvision)."""
-    width = size / ratio ** 0.5
-    height = size * ratio ** 0.5
+    width = size / ratio**0.5
+    height = size * ratio**0.5
     return -width / 2, -height / 2, width / 2, height / 2
 
 

@@ -5,6 +5,7 @@ A head computes in two halves. ``shared`` gives the features that a mask head re
 half. A head states ``channels``, and ``shared_stride``, by which its shared half shrinks the side
 of a map.
 """
+
 from typing import Any, Optional, Tuple
 
 from gluonnorm.nn import ConvNorm, Norm

@@ -1,4 +1,5 @@
 """The settings of a detector in one frozen record, and the record from which a file rebuilds it."""
+
 from dataclasses import dataclass, fields, replace
 from typing import Any, Dict, List, Optional, Tuple
 

@@ -1,4 +1,5 @@
 """From the predictions for RoIs to detections, inside the graph, so that an export contains it."""
+
 from typing import Any, Tuple
 
 from gluonnorm.ops.boxes import clip_boxes, flat_coordinates

@@ -2,6 +2,7 @@
 
 This file only routes arrays between the parts of the detector.
 """
+
 from dataclasses import replace
 from typing import Any, List, NamedTuple, Tuple
 
@@ -204,7 +205,7 @@ class FasterRCNN(mx.gluon.HybridBlock):
         """Sample the features of RoIs (B, R, 4) for inference: (B * R, C, size, size)."""
         return roi_align(
             F,
-            features[:len(self._roi_strides)],
+            features[: len(self._roi_strides)],
             rois,
             self._roi_strides,
             size,

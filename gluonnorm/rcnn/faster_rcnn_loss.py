@@ -1,4 +1,5 @@
 """Training of Faster R-CNN: the losses of a batch, computed with the detector's own weights."""
+
 from typing import Any, Callable, List, Tuple, Type
 
 from gluonnorm.errors import InputError

@@ -3,6 +3,7 @@
 A loss of each image is divided by numbers of that image only. The gradient of a batch is therefore
 the same on one device and on several.
 """
+
 from typing import Any
 
 from gluonnorm.types import Tensor
@@ -28,7 +29,7 @@ def smooth_l1(F: Any, difference: Tensor, beta: float) -> Tensor:
         ``0.5 * d**2 / beta`` where ``|d|`` is below ``beta``, ``|d| - 0.5 * beta`` elsewhere.
     """
     # MXNet's smooth_l1 has its parabola below 1 / scalar**2, so the scalar is 1 / sqrt(beta).
-    return F.smooth_l1(difference, scalar=beta ** -0.5)
+    return F.smooth_l1(difference, scalar=beta**-0.5)
 
 
 def binary_cross_entropy(F: Any, logits: Tensor, targets: Tensor) -> Tensor:

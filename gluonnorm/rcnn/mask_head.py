@@ -1,4 +1,5 @@
 """Mask head: from the features of a RoI to a mask for each class (He et al. 2017, Mask R-CNN)."""
+
 from typing import Any, Optional
 
 from gluonnorm.nn import ConvNorm, Norm

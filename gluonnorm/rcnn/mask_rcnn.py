@@ -1,4 +1,5 @@
 """Mask R-CNN (He et al. 2017, arXiv 1703.06870): Faster R-CNN, and a mask for each detection."""
+
 from typing import Any, Tuple
 
 from gluonnorm.ops.boxes import image_extent

@@ -1,4 +1,5 @@
 """Training of Mask R-CNN: the losses of Faster R-CNN, and that of the masks."""
+
 from typing import Any, Sequence, Tuple
 
 from gluonnorm.ops.masks import crop_targets, pick_class
@@ -49,9 +50,7 @@ class MaskTargetBlock(TargetBlock):
         TrainingTargets
             The targets of the batch.
         """
-        rpn, roi, ground_truth_index = self._box_targets(
-            F, images, padded, features, ground_truth
-        )
+        rpn, roi, ground_truth_index = self._box_targets(F, images, padded, features, ground_truth)
         # Positive RoIs come first, so these rows hold all of them.
         most = max_positive_rois(self._config)
         rois = F.slice_axis(roi.rois, axis=1, begin=0, end=most)

@@ -1,4 +1,5 @@
 """Matching of boxes with ground-truth boxes by their overlap."""
+
 from typing import Any, NamedTuple
 
 from gluonnorm.ops.boxes import box_iou

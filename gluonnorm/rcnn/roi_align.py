@@ -1,4 +1,5 @@
 """RoIAlign (He et al. 2017, arXiv 1703.06870) from one map or from the levels of a pyramid."""
+
 import math
 from typing import Any, List, NamedTuple, Sequence, Tuple
 
@@ -109,9 +110,7 @@ def check_roi_strides(strides: Sequence[int]) -> None:
             )
 
 
-def roi_level(
-    F: Any, rois: Tensor, lowest: int, highest: int, convention: BoxConvention
-) -> Tensor:
+def roi_level(F: Any, rois: Tensor, lowest: int, highest: int, convention: BoxConvention) -> Tensor:
     """Compute the pyramid level that each RoI is read from (Lin et al. 2017, FPN, equation 1).
 
     Parameters
@@ -287,7 +286,7 @@ def _read_level_by_level(
         moved_corners = []
         for corner, outside in zip(corners, OUTSIDE):
             moved_corners.append(corner * is_here + (1 - is_here) * outside)
-        level_pooled = _read_map(F, feature, image, moved_corners, 2 ** level, sampling)
+        level_pooled = _read_map(F, feature, image, moved_corners, 2**level, sampling)
         pooled = level_pooled if pooled is None else F.elemwise_add(pooled, level_pooled)
     return pooled
 
@@ -308,7 +307,7 @@ def _read_canvas(
     # that version 0.1 exported.
     scale: Any = 0
     for level in levels:
-        scale = scale + (chosen == level) * (1 / 2 ** level)
+        scale = scale + (chosen == level) * (1 / 2**level)
     first_row: Any = 0
     for level, level_first_row in zip(levels, first_rows):
         first_row = first_row + F.broadcast_mul(chosen == level, level_first_row)
@@ -346,7 +345,7 @@ def _canvas(F: Any, features: Sequence[Tensor]) -> Tuple[Tensor, List[Tensor]]:
     for octave, feature in enumerate(features[1:], start=1):
         frame = (0, 0, 0, 0, 1, 1, 0, 1)
         framed = F.Pad(feature, mode="edge", pad_width=frame)
-        widened_maps.append(_widened(F, framed, plane, copies=2 ** octave))
+        widened_maps.append(_widened(F, framed, plane, copies=2**octave))
         first_rows.append(next_row)
         num_rows = F.max(F.contrib.arange_like(framed, axis=2)).reshape((1, 1, 1))
         next_row = next_row + num_rows + 1

@@ -1,4 +1,5 @@
 """Region proposal network (RPN; Ren et al. 2015, arXiv 1506.01497): its head, and the proposals."""
+
 from typing import Any, List, Sequence, Tuple
 
 from gluonnorm.ops.boxes import clip_boxes, flat_coordinates
@@ -62,12 +63,8 @@ class RPNHead(mx.gluon.HybridBlock):
                 self.conv2 = nn.Conv2D(
                     channels, 3, padding=1, in_channels=channels, weight_initializer=init
                 )
-            self.score = nn.Conv2D(
-                num_anchors, 1, in_channels=channels, weight_initializer=init
-            )
-            self.loc = nn.Conv2D(
-                4 * num_anchors, 1, in_channels=channels, weight_initializer=init
-            )
+            self.score = nn.Conv2D(num_anchors, 1, in_channels=channels, weight_initializer=init)
+            self.loc = nn.Conv2D(4 * num_anchors, 1, in_channels=channels, weight_initializer=init)
 
     def hybrid_forward(self, F: Any, feature: Tensor) -> Tuple[Tensor, Tensor]:
         """Predict the logits and deltas of one feature map.
@@ -170,9 +167,7 @@ def propose(
     stacked_scores = F.stack(*level_scores, axis=1)
     stacked_boxes = F.stack(*level_boxes, axis=1)
     iou_limit = convention.iou_limit(config.rpn_nms_thresh)
-    kept_scores, kept_boxes = nms(
-        F, stacked_scores, stacked_boxes, iou_limit, convention.offset
-    )
+    kept_scores, kept_boxes = nms(F, stacked_scores, stacked_boxes, iou_limit, convention.offset)
     scores, indices = top_k(F, F.reshape(kept_scores, (0, -1)), post_nms)
     proposals = gather(F, F.reshape(kept_boxes, (0, -3, 4)), indices)
     is_proposal = F.expand_dims(scores >= 0, axis=-1)

@@ -1,4 +1,5 @@
 """The RPN's head at sampled anchors only, for its losses."""
+
 from typing import Any, List, Optional, Sequence, Tuple
 
 from gluonnorm.ops.select import gather
@@ -71,9 +72,7 @@ class SampledRPN(mx.gluon.HybridBlock):
         deltas = F.reshape_like(deltas, anchors, lhs_begin=0, lhs_end=1, rhs_begin=0, rhs_end=2)
         return logits, deltas
 
-    def _predictions(
-        self, F: Any, hidden: Tensor, anchor_of_cell: Tensor
-    ) -> Tuple[Tensor, Tensor]:
+    def _predictions(self, F: Any, hidden: Tensor, anchor_of_cell: Tensor) -> Tuple[Tensor, Tensor]:
         """Predict from hidden features (B * S, C, 1, 1) at one anchor (B, S) of each cell.
 
         Returns logits (B * S,) and deltas (B * S, 4).

@@ -1,4 +1,5 @@
 """Random sampling of anchors or RoIs: a fixed number of rows for each image, positives first."""
+
 from typing import Any, NamedTuple
 
 from gluonnorm.ops.select import top_k
@@ -23,9 +24,7 @@ class SampledRows(NamedTuple):
     weight: Tensor
 
 
-def sample(
-    F: Any, positive: Tensor, negative: Tensor, size: int, max_positive: int
-) -> SampledRows:
+def sample(F: Any, positive: Tensor, negative: Tensor, size: int, max_positive: int) -> SampledRows:
     """Sample positive rows up to a limit, and fill up with negative rows.
 
     Every choice is uniform and without replacement. Positive rows come first, so the first

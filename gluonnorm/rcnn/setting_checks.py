@@ -2,6 +2,7 @@
 
 Each check raises InputError, whose message names the setting, its value and what is allowed.
 """
+
 from numbers import Real
 from typing import Any
 

@@ -3,6 +3,7 @@
 A hybridized block of MXNet takes and returns flat lists of arrays, never records. :func:`flatten`
 and :func:`restore` convert between the two at that border; everywhere else targets are records.
 """
+
 from typing import List, NamedTuple, Optional, Sequence
 
 from gluonnorm.errors import InputError

@@ -2,6 +2,7 @@
 
 They are made on the device, inside a graph of their own. The data loader knows no anchors.
 """
+
 from typing import Any, Tuple
 
 from gluonnorm.ops.coder import encode
@@ -76,9 +77,7 @@ def rpn_targets(
     positive = F.maximum(is_close, matches.is_best)
     is_far = matches.iou < config.rpn_neg_iou_thresh
     negative = is_far * (1 - positive)
-    sampled = sample(
-        F, positive, negative, config.rpn_num_sample, max_positive_anchors(config)
-    )
+    sampled = sample(F, positive, negative, config.rpn_num_sample, max_positive_anchors(config))
     ground_truth = gather(F, matches.ground_truth, sampled.indices)
     matched_boxes = gather(F, ground_truth_boxes, ground_truth)
     sampled_anchors = F.take(anchors, sampled.indices)

@@ -3,6 +3,7 @@
 Only the first and the last graph are differentiated. A hybridized block of MXNet takes and returns
 flat lists of arrays, so each of these blocks has such lists at its border and records inside.
 """
+
 from typing import Any, List, Sequence, Tuple
 
 from gluonnorm.ops.boxes import image_extent
@@ -199,8 +200,8 @@ class LossBlock(mx.gluon.HybridBlock):
         tuple of Tensor
             One loss (B,) for each of the loss names.
         """
-        features = inputs[:self._num_maps]
-        targets = restore(inputs[self._num_maps:], self.has_masks)
+        features = inputs[: self._num_maps]
+        targets = restore(inputs[self._num_maps :], self.has_masks)
         return self.losses(F, features, targets)
 
     def losses(
@@ -229,7 +230,7 @@ class LossBlock(mx.gluon.HybridBlock):
         """Compute the features of RoIs that the box head and the mask head read."""
         pooled = roi_align(
             F,
-            features[:len(self._roi_strides)],
+            features[: len(self._roi_strides)],
             rois,
             self._roi_strides,
             size,
@@ -261,9 +262,7 @@ class LossBlock(mx.gluon.HybridBlock):
         box_loss = per_image(F, box_error, sampled.positive, sampled.weight)
         return class_loss, box_loss
 
-    def _rcnn_losses(
-        self, F: Any, shared: Tensor, targets: RoITargets
-    ) -> Tuple[Tensor, Tensor]:
+    def _rcnn_losses(self, F: Any, shared: Tensor, targets: RoITargets) -> Tuple[Tensor, Tensor]:
         """Compute the losses of classes and of deltas of the sampled RoIs."""
         num_rois = self._config.num_sample
         num_classes = self._num_classes
@@ -276,9 +275,7 @@ class LossBlock(mx.gluon.HybridBlock):
         box_loss = per_image(F, F.sum(box_error, axis=-1), positive, targets.weight)
         return class_loss, box_loss
 
-    def _box_error(
-        self, F: Any, deltas: Tensor, targets: RoITargets
-    ) -> Tuple[Tensor, Tensor]:
+    def _box_error(self, F: Any, deltas: Tensor, targets: RoITargets) -> Tuple[Tensor, Tensor]:
         """Compare deltas (B, S, C, 4) of each RoI's own class with the targets.
 
         Positive RoIs come first, so only the P first rows are read. Returns the error (B, P, 4) and

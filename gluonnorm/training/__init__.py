@@ -3,6 +3,7 @@
 ``plot`` and ``mixing_plot`` draw pictures. They need matplotlib, and are imported by their full
 names for this reason.
 """
+
 from gluonnorm.training.callback import Callback, RunningLoop, StepRecord
 from gluonnorm.training.checkpoint import CheckpointError, load, read, save
 from gluonnorm.training.checkpoint_folder import latest, mark_best, prune

@@ -1,4 +1,5 @@
 """What the training loop tells the rest of a program, and when."""
+
 from typing import Any, Dict, NamedTuple, Protocol, Tuple
 
 
@@ -10,6 +11,7 @@ class RunningLoop(Protocol):
     step : int
         Updates that have been launched.
     """
+
     step: int
 
     @property
@@ -41,6 +43,7 @@ class StepRecord(NamedTuple):
     images_per_second : float
         The speed of the step.
     """
+
     step: int
     epoch: int
     rate: float

@@ -8,6 +8,7 @@ if its header does.
 
 ``.states`` is a pickle, because MXNet makes it so: resume only from checkpoints you trust.
 """
+
 import json
 import os
 from typing import Any, Callable, Dict, List, Optional

@@ -1,4 +1,5 @@
 """The checkpoints of a run in their folder: the newest, the oldest to delete, the best to keep."""
+
 import os
 import re
 import shutil
@@ -13,6 +14,7 @@ HEADER_ENDING = FILE_ENDINGS[-1]
 
 class _CheckpointFile(NamedTuple):
     """A file of a checkpoint, finished or temporary."""
+
     step: int
     ending: str
 

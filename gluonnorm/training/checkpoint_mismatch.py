@@ -1,4 +1,5 @@
 """Descriptions of why a checkpoint does not fit a network or a trainer."""
+
 from typing import Any, List, Sequence
 
 from gluonnorm.errors import first_few

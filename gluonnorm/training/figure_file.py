@@ -1,4 +1,5 @@
 """Figures of matplotlib that are drawn to files. Only files that draw import this one."""
+
 import os
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg

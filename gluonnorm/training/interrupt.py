@@ -1,4 +1,5 @@
 """SIGINT and SIGTERM as requests that a loop answers between two steps."""
+
 import signal
 import sys
 import threading

@@ -1,4 +1,5 @@
 """What a run leaves to read: smoothed values, a text log, and metrics as JSON lines."""
+
 import json
 import os
 import time
@@ -143,13 +144,15 @@ class MetricsLog(Callback):
 
     def on_losses(self, loop: RunningLoop, record: StepRecord) -> None:
         """Write the row of a training step."""
-        self.write({
-            "step": record.step,
-            "epoch": record.epoch,
-            "lr": record.rate,
-            "losses": record.losses,
-            "images_per_second": record.images_per_second,
-        })
+        self.write(
+            {
+                "step": record.step,
+                "epoch": record.epoch,
+                "lr": record.rate,
+                "losses": record.losses,
+                "images_per_second": record.images_per_second,
+            }
+        )
 
 
 def read_metrics(path: str) -> List[Dict[str, Any]]:

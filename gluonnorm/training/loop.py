@@ -1,4 +1,5 @@
 """The training loop: steps, seeds, the check for non-finite losses, and orderly stops."""
+
 import math
 import random
 import time
@@ -87,6 +88,7 @@ class Interrupted(GluonnormError, RuntimeError):
     exit_code : int
         What a shell expects of a program that Ctrl-C stopped.
     """
+
     exit_code = 130
 
     def __init__(self, step: int) -> None:
@@ -96,6 +98,7 @@ class Interrupted(GluonnormError, RuntimeError):
 
 class _LaunchedStep(NamedTuple):
     """A step whose losses have not been read; the fields are those of ``StepRecord``."""
+
     step: int
     epoch: int
     rate: float

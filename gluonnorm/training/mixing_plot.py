@@ -1,4 +1,5 @@
 """The mixing weights of switchable norms as a PNG. Needs matplotlib, so only scripts import it."""
+
 from typing import Dict, Sequence, Tuple
 
 from gluonnorm.errors import InputError

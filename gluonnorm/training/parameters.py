@@ -1,4 +1,5 @@
 """The parameters of a network in an order that does not depend on the process."""
+
 from typing import List
 
 from mxnet import gluon

@@ -1,4 +1,5 @@
 """The curves of a run as a PNG. Needs matplotlib, so only scripts import it."""
+
 from typing import Any, Dict, List, NamedTuple, Sequence, Union
 
 from gluonnorm.errors import InputError
@@ -15,6 +16,7 @@ WINDOWS_PER_RUN = 50  # the running mean of a loss is over this fraction of the 
 
 class _Curve(NamedTuple):
     """The values of one name, and the steps at which they were measured."""
+
     steps: List[int]
     values: List[float]
 
@@ -77,7 +79,7 @@ def _draw_losses(axes: Axes, curves: Dict[str, _Curve]) -> None:
         window = max(1, len(curve.values) // WINDOWS_PER_RUN)
         weights = np.ones(window) / window
         means = np.convolve(np.asarray(curve.values, float), weights, mode="valid")
-        line, = axes.plot(curve.steps[window - 1:], means, label=name, linewidth=1.5)
+        (line,) = axes.plot(curve.steps[window - 1 :], means, label=name, linewidth=1.5)
         axes.plot(curve.steps, curve.values, color=line.get_color(), alpha=0.35, linewidth=0.7)
     _finish_panel(axes, "loss")
 

@@ -1,4 +1,5 @@
 """The callback that saves checkpoints."""
+
 from typing import Any, Dict, Optional
 
 from gluonnorm.errors import InputError

@@ -8,6 +8,7 @@ the function that a ``Loop`` takes.
 >>> rate(500)
 0.02
 """
+
 import math
 from typing import Sequence
 
@@ -90,7 +91,7 @@ def warmup_multistep(
     if list(milestones) != sorted(milestones):
         raise InputError(f"milestones are {list(milestones)}; give them in ascending order")
     reached = sum(step >= milestone for milestone in milestones)
-    return base * decay ** reached * _warmup(step, warmup_steps, warmup_factor)
+    return base * decay**reached * _warmup(step, warmup_steps, warmup_factor)
 
 
 def cosine(

@@ -1,4 +1,5 @@
 """One training step: split the batch over the devices, forward, backward, update."""
+
 from typing import Any, Dict, List, Optional, Protocol, Sequence, Tuple
 
 from gluonnorm.errors import InputError
@@ -148,9 +149,7 @@ class TrainStep:
             self.trainer.step(batch_size)
             return
         self.trainer.allreduce_grads()
-        trained = [
-            parameter for parameter in self.trainer._params if parameter.grad_req != "null"
-        ]
+        trained = [parameter for parameter in self.trainer._params if parameter.grad_req != "null"]
         # The gradients are sums over the batch until the trainer divides them, so the limit is
         # multiplied by the batch size instead.
         max_sum_norm = self.max_norm * batch_size

@@ -3,6 +3,7 @@
 Nothing in this room knows a network. What it knows of files serves the other rooms as well: atomic
 writing, checksums, and the comparison of stored arrays with the expected ones.
 """
+
 from gluonnorm.weight_files.atomic import atomic_files, file_digest, remove_if_exists
 from gluonnorm.weight_files.content import Content
 from gluonnorm.weight_files.formats import read_arrays, read_file, write_arrays

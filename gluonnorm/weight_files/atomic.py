@@ -1,4 +1,5 @@
 """Files that appear completely or not at all, and their checksums."""
+
 import hashlib
 import os
 from contextlib import contextmanager

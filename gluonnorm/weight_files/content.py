@@ -1,4 +1,5 @@
 """What every reader of weight files returns."""
+
 from typing import Dict, List, NamedTuple
 
 import numpy as np
@@ -14,5 +15,6 @@ class Content(NamedTuple):
     notes : list of str
         One sentence on each thing that was left out or changed.
     """
+
     arrays: Dict[str, np.ndarray]
     notes: List[str]

@@ -1,4 +1,5 @@
 """Recognition of the format of a weight file, and the dispatch to its reader or writer."""
+
 import os
 import zipfile
 from typing import Callable, Dict, Mapping, Optional, Tuple, Union
@@ -95,7 +96,7 @@ def read_file(path: PathLike) -> Content:
         raise WeightFileError(f"{path}: holds no arrays; give the file of the weights themselves")
     arrays, notes = to_single_precision(content)
     while all(name.startswith(DATA_PARALLEL_PREFIX) for name in arrays):
-        arrays = {name[len(DATA_PARALLEL_PREFIX):]: array for name, array in arrays.items()}
+        arrays = {name[len(DATA_PARALLEL_PREFIX) :]: array for name, array in arrays.items()}
     return Content(arrays, notes)
 
 
@@ -214,8 +215,10 @@ def _describe_foreign(head: bytes) -> Optional[str]:
     if head.lstrip().startswith(b"<"):
         return "a page of HTML or XML, not weights; fetch the file behind the link"
     if head[257:262] == b"ustar":
-        return ("a tar archive (PyTorch before 0.1.10, or packed); unpack it, or load and save it "
-                "again with a later PyTorch")
+        return (
+            "a tar archive (PyTorch before 0.1.10, or packed); unpack it, or load and save it "
+            "again with a later PyTorch"
+        )
     if head.startswith(b"\x1f\x8b"):
         return "compressed with gzip; gunzip it"
     if head.startswith(b"\x93NUMPY"):

@@ -1,4 +1,5 @@
 """bfloat16 as a dtype of NumPy, and the conversion of 16-bit arrays to float32."""
+
 from collections import Counter
 from typing import Dict
 

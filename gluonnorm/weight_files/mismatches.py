@@ -1,4 +1,5 @@
 """The strict comparison of stored arrays with the parameters they are meant for."""
+
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from gluonnorm.errors import first_few

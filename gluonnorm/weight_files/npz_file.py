@@ -1,4 +1,5 @@
 """NumPy's .npz files: a zip with one .npy member an array."""
+
 import os
 import zipfile
 from typing import IO, Dict, Mapping, Tuple
@@ -32,7 +33,7 @@ def read_npz(path: str) -> Content:
     try:
         with zipfile.ZipFile(path) as archive:
             for member in archive.infolist():
-                name = member.filename[:-len(".npy")]
+                name = member.filename[: -len(".npy")]
                 arrays[name] = _read_member(path, archive, member)
     except WeightFileError:
         raise

@@ -1,4 +1,5 @@
 """Stand-ins for what pickles of NumPy arrays and plain containers name."""
+
 import pickle
 from typing import Any, Dict, Tuple, Union
 
@@ -8,7 +9,18 @@ import numpy as np
 
 # Codes of plain numbers as numpy.dtype takes them: bool, integers, floats.
 NUMBER_CODES = (
-    "b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8",
+    "b1",
+    "i1",
+    "i2",
+    "i4",
+    "i8",
+    "u1",
+    "u2",
+    "u4",
+    "u8",
+    "f2",
+    "f4",
+    "f8",
 )
 LATIN1_NAMES = ("latin1", "iso88591")  # without hyphens and underscores
 
@@ -31,6 +43,7 @@ class PickledArray(Inert):
     value : numpy.ndarray
         The array; an empty one until the pickle sets the state.
     """
+
     __slots__ = ("value",)
     value: np.ndarray
 
@@ -49,6 +62,7 @@ class PickledArray(Inert):
 
 class _PickledDtype(Inert):
     """Stand-in for ``numpy.dtype`` that takes plain numbers only; ``value`` is the dtype."""
+
     __slots__ = ("value",)
     value: np.dtype
 

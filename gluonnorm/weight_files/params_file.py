@@ -1,4 +1,5 @@
 """MXNet's .params files, read and written by MXNet."""
+
 from typing import Dict, Mapping
 
 from gluonnorm.errors import first_few, first_line
@@ -43,7 +44,7 @@ def read_params(path: str) -> Content:
     arrays: Dict[str, np.ndarray] = {}
     for stored_name, array in stored.items():
         is_prefixed = stored_name.startswith(SYMBOL_PREFIXES)
-        name = stored_name[len("arg:"):] if is_prefixed else stored_name
+        name = stored_name[len("arg:") :] if is_prefixed else stored_name
         if name in arrays:
             raise WeightFileError(
                 f"{path}: names that differ in arg: and aux: only; save with net.save_parameters"

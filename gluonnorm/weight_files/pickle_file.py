@@ -1,4 +1,5 @@
 """Pickles of NumPy arrays and plain containers, the format of Detectron and Detectron2."""
+
 from gluonnorm.weight_files.content import Content
 from gluonnorm.weight_files.numpy_pickle import PLAIN_STAND_INS
 from gluonnorm.weight_files.unpickler import Unpickler

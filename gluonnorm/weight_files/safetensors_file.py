@@ -3,6 +3,7 @@
 A file is the length of the header in 8 bytes, the header as JSON, and the raw bytes of the arrays.
 Source: the format's description in the README of huggingface/safetensors.
 """
+
 import json
 import os
 from typing import Any, BinaryIO, Dict, List, Mapping, NamedTuple, Tuple
@@ -36,6 +37,7 @@ DTYPES: Dict[str, np.dtype] = {
 
 class _Entry(NamedTuple):
     """What the header tells about one array; the bytes are counted from the end of the header."""
+
     begin: int
     end: int
     shape: Tuple[int, ...]

@@ -5,6 +5,7 @@ The file is a sequence of pickles, then the storages. The pickles are a magic nu
 order. Each storage is its number of elements in 8 bytes and its raw elements, both little-endian on
 every machine. Sources: torch/serialization.py, torch/_utils.py.
 """
+
 import os
 from typing import Any, BinaryIO, Dict
 

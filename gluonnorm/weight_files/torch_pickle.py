@@ -1,4 +1,5 @@
 """Stand-ins for what PyTorch's pickles name: tensors, and the storages behind them."""
+
 import pickle
 from typing import Any, BinaryIO, Dict, NamedTuple, Tuple
 
@@ -38,6 +39,7 @@ class Storage(NamedTuple):
     length : int
         The number of elements of the part.
     """
+
     key: str
     dtype: np.dtype
     total_length: int
@@ -59,6 +61,7 @@ class Tensor(Inert):
     strides : tuple of int
         The elements from one position of each axis to the next.
     """
+
     __slots__ = ("storage", "offset", "shape", "strides")
     storage: Storage
     offset: int
@@ -68,6 +71,7 @@ class Tensor(Inert):
 
 class _StorageType(Inert):
     """Base of the stand-ins for ``torch.FloatStorage`` and so on, one class each."""
+
     __slots__ = ()
     dtype: np.dtype
 

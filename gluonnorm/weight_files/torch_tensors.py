@@ -1,4 +1,5 @@
 """Arrays made of the tensors in a PyTorch file, with bounds on the memory they take."""
+
 import os
 from collections import Counter
 from typing import Any, Callable, Dict
@@ -85,7 +86,7 @@ def fill_buffer(file: Any, buffer: np.ndarray, path: str) -> None:
     """
     filled = 0
     while filled < len(buffer):
-        count = file.readinto(buffer[filled:filled + READ_SIZE])
+        count = file.readinto(buffer[filled : filled + READ_SIZE])
         if not count:
             raise WeightFileError(
                 f"{path}: ends {len(buffer) - filled} bytes early; the file is cut, fetch it again"

@@ -1,4 +1,5 @@
 """PyTorch's .pth files, written without PyTorch in the format of ``torch_zip_file``."""
+
 import struct
 import zipfile
 from typing import List, Mapping, Sequence, Tuple
@@ -64,21 +65,27 @@ def _pickle_tensors(arrays: Mapping[str, np.ndarray], storage_types: Sequence[st
     """Pickle an OrderedDict of contiguous tensors, each with a storage of its own."""
     parts = [PROTOCOL, EMPTY_ORDERED_DICT, MARK]
     for index, (name, array) in enumerate(arrays.items()):
-        storage = _pickle_tuple([
-            _pickle_text("storage"),
-            f"ctorch\n{storage_types[index]}\n".encode(),
-            _pickle_text(str(index)),
-            _pickle_text("cpu"),
-            _pickle_integer(array.size),
-        ])
-        tensor = _pickle_tuple([
-            storage + PERSISTENT_ID,
-            _pickle_integer(0),  # offset
-            _pickle_tuple([_pickle_integer(length) for length in array.shape]),
-            _pickle_tuple([_pickle_integer(stride) for stride in _contiguous_strides(array.shape)]),
-            FALSE,  # requires_grad
-            EMPTY_ORDERED_DICT,  # backward hooks
-        ])
+        storage = _pickle_tuple(
+            [
+                _pickle_text("storage"),
+                f"ctorch\n{storage_types[index]}\n".encode(),
+                _pickle_text(str(index)),
+                _pickle_text("cpu"),
+                _pickle_integer(array.size),
+            ]
+        )
+        tensor = _pickle_tuple(
+            [
+                storage + PERSISTENT_ID,
+                _pickle_integer(0),  # offset
+                _pickle_tuple([_pickle_integer(length) for length in array.shape]),
+                _pickle_tuple(
+                    [_pickle_integer(stride) for stride in _contiguous_strides(array.shape)]
+                ),
+                FALSE,  # requires_grad
+                EMPTY_ORDERED_DICT,  # backward hooks
+            ]
+        )
         parts += [_pickle_text(name), REBUILD_TENSOR, tensor, REDUCE]
     return b"".join([*parts, SET_ITEMS, STOP])
 

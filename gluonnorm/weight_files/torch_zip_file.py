@@ -4,6 +4,7 @@ The file is a zip. ``<name>/data.pkl`` is a pickle that describes tensors, ``<na
 the raw content of each storage, and ``<name>/byteorder`` is their byte order (little-endian without
 this member). Sources: torch/serialization.py, torch/_utils.py.
 """
+
 import io
 import os
 import zipfile
@@ -102,7 +103,7 @@ def _find_folder(path: str, names: List[str]) -> str:
             f"{path}: a zip, but not of weights: {len(pickle_names)} members {PICKLE_NAME}, "
             "exactly one is wanted; give the .pth file itself, or an .npz"
         )
-    return pickle_names[0][:-len(PICKLE_NAME)]
+    return pickle_names[0][: -len(PICKLE_NAME)]
 
 
 def _refuse_inflation(path: str, members: List[zipfile.ZipInfo]) -> None:

@@ -5,6 +5,7 @@ them: a pickle can run any code on the machine that opens it. The unpickler of t
 name up in a short table of stand-ins, which only make records and arrays. A name outside the table
 ends the reading.
 """
+
 import os
 import pickle
 import pickletools
@@ -30,6 +31,7 @@ class Inert:
     ``__setstate__``. An instance of a stand-in ignores its state. A stand-in class refuses it,
     because its ``__setstate__`` needs an instance.
     """
+
     __slots__ = ()
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:

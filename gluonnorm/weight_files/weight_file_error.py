@@ -1,4 +1,5 @@
 """What the readers and writers of weight files raise."""
+
 from gluonnorm.errors import InputError
 
 
@@ -26,5 +27,7 @@ def unreadable_file(path: str, file_format: str, reason: str) -> WeightFileError
     WeightFileError
         The error, to be raised by the caller.
     """
-    return WeightFileError(f"{path}: not a readable {file_format} file ({reason}); cut, damaged or "
-                           "altered? Fetch it again")
+    return WeightFileError(
+        f"{path}: not a readable {file_format} file ({reason}); cut, damaged or "
+        "altered? Fetch it again"
+    )

@@ -1,4 +1,5 @@
 """The search for the dictionary of weights in a checkpoint, which may hold much else."""
+
 from typing import Any, Dict, List, Optional, Tuple
 
 from gluonnorm.errors import first_few

@@ -2,6 +2,7 @@
 
 Detectron publishes no checksums.
 """
+
 from typing import List, NamedTuple, Optional, Tuple
 
 from model_zoo.publishers.published_file import (
@@ -14,11 +15,13 @@ from model_zoo.publishers.published_file import (
 SERVER = "https://dl.fbaipublicfiles.com/detectron/"
 MODEL_ZOO_LICENSE = "CC BY-SA 3.0"
 FINAL_WEIGHTS = (
-    "output/train/coco_2014_train%3Acoco_2014_valminusminival/generalized_rcnn/model_final.pkl")
+    "output/train/coco_2014_train%3Acoco_2014_valminusminival/generalized_rcnn/model_final.pkl"
+)
 
 
 class _Classifier(NamedTuple):
     """A classifier: its name, its folder, the backbone that it fills, and its accuracy."""
+
     name: str
     folder: str
     backbone: str
@@ -27,6 +30,7 @@ class _Classifier(NamedTuple):
 
 class _Detector(NamedTuple):
     """A detector: its name, model id, the end of its folder's name, box AP and mask AP."""
+
     name: str
     model_id: int
     run: str

@@ -1,4 +1,5 @@
 """The weights of Detectron2's ``MODEL_ZOO.md``; a file's name has six digits of its MD5."""
+
 from typing import List, NamedTuple, Optional
 
 from model_zoo.publishers.published_file import (
@@ -14,6 +15,7 @@ LICENSE = "CC BY-SA 3.0"
 
 class _Detector(NamedTuple):
     """A detector: its name, model id, the first digits of its MD5, box AP and mask AP."""
+
     name: str
     model_id: int
     md5: str

@@ -3,6 +3,7 @@
 Names and SHA-1 are those of ``gluoncv.model_zoo.model_store``, accuracies those of GluonCV's
 documentation.
 """
+
 from typing import List, NamedTuple, Optional, Tuple
 
 from model_zoo.publishers.published_file import (
@@ -17,6 +18,7 @@ LICENSE = "Apache-2.0"
 
 class _Classifier(NamedTuple):
     """A classifier: its name, the SHA-1 of its file, and its top-1 accuracy in percent."""
+
     name: str
     sha1: str
     top1: Optional[str]
@@ -24,6 +26,7 @@ class _Classifier(NamedTuple):
 
 class _Detector(NamedTuple):
     """A detector: its name, the SHA-1 of its file, and its accuracy."""
+
     name: str
     sha1: str
     metric: str

@@ -1,4 +1,5 @@
 """The description of one published file of weights."""
+
 import os
 from dataclasses import dataclass
 from typing import Optional, Tuple
@@ -61,6 +62,7 @@ class PublishedWeights:
     ... ).order
     'RGB'
     """
+
     key: str
     file: str
     url: str
@@ -86,7 +88,7 @@ class PublishedWeights:
         """
         mirror = os.environ.get("MXNET_GLUON_REPO")
         if mirror and self.url.startswith(GLUONCV_REPO):
-            return mirror.rstrip("/") + "/" + self.url[len(GLUONCV_REPO):]
+            return mirror.rstrip("/") + "/" + self.url[len(GLUONCV_REPO) :]
         return self.url
 
 

@@ -3,6 +3,7 @@
 torchvision states the first eight digits of a file's SHA-256, in the file's name. A longer SHA-256
 below is one that several independent projects state.
 """
+
 from typing import List, NamedTuple, Optional
 
 from model_zoo.publishers.published_file import PublishedWeights, coco_metric
@@ -12,6 +13,7 @@ LICENSE = "BSD-3-Clause; the terms of the training data may apply"
 
 class _Classifier(NamedTuple):
     """A classifier: its name, SHA-256, size in bytes, and top-1 accuracy in percent."""
+
     name: str
     sha256: str
     size: Optional[int]
@@ -20,6 +22,7 @@ class _Classifier(NamedTuple):
 
 class _Detector(NamedTuple):
     """A detector: its name, SHA-256, size in bytes, box AP, mask AP, and epsilon."""
+
     name: str
     sha256: str
     size: Optional[int]

@@ -2,6 +2,7 @@
 
 SwitchNorm_Detection descends from Detectron and has its convention.
 """
+
 from typing import Any, Dict, List
 
 from gluonnorm.types import IMAGENET_MEAN, IMAGENET_STD
@@ -61,26 +62,30 @@ def _frozen_bn_detectors(depth: int) -> List[Model]:
     models = []
     for family, fpn_mask_convs, c4_mask_convs in (("faster", None, None), ("mask", 4, 0)):
         for schedule in ("1x", "2x"):
-            models.append(Model(
-                name=f"e2e_{family}_rcnn_R-{depth}-FPN_{schedule}",
-                backbone=f"resnet{depth}_v1a",
-                neck="fpn",
-                head="2fc",
-                classes=COCO_CLASSES,
-                mask_convs=fpn_mask_convs,
-                settings=FPN_SETTINGS,
-            ))
+            models.append(
+                Model(
+                    name=f"e2e_{family}_rcnn_R-{depth}-FPN_{schedule}",
+                    backbone=f"resnet{depth}_v1a",
+                    neck="fpn",
+                    head="2fc",
+                    classes=COCO_CLASSES,
+                    mask_convs=fpn_mask_convs,
+                    settings=FPN_SETTINGS,
+                )
+            )
             if depth != 50:
                 continue
-            models.append(Model(
-                name=f"e2e_{family}_rcnn_R-50-C4_{schedule}",
-                backbone="resnet50_v1a",
-                neck="c4",
-                head="res5",
-                classes=COCO_CLASSES,
-                mask_convs=c4_mask_convs,
-                settings=C4_SETTINGS,
-            ))
+            models.append(
+                Model(
+                    name=f"e2e_{family}_rcnn_R-50-C4_{schedule}",
+                    backbone="resnet50_v1a",
+                    neck="c4",
+                    head="res5",
+                    classes=COCO_CLASSES,
+                    mask_convs=c4_mask_convs,
+                    settings=C4_SETTINGS,
+                )
+            )
     return models
 
 

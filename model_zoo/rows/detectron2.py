@@ -3,6 +3,7 @@
 They see BGR minus the mean, photos are resized with antialiasing, and RoIAlign takes as many
 samples in a cell as the cell has feature map pixels.
 """
+
 from typing import Any, Dict, List
 
 from model_zoo.classes import COCO_CLASSES
@@ -53,8 +54,9 @@ def rows() -> List[Model]:
     for depth, schedule in ((50, "1x"), (50, "3x"), (101, "3x")):
         models += _frozen_bn_detectors(depth, schedule)
     models.append(_norm_in_heads("mask_rcnn_R_50_FPN_3x_gn", "resnet50_v1b", "gn", FPN_SETTINGS))
-    models.append(_norm_in_heads(
-        "mask_rcnn_R_50_FPN_3x_syncbn", "resnet50_v1a", "sync_bn", FPN_SETTINGS))
+    models.append(
+        _norm_in_heads("mask_rcnn_R_50_FPN_3x_syncbn", "resnet50_v1a", "sync_bn", FPN_SETTINGS)
+    )
     for schedule in ("3x", "9x"):
         name = f"scratch_mask_rcnn_R_50_FPN_{schedule}_gn"
         models.append(_norm_in_heads(name, "resnet50_v1b", "gn", SCRATCH_SETTINGS))
@@ -65,24 +67,28 @@ def _frozen_bn_detectors(depth: int, schedule: str) -> List[Model]:
     """Describe Faster and Mask R-CNN, each with a pyramid and with one map."""
     models = []
     for family, fpn_mask_convs, c4_mask_convs in (("faster", None, None), ("mask", 4, 0)):
-        models.append(Model(
-            name=f"{family}_rcnn_R_{depth}_FPN_{schedule}",
-            backbone=f"resnet{depth}_v1a",
-            neck="fpn",
-            head="2fc",
-            classes=COCO_CLASSES,
-            mask_convs=fpn_mask_convs,
-            settings=FPN_SETTINGS,
-        ))
-        models.append(Model(
-            name=f"{family}_rcnn_R_{depth}_C4_{schedule}",
-            backbone=f"resnet{depth}_v1a",
-            neck="c4",
-            head="res5",
-            classes=COCO_CLASSES,
-            mask_convs=c4_mask_convs,
-            settings=C4_SETTINGS,
-        ))
+        models.append(
+            Model(
+                name=f"{family}_rcnn_R_{depth}_FPN_{schedule}",
+                backbone=f"resnet{depth}_v1a",
+                neck="fpn",
+                head="2fc",
+                classes=COCO_CLASSES,
+                mask_convs=fpn_mask_convs,
+                settings=FPN_SETTINGS,
+            )
+        )
+        models.append(
+            Model(
+                name=f"{family}_rcnn_R_{depth}_C4_{schedule}",
+                backbone=f"resnet{depth}_v1a",
+                neck="c4",
+                head="res5",
+                classes=COCO_CLASSES,
+                mask_convs=c4_mask_convs,
+                settings=C4_SETTINGS,
+            )
+        )
     return models
 
 

@@ -3,6 +3,7 @@
 The settings were read in GluonCV's source and checked against its networks. The ``_custom`` rows
 are its COCO detectors with classes of the caller, so that its COCO weights can be fine-tuned.
 """
+
 from typing import Any, Dict, List, Optional, Tuple
 
 from model_zoo.classes import COCO_CLASSES, VOC_CLASSES

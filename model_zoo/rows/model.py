@@ -1,4 +1,5 @@
 """The description of one detector of the catalogue."""
+
 from dataclasses import dataclass, field
 from typing import Any, Dict, Optional, Tuple
 
@@ -58,6 +59,7 @@ class Model:
     ... ).norm
     'frozen_bn'
     """
+
     name: str
     backbone: str
     neck: str

@@ -2,6 +2,7 @@
 
 Their RPN is as wide as the pyramid, and the coarsest level of the pyramid is pooled.
 """
+
 from typing import Any, Dict, List
 
 from model_zoo.classes import COCO_CLASSES, VOC_CLASSES
@@ -41,30 +42,36 @@ def rows() -> List[Model]:
         for dataset in DATASETS:
             models.append(_faster_rcnn_c4(backbone, dataset))
     for dataset in ("coco", "custom"):
-        models.append(Model(
-            name=f"faster_rcnn_fpn_resnet18_v1b_{dataset}",
+        models.append(
+            Model(
+                name=f"faster_rcnn_fpn_resnet18_v1b_{dataset}",
+                backbone="resnet18_v1b",
+                neck="fpn",
+                head="2fc",
+                classes=DATASETS[dataset],
+            )
+        )
+    models.append(
+        Model(
+            name="mask_rcnn_fpn_resnet18_v1b_custom",
             backbone="resnet18_v1b",
             neck="fpn",
             head="2fc",
-            classes=DATASETS[dataset],
-        ))
-    models.append(Model(
-        name="mask_rcnn_fpn_resnet18_v1b_custom",
-        backbone="resnet18_v1b",
-        neck="fpn",
-        head="2fc",
-        classes=None,
-        mask_convs=2,
-    ))
-    models.append(Model(
-        name="mask_rcnn_resnet18_v1b_custom",
-        backbone="resnet18_v1b",
-        neck="c4",
-        head="res5",
-        classes=None,
-        mask_convs=0,
-        settings=C4_SETTINGS,
-    ))
+            classes=None,
+            mask_convs=2,
+        )
+    )
+    models.append(
+        Model(
+            name="mask_rcnn_resnet18_v1b_custom",
+            backbone="resnet18_v1b",
+            neck="c4",
+            head="res5",
+            classes=None,
+            mask_convs=0,
+            settings=C4_SETTINGS,
+        )
+    )
     return models
 
 

@@ -2,6 +2,7 @@
 
 They have 90 classes, one for each id that COCO reserved; ten of these are never annotated.
 """
+
 from typing import Any, Dict, List
 
 from model_zoo.classes import COCO_IDS
@@ -33,24 +34,28 @@ def rows() -> List[Model]:
     """
     models = []
     for family, mask_convs in MASK_CONVS.items():
-        models.append(Model(
-            name=f"{family}_resnet50_fpn",
-            backbone="resnet50_v1b",
-            neck="fpn",
-            head="2fc",
-            classes=COCO_IDS,
-            mask_convs=mask_convs,
-            settings=SETTINGS,
-        ))
-        models.append(Model(
-            name=f"{family}_resnet50_fpn_v2",
-            backbone="resnet50_v1b",
-            neck="fpn",
-            head="4conv1fc",
-            classes=COCO_IDS,
-            norm="bn",
-            norm_in_heads=True,
-            mask_convs=mask_convs,
-            settings=V2_SETTINGS,
-        ))
+        models.append(
+            Model(
+                name=f"{family}_resnet50_fpn",
+                backbone="resnet50_v1b",
+                neck="fpn",
+                head="2fc",
+                classes=COCO_IDS,
+                mask_convs=mask_convs,
+                settings=SETTINGS,
+            )
+        )
+        models.append(
+            Model(
+                name=f"{family}_resnet50_fpn_v2",
+                backbone="resnet50_v1b",
+                neck="fpn",
+                head="4conv1fc",
+                classes=COCO_IDS,
+                norm="bn",
+                norm_in_heads=True,
+                mask_convs=mask_convs,
+                settings=V2_SETTINGS,
+            )
+        )
     return models

@@ -1,4 +1,5 @@
 """How far the detections of two detectors agree."""
+
 from typing import List, Tuple
 
 from gluonnorm.photos.boxes import box_iou

@@ -1,4 +1,5 @@
 """What the benchmark compares: groups of rows measured side by side, and their targets."""
+
 from dataclasses import dataclass
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
@@ -23,6 +24,7 @@ class Target(NamedTuple):
     value : float
         The factor or the time.
     """
+
     rule: str
     value: float
 
@@ -54,6 +56,7 @@ class Row:
     compared_with : str, optional
         The label of the row that it is compared with, if that is not the group's reference.
     """
+
     label: str
     program: str
     task: Task
@@ -83,6 +86,7 @@ class Group:
     same_detections : bool
         Whether all rows should give the same detections.
     """
+
     name: str
     title: str
     rows: Tuple[Row, ...]
@@ -106,16 +110,25 @@ def all_groups(quick: bool) -> List[Group]:
         The same groups and rows in either case.
     """
     return [
-        _detector_group("gluoncv-fpn", DEFAULT_NETWORK, "gluoncv", (1.2, 2.0, 3.5),
-                        corrected=True, tuned=True),
-        _detector_group("gluoncv-c4", "faster_rcnn_resnet50_v1b_coco", "gluoncv",
-                        (2.0, None, None)),
-        _detector_group("gluoncv-mask", "mask_rcnn_fpn_resnet50_v1b_coco", "gluoncv",
-                        (3.0, None, None), corrected=True),
-        _detector_group("torchvision-fpn", "fasterrcnn_resnet50_fpn", "torchvision",
-                        (1.15, 1.7, 2.5)),
-        _detector_group("torchvision-mask", "maskrcnn_resnet50_fpn", "torchvision",
-                        (None, None, None)),
+        _detector_group(
+            "gluoncv-fpn", DEFAULT_NETWORK, "gluoncv", (1.2, 2.0, 3.5), corrected=True, tuned=True
+        ),
+        _detector_group(
+            "gluoncv-c4", "faster_rcnn_resnet50_v1b_coco", "gluoncv", (2.0, None, None)
+        ),
+        _detector_group(
+            "gluoncv-mask",
+            "mask_rcnn_fpn_resnet50_v1b_coco",
+            "gluoncv",
+            (3.0, None, None),
+            corrected=True,
+        ),
+        _detector_group(
+            "torchvision-fpn", "fasterrcnn_resnet50_fpn", "torchvision", (1.15, 1.7, 2.5)
+        ),
+        _detector_group(
+            "torchvision-mask", "maskrcnn_resnet50_fpn", "torchvision", (None, None, None)
+        ),
         _norm_group(),
         _nms_group(rois=100 if quick else 1000),
         _batch_group(),
@@ -160,8 +173,15 @@ def _norm_group() -> Group:
         target = None if norm == "frozen_bn" else Target("slower", 1.6)
         task = {"job": "detector", "prefix": f"{norm}-float32"}
         rows.append(Row(norm, "gluonnorm", task, target))
-        weights.append({"job": "weights", "network": DEFAULT_NETWORK, "stem": norm, "norm": norm,
-                        "dtypes": ("float32",)})
+        weights.append(
+            {
+                "job": "weights",
+                "network": DEFAULT_NETWORK,
+                "stem": norm,
+                "norm": norm,
+                "dtypes": ("float32",),
+            }
+        )
     title = f"{DEFAULT_NETWORK} with each norm in backbone and pyramid, float32, one image"
     return Group("norms", title, tuple(rows), "frozen_bn", tuple(weights), same_detections=False)
 
@@ -185,8 +205,12 @@ def _batch_group() -> Group:
     for batch_size in BATCH_SIZES:
         task = {"job": "detector", "prefix": "batch-float32", "images": batch_size}
         rows.append(Row(f"batch-{batch_size}", "gluonnorm", task))
-    weights = {"job": "weights", "network": DEFAULT_NETWORK, "stem": "batch",
-               "dtypes": ("float32",)}
+    weights = {
+        "job": "weights",
+        "network": DEFAULT_NETWORK,
+        "stem": "batch",
+        "dtypes": ("float32",),
+    }
     title = f"{DEFAULT_NETWORK}, float32, several images at a time; seconds an image"
     return Group("batch", title, tuple(rows), rows[0].label, (weights,))
 
@@ -199,6 +223,5 @@ def _training_group(name: str, network: str, peer: str, speedup: float) -> Group
         Row("ours", "gluonnorm", task, Target("step", speedup)),
     )
     weights = {**task, "job": "weights", "dtypes": ()}
-    title = (f"training step of {network}, two images, stem and first stage frozen, "
-             f"against {peer}")
+    title = f"training step of {network}, two images, stem and first stage frozen, against {peer}"
     return Group(name, title, rows, peer, (weights,))

@@ -2,6 +2,7 @@
 
 Interpreters without MXNet import this file, so it needs NumPy alone.
 """
+
 from typing import List, Sequence, Tuple
 
 import numpy as np
@@ -50,7 +51,7 @@ def synthetic_photos(count: int, size: Sequence[int], seed: int) -> np.ndarray:
             block_width = random.randint(width // 12, width // 2)
             top = random.randint(0, height - block_height)
             left = random.randint(0, width - block_width)
-            block = waves[top:top + block_height, left:left + block_width]
+            block = waves[top : top + block_height, left : left + block_width]
             block += random.uniform(-1.5, 1.5, 3)
         photos.append(np.clip(127 + 40 * waves, 0, 255).astype(np.uint8))
     return np.stack(photos)
@@ -150,9 +151,7 @@ def nms_candidates(rois: int, classes: int, seed: int) -> Tuple[np.ndarray, np.n
     return scores[:, 1:], boxes.astype(np.float32)
 
 
-def best_detections(
-    ids: np.ndarray, scores: np.ndarray, boxes: np.ndarray
-) -> List[List[float]]:
+def best_detections(ids: np.ndarray, scores: np.ndarray, boxes: np.ndarray) -> List[List[float]]:
     """Select the detections of an image that are compared.
 
     Parameters

@@ -1,4 +1,5 @@
 """Where the benchmark runs: interpreters, versions, threads and processor."""
+
 import json
 import os
 import platform
@@ -53,6 +54,7 @@ class Machine:
     facts : dict of str to str
         What the page says of the machine.
     """
+
     pythons: Dict[str, str]
     versions: Dict[str, Optional[Dict[str, str]]]
     size: Tuple[int, int]
@@ -136,11 +138,17 @@ def _module_versions(
 ) -> Optional[Dict[str, str]]:
     """Ask an interpreter for the versions of modules; None if one of them is missing."""
     try:
-        probe = subprocess.run([python, "-c", VERSION_PROBE, *modules], capture_output=True,
-                               encoding="utf-8", env=row_environment())
+        probe = subprocess.run(
+            [python, "-c", VERSION_PROBE, *modules],
+            capture_output=True,
+            encoding="utf-8",
+            env=row_environment(),
+        )
     except OSError as error:
-        raise InputError(f"--peer-python {peer_python}: cannot be run ({error.strerror}); give an "
-                         "interpreter that has torchvision, or leave it out") from error
+        raise InputError(
+            f"--peer-python {peer_python}: cannot be run ({error.strerror}); give an "
+            "interpreter that has torchvision, or leave it out"
+        ) from error
     if probe.returncode != 0:
         return None
     return json.loads(probe.stdout.splitlines()[-1])

@@ -1,4 +1,5 @@
 """Measure a group: start the rows' processes, ask them in turn, and write down the answers."""
+
 import contextlib
 import tempfile
 import time

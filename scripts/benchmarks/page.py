@@ -1,4 +1,5 @@
 """The benchmark's page in Markdown."""
+
 from statistics import median
 from textwrap import shorten
 from typing import List, Optional, Sequence
@@ -242,9 +243,7 @@ def found_cell(result: GroupResult, row_result: RowResult) -> str:
     return agreement(np.array(expected).reshape(-1, 6), np.array(detections).reshape(-1, 6))
 
 
-def expected_detections(
-    result: GroupResult, row_result: RowResult
-) -> Optional[List[List[float]]]:
+def expected_detections(result: GroupResult, row_result: RowResult) -> Optional[List[List[float]]]:
     """Find the detections that a row should give.
 
     Parameters
@@ -288,9 +287,11 @@ def profile_section(group: str, row_result: RowResult) -> str:
     for name, (seconds, calls) in ordered[:PROFILE_LINES]:
         lines.append(f"| {name} | {calls} | {1000 * seconds:.1f} | {seconds / total:.0%} |")
     table = "\n".join([PROFILE_HEAD, *lines])
-    return (f"### {group}/{row_result.row.label}\n\n"
-            f"One run, each operator by itself: {1000 * total:.0f} ms in all.\n\n"
-            f"{table}\n")
+    return (
+        f"### {group}/{row_result.row.label}\n\n"
+        f"One run, each operator by itself: {1000 * total:.0f} ms in all.\n\n"
+        f"{table}\n"
+    )
 
 
 def _operator_seconds(item) -> float:

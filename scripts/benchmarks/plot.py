@@ -1,4 +1,5 @@
 """The benchmark's picture: the median seconds of each row as bars."""
+
 from statistics import median
 from typing import Sequence
 
@@ -26,8 +27,13 @@ def plot(results: Sequence[GroupResult], path: str) -> None:
         The PNG file to write.
     """
     heights = [1 + 0.32 * len(result.rows) for result in results]
-    figure, axes = plt.subplots(len(results), 1, figsize=(9, sum(heights)), squeeze=False,
-                                gridspec_kw={"height_ratios": heights})
+    figure, axes = plt.subplots(
+        len(results),
+        1,
+        figsize=(9, sum(heights)),
+        squeeze=False,
+        gridspec_kw={"height_ratios": heights},
+    )
     try:
         for axis, result in zip(axes[:, 0], results):
             _draw_bars(axis, result)

@@ -1,4 +1,5 @@
 """What has been measured: of a row, and of a group of rows."""
+
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any, Dict, List, Optional
@@ -25,6 +26,7 @@ class RowResult:
     operators : dict of str to list of float
         The profile: seconds and calls of each operator; empty without a profile.
     """
+
     row: Row
     error: str = ""
     seconds: List[float] = field(default_factory=list)
@@ -46,6 +48,7 @@ class GroupResult:
     corrected_detections : list of list of float, optional
         The detections of the group's corrected row, if it has one that could run.
     """
+
     group: Group
     rows: List[RowResult]
     corrected_detections: Optional[List[List[float]]] = None

@@ -1,4 +1,5 @@
 """The parent's side of a row: start its process, send requests, read answers."""
+
 import contextlib
 import json
 import subprocess

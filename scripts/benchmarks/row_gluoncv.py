@@ -1,4 +1,5 @@
 """The benchmark's process of GluonCV: its detectors, its training step, its final suppression."""
+
 import os
 import types
 from pathlib import Path
@@ -142,6 +143,7 @@ def pyramid_roi_feats(self, F, features, rois, *args, **kwargs):
     Tensor
         The features of all RoIs.
     """
+
     # GluonCV calls RoIAlign on each level with all RoIs, and gives the batch index -1 to the RoIs
     # of other levels. For these MXNet 1.9.1 writes nothing on the CPU, so the output is whatever
     # the memory held. The correction moves such RoIs far away, where the operator writes zeros.
@@ -178,7 +180,8 @@ def training_batch(net: mx.gluon.HybridBlock, task: Task) -> Tuple[List[mx.nd.ND
     count = task["images"]
     size = task["size"]
     transform = FasterRCNNDefaultTrainTransform(
-        min(size), max(size), net, ashape=net.ashape, multi_stage=True, flip_p=0)
+        min(size), max(size), net, ashape=net.ashape, multi_stage=True, flip_p=0
+    )
     photos = []
     for photo in synthetic_photos(count, size, task["seed"]):
         photos.append(mx.nd.array(photo, dtype="uint8"))
@@ -231,7 +234,8 @@ def prepare_training(task: Task) -> Tuple[Run, Facts]:
     trainer = mx.gluon.Trainer(net.collect_train_params(), "sgd", sgd_settings)
     losses = mx.gluon.loss
     work = ForwardBackwardTask(
-        net, trainer,
+        net,
+        trainer,
         losses.SigmoidBinaryCrossEntropyLoss(from_sigmoid=False),
         losses.HuberLoss(1 / 9),
         losses.SoftmaxCrossEntropyLoss(),
@@ -257,8 +261,15 @@ class Suppression(mx.gluon.HybridBlock):
         """Suppress class by class."""
         rows = F.concat(ids, scores, boxes, dim=-1)
         rows = F.contrib.box_nms(
-            rows, overlap_thresh=0.5, topk=-1, valid_thresh=0.0001, id_index=0, score_index=1,
-            coord_start=2, force_suppress=False)
+            rows,
+            overlap_thresh=0.5,
+            topk=-1,
+            valid_thresh=0.0001,
+            id_index=0,
+            score_index=1,
+            coord_start=2,
+            force_suppress=False,
+        )
         result = F.stack(rows.reshape((-3, 0)), axis=0)
         kept_ids = F.slice_axis(result, axis=-1, begin=0, end=1)
         kept_scores = F.slice_axis(result, axis=-1, begin=1, end=2)

@@ -1,4 +1,5 @@
 """The benchmark's process of this package: weights, detector, training step, suppression."""
+
 import json
 import os
 from pathlib import Path
@@ -46,8 +47,9 @@ def write_weights(task: Task) -> Facts:
     norm = task.get("norm")
     source = task.get("source")
     prefix = str(Path(task["folder"], task["stem"]))
-    net = model_zoo.get_model(task["network"], norm=norm, head_norm=norm, short=min(size),
-                              max_size=max(size))
+    net = model_zoo.get_model(
+        task["network"], norm=norm, head_norm=norm, short=min(size), max_size=max(size)
+    )
     seed_weights(net, network_inputs(1, size, seed), seed)
     if source:
         conversion.save(net, prefix + FILE_ENDINGS[source], source)
@@ -116,8 +118,9 @@ def prepare_training(task: Task) -> Tuple[Run, Facts]:
     weight_file = Path(task["folder"], task["stem"] + FILE_ENDINGS[source])
     conversion.load(net, str(weight_file), source)
     sgd_settings = {"learning_rate": 1.0, "momentum": 0.9, "wd": 1e-4}
-    trainer = mx.gluon.Trainer(learned_parameters(net), "sgd", sgd_settings,
-                               update_on_kvstore=False)
+    trainer = mx.gluon.Trainer(
+        learned_parameters(net), "sgd", sgd_settings, update_on_kvstore=False
+    )
     loss = make_loss(net)
     loss.hybridize()
     step = training.TrainStep(loss, trainer, [mx.cpu()])
@@ -186,8 +189,9 @@ def profile(run: Run) -> Dict[str, List[float]]:
         Seconds and calls of each operator.
     """
     # MXNet writes a file of the profile when the process ends, whether it is asked to or not.
-    mx.profiler.set_config(profile_symbolic=True, profile_imperative=True, aggregate_stats=True,
-                           filename=os.devnull)
+    mx.profiler.set_config(
+        profile_symbolic=True, profile_imperative=True, aggregate_stats=True, filename=os.devnull
+    )
     mx.profiler.set_state("run")
     run()
     mx.nd.waitall()

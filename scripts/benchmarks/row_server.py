@@ -2,6 +2,7 @@
 
 Interpreters without MXNet import this file, so it needs the standard library alone.
 """
+
 import json
 import math
 import os

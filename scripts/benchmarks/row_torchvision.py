@@ -3,6 +3,7 @@
 torchvision's transform and the pasting of masks are left out, because the networks beside it get
 their input ready and give masks as the head makes them.
 """
+
 import os
 from pathlib import Path
 from typing import Any, Dict, List, Tuple
@@ -150,8 +151,9 @@ def prepare_training(task: Task) -> Tuple[Run, Facts]:
     targets = []
     for boxes, labels in zip(*ground_truth(task["images"], task["size"], task["seed"])):
         # Label 0 is the background.
-        targets.append({"boxes": torch.from_numpy(boxes),
-                        "labels": torch.from_numpy(labels).long() + 1})
+        targets.append(
+            {"boxes": torch.from_numpy(boxes), "labels": torch.from_numpy(labels).long() + 1}
+        )
 
     def run() -> List[torch.Tensor]:
         features = model.backbone(images.tensors)

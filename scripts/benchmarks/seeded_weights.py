@@ -4,6 +4,7 @@ They are drawn by name and seed, and then scaled such that the network finds abo
 candidates as a trained detector, because the time of the heads and of the suppression depends on
 that number.
 """
+
 import zlib
 from typing import List, Sequence
 
@@ -125,8 +126,9 @@ def scale_predictor(net: mx.gluon.HybridBlock, batch: mx.nd.NDArray) -> None:
     logits = predictor_logits(net, batch)
     class_means = logits.mean(axis=0)
     factor = LOGIT_DEVIATION / logits.std(axis=0).mean()
-    advantage = background_advantage((logits - class_means) * factor,
-                                     CANDIDATES_PER_IMAGE * len(batch))
+    advantage = background_advantage(
+        (logits - class_means) * factor, CANDIDATES_PER_IMAGE * len(batch)
+    )
     weight = net.predictor.score.weight
     bias = net.predictor.score.bias
     new_bias = (bias.data().asnumpy() - class_means) * factor

@@ -99,7 +99,8 @@ def test_children_are_named_by_level_and_a_norm_replaces_the_bias(backbone, extr
         f"{layer}.conv.{p}" for layer in layers for p in ("weight", "bias")
     }
     assert own(pyramid(backbone, extra, make_norm("gn", num_groups=4))) == {
-        f"{layer}.{p}" for layer in layers for p in ("conv.weight", "norm.gamma", "norm.beta")}
+        f"{layer}.{p}" for layer in layers for p in ("conv.weight", "norm.gamma", "norm.beta")
+    }
 
 
 def test_with_a_frozen_backbone_the_pyramid_alone_learns():

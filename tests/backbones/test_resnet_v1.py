@@ -154,7 +154,7 @@ def test_hybrid_equals_imperative_and_two_images_equal_two_single_ones(name):
     for got, wanted in zip(net(x), imperative):
         assert_close(got, wanted)
     for i in range(2):
-        for got, wanted in zip(net(x[i:i + 1]), imperative):
+        for got, wanted in zip(net(x[i : i + 1]), imperative):
             assert_close(got[0], wanted[i])
 
 

@@ -14,7 +14,7 @@ def gluon_net(depth):
     net = vision.get_resnet(2, depth)
     net.initialize(mx.init.MSRAPrelu(slope=0))
     net(nd.zeros((1, 3, 32, 32)))
-    parameters = {name[len(net.prefix):]: p for name, p in net.collect_params().items()}
+    parameters = {name[len(net.prefix) :]: p for name, p in net.collect_params().items()}
     for name, parameter in parameters.items():
         if name.endswith(("gamma", "running_var")) and name != "batchnorm0_gamma":
             parameter.set_data(nd.random.uniform(0.5, 1.5, parameter.shape))
@@ -77,7 +77,7 @@ def test_real_weights_give_gluon_s_features(shared):
     x = nd.random.normal(shape=(1, 3, 96, 128))
     theirs(x)
     for name, parameter in theirs.collect_params().items():
-        short = name[len(theirs.prefix):]
+        short = name[len(theirs.prefix) :]
         if short in arrays:
             parameter.set_data(arrays[short])
     assert_close(body(x)[0], theirs.features[:8](x))
@@ -120,7 +120,7 @@ def test_rescale_can_be_left_out_by_moving_the_statistics_of_the_first_norm():
         parameter.set_data(theirs[name].data())
     mean, std = nd.array(IMAGENET_MEAN), nd.array(IMAGENET_STD)
     plain.bn_in.running_mean.set_data((scaled.bn_in.running_mean.data() - mean) / std)
-    plain.bn_in.running_var.set_data((scaled.bn_in.running_var.data() + 1e-5) / std ** 2 - 1e-5)
+    plain.bn_in.running_var.set_data((scaled.bn_in.running_var.data() + 1e-5) / std**2 - 1e-5)
     x = nd.random.normal(shape=(2, 3, 33, 47))
     assert_close(plain(x)[0], scaled(x)[0])
 

@@ -1,4 +1,5 @@
 """Files that version 0.1.0 wrote: they load, and give the numbers that version 0.1.0 got."""
+
 import tarfile
 from pathlib import Path
 
@@ -45,7 +46,8 @@ def assert_recorded(detections, expected, name, box_atol, score_atol):
     np.testing.assert_array_equal(detections.ids, expected[f"{name}_ids"])
     np.testing.assert_allclose(detections.boxes, expected[f"{name}_boxes"], rtol=0, atol=box_atol)
     np.testing.assert_allclose(
-        detections.scores, expected[f"{name}_scores"], rtol=0, atol=score_atol)
+        detections.scores, expected[f"{name}_scores"], rtol=0, atol=score_atol
+    )
 
 
 def test_a_checkpoint_gives_the_recorded_detections(folder, expected):
@@ -60,8 +62,9 @@ def test_a_checkpoint_continues_a_training(folder, expected):
     net, path = rebuilt(folder)
     for block in (net.backbone, net.box_head):
         freeze(block)
-    trainer = mx.gluon.Trainer(training.trainable_parameters(net), "sgd", {"learning_rate": 1.0},
-                               update_on_kvstore=False)
+    trainer = mx.gluon.Trainer(
+        training.trainable_parameters(net), "sgd", {"learning_rate": 1.0}, update_on_kvstore=False
+    )
     training.load(path, net, trainer)
     assert trainer.optimizer.momentum == pytest.approx(0.9)
     assert trainer.optimizer.wd == pytest.approx(1e-4)
@@ -82,8 +85,13 @@ def test_an_export_gives_the_recorded_detections(folder, expected, dtype):
 def test_the_manifest_of_an_export_has_the_present_names(folder, dtype):
     _, manifest = load(str(folder / dtype))
     assert manifest["dtype"] == dtype
-    assert manifest["input"] == {"name": "data", "layout": "NCHW", "color": "RGB",
-                                 "dtype": "float32", "image_size": None}
+    assert manifest["input"] == {
+        "name": "data",
+        "layout": "NCHW",
+        "color": "RGB",
+        "dtype": "float32",
+        "image_size": None,
+    }
     assert manifest["provenance"]["versions"]["gluonnorm"].startswith("0.1.")
 
 
@@ -94,7 +102,8 @@ def test_converted_weights_give_the_recorded_maps(folder, expected):
     pixels = prepare(expected["photo"], net.preprocess).pixels
     maps = [array.asnumpy() for array in backbone(mx.nd.array(pixels[None]))]
     np.testing.assert_allclose(
-        [array.mean() for array in maps], expected["converted_means"], rtol=1e-4, atol=1e-6)
+        [array.mean() for array in maps], expected["converted_means"], rtol=1e-4, atol=1e-6
+    )
     np.testing.assert_allclose(
         [array.std() for array in maps], expected["converted_stds"], rtol=1e-4
     )

@@ -1,4 +1,5 @@
 """Loading and saving on real networks of small size: all or nothing, and the same values back."""
+
 import model_zoo
 from gluonnorm import conversion
 from gluonnorm.conversion import ConversionError, load, load_backbone, save
@@ -95,8 +96,10 @@ def test_a_file_is_checked_whole_before_anything_is_written(net, saved):
         "rpn.score.bias"
     ) in message
     assert "1 unexpected: roi_heads.box_head.fc8.weight" in message
-    assert ("1 misshapen: backbone.body.conv1.weight in the file is (64, 3, 3, 3), "
-            "backbone.backbone.conv1.weight of the network (64, 3, 7, 7)") in message
+    assert (
+        "1 misshapen: backbone.body.conv1.weight in the file is (64, 3, 3, 3), "
+        "backbone.backbone.conv1.weight of the network (64, 3, 7, 7)"
+    ) in message
     assert (
         "1 unusable: rpn.head.bbox_pred.bias has 3 values" in message or "has 12 values" in message
     )
@@ -146,8 +149,10 @@ def test_another_number_of_classes():
 
 def test_reset_keeps_predictors_that_fit(net, saved):
     load(net, saved, "torchvision", num_classes_differ="reset")
-    np.testing.assert_array_equal(net.predictor.score.weight.data().asnumpy(),
-                                  saved["roi_heads.box_predictor.cls_score.weight"])
+    np.testing.assert_array_equal(
+        net.predictor.score.weight.data().asnumpy(),
+        saved["roi_heads.box_predictor.cls_score.weight"],
+    )
 
 
 @pytest.mark.parametrize("eps", [0.0, 1e-3])
@@ -162,8 +167,10 @@ def test_another_eps_is_the_same_function(eps):
     net = model_zoo.get_model("resnet18_v1b")
     report = load(net, theirs, "torchvision", eps=eps)
     x = np.random.default_rng(0).normal(size=(2, 64, 3, 3)).astype("f4")
-    scale, shift, mean, var = (theirs[f"bn1.{leaf}"].astype("f8").reshape(1, 64, 1, 1)
-                               for leaf in ("weight", "bias", "running_mean", "running_var"))
+    scale, shift, mean, var = (
+        theirs[f"bn1.{leaf}"].astype("f8").reshape(1, 64, 1, 1)
+        for leaf in ("weight", "bias", "running_mean", "running_var")
+    )
     expected = scale * (x - mean) / np.sqrt(var + eps) + shift
     np.testing.assert_allclose(net.bn1(mx.nd.array(x)).asnumpy(), expected, rtol=1e-5, atol=1e-4)
     assert (
@@ -205,7 +212,7 @@ def test_a_detector_fills_a_backbone_and_a_backbone_a_detector(net, saved):
     after, trunk = values(net), values(bare)
     for name in after:
         if name.startswith("backbone.backbone."):
-            np.testing.assert_array_equal(after[name], trunk[name[len("backbone.backbone."):]])
+            np.testing.assert_array_equal(after[name], trunk[name[len("backbone.backbone.") :]])
         else:
             np.testing.assert_array_equal(after[name], before[name])
 
@@ -215,8 +222,9 @@ def test_stage_4_of_a_classifier_is_the_head_of_a_c4_detector():
     net = tiny_detector("c4")
     rpn = net.rpn.conv.weight.data().asnumpy()
     assert load_backbone(net, save(bare, None, "torchvision"), "torchvision").loaded == 100
-    np.testing.assert_array_equal(values(net)["box_head.stage.layer4.1.conv2.weight"],
-                                  values(bare)["layer4.1.conv2.weight"])
+    np.testing.assert_array_equal(
+        values(net)["box_head.stage.layer4.1.conv2.weight"], values(bare)["layer4.1.conv2.weight"]
+    )
     np.testing.assert_array_equal(
         values(net)["backbone.layer3.0.bn1.gamma"], values(bare)["layer3.0.bn1.gamma"]
     )
@@ -224,8 +232,12 @@ def test_stage_4_of_a_classifier_is_the_head_of_a_c4_detector():
 
 
 def test_the_stride_must_be_in_the_right_convolution():
-    zeros = {name: np.broadcast_to(np.float32(1), parameter.shape) for name, parameter in
-             model_zoo.get_model("resnet50_v1a")._collect_params_with_prefix().items()}
+    zeros = {
+        name: np.broadcast_to(np.float32(1), parameter.shape)
+        for name, parameter in model_zoo.get_model("resnet50_v1a")
+        ._collect_params_with_prefix()
+        .items()
+    }
     theirs = {
         name.replace("gamma", "weight").replace("beta", "bias"): array
         for name, array in zeros.items()

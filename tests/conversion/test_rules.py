@@ -1,4 +1,5 @@
 """The language of the tables, on tables made up here."""
+
 from gluonnorm.conversion.codebase import Codebase, source_names
 from gluonnorm.conversion.layouts import (
     BOXES,
@@ -47,7 +48,11 @@ def test_candidates_go_by_template_then_by_leaf():
     rule = Rule("norm", ("new.{leaf}", "old.{leaf}"))
     leaves = {"running_mean": ("running_mean", "moving_mean")}
     assert names([rule], "norm.running_mean", leaves=leaves) == (
-        "new.running_mean", "new.moving_mean", "old.running_mean", "old.moving_mean")
+        "new.running_mean",
+        "new.moving_mean",
+        "old.running_mean",
+        "old.moving_mean",
+    )
     assert names([rule], "norm.gamma", leaves=leaves) == ()
 
 
@@ -77,6 +82,7 @@ def test_kinds_of_norm_and_their_words():
 def test_rules_may_depend_on_the_network():
     def rules(shapes):
         return [Rule("a", (f"{len(shapes)}.{{leaf}}",))]
+
     assert names(rules, "a.bias", {"a.weight": (1,), "a.bias": (1,)}) == ("2.bias",)
 
 

@@ -1,4 +1,5 @@
 """A small data set of drawn shapes, made once for all tests of the room."""
+
 from pathlib import Path
 
 from gluonnorm.data import COCODataset, draw_shapes

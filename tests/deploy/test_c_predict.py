@@ -52,7 +52,7 @@ def answers(program, prefix, x, folder):
         shape = np.frombuffer(data, np.uint32, axes, 4)
         size = int(shape.prod())
         outputs.append(np.frombuffer(data, np.float32, size, 4 + 4 * axes).reshape(shape))
-        data = data[4 + 4 * axes + 4 * size:]
+        data = data[4 + 4 * axes + 4 * size :]
     return outputs
 
 

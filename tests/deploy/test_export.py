@@ -129,8 +129,13 @@ def test_the_record_says_what_goes_in_and_comes_out(net, tmp_path):
     record = json.loads((tmp_path / "tiny.json").read_text())
     assert returned == record == load(str(tmp_path / "tiny"))[1]
     assert record["classes"] == ["cat", "dog"]
-    assert record["input"] == {"name": "data", "layout": "NCHW", "color": "BGR", "dtype": "float32",
-                               "image_size": [24, 32]}
+    assert record["input"] == {
+        "name": "data",
+        "layout": "NCHW",
+        "color": "BGR",
+        "dtype": "float32",
+        "image_size": [24, 32],
+    }
     assert record["preprocess"] == {
         "short": [48, 64],
         "max_size": 96,
@@ -150,8 +155,9 @@ def test_the_record_says_what_goes_in_and_comes_out(net, tmp_path):
     assert record["provenance"]["versions"]["gluonnorm"] == gluonnorm.__version__
     assert record["provenance"]["versions"]["mxnet"] == mx.__version__
     assert export(net, str(tmp_path / "any"))["input"]["image_size"] is None
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(FILES + tuple(
-        name.replace("tiny", "any") for name in FILES))  # and nothing else is left lying about
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        FILES + tuple(name.replace("tiny", "any") for name in FILES)
+    )  # and nothing else is left lying about
 
 
 @pytest.mark.parametrize("hybridized", [False, True])

@@ -65,7 +65,7 @@ def evaluated(net, photo):
         "",
     )
     batch = batchify([EvalTransform(net.preprocess)(record)], net.preprocess.padding)
-    (_, found), = predict(net, [batch])
+    ((_, found),) = predict(net, [batch])
     return found
 
 
@@ -89,15 +89,22 @@ class Photos:
 
     def __getitem__(self, index):
         boxes = np.zeros((0, 4), np.float32)
-        return LabeledImage(self._photos[index], boxes, np.zeros(0, np.int32), np.zeros(0, bool),
-                            index, f"{index}.png")
+        return LabeledImage(
+            self._photos[index],
+            boxes,
+            np.zeros(0, np.int32),
+            np.zeros(0, bool),
+            index,
+            f"{index}.png",
+        )
 
 
 @pytest.mark.parametrize("kind", ["fpn", "mask_fpn"])
 @pytest.mark.parametrize("resize", ["pixel", "float", "antialias"])
 @pytest.mark.parametrize("from_files", [False, True])
 def test_loader_and_evaluation_give_exactly_the_detections_of_the_predictor(
-        tmp_path, kind, resize, from_files):
+    tmp_path, kind, resize, from_files
+):
     net = tiny_detector(kind, **{**SETTINGS, "resize": resize})
     net.hybridize()
     predictor = Predictor.from_network(net)
@@ -107,8 +114,14 @@ def test_loader_and_evaluation_give_exactly_the_detections_of_the_predictor(
     photos = [photo_of(*size) for size in ((50, 77), (90, 41), (128, 192), (64, 64))]
     dataset = Photos(photos)
     sampler = AspectGroupSampler(dataset.sizes, batch_size=1, shuffle=False, seed=0)
-    loader = Loader(dataset, EvalTransform(predictor.preprocess), sampler,
-                    predictor.preprocess.padding, seed=0, train=False)
+    loader = Loader(
+        dataset,
+        EvalTransform(predictor.preprocess),
+        sampler,
+        predictor.preprocess.padding,
+        seed=0,
+        train=False,
+    )
     evaluated_photos = dict(predict(predictor.net, loader, mask_paste=predictor.mask_paste))
     assert sorted(evaluated_photos) == [0, 1, 2, 3]
     for index, photo in enumerate(photos):
@@ -173,6 +186,7 @@ def test_without_resizing_the_rest_of_the_preprocessing_stays(net):
 
 class Fake(mx.gluon.HybridBlock):
     """A network that finds two boxes, one of them in the padding, on any image."""
+
     classes, preprocess = CLASSES, Preprocess(short=(64,))
 
     def __init__(self, mask_paste, masks):
@@ -232,6 +246,7 @@ def test_an_older_record_takes_the_defaults(exported, tmp_path):
         for name in ("order", "resize", "rounding"):
             del record["preprocess"][name]
         del record["config"]["convention"]
+
     predictor = Predictor(rewritten(exported, tmp_path, older))
     assert (
         predictor.preprocess == Preprocess(short=(64,), max_size=96)
@@ -282,8 +297,10 @@ def test_a_network_that_has_seen_no_image_yet():
 
 @pytest.mark.parametrize("batch_size", [0, -1, 1.5])
 def test_batch_size_is_a_number_of_photos(net, exported, batch_size):
-    for make in (lambda: Predictor.from_network(net, batch_size=batch_size),
-                 lambda: Predictor(exported, batch_size=batch_size)):
+    for make in (
+        lambda: Predictor.from_network(net, batch_size=batch_size),
+        lambda: Predictor(exported, batch_size=batch_size),
+    ):
         with pytest.raises(
             ValueError, match=f"batch_size is {batch_size}; want an integer of at least 1"
         ):

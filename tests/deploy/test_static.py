@@ -1,4 +1,5 @@
 """Loaded networks keep buffers and converted weights from call to call; nobody may notice."""
+
 from gluonnorm.deploy import Predictor, load
 
 import numpy as np
@@ -7,8 +8,16 @@ from tiny_detector import images, tiny_detector
 from tiny_export import exported
 
 
-@pytest.mark.parametrize("kind, dtype", [("fpn", "float32"), ("fpn", "bfloat16"), ("fpn", "int8"),
-                                         ("mask_fpn", "float32"), ("c4", "int8")])
+@pytest.mark.parametrize(
+    "kind, dtype",
+    [
+        ("fpn", "float32"),
+        ("fpn", "bfloat16"),
+        ("fpn", "int8"),
+        ("mask_fpn", "float32"),
+        ("c4", "int8"),
+    ],
+)
 def test_results_do_not_change_while_other_calls_run(tmp_path, kind, dtype):
     prefix = exported(tmp_path, kind, dtype)
     inputs = [images(2), images(2)[::-1] * 0.5, images(2, 50, 70), images(1), images(2) * 2]

@@ -58,8 +58,11 @@ def test_photos_with_too_many_candidates_are_counted_and_the_first_is_a_warning(
     cutting, batch_size, from_files
 ):
     several, cut, limit, net, prefix = cutting
-    predictor = (Predictor(prefix, batch_size=batch_size) if from_files
-                 else Predictor.from_network(net, batch_size=batch_size))
+    predictor = (
+        Predictor(prefix, batch_size=batch_size)
+        if from_files
+        else Predictor.from_network(net, batch_size=batch_size)
+    )
     assert predictor.truncated_photos == 0
     with pytest.warns(
         UserWarning,
@@ -96,8 +99,10 @@ def assembled(folder, symbol, parameters, record):
     """The three files, the record's checksums in order."""
     (folder / "net-symbol.json").write_text(symbol if isinstance(symbol, str) else symbol.tojson())
     mx.nd.save(str(folder / "net-0000.params"), parameters)
-    sums = {name: hashlib.sha256((folder / f"net-{file}").read_bytes()).hexdigest()
-            for name, file in (("symbol", "symbol.json"), ("params", "0000.params"))}
+    sums = {
+        name: hashlib.sha256((folder / f"net-{file}").read_bytes()).hexdigest()
+        for name, file in (("symbol", "symbol.json"), ("params", "0000.params"))
+    }
     record = {**record, "provenance": {**record["provenance"], "sha256": sums}}
     (folder / "net.json").write_text(json.dumps(record))
     return str(folder / "net")
@@ -156,11 +161,15 @@ def small_networks():
     rows = mx.sym.reshape(scores, (0, 0, 1))
     boxes = mx.sym.concat(rows, rows, rows, rows, dim=2)
     masks = mx.sym.broadcast_mul(mx.sym.expand_dims(rows, 3), mx.sym.ones((1, 1, 7, 7)))
-    return {"classifier": scores, "two outputs": mx.sym.Group([rows, rows]), "in another order":
-            mx.sym.Group([rows, boxes, rows]), "no rows": mx.sym.Group([scores, rows, boxes]),
-            "five outputs": mx.sym.Group([rows, rows, boxes, masks, rows]),
-            "masks that are none": mx.sym.Group([rows, rows, boxes, rows]),
-            "a detector": mx.sym.Group([rows, rows, boxes, masks])}
+    return {
+        "classifier": scores,
+        "two outputs": mx.sym.Group([rows, rows]),
+        "in another order": mx.sym.Group([rows, boxes, rows]),
+        "no rows": mx.sym.Group([scores, rows, boxes]),
+        "five outputs": mx.sym.Group([rows, rows, boxes, masks, rows]),
+        "masks that are none": mx.sym.Group([rows, rows, boxes, rows]),
+        "a detector": mx.sym.Group([rows, rows, boxes, masks]),
+    }
 
 
 @pytest.mark.parametrize("kind", list(small_networks()))
@@ -177,12 +186,15 @@ def test_a_graph_that_is_no_detector(cutting, tmp_path, kind):
             Predictor(prefix)
 
 
-@pytest.mark.parametrize("change", [
-    lambda symbol, record: (symbol[:-100], record),
-    lambda symbol, record: ("{}", record),
-    lambda symbol, record: (symbol, {name: record[name] for name in record if name != "input"}),
-    lambda symbol, record: (symbol, {**record, "input": {"name": "image"}}),
-])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda symbol, record: (symbol[:-100], record),
+        lambda symbol, record: ("{}", record),
+        lambda symbol, record: (symbol, {name: record[name] for name in record if name != "input"}),
+        lambda symbol, record: (symbol, {**record, "input": {"name": "image"}}),
+    ],
+)
 def test_damaged_files_with_good_checksums(cutting, tmp_path, change):
     symbol, parameters, record = parts(cutting[-1])
     symbol, record = change(symbol.tojson(), record)

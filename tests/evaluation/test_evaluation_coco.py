@@ -172,10 +172,13 @@ def test_mask_area_decides_the_size_of_a_mask_result_that_also_has_a_box():
     assert metrics["APm"] == pytest.approx(1) and metrics["AP"] == pytest.approx(0.5)
 
 
-@pytest.mark.parametrize("bad, message", [
-    ([result(image_id=6)], "image_id.*not in the ground truth.*6"),
-    ([result(category_id=2)], "category_id.*not in the ground truth.*2"),
-])
+@pytest.mark.parametrize(
+    "bad, message",
+    [
+        ([result(image_id=6)], "image_id.*not in the ground truth.*6"),
+        ([result(category_id=2)], "category_id.*not in the ground truth.*2"),
+    ],
+)
 def test_results_of_another_data_set_are_refused(bad, message):
     with pytest.raises(ValueError, match=message):
         evaluate_coco(tiny_truth(), bad)
@@ -200,7 +203,8 @@ def test_coco_results_are_json_and_xywh():
     results = coco_results([(np.int64(9), found), (5, empty)], category_ids=(1, 3))
     assert json.loads(json.dumps(results)) == [
         {"image_id": 9, "category_id": 3, "bbox": [1, 2, 3, 6], "score": 0.75},
-        {"image_id": 9, "category_id": 1, "bbox": [0, 0, 5, 5], "score": 0.5}]
+        {"image_id": 9, "category_id": 1, "bbox": [0, 0, 5, 5], "score": 0.5},
+    ]
 
 
 def test_masks_become_run_lengths_that_json_can_hold():

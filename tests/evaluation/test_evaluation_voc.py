@@ -30,21 +30,30 @@ def random_data(seed, images=12):
         for a, shift in [(a, 2) for a in near] + [
             (a, 4) for a in near
         ]:  # every truth found twice, more or less well
-            results.append({"image_id": image_id, "category_id": a["category_id"],
-                            "bbox": [v + int(random.randint(0, shift)) for v in a["bbox"]]})
+            results.append(
+                {
+                    "image_id": image_id,
+                    "category_id": a["category_id"],
+                    "bbox": [v + int(random.randint(0, shift)) for v in a["bbox"]],
+                }
+            )
         results += [
             {"image_id": image_id, "category_id": int(random.randint(1, 5)), "bbox": box()}
             for _ in range(4)
         ]
     for result, score in zip(results, random.permutation(len(results))):
         result["score"] = float(score + 1) / (len(results) + 1)
-    truth = {"images": [{"id": i} for i in range(1, images + 1)], "annotations": annotations,
-             "categories": [{"id": i + 1, "name": name} for i, name in enumerate(CLASSES)]}
+    truth = {
+        "images": [{"id": i} for i in range(1, images + 1)],
+        "annotations": annotations,
+        "categories": [{"id": i + 1, "name": name} for i, name in enumerate(CLASSES)],
+    }
     return truth, results
 
 
 def slow_voc(truth, results, thresh, points):
     """VOCevaldet.m, step by step; ``points`` is 11, or None for the area under the curve."""
+
     def iou(a, b):
         w = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
         h = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
@@ -142,9 +151,14 @@ def test_equals_gluoncv_on_inclusive_boxes(seed, metric):
 
 
 def one_class(annotations, results):
-    truth = {"images": [{"id": 1}], "categories": [{"id": 1, "name": "cat"}],
-             "annotations": [{"image_id": 1, "category_id": 1, "bbox": box, "iscrowd": crowd}
-                             for box, crowd in annotations]}
+    truth = {
+        "images": [{"id": 1}],
+        "categories": [{"id": 1, "name": "cat"}],
+        "annotations": [
+            {"image_id": 1, "category_id": 1, "bbox": box, "iscrowd": crowd}
+            for box, crowd in annotations
+        ],
+    }
     return truth, [
         {"image_id": 1, "category_id": 1, "bbox": box, "score": score} for box, score in results
     ]

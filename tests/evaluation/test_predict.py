@@ -34,7 +34,7 @@ class FakeNet:
         out = -np.ones((len(images), self.depth, 6), dtype=np.float32)
         for i, pixel in enumerate(images[:, 0, 0, 0].asnumpy()):
             rows = self.rows_by_pixel[int(pixel)]
-            out[i, :len(rows)] = rows if rows else out[i, :0]
+            out[i, : len(rows)] = rows if rows else out[i, :0]
         return mx.nd.array(out[:, :, :1]), mx.nd.array(out[:, :, 1:2]), mx.nd.array(out[:, :, 2:])
 
 
@@ -46,7 +46,7 @@ def images(*pixels):
 
 def test_boxes_return_to_the_photo_and_padding_goes():
     net = FakeNet({7: [[2, 0.9, 10, 20, 50, 60], [0, 0.4, 0, 0, 8, 8]]})
-    (image_id, found), = predict(net, [Batch(images(7), [sample(31, scale=(2.0, 4.0))])])
+    ((image_id, found),) = predict(net, [Batch(images(7), [sample(31, scale=(2.0, 4.0))])])
     assert image_id == 31
     np.testing.assert_array_equal(found.boxes, [[5, 5, 25, 15], [0, 0, 4, 2]])
     np.testing.assert_allclose(found.scores, [0.9, 0.4], rtol=1e-6)
@@ -62,7 +62,7 @@ def test_boxes_are_clipped_to_height_and_width_and_those_in_the_padding_dropped(
     net = FakeNet(
         {1: [[0, 0.9, -5, -6, 500, 600], [1, 0.8, 210, 10, 230, 20], [2, 0.7, 10, 100, 20, 120]]}
     )
-    (_, found), = predict(net, [Batch(images(1), [sample(1, size=(100, 200))])])
+    ((_, found),) = predict(net, [Batch(images(1), [sample(1, size=(100, 200))])])
     np.testing.assert_array_equal(found.boxes, [[0, 0, 200, 100]])
     np.testing.assert_array_equal(found.ids, [0])
 
@@ -82,8 +82,13 @@ def test_an_image_without_detections_is_reported_with_none():
 @pytest.mark.parametrize("contexts, parts", [(1, [3]), (2, [1, 2]), (5, [1, 1, 1])])
 def test_order_is_kept_when_a_batch_is_split_over_contexts(contexts, parts):
     net = FakeNet({i: [[i, 0.5, i, 0, i + 1, 1]] for i in range(3)})
-    pairs = list(predict(net, [Batch(images(0, 1, 2), [sample(10), sample(11), sample(12)])],
-                         ctx=[mx.cpu(i) for i in range(contexts)]))
+    pairs = list(
+        predict(
+            net,
+            [Batch(images(0, 1, 2), [sample(10), sample(11), sample(12)])],
+            ctx=[mx.cpu(i) for i in range(contexts)],
+        )
+    )
     assert [
         (image_id, int(found.ids[0]), float(found.boxes[0, 0])) for image_id, found in pairs
     ] == [(10, 0, 0.0), (11, 1, 1.0), (12, 2, 2.0)]
@@ -127,15 +132,16 @@ def test_masks_are_pasted_into_the_photo(contexts):
 
 def test_how_masks_are_pasted_can_be_chosen():
     batch = Batch(images(0), [sample(1, scale=(2.0, 4.0), size=(25, 50))])
-    (_, sampled), (_, expanded) = (next(predict(FakeMaskNet(MASKED), [batch], mask_paste=way))
-                                   for way in ("sample", "expand"))
+    (_, sampled), (_, expanded) = (
+        next(predict(FakeMaskNet(MASKED), [batch], mask_paste=way)) for way in ("sample", "expand")
+    )
     assert 0 < (sampled.masks != expanded.masks).sum() < 60
-    (_, without), = predict(FakeMaskNet(MASKED), [batch], mask_paste=None)
+    ((_, without),) = predict(FakeMaskNet(MASKED), [batch], mask_paste=None)
     assert without.masks is None and len(without.ids) == 1
 
 
 def test_a_network_without_masks_gives_none():
-    (_, found), = predict(FakeNet({1: [[0, 0.5, 1, 1, 2, 2]]}), [Batch(images(1), [sample(1)])])
+    ((_, found),) = predict(FakeNet({1: [[0, 0.5, 1, 1, 2, 2]]}), [Batch(images(1), [sample(1)])])
     assert found.masks is None
 
 

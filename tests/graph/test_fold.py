@@ -155,8 +155,12 @@ def test_an_output_of_the_network_counts_as_a_reader():
 
 
 def test_a_layer_used_twice_goes_on_sharing_its_weights():
-    net = filled(Net(lambda self, F, x: (self.layer(x), self.layer(2 * x)),
-                     layer=ConvNorm(4, 3, 3, norm=FrozenBatchNorm)))
+    net = filled(
+        Net(
+            lambda self, F, x: (self.layer(x), self.layer(2 * x)),
+            layer=ConvNorm(4, 3, 3, norm=FrozenBatchNorm),
+        )
+    )
     assert len(assert_folds(net, Convolution=2).collect_params().keys()) == 2
 
 
@@ -180,8 +184,11 @@ def test_one_convolution_before_two_norms_becomes_two():
 def test_rescale_goes_into_the_convolution_but_for_its_shift_where_that_pads(
     direction, padding, additions
 ):
-    net = Net(lambda self, F, x: self.conv(self.rescale(x)), rescale=Rescale(direction),
-              conv=nn.Conv2D(4, 3, padding=padding, in_channels=3))
+    net = Net(
+        lambda self, F, x: self.conv(self.rescale(x)),
+        rescale=Rescale(direction),
+        conv=nn.Conv2D(4, 3, padding=padding, in_channels=3),
+    )
     x = mx.nd.random.uniform(0, 255, (1, 3, 9, 11)) if direction == "normalize" else None
     assert_folds(filled(net), x, Convolution=1, broadcast_add=additions, Concat=0, slice_axis=0)
 
@@ -191,8 +198,12 @@ def test_a_scale_before_two_convolutions_goes_into_both():
         y = self.norm(x)
         return self.one(y), self.two(y)
 
-    net = Net(wiring, norm=FrozenBatchNorm(3), one=nn.Conv2D(4, 3, in_channels=3),
-              two=nn.Conv2D(4, 3, padding=1, in_channels=3, use_bias=False))
+    net = Net(
+        wiring,
+        norm=FrozenBatchNorm(3),
+        one=nn.Conv2D(4, 3, in_channels=3),
+        two=nn.Conv2D(4, 3, padding=1, in_channels=3, use_bias=False),
+    )
     assert_folds(filled(net), BatchNorm=0, Convolution=2, broadcast_add=1)
 
 
@@ -203,8 +214,13 @@ def test_rescale_and_the_norm_on_the_image_become_one_addition():
 
 
 def test_a_channel_without_scale_is_not_divided_by():
-    net = filled(Net(lambda self, F, x: self.conv(self.norm(x)), norm=FrozenBatchNorm(3),
-                     conv=nn.Conv2D(4, 3, padding=1, in_channels=3)))
+    net = filled(
+        Net(
+            lambda self, F, x: self.conv(self.norm(x)),
+            norm=FrozenBatchNorm(3),
+            conv=nn.Conv2D(4, 3, padding=1, in_channels=3),
+        )
+    )
     net.norm.gamma.set_data(mx.nd.array([0.0, 1, 2]))
     assert_folds(net, BatchNorm=0, Convolution=2)
 
@@ -231,8 +247,11 @@ def test_concatenated_scalars_that_are_no_rescale_stay():
 def test_backbones_have_no_batch_norm_left(net, left):
     net = filled(net())
     folded = assert_folds(net, mx.nd.random.normal(0, 1, (1, 3, 65, 97)), BatchNorm=0)
-    depthwise = [node for node in Graph.read(trace(folded)[0]).nodes()
-                 if node.op == "Convolution" and node.attrs.get("num_group", "1") != "1"]
+    depthwise = [
+        node
+        for node in Graph.read(trace(folded)[0]).nodes()
+        if node.op == "Convolution" and node.attrs.get("num_group", "1") != "1"
+    ]
     assert len(depthwise) == left
 
 
@@ -252,8 +271,13 @@ def filled_head(net):
 
 @pytest.mark.parametrize("norm", [GroupNorm, SwitchNorm, make_norm("sn_nobn")])
 def test_norms_that_look_at_the_image_stay(norm):
-    net = filled(Net(lambda self, F, x: self.two(self.one(x)), one=ConvNorm(32, 3, 3, norm=norm),
-                     two=ConvNorm(4, 32, 3, norm=FrozenBatchNorm)))
+    net = filled(
+        Net(
+            lambda self, F, x: self.two(self.one(x)),
+            one=ConvNorm(32, 3, 3, norm=norm),
+            two=ConvNorm(4, 32, 3, norm=FrozenBatchNorm),
+        )
+    )
     assert_folds(net, Dropout=0)
 
 
@@ -272,7 +296,12 @@ def test_a_folded_detector_is_a_detector(kind):
     net = tiny_detector(kind, norm="frozen_bn", rescale="normalize")
     folded = fold(net)
     assert (folded.spec, folded.classes, folded.config, folded.preprocess, folded.has_masks) == (
-        net.spec, net.classes, net.config, net.preprocess, net.has_masks)
+        net.spec,
+        net.classes,
+        net.config,
+        net.preprocess,
+        net.has_masks,
+    )
     x = images(2, 64, 96) * 50 + 120
     found, expected = outputs(folded, x), outputs(net, x)
     assert (expected[0] >= 0).sum() > 10

@@ -30,8 +30,10 @@ def test_a_joined_network_finds_the_same(kind):
     joined, joined_values = join_output_layers(symbol, values)
     for size in ((64, 96), (50, 70)):
         x = images(2, *size)
-        for got, want in zip(inference_block(joined, joined_values, mx.cpu())(x),
-                             inference_block(symbol, values, mx.cpu())(x)):
+        for got, want in zip(
+            inference_block(joined, joined_values, mx.cpu())(x),
+            inference_block(symbol, values, mx.cpu())(x),
+        ):
             np.testing.assert_allclose(
                 got.asnumpy(), want.asnumpy(), rtol=1e-4, atol=1e-3
             )  # boxes are in pixels

@@ -248,6 +248,10 @@ def test_a_bad_photo_for_calibration_is_an_error_before_the_network_runs(tmp_pat
     )  # the package has a function of the same name
     monkeypatch.setattr(module, "trace", lambda *args: pytest.fail("the network was traced first"))
     with pytest.raises(ImageError, match="bad.jpg"):
-        export(detector(), str(tmp_path / "tiny"), dtype="int8",
-               calibration=[np.zeros((8, 8, 3), np.uint8), tmp_path / "bad.jpg"])
+        export(
+            detector(),
+            str(tmp_path / "tiny"),
+            dtype="int8",
+            calibration=[np.zeros((8, 8, 3), np.uint8), tmp_path / "bad.jpg"],
+        )
     assert not list(tmp_path.glob("tiny*"))

@@ -75,7 +75,7 @@ def expected_statistics(batches, statistics):
         mean, square = (
             np.mean([batch[index][part] for batch in moments], axis=0) for part in (0, 1)
         )
-        result.append((mean, square - mean ** 2))
+        result.append((mean, square - mean**2))
     return result
 
 
@@ -91,8 +91,15 @@ def check(net, names, expected):
 )
 def test_statistics_are_exact_averages_behind_layers_in_training_mode(flags):
     conv = mx.gluon.nn.Conv2D
-    net = chain(conv(4, 1, in_channels=3), BatchNorm(4), conv(5, 1, in_channels=4), SwitchNorm(5),
-                conv(4, 1, in_channels=5), mx.gluon.nn.BatchNorm(in_channels=4), **flags)
+    net = chain(
+        conv(4, 1, in_channels=3),
+        BatchNorm(4),
+        conv(5, 1, in_channels=4),
+        SwitchNorm(5),
+        conv(4, 1, in_channels=5),
+        mx.gluon.nn.BatchNorm(in_channels=4),
+        **flags,
+    )
     before = values(net)
     a = {
         index: {
@@ -119,8 +126,14 @@ def test_statistics_are_exact_averages_behind_layers_in_training_mode(flags):
         if "running" not in name:
             np.testing.assert_array_equal(after[name], before[name], err_msg=name)
     assert net._active == bool(flags) and net[1]._active == bool(flags)
-    again = chain(conv(4, 1, in_channels=3), BatchNorm(4), conv(5, 1, in_channels=4), SwitchNorm(5),
-                  conv(4, 1, in_channels=5), mx.gluon.nn.BatchNorm(in_channels=4))
+    again = chain(
+        conv(4, 1, in_channels=3),
+        BatchNorm(4),
+        conv(5, 1, in_channels=4),
+        SwitchNorm(5),
+        conv(4, 1, in_channels=5),
+        mx.gluon.nn.BatchNorm(in_channels=4),
+    )
     for name, parameter in again._collect_params_with_prefix().items():
         parameter.set_data(nd.array(after[name]))
     np.testing.assert_allclose(
@@ -221,13 +234,13 @@ def test_a_layer_that_stands_in_two_places_averages_over_both():
 
     net = Twice()
     net.initialize()
-    x, = images(1)
+    (x,) = images(1)
     assert recalibrate(net, [x]) == ["norm"]
     raw = x.asnumpy()
     mean = np.mean([y.mean((0, 2, 3)) for y in (raw, raw * 3 + 5)], axis=0)
-    square = np.mean([(y ** 2).mean((0, 2, 3)) for y in (raw, raw * 3 + 5)], axis=0)
+    square = np.mean([(y**2).mean((0, 2, 3)) for y in (raw, raw * 3 + 5)], axis=0)
     np.testing.assert_allclose(values(net)["norm.running_mean"], mean, rtol=1e-5)
-    np.testing.assert_allclose(values(net)["norm.running_var"], square - mean ** 2, rtol=1e-4)
+    np.testing.assert_allclose(values(net)["norm.running_var"], square - mean**2, rtol=1e-4)
 
 
 def test_a_synchronized_norm_does_not_wait_for_other_devices():
@@ -263,7 +276,7 @@ def test_half_precision_data_and_imported_networks(tmp_path, name):
 
 def test_inference_then_agrees_with_training_on_the_one_batch():
     net = chain(mx.gluon.nn.Conv2D(4, 1, in_channels=3), SwitchNorm(4), BatchNorm(4), SwitchNorm(4))
-    x, = images(1)
+    (x,) = images(1)
     with autograd.train_mode():
         trained = net(x).asnumpy()
     assert np.abs(net(x).asnumpy() - trained).max() > 0.1

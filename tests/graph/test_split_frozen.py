@@ -58,15 +58,19 @@ def answers(net, call, x):
         loss = sum((output * output).mean() for output in outputs)
     if any(parameter.grad_req != "null" for parameter in parameters.values()):
         loss.backward()
-    return ([output.asnumpy() for output in outputs],
-            {name: p.grad().asnumpy() for name, p in parameters.items() if p.grad_req != "null"},
-            {name: p.data().asnumpy() for name, p in parameters.items() if "running" in name})
+    return (
+        [output.asnumpy() for output in outputs],
+        {name: p.grad().asnumpy() for name, p in parameters.items() if p.grad_req != "null"},
+        {name: p.data().asnumpy() for name, p in parameters.items() if "running" in name},
+    )
 
 
 def assert_same(found, wanted):
     assert len(found[0]) == len(wanted[0]) and found[1].keys() == wanted[1].keys()
-    pairs = [*zip(found[0], wanted[0]), *((found[part][name], wanted[part][name]) for part in (1, 2)
-                                          for name in wanted[part])]
+    pairs = [
+        *zip(found[0], wanted[0]),
+        *((found[part][name], wanted[part][name]) for part in (1, 2) for name in wanted[part]),
+    ]
     for got, want in pairs:
         rounding = 1e-7 if want.dtype == np.float64 else 1e-4
         np.testing.assert_allclose(

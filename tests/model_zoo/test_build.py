@@ -1,4 +1,5 @@
 """get_model's arguments: each one's effect, and what a wrong one is answered with."""
+
 import model_zoo
 from gluonnorm.errors import InputError
 from gluonnorm.nn import (
@@ -212,8 +213,12 @@ def test_norm_reaches_every_layer_and_learns_as_it_should(norm):
     with autograd.record():
         total = mx.nd.add_n(*(out.abs().mean() for out in net.backbone(x)))
     total.backward()
-    moved = [name for name, value in before.items() if name.startswith("backbone.")
-             and (net._collect_params_with_prefix()[name].data().asnumpy() != value).any()]
+    moved = [
+        name
+        for name, value in before.items()
+        if name.startswith("backbone.")
+        and (net._collect_params_with_prefix()[name].data().asnumpy() != value).any()
+    ]
     assert bool(moved) == (norm in ("bn", "sync_bn", "sn")), "only live norms gather statistics"
     ids, scores, boxes = net(x)
     assert (
@@ -264,8 +269,9 @@ def test_head_norm_of_a_c4_detector():
 @pytest.mark.parametrize("norm", ["bn", "frozen_bn"])
 def test_a_row_with_norms_in_its_heads_keeps_them_whichever_they_are(norm):
     """torchvision's second version has batch norm in neck and heads, which others have not."""
-    net = model_zoo.get_model("maskrcnn_resnet50_fpn_v2", norm=norm, **{**SMALL, "fpn_channels": 32,
-                                                                       "mask_channels": 32})
+    net = model_zoo.get_model(
+        "maskrcnn_resnet50_fpn_v2", norm=norm, **{**SMALL, "fpn_channels": 32, "mask_channels": 32}
+    )
     for part in (net.backbone, net.box_head, net.mask_head):
         assert norm_layers(part) == {LAYERS[norm]}
     assert net.rpn.conv2 is not None and norm_layers(net.rpn) == set()

@@ -31,15 +31,21 @@ SMALL = {
     "mask_channels": 32,
 }
 HEIGHT, WIDTH = 50, 90
-CODEBASES = {"modern": own, "gluoncv": gluoncv, "torchvision": torchvision, "detectron": detectron,
-             "detectron2": detectron2}
+CODEBASES = {
+    "modern": own,
+    "gluoncv": gluoncv,
+    "torchvision": torchvision,
+    "detectron": detectron,
+    "detectron2": detectron2,
+}
 CAFFE_MEAN = (122.7717, 115.9465, 102.9801)
 INPUTS = {  # resize, rounding, order, mean, and the multiple with a pyramid and without
     "modern": ("pixel", "nearest", "RGB", IMAGENET_MEAN, None, None),
     "gluoncv": ("pixel", "even", "RGB", IMAGENET_MEAN, 1, 1),
     "torchvision": ("float", "floor", "RGB", IMAGENET_MEAN, 32, None),
     "detectron": ("float", "even", "BGR", CAFFE_MEAN, 32, 1),
-    "detectron2": ("antialias", "nearest", "BGR", IMAGENET_MEAN, 32, 1)}
+    "detectron2": ("antialias", "nearest", "BGR", IMAGENET_MEAN, 32, 1),
+}
 # roi_size, rpn_channels, delta_clip, nms_thresh, rpn_test_post_nms, rpn_min_size, short, num_sample
 OF_GLUONCV = {
     "faster_rcnn_resnet50_v1b_voc": (14, 1024, None, 0.3, 300, 16, (600,), 128),
@@ -265,7 +271,7 @@ def test_rows_have_the_convention_and_input_of_their_codebase(convention):
             and not model.name.startswith("scratch")
         )
         wanted = ("RGB", IMAGENET_MEAN, IMAGENET_STD) if fine_tuned else (order, mean)
-        assert (config.order, config.mean, config.std)[:len(wanted)] == wanted, model.name
+        assert (config.order, config.mean, config.std)[: len(wanted)] == wanted, model.name
         scratch = convention == "detectron2" and model.name.startswith("scratch")
         assert config.std == (
             IMAGENET_STD if order == "RGB" or fine_tuned or scratch else (1, 1, 1)
@@ -410,10 +416,14 @@ def test_classes_are_those_of_the_data_sets():
     ]
 
 
-@pytest.mark.parametrize("field, value, message", [
-    ("neck", "fpm", "neck is 'fpm'; did you mean fpn? give one of c4, fpn"),
-    ("head", "res5", "head is 'res5'; give one of 2fc, pool2fc, 1conv1fc, 4conv1fc"),
-    ("fpn_extra", "pooled", "fpn_extra is 'pooled'; did you mean pool? give one of pool, conv")])
+@pytest.mark.parametrize(
+    "field, value, message",
+    [
+        ("neck", "fpm", "neck is 'fpm'; did you mean fpn? give one of c4, fpn"),
+        ("head", "res5", "head is 'res5'; give one of 2fc, pool2fc, 1conv1fc, 4conv1fc"),
+        ("fpn_extra", "pooled", "fpn_extra is 'pooled'; did you mean pool? give one of pool, conv"),
+    ],
+)
 def test_a_row_with_a_part_that_does_not_exist_is_refused(field, value, message):
     parts = {
         "name": "net",

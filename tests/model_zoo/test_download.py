@@ -165,9 +165,13 @@ def of_zip(server, monkeypatch):
     monkeypatch.setattr(published_file, "GLUONCV_REPO", "https://example.org/")
     monkeypatch.setenv("MXNET_GLUON_REPO", server.url.rstrip("/"))
     server.files["net-0123abcd.zip"] = zipped(**{"net-0123abcd.params": CONTENT})
-    return PublishedWeights(key="gluoncv/net", file="net-0123abcd.params", source="gluoncv",
-                            url="https://example.org/models/net-0123abcd.zip",
-                            checksum=f"sha1:{hashlib.sha1(CONTENT).hexdigest()}")
+    return PublishedWeights(
+        key="gluoncv/net",
+        file="net-0123abcd.params",
+        source="gluoncv",
+        url="https://example.org/models/net-0123abcd.zip",
+        checksum=f"sha1:{hashlib.sha1(CONTENT).hexdigest()}",
+    )
 
 
 def test_zip_from_the_mirror_of_the_environment(server, tmp_path, of_zip):
@@ -187,13 +191,17 @@ def test_zip_put_there_by_hand(server, tmp_path, of_zip):
     assert server.requests == [] and names(tmp_path) == ["net-0123abcd.zip"]
 
 
-@pytest.mark.parametrize("content, complaint", [
-    (zipped(**{"../net-0123abcd.params": CONTENT}), "net-0123abcd.params in it"),
-    (zipped(other=CONTENT), "net-0123abcd.params in it"),
-    (zipped(**{"net-0123abcd.params": CONTENT[1:]}), "has sha1"),
-    (zipped(**{"net-0123abcd.params": CONTENT})[:-40], "not a sound zip file"),
-    (CONTENT, "not a sound zip file"),
-    (b"", "not a sound zip file")])
+@pytest.mark.parametrize(
+    "content, complaint",
+    [
+        (zipped(**{"../net-0123abcd.params": CONTENT}), "net-0123abcd.params in it"),
+        (zipped(other=CONTENT), "net-0123abcd.params in it"),
+        (zipped(**{"net-0123abcd.params": CONTENT[1:]}), "has sha1"),
+        (zipped(**{"net-0123abcd.params": CONTENT})[:-40], "not a sound zip file"),
+        (CONTENT, "not a sound zip file"),
+        (b"", "not a sound zip file"),
+    ],
+)
 def test_zip_with_something_else(server, tmp_path, of_zip, content, complaint):
     server.files["net-0123abcd.zip"] = content
     folder = tmp_path / "cache"
@@ -237,8 +245,9 @@ def test_waits_for_another_process(server, tmp_path):
             with open(sys.argv[1], "wb") as file:
                 file.write(bytes(range(256)) * 40)
         """
-    with subprocess.Popen([sys.executable, "-c", other, str(tmp_path / "weights.pth")],
-                          stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", other, str(tmp_path / "weights.pth")], stdout=subprocess.PIPE
+    ) as process:
         assert process.stdout.readline() == b"locked\n"
         assert download(record_of(server), tmp_path).read_bytes() == CONTENT
     assert server.requests == []

@@ -62,9 +62,11 @@ def test_file_name_and_checksum_agree(key):
 
 
 def test_no_two_share_a_file_or_a_model():
-    for values in ([record.file for record in PUBLISHED_WEIGHTS.values()],
-                   [record.url for record in PUBLISHED_WEIGHTS.values()],
-                   [model for record in PUBLISHED_WEIGHTS.values() for model in record.models]):
+    for values in (
+        [record.file for record in PUBLISHED_WEIGHTS.values()],
+        [record.url for record in PUBLISHED_WEIGHTS.values()],
+        [model for record in PUBLISHED_WEIGHTS.values() for model in record.models],
+    ):
         assert len(values) == len(set(values))
 
 
@@ -104,12 +106,16 @@ def test_mirror_of_gluoncvs_files(monkeypatch):
         assert other.address() == other.url
 
 
-@pytest.mark.parametrize("name, key", [
-    ("faster_rcnn_fpn_resnet50_v1b_coco", "gluoncv/faster_rcnn_fpn_resnet50_v1b_coco"),
-    ("faster_rcnn_fpn_resnet50_v1b_custom", "gluoncv/faster_rcnn_fpn_resnet50_v1b_coco"),
-    ("maskrcnn_resnet50_fpn_v2", "torchvision/maskrcnn_resnet50_fpn_v2"),
-    ("mask_rcnn_R_50_FPN_3x_gn", "detectron2/mask_rcnn_R_50_FPN_3x_gn"),
-    ("e2e_mask_rcnn_R-50-FPN_2x_gn", "detectron/e2e_mask_rcnn_R-50-FPN_2x_gn")])
+@pytest.mark.parametrize(
+    "name, key",
+    [
+        ("faster_rcnn_fpn_resnet50_v1b_coco", "gluoncv/faster_rcnn_fpn_resnet50_v1b_coco"),
+        ("faster_rcnn_fpn_resnet50_v1b_custom", "gluoncv/faster_rcnn_fpn_resnet50_v1b_coco"),
+        ("maskrcnn_resnet50_fpn_v2", "torchvision/maskrcnn_resnet50_fpn_v2"),
+        ("mask_rcnn_R_50_FPN_3x_gn", "detectron2/mask_rcnn_R_50_FPN_3x_gn"),
+        ("e2e_mask_rcnn_R-50-FPN_2x_gn", "detectron/e2e_mask_rcnn_R-50-FPN_2x_gn"),
+    ],
+)
 def test_whole_networks(name, key):
     assert resolve_pretrained(name).key == key
 
@@ -129,7 +135,7 @@ def test_without_published_weights_the_error_lists_those_with(name):
         resolve_pretrained(name)
     message = str(caught.value)
     assert repr(name) in message and "give a file" in message
-    suggested = message[message.index("did you mean "):message.index("?")]
+    suggested = message[message.index("did you mean ") : message.index("?")]
     assert any(
         model in suggested for record in PUBLISHED_WEIGHTS.values() for model in record.models
     )

@@ -1,4 +1,5 @@
 """Transfers from a server on this machine: whole, cut, resumed, refused."""
+
 import logging
 import os
 

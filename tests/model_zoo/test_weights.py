@@ -1,4 +1,5 @@
 """Weights from files and records: all of them or none, and a message that says which do not fit."""
+
 import hashlib
 import logging
 import zipfile
@@ -43,8 +44,10 @@ def assert_unchanged(before, *blocks):
 
 def random_arrays(block):
     """Other values for every parameter of ``block``, by structural name."""
-    return {name: np.random.uniform(0.5, 1.5, parameter.shape).astype(np.float32)
-            for name, parameter in block._collect_params_with_prefix().items()}
+    return {
+        name: np.random.uniform(0.5, 1.5, parameter.shape).astype(np.float32)
+        for name, parameter in block._collect_params_with_prefix().items()
+    }
 
 
 def save(path, arrays):
@@ -88,8 +91,10 @@ def test_names_of_mxnets_model_zoo_fill_a_resnet_v2(tmp_path):
     classifier.initialize(mx.init.Xavier(magnitude=2))
     x = mx.nd.random.uniform(-1, 1, (1, 3, 64, 64))
     classifier(x)
-    arrays = {parameter.name[len(classifier.prefix):]: parameter.data().asnumpy()
-              for parameter in classifier.collect_params().values()}
+    arrays = {
+        parameter.name[len(classifier.prefix) :]: parameter.data().asnumpy()
+        for parameter in classifier.collect_params().values()
+    }
     arrays = {
         name: np.random.uniform(0.5, 1.5, array.shape).astype(np.float32)
         if "batchnorm" in name
@@ -97,7 +102,7 @@ def test_names_of_mxnets_model_zoo_fill_a_resnet_v2(tmp_path):
         for name, array in arrays.items()
     }
     for parameter in classifier.collect_params().values():
-        parameter.set_data(mx.nd.array(arrays[parameter.name[len(classifier.prefix):]]))
+        parameter.set_data(mx.nd.array(arrays[parameter.name[len(classifier.prefix) :]]))
     path = save(tmp_path / "v2.npz", arrays)
 
     backbone, top = ResNetV2(18, stages=3, out_stages=(3,)), ResNetV2Top(18)
@@ -344,8 +349,11 @@ def test_head_of_another_norm_starts_fresh_below_a_published_backbone(publish, t
         )
     assert "head_norm='gn': the head starts fresh" in caplog.text
     assert_unchanged(before, net.box_head)
-    np.testing.assert_allclose(values(net.backbone)[0]["layer3.0.conv1.weight"],
-                               values(classifier)[0]["layer3.0.conv1.weight"], rtol=1e-6)
+    np.testing.assert_allclose(
+        values(net.backbone)[0]["layer3.0.conv1.weight"],
+        values(classifier)[0]["layer3.0.conv1.weight"],
+        rtol=1e-6,
+    )
 
 
 def test_published_resnet_v2_has_mxnets_names(publish, tmp_path):
@@ -369,8 +377,13 @@ def detector(publish, tmp_path):
     """The record of a published Mask R-CNN, and the network it was made from."""
     net = randomized("mask_rcnn_fpn_resnet18_v1b_coco", **SMALL)
     save_for(net, str(tmp_path / "mask.params"), "gluoncv")
-    record = publish(tmp_path / "mask.params", "gluoncv", zipped=True,
-                     models=("mask_rcnn_fpn_resnet18_v1b_coco",), backbones=("resnet18_v1b",))
+    record = publish(
+        tmp_path / "mask.params",
+        "gluoncv",
+        zipped=True,
+        models=("mask_rcnn_fpn_resnet18_v1b_coco",),
+        backbones=("resnet18_v1b",),
+    )
     return record, net
 
 
@@ -445,8 +458,10 @@ def test_a_file_is_still_a_file(publish, tmp_path):
 
 
 def test_neither_key_nor_file(v1):
-    for load in (lambda: load_pretrained(v1[0], "torchvision/resnet51", "any"),
-                 lambda: load_pretrained_base(v1[0], "torchvision/resnet51", "resnet50_v1b", "bn")):
+    for load in (
+        lambda: load_pretrained(v1[0], "torchvision/resnet51", "any"),
+        lambda: load_pretrained_base(v1[0], "torchvision/resnet51", "resnet50_v1b", "bn"),
+    ):
         with pytest.raises(
             InputError,
             match="torchvision/resnet51: no such file of weights, nor a key.*"

@@ -53,7 +53,8 @@ def test_the_table():
         ["layer", "mean", "in", "mean", "ln", "mean", "bn", "var", "in", "var", "ln", "var", "bn"],
         ["layer1.0.bn1", "0.125", "0.250", "0.625", "0.250", "0.750", "0.000"],
         ["norm", "0.500", "0.500", "-", "0.500", "0.500", "-"],
-        ["mean", "0.312", "0.375", "0.625", "0.375", "0.625", "0.000"]]
+        ["mean", "0.312", "0.375", "0.625", "0.375", "0.625", "0.000"],
+    ]
     assert len({len(line) for line in format_mixing_weights(rows).splitlines()}) == 1
 
 

@@ -44,13 +44,14 @@ def slow_group_norm(x, groups, gamma, beta, epsilon=1e-5):
     y = np.empty(x.shape, np.float64)
     for n in range(x.shape[0]):
         for g in range(groups):
-            part = x[n, g * size:(g + 1) * size].astype(np.float64)
-            y[n, g * size:(g + 1) * size] = (part - part.mean()) / np.sqrt(part.var() + epsilon)
+            part = x[n, g * size : (g + 1) * size].astype(np.float64)
+            y[n, g * size : (g + 1) * size] = (part - part.mean()) / np.sqrt(part.var() + epsilon)
         y[n] = y[n] * gamma[:, None, None] + beta[:, None, None]
     return y
 
 
 # ---- batch norm
+
 
 def test_batch_norm_uses_batch_statistics_in_training_and_stored_ones_in_inference():
     layer = BatchNorm(6, momentum=0.75)
@@ -100,6 +101,7 @@ def test_global_statistics_stay_while_gamma_and_beta_learn(hybrid):
 
 
 # ---- frozen batch norm
+
 
 @pytest.mark.parametrize("hybrid", [False, True])
 @pytest.mark.parametrize("epsilon", [0, 1e-5, 2e-5, 1e-2])
@@ -156,6 +158,7 @@ def test_frozen_batch_norm_refuses_a_negative_epsilon():
 
 # ---- group norm
 
+
 @pytest.mark.parametrize(
     "shape, groups", [((2, 8, 5, 3), 4), ((1, 6, 1, 1), 3), ((3, 4, 7, 7), 1), ((2, 4, 2, 9), 4)]
 )
@@ -185,8 +188,11 @@ def test_group_norm_gradients_equal_differences():
             slow_group_norm(values["x"], groups, values["gamma"], values["beta"]) * weights
         ).sum()
 
-    for name, value, got in (("x", raw, grad), ("gamma", a["gamma"], layer.gamma.grad().asnumpy()),
-                             ("beta", a["beta"], layer.beta.grad().asnumpy())):
+    for name, value, got in (
+        ("x", raw, grad),
+        ("gamma", a["gamma"], layer.gamma.grad().asnumpy()),
+        ("beta", a["beta"], layer.beta.grad().asnumpy()),
+    ):
         expected = np.empty_like(value)
         for index in np.ndindex(*value.shape):
             up, down = value.copy(), value.copy()
@@ -258,8 +264,9 @@ def test_group_norm_behind_a_convolution_exports_and_takes_another_batch_and_siz
     net.hybridize()
     net(nd.ones((1, 3, 8, 8)))
     net.export(str(tmp_path / "net"))
-    loaded = mx.gluon.SymbolBlock.imports(str(tmp_path / "net-symbol.json"), ["data"],
-                                          str(tmp_path / "net-0000.params"))
+    loaded = mx.gluon.SymbolBlock.imports(
+        str(tmp_path / "net-symbol.json"), ["data"], str(tmp_path / "net-0000.params")
+    )
     for shape in [(1, 3, 13, 9), (3, 3, 7, 11)]:
         x = nd.random.normal(shape=shape)
         hidden = net[0](x).asnumpy()
@@ -326,6 +333,7 @@ def test_group_norm_names_the_divisors_when_groups_do_not_fit():
 
 
 # ---- make_norm
+
 
 def test_every_norm_has_the_shared_call_shape_and_parameter_names():
     for name in NORM_NAMES:

@@ -29,9 +29,9 @@ def slow_switch_norm(x, a, epsilon=1e-5, training=True):
             mean_in[n, c] = x[n, c].mean()
             if pixels > 1:
                 var_in[n, c] = x[n, c].var() * pixels / (pixels - 1)
-    square = var_in + mean_in ** 2
+    square = var_in + mean_in**2
     mean_ln, mean_bn = mean_in.mean(1, keepdims=True), mean_in.mean(0)
-    var_ln, var_bn = square.mean(1, keepdims=True) - mean_ln ** 2, square.mean(0) - mean_bn ** 2
+    var_ln, var_bn = square.mean(1, keepdims=True) - mean_ln**2, square.mean(0) - mean_bn**2
     means, variances = [mean_in, mean_ln], [var_in, var_ln]
     if len(a["mean_weight"]) == 3:
         means.append(mean_bn if training else a["running_mean"])
@@ -63,6 +63,7 @@ def hybridize(layer, flags):
 
 
 # ---- the authors' module
+
 
 @pytest.mark.parametrize("flags", HYBRID)
 @pytest.mark.parametrize("infers", [False, True])
@@ -97,6 +98,7 @@ def test_equals_the_authors_module(case, infers, flags):
 
 
 # ---- the formula
+
 
 @pytest.mark.parametrize("flags", HYBRID[:2])
 @pytest.mark.parametrize("use_bn", [True, False])
@@ -202,6 +204,7 @@ def test_float16_data_has_float32_statistics():
 
 # ---- training and inference
 
+
 @pytest.mark.parametrize("flags", HYBRID)
 def test_the_mode_decides_at_each_call_and_only_backward_moves_the_statistics(flags):
     layer = SwitchNorm(6, momentum=0.5)
@@ -286,6 +289,7 @@ def test_no_batch_norm_goes_to_cudnn():
 
 # ---- parameters
 
+
 def test_parameters_start_as_documented():
     layer = SwitchNorm(5, zero_gamma=True)
     layer.initialize()
@@ -307,7 +311,11 @@ def test_parameters_start_as_documented():
     layer = SwitchNorm(5, use_bn=False)
     layer.initialize()
     assert {name: array.shape for name, array in values(layer).items()} == {
-        "gamma": (5,), "beta": (5,), "mean_weight": (2,), "var_weight": (2,)}
+        "gamma": (5,),
+        "beta": (5,),
+        "mean_weight": (2,),
+        "var_weight": (2,),
+    }
 
 
 def test_parameters_keep_their_start_under_a_random_initializer():
@@ -344,6 +352,7 @@ def test_bad_settings_are_refused():
 
 
 # ---- frozen
+
 
 @pytest.mark.parametrize("flags", HYBRID)
 def test_frozen_means_no_gradient_and_stored_statistics(flags):

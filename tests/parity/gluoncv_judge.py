@@ -3,6 +3,7 @@
 GluonCV's CPU path for feature pyramids reads uninitialized memory. The networks built here run with
 that one call corrected, see ``_pyramid_without_negative_batch_index``.
 """
+
 import contextlib
 import re
 import types
@@ -178,7 +179,7 @@ def sample_image(height, width, salt=0):
         block_width = rng.randint(width // 12, width // 2)
         top = rng.randint(0, height - block_height)
         left = rng.randint(0, width - block_width)
-        block = picture[:, top:top + block_height, left:left + block_width]
+        block = picture[:, top : top + block_height, left : left + block_width]
         block += rng.uniform(-1.5, 1.5, (3, 1, 1))
     return picture[None].astype(np.float32)
 
@@ -244,6 +245,7 @@ class Differences(NamedTuple):
     masks : float
         Of mask cells; infinite if the counts differ, 0 without masks.
     """
+
     features: float
     counts: Tuple[int, int]
     same_classes: bool
@@ -305,6 +307,7 @@ def _pyramid_without_negative_batch_index(self, F, features, rois, *args, **kwar
     zeros, which GluonCV relies on. Here such a RoI is moved far away from the image instead, where
     it samples zeros on both.
     """
+
     def roi_align(data, rois, *args, **kwargs):
         """Pool RoIs; a RoI of batch index -1 gives zeros."""
         batch_index = F.slice_axis(rois, axis=1, begin=0, end=1)

@@ -3,6 +3,7 @@
 A case stores what a program returned for seeded weights and a seeded image. The weights and the
 image themselves are made again from names and seeds.
 """
+
 import re
 from pathlib import Path
 from typing import Dict, Iterator, List, NamedTuple, Tuple
@@ -51,6 +52,7 @@ class Differences(NamedTuple):
     mask_pixels : float
         Of matched mask areas, in pixels.
     """
+
     features: float
     detections: int
     expected_detections: int
@@ -150,7 +152,7 @@ class Case:
         # The names sort from fine to coarse: c2 .. c5, fpn_0 .. fpn_3, fpn_pool,
         # fpn_p2 .. fpn_p6, fpn_res4.
         for key in sorted(self.answer):
-            name, suffix = key[:-len("_mean")], key[-len("_mean"):]
+            name, suffix = key[: -len("_mean")], key[-len("_mean") :]
             if suffix == "_mean" and key != "pixel_mean":
                 yield self.answer[key], self.answer[f"{name}_corner"]
 
@@ -234,10 +236,12 @@ def _largest_feature_difference(case: Case, maps: List[mx.nd.NDArray]) -> float:
         array = feature_map.asnumpy()[0]
         means = array.mean(axis=(1, 2))
         corner = array[:8, :6, :6]
-        differences = np.concatenate([
-            np.abs(means - expected_mean),
-            np.abs(corner - expected_corner).ravel(),
-        ])
+        differences = np.concatenate(
+            [
+                np.abs(means - expected_mean),
+                np.abs(corner - expected_corner).ravel(),
+            ]
+        )
         largest = max(largest, float(differences.max() / array.std()))
     return largest
 

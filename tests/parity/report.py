@@ -2,6 +2,7 @@
 
 ``make parity`` runs this program.
 """
+
 import argparse
 import gc
 from pathlib import Path

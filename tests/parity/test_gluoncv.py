@@ -3,6 +3,7 @@
 GluonCV's CPU path for pyramids reads uninitialized memory; it is compared with that one call
 corrected (see ``gluoncv_judge``). Padding and boxes without an area are left out on both sides.
 """
+
 from dataclasses import replace
 
 import model_zoo

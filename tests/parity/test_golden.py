@@ -1,4 +1,5 @@
 """Detectors with the weights of other programs' models return what these programs returned."""
+
 import pytest
 from parity import golden
 

@@ -1,4 +1,5 @@
 """Bilinear resizing of bytes in NumPy against OpenCV's, bit for bit."""
+
 import subprocess
 import sys
 
@@ -27,8 +28,9 @@ def noise(rng, height, width):
 def assert_same_bytes(image, height, width):
     resized = resize_bytes(image, height, width)
     assert resized.dtype == np.uint8
-    np.testing.assert_array_equal(resized, by_opencv(image, height, width),
-                                  err_msg=f"{image.shape[:2]} -> {(height, width)}")
+    np.testing.assert_array_equal(
+        resized, by_opencv(image, height, width), err_msg=f"{image.shape[:2]} -> {(height, width)}"
+    )
 
 
 @pytest.mark.parametrize("largest", [12, 90, 400])

@@ -16,9 +16,7 @@ RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
 @pytest.mark.parametrize("ending", ["png", "tif"])
 def test_16_bits_a_channel(tmp_path, ending):
-    color, gray, alpha = (
-        str(tmp_path / f"{name}.{ending}") for name in ("color", "gray", "alpha")
-    )
+    color, gray, alpha = (str(tmp_path / f"{name}.{ending}") for name in ("color", "gray", "alpha"))
     cv2.imwrite(color, WIDE[:, :, ::-1])
     cv2.imwrite(gray, WIDE[:, :, 0])
     cv2.imwrite(alpha, np.dstack([WIDE[:, :, ::-1], WIDE[:, :, 1]]))
@@ -56,8 +54,8 @@ def test_cmyk_jpeg_is_stored_inverted(tmp_path):
     marker = content.index(
         b"\xff\xee"
     )  # Adobe's segment, without which files are inverted all the same
-    (length,) = struct.unpack(">H", content[marker + 2:marker + 4])
-    (tmp_path / "b.jpg").write_bytes(content[:marker] + content[marker + 2 + length:])
+    (length,) = struct.unpack(">H", content[marker + 2 : marker + 4])
+    (tmp_path / "b.jpg").write_bytes(content[:marker] + content[marker + 2 + length :])
     for file in (path, tmp_path / "b.jpg"):
         found = read_image(file)
         np.testing.assert_allclose(found, cv2.imread(str(file))[:, :, ::-1], rtol=0, atol=3)
@@ -85,17 +83,24 @@ def test_of_an_animation_the_first_frame(tmp_path, name, options):
     )
 
 
-@pytest.mark.parametrize("name, options", [
-    ("a.png", {}), ("a.png", {"transparency": 0}), ("a.png", {"transparency": bytes([0, 128])}),
-    ("a.gif", {"transparency": 0}), ("a.gif", {}),
-])
+@pytest.mark.parametrize(
+    "name, options",
+    [
+        ("a.png", {}),
+        ("a.png", {"transparency": 0}),
+        ("a.png", {"transparency": bytes([0, 128])}),
+        ("a.gif", {"transparency": 0}),
+        ("a.gif", {}),
+    ],
+)
 def test_colours_of_a_palette_are_kept_where_they_are_transparent(tmp_path, name, options):
     palette = Image.fromarray(np.uint8([[0, 1, 1], [1, 1, 0]]), "P")
     palette.putpalette([*RED, *BLUE] + [0] * 762)
     palette.save(tmp_path / name, **options)
     assert Image.open(tmp_path / name).mode == "P"
-    assert read_image(tmp_path / name).tolist() == [[list(c) for c in row] for row in
-                                                    ((RED, BLUE, BLUE), (BLUE, BLUE, RED))]
+    assert read_image(tmp_path / name).tolist() == [
+        [list(c) for c in row] for row in ((RED, BLUE, BLUE), (BLUE, BLUE, RED))
+    ]
 
 
 @pytest.mark.parametrize(
@@ -127,7 +132,7 @@ def test_half_a_file_is_an_error(tmp_path, ending):
         path
     )
     content = path.read_bytes()
-    for part in (content[:len(content) // 2], content[:20], content[:3], b""):
+    for part in (content[: len(content) // 2], content[:20], content[:3], b""):
         path.write_bytes(part)
         with pytest.raises(
             ImageError, match=rf"a.{ending}: cannot be read as an image: "

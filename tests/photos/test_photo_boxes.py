@@ -8,8 +8,10 @@ NONE = np.zeros((0, 4), np.float32)
 
 def slow_iou(first, second):
     """Counts the unit squares that boxes of whole coordinates cover."""
+
     def cells(box):
         return {(x, y) for x in range(box[0], box[2]) for y in range(box[1], box[3])}
+
     union = len(cells(first) | cells(second))
     return len(cells(first) & cells(second)) / union if union else 0.0
 

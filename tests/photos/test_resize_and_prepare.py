@@ -1,4 +1,5 @@
 """Pictures on their way in: against GluonCV, Pillow, and a slow reference."""
+
 import math
 from fractions import Fraction
 
@@ -114,8 +115,11 @@ def test_antialias_equals_pillow_and_the_area_average(before, after):
 @pytest.mark.parametrize("before, after", SIZES)
 def test_float_equals_the_slow_formula(before, after):
     image, wanted = photo(*before), bilinear(photo(*before), *after)
-    for picture, method in ((image, "float"), (image.astype(np.float32), "float"),
-                            (image.astype(np.float32), "pixel")):
+    for picture, method in (
+        (image, "float"),
+        (image.astype(np.float32), "float"),
+        (image.astype(np.float32), "pixel"),
+    ):
         found = resize(picture, *after, method)
         assert found.dtype == np.float32
         np.testing.assert_allclose(found, wanted, rtol=0, atol=2e-3)
@@ -167,19 +171,22 @@ def test_arrays_that_are_pictures():
     assert check_image(np.float32([[[-20, 100, 275]]])).max() == 275  # what cubic resizing leaves
 
 
-@pytest.mark.parametrize("image, message", [
-    (np.zeros((4, 5), np.uint8), r"shape \(4, 5\); want \(H, W, 3\)"),
-    (np.zeros((3, 4, 5), np.uint8), r"shape \(3, 4, 5\)"),
-    (np.zeros((4, 5, 4), np.uint8), r"shape \(4, 5, 4\)"),
-    (np.zeros((0, 5, 3), np.uint8), "at least one pixel"),
-    (np.zeros((4, 5, 3), np.int64), "image is of int64; want uint8, or float32"),
-    (np.full((4, 5, 3), np.nan, np.float32), "NaN or infinity"),
-    (np.float32([[[1, np.nan, 1]]]), "NaN or infinity"),
-    (np.full((4, 5, 3), np.inf, np.float32), "NaN or infinity"),
-    (np.full((4, 5, 3), 65535, np.float32), "from 65535 to 65535; want float32 in 0..255"),
-    ([[1, 2, 3]], "image is a list; want a path or an"),
-    (None, "image is a NoneType"),
-])
+@pytest.mark.parametrize(
+    "image, message",
+    [
+        (np.zeros((4, 5), np.uint8), r"shape \(4, 5\); want \(H, W, 3\)"),
+        (np.zeros((3, 4, 5), np.uint8), r"shape \(3, 4, 5\)"),
+        (np.zeros((4, 5, 4), np.uint8), r"shape \(4, 5, 4\)"),
+        (np.zeros((0, 5, 3), np.uint8), "at least one pixel"),
+        (np.zeros((4, 5, 3), np.int64), "image is of int64; want uint8, or float32"),
+        (np.full((4, 5, 3), np.nan, np.float32), "NaN or infinity"),
+        (np.float32([[[1, np.nan, 1]]]), "NaN or infinity"),
+        (np.full((4, 5, 3), np.inf, np.float32), "NaN or infinity"),
+        (np.full((4, 5, 3), 65535, np.float32), "from 65535 to 65535; want float32 in 0..255"),
+        ([[1, 2, 3]], "image is a list; want a path or an"),
+        (None, "image is a NoneType"),
+    ],
+)
 def test_arrays_that_are_none(image, message):
     with pytest.raises(ImageError, match=message):
         check_image(image)

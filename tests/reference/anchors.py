@@ -3,8 +3,8 @@
 
 def centered_anchor(size, ratio):
     """Compute an anchor about the origin with the area ``size ** 2``."""
-    width = size / ratio ** 0.5
-    height = size * ratio ** 0.5
+    width = size / ratio**0.5
+    height = size * ratio**0.5
     return [-width / 2, -height / 2, width / 2, height / 2]
 
 

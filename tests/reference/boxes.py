@@ -1,4 +1,5 @@
 """Boxes one at a time, in Python's own floats."""
+
 import math
 
 import numpy as np

@@ -1,4 +1,5 @@
 """Names and shapes in the files of other codebases: recorded, or from their documentation."""
+
 from pathlib import Path
 
 import numpy as np

@@ -1,4 +1,5 @@
 """A complete detector on one image: the network's own layers, and loops for all the rest."""
+
 import math
 
 import mxnet as mx
@@ -98,7 +99,7 @@ def _detections(net, probabilities, deltas, rois, extent):
     offset = 1.0 if convention.inclusive else 0.0
     boxes = np.zeros((*probabilities.shape, 4))
     for row, column in np.ndindex(*probabilities.shape):
-        delta = deltas[row, 4 * column:4 * column + 4].tolist()
+        delta = deltas[row, 4 * column : 4 * column + 4].tolist()
         box = decode(delta, rois[row].tolist(), config.box_stds, config.delta_clip, offset)
         if convention.clip_detections:
             box = clip(box, *extent, offset)

@@ -1,4 +1,5 @@
 """Run a function of ``F`` in both ways that MXNet has: imperatively, and as a traced graph."""
+
 import mxnet as mx
 import numpy as np
 

@@ -1,11 +1,12 @@
 """The formulas of the losses on NumPy arrays in double precision."""
+
 import numpy as np
 
 
 def smooth_l1(difference, beta):
     """Compute the smooth L1 loss of each difference."""
     size = np.abs(difference.astype(np.float64))
-    return np.where(size < beta, 0.5 * size ** 2 / beta, size - 0.5 * beta)
+    return np.where(size < beta, 0.5 * size**2 / beta, size - 0.5 * beta)
 
 
 def binary_cross_entropy(logits, targets):

@@ -1,4 +1,5 @@
 """Masks pasted and cropped one pixel at a time."""
+
 import math
 
 import numpy as np
@@ -67,7 +68,7 @@ def coverage(mask, box, cells):
         for y, length_y in rows[i].items():
             for x, length_x in columns[j].items():
                 covered += length_y * length_x * float(mask[y][x])
-        result[i, j] = covered / box_area * cells ** 2
+        result[i, j] = covered / box_area * cells**2
     return result
 
 

@@ -1,4 +1,5 @@
 """Matching of boxes with ground-truth boxes, by two loops."""
+
 from reference.boxes import iou
 
 

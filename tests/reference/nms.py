@@ -1,4 +1,5 @@
 """Non-maximum suppression with a loop over boxes and a loop over classes."""
+
 import numpy as np
 from reference.boxes import iou
 
@@ -37,5 +38,5 @@ def per_class_nms(
             rows.append([class_id, class_scores[index], *class_boxes[index]])
     rows = sorted(rows, key=lambda row: -row[1])[:max_detections]
     table = np.full((max_detections, 6), -1, np.float32)
-    table[:len(rows)] = np.reshape(rows, (-1, 6))
+    table[: len(rows)] = np.reshape(rows, (-1, 6))
     return table[:, :1], table[:, 1:2], table[:, 2:]

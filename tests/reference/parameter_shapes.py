@@ -2,6 +2,7 @@
 
 No network is built, so that the tables of names are not tested against themselves.
 """
+
 BLOCKS = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}  # blocks of each stage, by depth
 WIDTHS = (64, 128, 256, 512)  # channels of the 3x3 convolutions of each stage
 FPN_CHANNELS = 256
@@ -85,8 +86,9 @@ def layer(shapes, name, *shape):
     shapes[f"{name}.bias"] = shape[:1]
 
 
-def fpn_detector(depth=50, norm="bn", head_norm=None, head="2fc", classes=80, mask=False,
-                 rpn_convs=1):
+def fpn_detector(
+    depth=50, norm="bn", head_norm=None, head="2fc", classes=80, mask=False, rpn_convs=1
+):
     """List the parameters of a Faster or Mask R-CNN with a pyramid.
 
     Parameters

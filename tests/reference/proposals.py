@@ -1,4 +1,5 @@
 """Region proposals of one image, level by level and box by box."""
+
 import numpy as np
 from reference.boxes import LARGEST_GROWTH, clip, decode
 from reference.nms import suppress
@@ -53,9 +54,7 @@ def propose(
             box = decode(delta.tolist(), anchor.tolist(), UNIT_STDS, largest_growth, offset)
             boxes.append(clip(box, *extent, offset))
         large = {
-            index
-            for index, box in enumerate(boxes)
-            if is_large(box, min_size, min_size_offset)
+            index for index, box in enumerate(boxes) if is_large(box, min_size, min_size_offset)
         }
         if joint:
             scores = [-score_of(logit) for logit in level_logits]

@@ -1,4 +1,5 @@
 """Bilinear resizing in double precision, pixel by pixel."""
+
 import numpy as np
 
 

@@ -1,4 +1,5 @@
 """RoIAlign, one sample at a time."""
+
 import math
 
 import numpy as np

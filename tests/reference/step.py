@@ -1,4 +1,5 @@
 """The forward and backward pass of one training step."""
+
 from mxnet import autograd, nd
 
 

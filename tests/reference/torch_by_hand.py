@@ -2,6 +2,7 @@
 
 This needs no PyTorch and nothing of this package, so that the reader is not tested against itself.
 """
+
 import pickle
 import struct
 import zipfile

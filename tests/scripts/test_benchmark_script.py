@@ -201,9 +201,11 @@ def test_rows_that_fail_say_why_and_the_others_go_on(part, tmp_path):
     machine = part("machine").Machine(
         {"gluonnorm": sys.executable}, {"gluonnorm": {}}, (96, 128), 0, {}
     )
-    rows = [groups.Row("broken", "gluonnorm", {"job": "nms", "rois": 20}),
-            groups.Row("good", "gluonnorm", ROW),
-            groups.Row("unmade", "gluonnorm", {"job": "detector", "prefix": "a-float32"})]
+    rows = [
+        groups.Row("broken", "gluonnorm", {"job": "nms", "rois": 20}),
+        groups.Row("good", "gluonnorm", ROW),
+        groups.Row("unmade", "gluonnorm", {"job": "detector", "prefix": "a-float32"}),
+    ]
     weights = {"job": "weights", "network": "nope", "stem": "a", "dtypes": ["float32"]}
     with open(tmp_path / "bar", "w", encoding="utf-8") as log:
         bar = measure.tqdm(file=log)
@@ -273,7 +275,18 @@ def test_ratios_are_medians_over_rounds_and_targets_are_judged(part):
         and whole.ratio(rows[-1]) is None
     )
     assert [whole.reached(row) for row in rows] == [
-        None, True, False, False, True, True, False, True, False, None, None]
+        None,
+        True,
+        False,
+        False,
+        True,
+        True,
+        False,
+        True,
+        False,
+        None,
+        None,
+    ]
 
 
 def test_agreement_counts_same_class_and_place_once(part):

@@ -45,8 +45,16 @@ def test_a_backbone_in_and_back(folder):
     assert ended.returncode == 0, ended.stderr
     assert "100 of 100 arrays loaded" in ended.stdout
     assert "layer4.1.bn2.gamma" in (folder / "report.txt").read_text()
-    ended = convert("--save-as", "torchvision", "--network", "resnet18_v1b", "--params",
-                    folder / "in" / "resnet18.params", "--output", folder / "back.pth")
+    ended = convert(
+        "--save-as",
+        "torchvision",
+        "--network",
+        "resnet18_v1b",
+        "--params",
+        folder / "in" / "resnet18.params",
+        "--output",
+        folder / "back.pth",
+    )
     assert ended.returncode == 0, ended.stderr
     first, second = (
         conversion.read_arrays(str(folder / name)) for name in ("resnet18.pth", "back.pth")

@@ -140,7 +140,8 @@ def test_a_checkpoint_and_its_export_get_the_scores_of_their_detections(folder, 
 def assert_same_but_for_rounding(found, others):
     """An export computes as its network does, its norms folded."""
     assert [(row["image_id"], row["category_id"]) for row in found] == [
-        (row["image_id"], row["category_id"]) for row in others]
+        (row["image_id"], row["category_id"]) for row in others
+    ]
     np.testing.assert_allclose(
         [row["score"] for row in found], [row["score"] for row in others], rtol=0, atol=1e-5
     )
@@ -197,7 +198,8 @@ def test_masks_are_scored_too(folder, masked, which):
     assert ["segm/AP50", f"{metrics['AP50']:.4f}"] in rows
     assert ["class", "AP", "AP50", "segm/AP", "segm/AP50"] in rows
     assert [row[-2:] for row in rows if row[0] == "circle"] == [
-        [f"{metrics[name]:.4f}" for name in ("AP/circle", "AP50/circle")]]
+        [f"{metrics[name]:.4f}" for name in ("AP/circle", "AP50/circle")]
+    ]
 
 
 def test_masks_need_no_truth_where_boxes_alone_are_scored(folder, masked):
@@ -252,7 +254,10 @@ def test_demo_draws_what_it_can_and_says_what_it_cannot(folder, exported):
         and "absent.jpg: no such image file" in errors[1]
     )
     assert sorted(path.name for path in (folder / "drawn").iterdir()) == [
-        "a-detections.jpg", "b-2-detections.jpg", "b-detections.jpg"]
+        "a-detections.jpg",
+        "b-2-detections.jpg",
+        "b-detections.jpg",
+    ]
     drawn = np.array(Image.open(folder / "drawn" / "a-detections.jpg"))
     assert drawn.shape == pixels.shape and drawn.max() > 100  # boxes lie on the black image
     assert done.stdout.count(" -> ") == 3

@@ -1,4 +1,5 @@
 """quickstart.py, as `make demo` runs it, on fewer pictures."""
+
 import io
 import runpy
 import sys
@@ -55,4 +56,6 @@ def test_the_whole_way_and_a_second_time(tmp_path):
     assert record["classes"] == ["circle", "square", "triangle"]
     assert Image.open(tmp_path / "detections.jpg").width >= 160
     assert sorted(path.name for path in (tmp_path / "run").glob("*.json")) == [
-        "shapes-0000004.json", "shapes-arguments.json"]
+        "shapes-0000004.json",
+        "shapes-arguments.json",
+    ]

@@ -1,4 +1,5 @@
 """How a script ends: errors of the user are one line and status 2, a bug keeps its traceback."""
+
 import importlib
 import os
 import subprocess
@@ -24,6 +25,7 @@ def run(monkeypatch):
 
 def raising(error):
     """A ``main`` that raises."""
+
     def main(args):
         raise error
 

@@ -1,4 +1,5 @@
 """train_faster_rcnn.py as its user meets it: its files, how it resumes, and how it ends."""
+
 import importlib
 import json
 import os
@@ -448,7 +449,8 @@ def voc(tmp_path):
         )
         (root / "Annotations" / f"{stem}.xml").write_text(
             f"<annotation><size><width>96</width><height>64</height></size>{voc_object()}"
-            f"{voc_object('white', (40, 5, 90, 40))}</annotation>")
+            f"{voc_object('white', (40, 5, 90, 40))}</annotation>"
+        )
     (root / "ImageSets" / "Main" / "train.txt").write_text("a\nb\n")
     (root / "ImageSets" / "Main" / "val.txt").write_text("c\n")
     return root

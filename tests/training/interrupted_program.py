@@ -4,6 +4,7 @@ usage: interrupted_program.py PREFIX step|data
 
 It prints "ready" when the signal may come: during a step, or while the loop waits for data.
 """
+
 import sys
 import time
 from typing import Any, Dict, Iterator

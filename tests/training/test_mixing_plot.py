@@ -26,7 +26,9 @@ def test_bars_are_the_shares_one_on_another(tmp_path, monkeypatch):
     mixing_plot.plot_mixing_weights(ROWS, str(tmp_path / "mixing.png"), "tiny")
     above, below = figures[0].axes
     assert above.get_title() == "tiny" and (above.get_ylabel(), below.get_ylabel()) == (
-        "share in the mean", "share in the variance")
+        "share in the mean",
+        "share in the variance",
+    )
     assert [label.get_text() for label in below.get_xticklabels()] == ["layer1.0.bn1", "norm"]
     assert [text.get_text() for text in above.get_legend().get_texts()] == ["in", "ln", "bn"]
     means, variances = [[0.125, 0.5], [0.25, 0.5], [0.625, 0]], [[0.25, 0.4], [0.75, 0.6], [0, 0]]

@@ -10,7 +10,7 @@ from PIL import Image
 def make_rows():
     rows = []
     for step in range(1, 201):
-        rows.append({"step": step, "losses": {"rpn": 2 / step ** 0.5, "box": 1 / step ** 0.5}})
+        rows.append({"step": step, "losses": {"rpn": 2 / step**0.5, "box": 1 / step**0.5}})
         if step % 50 == 0:
             rows.append({"step": step, "eval": {"AP50": step / 250}})
     return rows
@@ -29,8 +29,10 @@ def test_png_is_written_from_file_and_rows(tmp_path) -> None:
     assert one.shape[0] > 600 and one.shape[1] > 900
 
 
-@pytest.mark.parametrize("kind, labels", [(("losses",), ["loss"]), (("eval",), ["metric"]),
-                                          (("losses", "eval"), ["loss", "metric"])])
+@pytest.mark.parametrize(
+    "kind, labels",
+    [(("losses",), ["loss"]), (("eval",), ["metric"]), (("losses", "eval"), ["loss", "metric"])],
+)
 def test_what_is_drawn(tmp_path, monkeypatch, kind, labels) -> None:
     figures = []
     monkeypatch.setattr(figure_file, "FigureCanvasAgg", figures.append)
@@ -45,7 +47,7 @@ def test_what_is_drawn(tmp_path, monkeypatch, kind, labels) -> None:
     ]
     if "losses" in kind:
         mean, raw = axes[0].lines[:2]
-        np.testing.assert_allclose(raw.get_ydata(), [2 / step ** 0.5 for step in range(1, 201)])
+        np.testing.assert_allclose(raw.get_ydata(), [2 / step**0.5 for step in range(1, 201)])
         assert mean.get_xdata()[0] == 4 and mean.get_xdata()[-1] == 200  # a window of 200 / 50
         np.testing.assert_allclose(mean.get_ydata()[0], raw.get_ydata()[:4].mean())
     if "eval" in kind:

@@ -23,17 +23,17 @@ def test_milestone_inside_the_warmup_decays_too() -> None:
 
 
 def test_no_milestones_is_constant() -> None:
-    assert [warmup_multistep(step, 0.3, ()) for step in (0, 10, 10 ** 6)] == [0.3] * 3
+    assert [warmup_multistep(step, 0.3, ()) for step in (0, 10, 10**6)] == [0.3] * 3
 
 
 def test_cosine_as_a_list() -> None:
     rates = [cosine(step, 2.0, total=4) for step in range(6)]
-    assert rates == pytest.approx([2, 1 + 0.5 ** 0.5, 1, 1 - 0.5 ** 0.5, 0, 0], abs=1e-12)
+    assert rates == pytest.approx([2, 1 + 0.5**0.5, 1, 1 - 0.5**0.5, 0, 0], abs=1e-12)
 
 
 def test_cosine_with_warmup() -> None:
     rates = [cosine(step, 1.0, total=4, warmup_steps=2, warmup_factor=0.5) for step in range(3)]
-    assert rates == pytest.approx([0.5, 0.75 * (1 + 0.5 ** 0.5) / 2, 0.5], abs=1e-12)
+    assert rates == pytest.approx([0.5, 0.75 * (1 + 0.5**0.5) / 2, 0.5], abs=1e-12)
 
 
 def test_linear_scaling_rule() -> None:
@@ -41,13 +41,16 @@ def test_linear_scaling_rule() -> None:
     assert scale_for_batch(0.02, 16, 16) == 0.02
 
 
-@pytest.mark.parametrize("call, message", [
-    (lambda: warmup_multistep(0, 1.0, (5, 3)), r"\[5, 3\].*ascending"),
-    (lambda: warmup_multistep(0, 1.0, (), warmup_steps=-1), "-1 steps"),
-    (lambda: warmup_multistep(0, 1.0, (), warmup_steps=2, warmup_factor=1.5), "factor 1.5"),
-    (lambda: cosine(0, 1.0, total=0), "total is 0"),
-    (lambda: scale_for_batch(0.1, 0, 16), "0 and 16"),
-])
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda: warmup_multistep(0, 1.0, (5, 3)), r"\[5, 3\].*ascending"),
+        (lambda: warmup_multistep(0, 1.0, (), warmup_steps=-1), "-1 steps"),
+        (lambda: warmup_multistep(0, 1.0, (), warmup_steps=2, warmup_factor=1.5), "factor 1.5"),
+        (lambda: cosine(0, 1.0, total=0), "total is 0"),
+        (lambda: scale_for_batch(0.1, 0, 16), "0 and 16"),
+    ],
+)
 def test_bad_arguments(call, message) -> None:
     with pytest.raises(ValueError, match=message):
         call()

@@ -23,10 +23,14 @@ def numpy_gradients(before, x, y):
     hidden = np.tanh(x @ before["hidden.weight"].T + before["hidden.bias"])
     error = (hidden @ before["out.weight"].T + before["out.bias"] - y)[:, 0]
     slope = (2 * error + 0.1 * np.sign(error))[:, None]
-    back = slope * before["out.weight"] * (1 - hidden ** 2)
-    gradients = {"out.weight": slope.T @ hidden, "out.bias": slope.sum(0),
-                 "hidden.weight": back.T @ x, "hidden.bias": back.sum(0)}
-    return error ** 2, 0.1 * np.abs(error), gradients
+    back = slope * before["out.weight"] * (1 - hidden**2)
+    gradients = {
+        "out.weight": slope.T @ hidden,
+        "out.bias": slope.sum(0),
+        "hidden.weight": back.T @ x,
+        "hidden.bias": back.sum(0),
+    }
+    return error**2, 0.1 * np.abs(error), gradients
 
 
 @pytest.mark.parametrize("max_norm", [None, 0.5, 1e6])
@@ -38,7 +42,7 @@ def test_one_update_is_the_one_worked_out_in_numpy(max_norm) -> None:
     assert list(losses) == ["square", "absolute"]
     np.testing.assert_allclose(losses["square"].asnumpy(), square, rtol=1e-5)
     np.testing.assert_allclose(losses["absolute"].asnumpy(), absolute, rtol=1e-5)
-    norm = np.sqrt(sum((gradient ** 2).sum() for gradient in gradients.values())) / 5
+    norm = np.sqrt(sum((gradient**2).sum() for gradient in gradients.values())) / 5
     assert norm > 0.5  # or the clipped case would test nothing
     scale = min(1.0, max_norm / norm) if max_norm else 1.0
     for name, value in tiny.weights(graph).items():

@@ -1,4 +1,5 @@
 """A problem small enough to train in milliseconds, with every source of chance a real one has."""
+
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import gluonnorm.training as training
@@ -29,6 +30,7 @@ class Graph(gluon.Block):
     dropout : float
         The part of the hidden units that dropout sets to 0.
     """
+
     loss_names = ("square", "absolute")
 
     def __init__(self, hidden: int = 4, dropout: float = 0.5) -> None:
@@ -43,7 +45,7 @@ class Graph(gluon.Block):
         """Compute the losses of samples (B, 3) with targets (B, 1): two vectors (B,)."""
         hidden = self.dropout(self.hidden(samples))
         error = (self.out(hidden) - targets).reshape(-1)
-        return error ** 2, 0.1 * error.abs()
+        return error**2, 0.1 * error.abs()
 
 
 def build(
@@ -79,7 +81,7 @@ def batches(epoch: int, skip: int) -> Iterator[Dict[str, Any]]:
     """
     order = np.random.RandomState(epoch).permutation(SAMPLES)
     for index in range(skip, STEPS_PER_EPOCH):
-        chosen = order[index * BATCH:(index + 1) * BATCH]
+        chosen = order[index * BATCH : (index + 1) * BATCH]
         noise = np.random.randn(BATCH, 3) * 0.1
         yield {
             "x": INPUTS[chosen] + noise.astype(np.float32),

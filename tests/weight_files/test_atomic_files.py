@@ -1,4 +1,5 @@
 """Files that appear completely or not at all."""
+
 import hashlib
 import os
 

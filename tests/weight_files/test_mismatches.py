@@ -1,4 +1,5 @@
 """The strict comparison of stored arrays with parameters."""
+
 from gluonnorm.weight_files import Mismatches, compare, shape_fits
 
 import numpy as np
@@ -24,9 +25,7 @@ def test_nothing_to_list():
 
 def test_many_names_are_counted():
     expected = {f"layer{index}": np.zeros(1) for index in range(6)}
-    assert str(compare({}, expected)) == (
-        "6 missing: layer0, layer1, layer2, layer3 and 2 more"
-    )
+    assert str(compare({}, expected)) == ("6 missing: layer0, layer1, layer2, layer3 and 2 more")
 
 
 def test_dtypes_count_if_asked():
@@ -47,9 +46,18 @@ def test_parameters_that_are_not_initialized():
     assert "weight is float32 (4, 7) in the file" in str(compare(stored, parameters, True))
 
 
-@pytest.mark.parametrize("stored, expected, fits", [
-    ((2, 3), (2, 3), True), ((2, 3), (2, 0), True), ((2, 3), (0, 0), True), ((2, 3), None, True),
-    ((2, 3), (), True), ((2, 3), (3, 2), False), ((2, 3), (2,), False), ((), (2,), False),
-])
+@pytest.mark.parametrize(
+    "stored, expected, fits",
+    [
+        ((2, 3), (2, 3), True),
+        ((2, 3), (2, 0), True),
+        ((2, 3), (0, 0), True),
+        ((2, 3), None, True),
+        ((2, 3), (), True),
+        ((2, 3), (3, 2), False),
+        ((2, 3), (2,), False),
+        ((), (2,), False),
+    ],
+)
 def test_shape_fits(stored, expected, fits):
     assert shape_fits(stored, expected) is fits

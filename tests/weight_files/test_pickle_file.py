@@ -166,13 +166,18 @@ def array_of(shape, dtype, raw):
     )
 
 
-@pytest.mark.parametrize("value", [
-    Call(RECONSTRUCT, ORDERED, (0,), "b"),
-    array_of((9,), Call(Global("numpy", "dtype"), "f4"), "abcd"), array_of((1,), "f4", "abcd"),
-    array_of((-1,), Call(Global("numpy", "dtype"), "f4"), "abcd"),
-    array_of(0, Call(Global("numpy", "dtype"), "f4"), ""),
-    Call(Global("_codecs", "encode"), "text", "rot13"), Call(Global("builtins", "bytes"), 1 << 40),
-])
+@pytest.mark.parametrize(
+    "value",
+    [
+        Call(RECONSTRUCT, ORDERED, (0,), "b"),
+        array_of((9,), Call(Global("numpy", "dtype"), "f4"), "abcd"),
+        array_of((1,), "f4", "abcd"),
+        array_of((-1,), Call(Global("numpy", "dtype"), "f4"), "abcd"),
+        array_of(0, Call(Global("numpy", "dtype"), "f4"), ""),
+        Call(Global("_codecs", "encode"), "text", "rot13"),
+        Call(Global("builtins", "bytes"), 1 << 40),
+    ],
+)
 def test_misuse_of_what_is_allowed(tmp_path, value):
     (tmp_path / "a.pkl").write_bytes(dump({"w": value}))
     with pytest.raises(

@@ -47,9 +47,14 @@ both = pytest.mark.parametrize("container", ["zip", "legacy"])
 def test_files_by_pytorch(name):
     found, notes = read_file(GOLDEN / name)
     base = np.arange(12, dtype=np.float32)
-    expected = {"conv.weight": base.reshape(3, 4) / 8, "transposed": base.reshape(3, 4).T,
-                "half": np.array([0.5, -2], np.float32), "brain": np.array([1.5, -3], np.float32),
-                "steps": np.array(7), "part": base[4:10:2]}
+    expected = {
+        "conv.weight": base.reshape(3, 4) / 8,
+        "transposed": base.reshape(3, 4).T,
+        "half": np.array([0.5, -2], np.float32),
+        "brain": np.array([1.5, -3], np.float32),
+        "steps": np.array(7),
+        "part": base[4:10:2],
+    }
     assert list(found) == list(expected)
     for name, array in expected.items():
         assert found[name].dtype == array.dtype and found[name].shape == array.shape, name
@@ -61,13 +66,21 @@ def test_files_by_pytorch(name):
 
 
 @both
-@pytest.mark.parametrize("kind, array", [
-    ("FloatStorage", np.array([1.5, -2], "<f4")), ("HalfStorage", np.array([0.5, 65504], "<f2")),
-    ("DoubleStorage", np.array([1e300], "<f8")), ("LongStorage", np.array([-1 << 62], "<i8")),
-    ("IntStorage", np.array([-7, 8], "<i4")), ("ShortStorage", np.array([-300], "<i2")),
-    ("CharStorage", np.array([-128], "i1")), ("ByteStorage", np.array([255], "u1")),
-    ("BoolStorage", np.array([True, False])), ("BFloat16Storage", np.array([(0x3FC0,)], BFLOAT16)),
-])
+@pytest.mark.parametrize(
+    "kind, array",
+    [
+        ("FloatStorage", np.array([1.5, -2], "<f4")),
+        ("HalfStorage", np.array([0.5, 65504], "<f2")),
+        ("DoubleStorage", np.array([1e300], "<f8")),
+        ("LongStorage", np.array([-1 << 62], "<i8")),
+        ("IntStorage", np.array([-7, 8], "<i4")),
+        ("ShortStorage", np.array([-300], "<i2")),
+        ("CharStorage", np.array([-128], "i1")),
+        ("ByteStorage", np.array([255], "u1")),
+        ("BoolStorage", np.array([True, False])),
+        ("BFloat16Storage", np.array([(0x3FC0,)], BFLOAT16)),
+    ],
+)
 def test_dtypes(tmp_path, container, kind, array):
     kept = mention(kind, "0", array.size, container)
     found = read(
@@ -82,11 +95,16 @@ def test_dtypes(tmp_path, container, kind, array):
 @both
 def test_offset_size_and_stride(tmp_path, container):
     kept = mention("FloatStorage", "0", 12, container)
-    tree = {"whole": tensor(kept, 0, (3, 4), (4, 1)), "tied": tensor(kept, 0, (3, 4), (4, 1)),
-            "column": tensor(kept, 1, (3,), (4,)), "transposed": tensor(kept, 0, (4, 3), (1, 4)),
-            "scalar": tensor(kept, 11, (), ()),
-            "wide": tensor(kept, 2, (2, 3), (0, 1)), "empty": tensor(kept, 12, (0, 5), (5, 1)),
-            "odd": tensor(kept, 8, (1, 4), (1 << 70, 1))}
+    tree = {
+        "whole": tensor(kept, 0, (3, 4), (4, 1)),
+        "tied": tensor(kept, 0, (3, 4), (4, 1)),
+        "column": tensor(kept, 1, (3,), (4,)),
+        "transposed": tensor(kept, 0, (4, 3), (1, 4)),
+        "scalar": tensor(kept, 11, (), ()),
+        "wide": tensor(kept, 2, (2, 3), (0, 1)),
+        "empty": tensor(kept, 12, (0, 5), (5, 1)),
+        "odd": tensor(kept, 8, (1, 4), (1 << 70, 1)),
+    }
     found = read(write(tmp_path / "a.pth", OrderedDict(tree), {"0": TWELVE}, container))
     grid = TWELVE.reshape(3, 4)
     expected = {
@@ -261,13 +279,16 @@ def test_inert_records_and_misuse(tmp_path, container):
 TREE = {"w": tensor(storage("FloatStorage", "0", 12), 0, (12,), (1,))}
 
 
-@pytest.mark.parametrize("change, message", [
-    (lambda data: data[:-1], "its zip is cut, damaged or altered"),
-    (lambda data: data[:len(data) // 2], "its zip is cut, damaged or altered"),
-    (lambda data: data[:4], "its zip is cut, damaged or altered"),
-    (lambda data: data.replace(TWELVE.tobytes(), (TWELVE + 1).tobytes()), "Bad CRC-32"),
-    (lambda data: data.replace(b"FloatStorage", b"evil_Storage"), "Bad CRC-32"),
-])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda data: data[:-1], "its zip is cut, damaged or altered"),
+        (lambda data: data[: len(data) // 2], "its zip is cut, damaged or altered"),
+        (lambda data: data[:4], "its zip is cut, damaged or altered"),
+        (lambda data: data.replace(TWELVE.tobytes(), (TWELVE + 1).tobytes()), "Bad CRC-32"),
+        (lambda data: data.replace(b"FloatStorage", b"evil_Storage"), "Bad CRC-32"),
+    ],
+)
 def test_a_damaged_zip(tmp_path, change, message):
     path = tmp_path / "a.pth"
     write_zip(path, TREE, {"0": TWELVE.tobytes()})
@@ -337,11 +358,13 @@ def test_every_cut_of_a_legacy_file(tmp_path):
 
 def test_an_altered_legacy_file(tmp_path):
     path, good = tmp_path / "a.pth", (12, TWELVE.tobytes())
-    cases = [({"storages": {"0": (11, TWELVE.tobytes())}}, "does not lie where it should"),
-             ({"storages": {"0": good}, "keys": []}, "1 storages are missing"),
-             ({"storages": {"0": good}, "keys": ["0", "1"]}, "storage '1' belongs to no tensor"),
-             ({"storages": {"0": good}, "keys": 5}, "storage 5 belongs to no tensor"),
-             ({"storages": {"0": (-1, TWELVE.tobytes())}}, "does not lie where it should")]
+    cases = [
+        ({"storages": {"0": (11, TWELVE.tobytes())}}, "does not lie where it should"),
+        ({"storages": {"0": good}, "keys": []}, "1 storages are missing"),
+        ({"storages": {"0": good}, "keys": ["0", "1"]}, "storage '1' belongs to no tensor"),
+        ({"storages": {"0": good}, "keys": 5}, "storage 5 belongs to no tensor"),
+        ({"storages": {"0": (-1, TWELVE.tobytes())}}, "does not lie where it should"),
+    ]
     for arguments, message in cases:
         with pytest.raises(WeightFileError, match=message):
             read_torch_legacy(write_legacy(path, TREE, **arguments))

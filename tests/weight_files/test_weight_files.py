@@ -60,10 +60,11 @@ def test_written_files_are_read_by_the_formats_own_programs(tmp_path):
     write_arrays(tmp_path / "a.safetensors", ARRAYS)
     data = (tmp_path / "a.safetensors").read_bytes()
     length = int.from_bytes(data[:8], "little")
-    assert length % 8 == 0 and json.loads(data[8:8 + length]) == {
+    assert length % 8 == 0 and json.loads(data[8 : 8 + length]) == {
         "b.weight": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]},
-        "a.bias": {"dtype": "F64", "shape": [2], "data_offsets": [24, 40]}}
-    assert data[8 + length:] == ARRAYS["b.weight"].tobytes() + ARRAYS["a.bias"].tobytes()
+        "a.bias": {"dtype": "F64", "shape": [2], "data_offsets": [24, 40]},
+    }
+    assert data[8 + length :] == ARRAYS["b.weight"].tobytes() + ARRAYS["a.bias"].tobytes()
 
 
 def test_prefixes_of_mxnet_and_of_data_parallel(tmp_path):
@@ -196,9 +197,11 @@ def test_npz_faults(tmp_path):
         b"'shape': (4,), }" + b" " * 12, b"'shape': (4000000000000,), }"
     )
     assert claimed != member.getvalue()
-    for content, message in ((claimed, "a.npy of shape (4000000000000,) has 160 bytes"),
-                             (member.getvalue()[:-1], "a.npy of shape (4,) has 159 bytes"),
-                             (b"", "not a readable .npz file")):
+    for content, message in (
+        (claimed, "a.npy of shape (4000000000000,) has 160 bytes"),
+        (member.getvalue()[:-1], "a.npy of shape (4,) has 159 bytes"),
+        (b"", "not a readable .npz file"),
+    ):
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr("a.npy", content)
         assert message in fault(path)

@@ -5,6 +5,7 @@ BN* is a bare scale and shift, into which the statistics of a BatchNorm have bee
 Sources: the files of Detectron's model zoo, and detectron/modeling/ (ResNet.py, FPN.py,
 mask_rcnn_heads.py).
 """
+
 from typing import List
 
 from gluonnorm.conversion.codebase import Codebase, IgnoredTensor

@@ -2,6 +2,7 @@
 
 Its ImageNet files have its own names, or those of Detectron.
 """
+
 from typing import Dict, List, Tuple
 
 from gluonnorm.conversion.codebase import Codebase, IgnoredTensor

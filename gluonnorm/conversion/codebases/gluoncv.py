@@ -9,6 +9,7 @@ Sources: gluoncv/model_zoo/ (resnetv1b.py; rcnn/faster_rcnn/predefined_models.py
 rcnn/mask_rcnn/mask_rcnn.py), and gluoncv/nn/feature.py for the pyramid. ``gluoncv_norms`` and
 ``gluoncv_anchors`` have what is more than names.
 """
+
 import re
 from typing import Any, List, NamedTuple, Sequence, Tuple
 
@@ -67,6 +68,7 @@ class ResNetLayer(NamedTuple):
     pyramid : tuple of str
         Its flat names in the file of a detector with a pyramid, best first.
     """
+
     layer: str
     classifier: str
     c4: str
@@ -180,43 +182,73 @@ def _stem_layers(is_deep: bool, norm_words: Sequence[str]) -> List[ResNetLayer]:
     # convolution 6.
     for number in range(3):
         position = 3 * number
-        layers.append(ResNetLayer(
-            layer=rf"conv1\.{position}",
-            classifier=f"conv1.{position}",
-            c4=f"features.0.{position}",
-            pyramid=(f"conv{number}",),
-        ))
+        layers.append(
+            ResNetLayer(
+                layer=rf"conv1\.{position}",
+                classifier=f"conv1.{position}",
+                c4=f"features.0.{position}",
+                pyramid=(f"conv{number}",),
+            )
+        )
     for number in range(2):
         position = 3 * number + 1
-        layers.append(ResNetLayer(
-            layer=rf"conv1\.{position}",
-            classifier=f"conv1.{position}",
-            c4=f"features.0.{position}",
-            pyramid=_numbered(norm_words, number),
-        ))
+        layers.append(
+            ResNetLayer(
+                layer=rf"conv1\.{position}",
+                classifier=f"conv1.{position}",
+                c4=f"features.0.{position}",
+                pyramid=_numbered(norm_words, number),
+            )
+        )
     return layers
 
 
-def _stage_layers(is_deep: bool, convs_per_block: int,
-                  norm_words: Sequence[str]) -> List[ResNetLayer]:
+def _stage_layers(
+    is_deep: bool, convs_per_block: int, norm_words: Sequence[str]
+) -> List[ResNetLayer]:
     """List the layers of the four stages."""
     # In a C4 detector, "features" is convolution 0, norm 1, ReLU 2, pooling 3, then the stages 1 to
     # 3 at 4 to 6; "top_features" is stage 4, the box head.
     return [
         *_block_layers(
-            r"layer(?P<stage>[1-3])\.", "layer{stage}.", "features.{stage+3}.", "{stage}",
-            is_deep, convs_per_block, norm_words),
+            r"layer(?P<stage>[1-3])\.",
+            "layer{stage}.",
+            "features.{stage+3}.",
+            "{stage}",
+            is_deep,
+            convs_per_block,
+            norm_words,
+        ),
         *_block_layers(
-            r"layer(?P<stage>4)\.", "layer4.", "top_features.0.", "4",
-            is_deep, convs_per_block, norm_words),
+            r"layer(?P<stage>4)\.",
+            "layer4.",
+            "top_features.0.",
+            "4",
+            is_deep,
+            convs_per_block,
+            norm_words,
+        ),
         *_block_layers(
-            r"box_head\.stage\.(?:layer4\.)?", "layer4.", "top_features.0.", "4",
-            is_deep, convs_per_block, norm_words),
+            r"box_head\.stage\.(?:layer4\.)?",
+            "layer4.",
+            "top_features.0.",
+            "4",
+            is_deep,
+            convs_per_block,
+            norm_words,
+        ),
     ]
 
 
-def _block_layers(stage_layer: str, classifier: str, c4: str, stage: str, is_deep: bool,
-                  convs_per_block: int, norm_words: Sequence[str]) -> List[ResNetLayer]:
+def _block_layers(
+    stage_layer: str,
+    classifier: str,
+    c4: str,
+    stage: str,
+    is_deep: bool,
+    convs_per_block: int,
+    norm_words: Sequence[str],
+) -> List[ResNetLayer]:
     """List the layers of the blocks of a stage; the first four arguments are names of the stage."""
     block_layer = stage_layer + r"(?P<block>\d+)\."
     layers = []
@@ -225,30 +257,36 @@ def _block_layers(stage_layer: str, classifier: str, c4: str, stage: str, is_dee
         count = f"{{block*{convs_per_block}+{index}}}"
         conv = f"conv{index + 1}"
         norm = f"bn{index + 1}"
-        layers.append(ResNetLayer(
-            layer=block_layer + conv,
-            classifier=f"{classifier}{{block}}.{conv}",
-            c4=f"{c4}{{block}}.{conv}",
-            pyramid=(f"layers{stage}_conv{count}",),
-        ))
-        layers.append(ResNetLayer(
-            layer=block_layer + norm,
-            classifier=f"{classifier}{{block}}.{norm}",
-            c4=f"{c4}{{block}}.{norm}",
-            pyramid=tuple(f"layers{stage}_{word}{count}" for word in norm_words),
-        ))
+        layers.append(
+            ResNetLayer(
+                layer=block_layer + conv,
+                classifier=f"{classifier}{{block}}.{conv}",
+                c4=f"{c4}{{block}}.{conv}",
+                pyramid=(f"layers{stage}_conv{count}",),
+            )
+        )
+        layers.append(
+            ResNetLayer(
+                layer=block_layer + norm,
+                classifier=f"{classifier}{{block}}.{norm}",
+                c4=f"{c4}{{block}}.{norm}",
+                pyramid=tuple(f"layers{stage}_{word}{count}" for word in norm_words),
+            )
+        )
     shortcut_conv = 1 if is_deep else 0
     shortcut_names = {
         shortcut_conv: (f"down{stage}_conv0",),
         shortcut_conv + 1: tuple(f"down{stage}_{word}0" for word in norm_words),
     }
     for position, flat_names in shortcut_names.items():
-        layers.append(ResNetLayer(
-            layer=rf"{block_layer}downsample\.{position}",
-            classifier=f"{classifier}{{block}}.downsample.{position}",
-            c4=f"{c4}{{block}}.downsample.{position}",
-            pyramid=flat_names,
-        ))
+        layers.append(
+            ResNetLayer(
+                layer=rf"{block_layer}downsample\.{position}",
+                classifier=f"{classifier}{{block}}.downsample.{position}",
+                c4=f"{c4}{{block}}.downsample.{position}",
+                pyramid=flat_names,
+            )
+        )
     return layers
 
 
@@ -285,7 +323,8 @@ def additions(net: Any, arrays: Arrays) -> Arrays:
         raise ConversionError(
             f"the network's convention differs from GluonCV's in {', '.join(differences)}, so "
             "GluonCV would detect something else with these weights; only a network built with "
-            f"convention={GLUONCV.convention!r} can be saved for it")
+            f"convention={GLUONCV.convention!r} can be saved for it"
+        )
     tables = anchor_tables(net.backbone.strides, net.config.anchor_sizes, net.config.anchor_ratios)
     return {**sync_norm_additions(arrays), **tables}
 

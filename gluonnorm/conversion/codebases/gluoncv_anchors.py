@@ -2,6 +2,7 @@
 
 Source: gluoncv/model_zoo/rcnn/rpn/anchor.py.
 """
+
 from typing import Dict, Sequence
 
 import numpy as np
@@ -12,8 +13,9 @@ LEAST_CELLS = 16
 C4_CELLS = 128  # side of the table of a detector without a pyramid
 
 
-def anchor_tables(strides: Sequence[int], sizes: Sequence[Sequence[float]],
-                  ratios: Sequence[float]) -> Dict[str, np.ndarray]:
+def anchor_tables(
+    strides: Sequence[int], sizes: Sequence[Sequence[float]], ratios: Sequence[float]
+) -> Dict[str, np.ndarray]:
     """Compute the anchors of each level as GluonCV stores them.
 
     Parameters
@@ -43,8 +45,9 @@ def anchor_tables(strides: Sequence[int], sizes: Sequence[Sequence[float]],
     return tables
 
 
-def _level_table(stride: int, sizes: Sequence[float], ratios: Sequence[float],
-                 cells: int) -> np.ndarray:
+def _level_table(
+    stride: int, sizes: Sequence[float], ratios: Sequence[float], cells: int
+) -> np.ndarray:
     """Compute the table of one level, (1, 1, cells, cells, 4 * A)."""
     anchors = _cell_anchors(stride, sizes, ratios)
     y, x = np.mgrid[:cells, :cells] * stride

@@ -11,6 +11,7 @@ bias can be moved into the mean, a larger epsilon into the variance, and a norm 
 deconvolution before it: the function is the same. Loading rewrites the arrays of a file that way,
 saving does the reverse.
 """
+
 import re
 from typing import Iterator, Tuple
 

@@ -3,6 +3,7 @@
 Sources: lib/modeling/ (ResNet.py, FPN.py, fast_rcnn_heads.py, mask_rcnn_heads.py) of
 SwitchNorm_Detection, and the classifiers of Switchable-Normalization.
 """
+
 from typing import List, Tuple
 
 from gluonnorm.conversion.codebase import Codebase, IgnoredTensor

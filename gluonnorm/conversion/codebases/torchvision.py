@@ -5,6 +5,7 @@ Since torchvision 0.13 a convolution in the pyramid or in a head is the first la
 the published v1 files, they are flat: ``inner_blocks.0.weight``. Nested names are saved, both are
 loaded.
 """
+
 import os
 import re
 from typing import List, Sequence, Tuple
@@ -112,8 +113,10 @@ def _epsilon(names: Sequence[str], file_name: str) -> Tuple[float, str]:
     # FrozenBatchNorm2d has no num_batches_tracked; a live BatchNorm2d has, and its epsilon is 1e-5.
     has_counters = any("num_batches" in name for name in names)
     if has_flat_names and not has_counters:
-        return 0.0, ("flat names without counters, as in the published v1 detectors, "
-                     "which torchvision loads with eps 0")
+        return 0.0, (
+            "flat names without counters, as in the published v1 detectors, "
+            "which torchvision loads with eps 0"
+        )
     return EPSILON, "torchvision's default"
 
 

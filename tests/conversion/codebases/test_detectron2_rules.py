@@ -1,4 +1,5 @@
 """Detectron2's names: one to one with recorded state dicts, and its ImageNet files."""
+
 from gluonnorm.conversion import ConversionError
 from gluonnorm.conversion.codebase import source_names
 from gluonnorm.conversion.codebases.detectron2 import DETECTRON2
@@ -89,8 +90,11 @@ def test_settings_in_old_checkpoints_are_left_out():
 def own_resnet():
     """An ImageNet file in Detectron2's own words, from the C4 detector that would start with it."""
     real = recorded("detectron2_faster_rcnn_R_50_C4_3x_480x640_s0")
-    shapes = {name.split(".", 1)[1]: shape for name, shape in real.items()
-              if name.startswith(("backbone.", "roi_heads.res5."))}
+    shapes = {
+        name.split(".", 1)[1]: shape
+        for name, shape in real.items()
+        if name.startswith(("backbone.", "roi_heads.res5."))
+    }
     return {**shapes, "stem.fc.weight": (1000, 2048), "stem.fc.bias": (1000,)}
 
 
@@ -122,8 +126,11 @@ def test_group_norm_is_not_taken_for_batch_norm():
     with pytest.raises(
         ConversionError, match=r"106 missing: backbone\.backbone\.bn1\.running_mean"
     ):
-        match(DETECTRON2, fpn_detector(norm="bn", head_norm="gn", head="4conv1fc", mask=True),
-            ones(recorded("detectron2_mask_rcnn_R_50_FPN_3x_gn_480x640_s0")))
+        match(
+            DETECTRON2,
+            fpn_detector(norm="bn", head_norm="gn", head="4conv1fc", mask=True),
+            ones(recorded("detectron2_mask_rcnn_R_50_FPN_3x_gn_480x640_s0")),
+        )
 
 
 def test_a_detector_fills_a_bare_backbone():
@@ -138,4 +145,5 @@ def test_a_detector_fills_a_bare_backbone():
 
 def test_detectron_has_other_words_for_the_rest():
     assert source_names(DETECTRON2, fpn_detector())["predictor.score.weight"].candidates == (
-        "roi_heads.box_predictor.cls_score.weight",)
+        "roi_heads.box_predictor.cls_score.weight",
+    )

@@ -1,4 +1,5 @@
 """Detectron's blobs: the documented names, BN* as a scale and shift, and what is ignored."""
+
 from gluonnorm.conversion import ConversionError
 from gluonnorm.conversion.codebase import source_names
 from gluonnorm.conversion.codebases.detectron import DETECTRON
@@ -12,12 +13,16 @@ from reference.parameter_shapes import backbone, c4_detector, fpn_detector
 GN = {"norm": "gn", "head_norm": "gn", "head": "4conv1fc", "mask": True}
 
 
-@pytest.mark.parametrize("shapes, names, keys, values", [
-    (backbone(50, "gn"), detectron_resnet(50, "gn"), 161, 25557032),
-    (backbone(101, "gn"), detectron_resnet(101, "gn"), 314, 44549160),
-    (fpn_detector(50, **GN), detectron_fpn(50, "gn"), 223, 45715509),
-    (fpn_detector(101, **GN), detectron_fpn(101, "gn"), 376, 64707637)],
-    ids=["R-50-GN", "R-101-GN", "mask R-50-FPN GN", "mask R-101-FPN GN"])
+@pytest.mark.parametrize(
+    "shapes, names, keys, values",
+    [
+        (backbone(50, "gn"), detectron_resnet(50, "gn"), 161, 25557032),
+        (backbone(101, "gn"), detectron_resnet(101, "gn"), 314, 44549160),
+        (fpn_detector(50, **GN), detectron_fpn(50, "gn"), 223, 45715509),
+        (fpn_detector(101, **GN), detectron_fpn(101, "gn"), 376, 64707637),
+    ],
+    ids=["R-50-GN", "R-101-GN", "mask R-50-FPN GN", "mask R-101-FPN GN"],
+)
 def test_group_norm_files_map_one_to_one(shapes, names, keys, values):
     assert len(names) == keys and sum(int(np.prod(shape)) for shape in names.values()) == values
     found = match(DETECTRON, shapes, ones(names))
@@ -50,17 +55,20 @@ def test_bn_star_files_use_every_blob(shapes, names):
     assert {name: array.shape for name, array in found.arrays.items()} == shapes
 
 
-@pytest.mark.parametrize("ours, blob", [
-    ("backbone.lateral5.norm.gamma", "fpn_inner_res5_2_sum_gn_s"),
-    ("backbone.lateral4.norm.beta", "fpn_inner_res4_5_sum_lateral_gn_b"),
-    ("backbone.output3.conv.weight", "fpn_res3_3_sum_w"),
-    ("backbone.backbone.bn1.beta", "conv1_gn_b"),
-    ("backbone.backbone.layer3.4.bn2.gamma", "res4_4_branch2b_gn_s"),
-    ("backbone.backbone.layer1.0.downsample.0.weight", "res2_0_branch1_w"),
-    ("box_head.convs.4.conv.weight", "head_conv3_w"),
-    ("mask_head.convs.0.norm.beta", "_mask_fcn1_gn_b"),
-    ("rpn.score.weight", "rpn_cls_logits_fpn2_w"),
-])
+@pytest.mark.parametrize(
+    "ours, blob",
+    [
+        ("backbone.lateral5.norm.gamma", "fpn_inner_res5_2_sum_gn_s"),
+        ("backbone.lateral4.norm.beta", "fpn_inner_res4_5_sum_lateral_gn_b"),
+        ("backbone.output3.conv.weight", "fpn_res3_3_sum_w"),
+        ("backbone.backbone.bn1.beta", "conv1_gn_b"),
+        ("backbone.backbone.layer3.4.bn2.gamma", "res4_4_branch2b_gn_s"),
+        ("backbone.backbone.layer1.0.downsample.0.weight", "res2_0_branch1_w"),
+        ("box_head.convs.4.conv.weight", "head_conv3_w"),
+        ("mask_head.convs.0.norm.beta", "_mask_fcn1_gn_b"),
+        ("rpn.score.weight", "rpn_cls_logits_fpn2_w"),
+    ],
+)
 def test_single_names(ours, blob):
     rows = {
         row.name: row.source_name
@@ -86,8 +94,10 @@ def test_bn_star_is_exactly_a_scale_and_shift():
     )
     arrays.update(res_conv1_bn_s=scale, res_conv1_bn_b=shift)
     found = match(DETECTRON, backbone(), arrays)
-    gamma, beta, mean, var = (found.arrays[f"bn1.{leaf}"].astype(np.float64)
-                              for leaf in ("gamma", "beta", "running_mean", "running_var"))
+    gamma, beta, mean, var = (
+        found.arrays[f"bn1.{leaf}"].astype(np.float64)
+        for leaf in ("gamma", "beta", "running_mean", "running_var")
+    )
     x = rng.normal(0, 10, (1000, 64))
     # One rounding of gamma to float32 is left: 6e-8. Without the correction for eps it would be
     # 5e-6.
@@ -100,8 +110,11 @@ def test_bn_star_is_exactly_a_scale_and_shift():
 
 def test_classes_lose_the_background_of_boxes_and_masks():
     arrays = ones(detectron_fpn(50, "bn"))
-    arrays.update(cls_score_b=np.arange(81, dtype="f4"), bbox_pred_b=np.arange(324, dtype="f4"),
-                  mask_fcn_logits_b=np.arange(81, dtype="f4"))
+    arrays.update(
+        cls_score_b=np.arange(81, dtype="f4"),
+        bbox_pred_b=np.arange(324, dtype="f4"),
+        mask_fcn_logits_b=np.arange(81, dtype="f4"),
+    )
     found = match(DETECTRON, fpn_detector(mask=True), arrays).arrays
     np.testing.assert_array_equal(found["predictor.score.bias"], np.arange(81))
     np.testing.assert_array_equal(found["predictor.loc.bias"], np.arange(4, 324))

@@ -1,4 +1,5 @@
 """GluonCV's names, anchors and SyncBatchNorm models, with GluonCV itself at hand."""
+
 from dataclasses import replace
 
 import model_zoo
@@ -24,10 +25,16 @@ SMALL = (
     "mask_rcnn_fpn_resnet18_v1b_coco",
     "mask_rcnn_fpn_syncbn_resnet18_v1b_coco",
 )
-LARGE = [f"{kind}_rcnn_{rest}_coco" for kind in ("faster", "mask") for rest in
-         ("resnet50_v1b", "resnet101_v1d", "fpn_resnet50_v1b", "fpn_resnet101_v1d")] + [
-    "faster_rcnn_fpn_syncbn_resnet50_v1b_coco", "faster_rcnn_fpn_syncbn_resnet101_v1d_coco",
-    "faster_rcnn_resnet50_v1b_voc", "faster_rcnn_resnet101_v1d_voc"]
+LARGE = [
+    f"{kind}_rcnn_{rest}_coco"
+    for kind in ("faster", "mask")
+    for rest in ("resnet50_v1b", "resnet101_v1d", "fpn_resnet50_v1b", "fpn_resnet101_v1d")
+] + [
+    "faster_rcnn_fpn_syncbn_resnet50_v1b_coco",
+    "faster_rcnn_fpn_syncbn_resnet101_v1d_coco",
+    "faster_rcnn_resnet50_v1b_voc",
+    "faster_rcnn_resnet101_v1d_voc",
+]
 
 
 def randomize(net):
@@ -154,7 +161,7 @@ def test_anchor_tables_are_those_that_gluoncv_makes(stride, sizes):
     else:
         tables = anchor_tables((4, 8, 16, 32, 64), ((32,), (64,), (128,), (256,), (512,)), ratios)
         level = (4, 8, 16, 32, 64).index(stride)
-        name, cells = f"rpn.anchor_generator.{level}.anchors", 384 // 2 ** level
+        name, cells = f"rpn.anchor_generator.{level}.anchors", 384 // 2**level
     table = tables[name]
     wanted = RPNAnchorGenerator(
         stride, 16, ratios, tuple(size / 16 for size in sizes), (cells, cells)
@@ -226,6 +233,7 @@ def conv_norm(data, arrays, conv, norm):
 
 class Net:
     """What saving looks at besides the arrays."""
+
     def __init__(self, **convention):
         self.backbone = type("Backbone", (), {"strides": (4, 8, 16, 32, 64)})
         self.config = DetectorConfig(convention="gluoncv")
@@ -315,7 +323,7 @@ def test_a_detector_file_fills_a_bare_backbone(name):
     else:
         wanted = [*(m.asnumpy() for m in net.backbone(x))]
         wanted.append(net.box_head.stage(mx.nd.array(wanted[-1])).asnumpy())
-    for got, want in zip(backbone(x)[-len(wanted):], wanted):
+    for got, want in zip(backbone(x)[-len(wanted) :], wanted):
         np.testing.assert_array_equal(got.asnumpy(), want)
 
 

@@ -1,4 +1,5 @@
 """The names of SwitchNorm_Detection and of the classifiers it starts from."""
+
 from gluonnorm.conversion import ConversionError
 from gluonnorm.conversion.codebases.switchnorm import SWITCHNORM
 from gluonnorm.conversion.match import match

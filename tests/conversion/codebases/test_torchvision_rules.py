@@ -1,4 +1,5 @@
 """torchvision's names: one to one with recorded state dicts, in both directions."""
+
 from gluonnorm.conversion import ConversionError
 from gluonnorm.conversion.codebase import source_names
 from gluonnorm.conversion.codebases.torchvision import TORCHVISION
@@ -154,8 +155,9 @@ def test_the_80_real_classes():
     )
     kept = [i for i in range(1, 91) if i not in (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)]
     np.testing.assert_array_equal(found.arrays["predictor.score.bias"], [0, *kept])
-    np.testing.assert_array_equal(found.arrays["predictor.loc.bias"],
-                                  [i + f for i in kept for f in (0, .25, .5, .75)])
+    np.testing.assert_array_equal(
+        found.arrays["predictor.loc.bias"], [i + f for i in kept for f in (0, 0.25, 0.5, 0.75)]
+    )
     np.testing.assert_array_equal(found.arrays["mask_head.score.bias"], kept)
     assert found.arrays["mask_head.score.weight"].shape == (80, 256, 1, 1)
     with pytest.raises(ConversionError, match="for a network of 20"):
