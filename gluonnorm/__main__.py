@@ -8,7 +8,13 @@ from importlib import metadata
 from typing import Dict, List, Set
 
 from gluonnorm import __version__
-from gluonnorm._runtime import LARGEST_COPY, physical_cores, preload_cuda, read_processors
+from gluonnorm._runtime import (
+    LARGEST_COPY,
+    physical_cores,
+    preload_cuda,
+    processor_name,
+    read_processors,
+)
 
 PACKAGES = (
     "mxnet",
@@ -65,14 +71,6 @@ def installed_version(package: str) -> str:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return "not installed"
-
-
-def processor_name() -> str:
-    """The processor's model, as far as the system tells it."""
-    for processor in read_processors():
-        if "model name" in processor:
-            return processor["model name"]
-    return platform.processor() or platform.machine()
 
 
 def processor_instructions() -> Set[str]:

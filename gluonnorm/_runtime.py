@@ -1,10 +1,10 @@
-"""Prepare a process for MXNet 1.9.1: threads, CUDA libraries, and names that newer versions of
-NumPy dropped."""
+"""Prepare a process for MXNet 1.9.1: threads, CUDA libraries, names that NumPy dropped."""
 
 import ctypes
 import importlib.util
 import math
 import os
+import platform
 import sys
 import warnings
 from glob import glob
@@ -40,7 +40,8 @@ def prepare() -> None:
     """Set the thread counts that MXNet reads, load the CUDA libraries, and restore NumPy's aliases.
 
     Environment variables that are set already are left alone. If MXNet was imported before, the
-    thread settings come too late, and a warning says so."""
+    thread settings come too late, and a warning says so.
+    """
     thread_settings = {
         # MXNet uses only half of the logical CPUs where OMP_NUM_THREADS is unset.
         "OMP_NUM_THREADS": str(physical_cores()),
@@ -108,6 +109,21 @@ def read_processors() -> List[Dict[str, str]]:
     return processors
 
 
+def processor_name() -> str:
+    """Name the processor's model.
+
+    Returns
+    -------
+    str
+        The name that ``/proc/cpuinfo`` has, such as "AMD EPYC"; elsewhere what Python knows, which
+        may be the architecture alone.
+    """
+    for processor in read_processors():
+        if "model name" in processor:
+            return processor["model name"]
+    return platform.processor() or platform.machine()
+
+
 def cpu_quota() -> float:
     """Return how many CPUs' time control groups grant this process.
 
@@ -134,8 +150,7 @@ def cpu_quota() -> float:
 
 
 def preload_cuda() -> List[str]:
-    """Load the libraries of the ``nvidia-*-cu11`` wheels, which are on no search path of the
-    system.
+    """Load the CUDA libraries of the ``nvidia-*-cu11`` wheels, which are on no search path.
 
     Without these wheels nothing happens: MXNet's CPU build needs none of the libraries, and its
     CUDA build then looks for CUDA 11 in the system.
@@ -170,7 +185,8 @@ def _group_folders(controllers: str, path: str) -> List[str]:
     """The folders of a control group and of the groups above it, from the root down.
 
     Inside a container the path may be the one outside of it. Its folders then do not exist, and the
-    root is the container's own group."""
+    root is the container's own group.
+    """
     parts = [part for part in path.split("/") if part]
     root = os.path.join(CGROUP_ROOT, "cpu" if controllers else "")
     return [os.path.join(root, *parts[:depth]) for depth in range(len(parts) + 1)]

@@ -3,11 +3,11 @@
 from dataclasses import dataclass, fields
 from typing import Any, Dict, Tuple
 
-from gluonnorm.errors import InputError
+from gluonnorm.errors import InputError, did_you_mean
 
 import numpy as np
 
-# What each field of a BoxConvention that is a word may be.
+# The allowed values of those fields of a BoxConvention that are words.
 FIELD_CHOICES: Dict[str, Tuple[str, ...]] = {
     "anchors": ("exact", "rounded", "legacy"),
     "anchor_order": ("size", "ratio"),
@@ -158,20 +158,26 @@ class BoxConvention:
         Raises
         ------
         InputError
-            The value is none of these.
+            The value is none of these, or the dictionary has an unknown or wrong field.
         """
         if isinstance(value, cls):
             return value
         if isinstance(value, str) and value in CONVENTIONS:
             return CONVENTIONS[value]
-        field_names = {field.name for field in fields(cls)}
-        if isinstance(value, dict) and set(value) <= field_names:
+        if isinstance(value, dict):
+            field_names = [field.name for field in fields(cls)]
+            for name in value:
+                if name not in field_names:
+                    hint = did_you_mean(name, field_names)
+                    hint = hint or f"; the fields are {', '.join(field_names)}"
+                    raise InputError(f"a BoxConvention has no field {name!r}{hint}")
             return cls(**value)
         raise InputError(
             f"convention is {value!r}; give a BoxConvention or one of {', '.join(CONVENTIONS)}"
         )
 
 
+# "modern" is the preset of this package's own models, and has the geometry of Detectron2.
 CONVENTIONS: Dict[str, BoxConvention] = {
     "modern": BoxConvention(),
     "detectron2": BoxConvention(),

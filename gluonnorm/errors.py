@@ -9,8 +9,10 @@ class GluonnormError(Exception):
 
 
 class InputError(GluonnormError, ValueError):
-    """The caller gave something that cannot be used; the message says what, what is wanted, and the
-    way out."""
+    """An input that cannot be used.
+
+    The message names the value got, the value wanted and the way out.
+    """
 
 
 def first_few(names: Sequence[str], limit: int = 4) -> str:
@@ -26,7 +28,7 @@ def first_few(names: Sequence[str], limit: int = 4) -> str:
     Returns
     -------
     str
-        The names, separated by commas; "none" without names.
+        The names, separated by commas; "none" if there are no names.
 
     Examples
     --------
@@ -41,19 +43,19 @@ def first_few(names: Sequence[str], limit: int = 4) -> str:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Suggest the known names that are closest to a wrong one.
+    """Suggest the valid names that are closest to a wrong one.
 
     Parameters
     ----------
     name : str
-        The name that was given.
+        The wrong name.
     known : iterable of str
-        The names that would have been right.
+        The valid names.
 
     Returns
     -------
     str
-        A question that continues an error message, or "" if no known name is close.
+        The end of an error message, a question with up to three names; "" if no name is close.
 
     Examples
     --------
@@ -72,7 +74,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 def first_line(error: BaseException, limit: int = 160) -> str:
     """Shorten the message of another library's error to one line.
 
-    MXNet appends a stack trace to its messages, or puts one in front of them.
+    A message of MXNet 1.9.1 may have a stack trace before the reason or after it.
 
     Parameters
     ----------
@@ -92,3 +94,24 @@ def first_line(error: BaseException, limit: int = 160) -> str:
     # In a message that starts with a trace, the reason is the last line.
     text = lines[-1] if lines[0].startswith("Traceback") else lines[0]
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
+def one_line(error: BaseException) -> str:
+    """Write the message of an error without line breaks.
+
+    Parameters
+    ----------
+    error : BaseException
+        Any error.
+
+    Returns
+    -------
+    str
+        The complete message on one line; the name of the error's class if it has no message.
+
+    Examples
+    --------
+    >>> one_line(ValueError("first\\nsecond"))
+    'first second'
+    """
+    return " ".join(str(error).split()) or type(error).__name__

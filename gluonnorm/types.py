@@ -1,6 +1,7 @@
-"""Types that every room shares: a tensor, a network's preprocessing, the detections on a photo."""
+"""Types that every room shares: a tensor, a path, a network's preprocessing, the detections."""
 
 import math
+import os
 from dataclasses import dataclass, fields
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Dict, NamedTuple, Optional, Tuple, Union
@@ -15,6 +16,12 @@ if TYPE_CHECKING:
 # What ``hybrid_forward`` gets: an array when it runs imperatively, a symbol when it is traced. The
 # names are strings because rooms that need no MXNet import this module as well.
 Tensor = Union["mx.nd.NDArray", "mx.sym.Symbol"]
+
+# What a function that opens a file takes. The quotes are for Python 3.8, whose os.PathLike has no
+# type argument.
+PathLike = Union[str, "os.PathLike[str]"]
+
+Shape = Tuple[int, ...]  # the lengths of an array's axes
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)  # RGB, in 0..255
 IMAGENET_STD = (58.395, 57.12, 57.375)  # RGB, in 0..255
@@ -60,10 +67,11 @@ class Preprocess:
         How the sides after resizing are rounded to whole pixels.
 
         - ``"nearest"``: halves go up (Detectron2).
-        - ``"even"``: halves go to the even neighbor (GluonCV, Detectron). Only a side that ends in
-          exactly one half differs from ``"nearest"``, by one pixel.
-        - ``"floor"``: always down (torchvision). Sides are often one pixel shorter. That can happen
-          to the shorter side as well, because ``h * (800 / h)`` may be 799.99 in double precision.
+        - ``"even"``: halves go to the even neighbor (GluonCV, Detectron). The result differs from
+          ``"nearest"``, by one pixel, only where the exact side ends in one half.
+        - ``"floor"``: always down (torchvision). Sides are often one pixel shorter than with
+          ``"nearest"``, sometimes even the shorter side, because ``h * (800 / h)`` may be 799.99 in
+          double precision.
     multiple : int
         The network itself pads its input on the right and at the bottom with the mean color until
         both sides are multiples of this number of pixels; 1 means no padding. The caller does not
@@ -115,7 +123,7 @@ class Preprocess:
         Returns
         -------
         Preprocess
-            The rules that the exported network needs.
+            The preprocessing of the exported network.
 
         Raises
         ------
@@ -128,8 +136,8 @@ class Preprocess:
         unknown = sorted(set(values) - {field.name for field in fields(cls)})
         if unknown:
             raise InputError(
-                f"preprocess has {', '.join(unknown)}, which this version does not "
-                "know; use a later version"
+                f"preprocess has {', '.join(unknown)}, which this version of gluonnorm does not "
+                "know; use the version that wrote the file, or a later one"
             )
         return cls(**values)
 
@@ -148,7 +156,7 @@ class Preprocess:
         if self.max_size < max(self.short):
             raise InputError(
                 f"Preprocess.max_size is {self.max_size}, "
-                f"less than short {max(self.short)}; raise it"
+                f"less than short {max(self.short)}; want at least {max(self.short)}"
             )
         if not is_positive_integer(self.multiple):
             raise InputError(

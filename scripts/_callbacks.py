@@ -1,113 +1,20 @@
 """The training script's own callbacks: recalibration, evaluation and pictures of the run."""
 
 import os
-from typing import Any, Callable, Dict, Iterable, Iterator, List
+from typing import Callable, Dict, Iterable, Iterator, List
 
 from gluonnorm import training
 from gluonnorm.data import Batch, Dataset
 from gluonnorm.errors import InputError
-from gluonnorm.evaluation import coco_results, evaluate_coco, evaluate_voc, predict
-from gluonnorm.nn import mixing_weights, recalibrate
+from gluonnorm.graph.recalibrate import has_live_norms, recalibrate
+from gluonnorm.nn import mixing_weights
 from gluonnorm.rcnn import FasterRCNN
 from gluonnorm.training.mixing_plot import plot_mixing_weights
 from gluonnorm.training.plot import plot_curves
 
 import mxnet as mx
-from _data import evaluation_loader
+from _scores import class_score_prefix, drawn_scores, evaluate, headlines
 from tqdm import tqdm
-
-# The scores that are logged and drawn; those of masks exist only for networks with masks.
-HEADLINES = ("AP", "AP50", "mAP07", "segm/AP", "segm/AP50")
-MAX_CLASS_CURVES = 8
-
-
-def evaluate(
-    net: FasterRCNN, ctx: List[mx.Context], dataset: Dataset, workers: int = 2
-) -> Dict[str, float]:
-    """Score a network on a data set.
-
-    Parameters
-    ----------
-    net : FasterRCNN
-        The network; it is hybridized.
-    ctx : list of mx.Context
-        The devices that hold its weights. Each gets one image at a time.
-    dataset : Dataset
-        Images and ground truth, with masks if the network gives masks.
-    workers : int
-        Threads that read and resize images.
-
-    Returns
-    -------
-    dict of str to float
-        COCO's numbers, and VOC07's mean AP as ``mAP07``. A network with masks has COCO's numbers
-        of the masks too, as ``segm/AP`` and so on.
-    """
-    loader = evaluation_loader(dataset, net.preprocess, len(ctx), workers)
-    net.hybridize()
-    ground_truth = dataset.coco_truth()
-    batches = tqdm(loader, desc="evaluate", unit="batch", disable=None, leave=False)
-    detections = predict(net, batches, ctx, net.config.convention.mask_paste)
-    results = coco_results(detections, dataset.category_ids)
-    scores = evaluate_coco(ground_truth, results)
-    scores["mAP07"] = evaluate_voc(ground_truth, results)["mAP"]
-    if net.has_masks:
-        for name, value in evaluate_coco(ground_truth, results, "segm").items():
-            scores[f"segm/{name}"] = value
-    return scores
-
-
-def headlines(scores: Dict[str, float]) -> List[str]:
-    """List the names of the scores over all classes that are logged and drawn.
-
-    Parameters
-    ----------
-    scores : dict of str to float
-        What ``evaluate`` returns.
-
-    Returns
-    -------
-    list of str
-        Those of ``HEADLINES`` that ``scores`` has.
-    """
-    return [name for name in HEADLINES if name in scores]
-
-
-def class_score_prefix(scores: Dict[str, float]) -> str:
-    """Tell how the names of the logged scores of single classes begin.
-
-    Parameters
-    ----------
-    scores : dict of str to float
-        What ``evaluate`` returns.
-
-    Returns
-    -------
-    str
-        ``"segm/AP50/"`` for a network with masks, otherwise ``"AP50/"``.
-    """
-    return "segm/AP50/" if "segm/AP50" in scores else "AP50/"
-
-
-def drawn_scores(scores: Dict[str, float]) -> Dict[str, float]:
-    """Select the scores that get a curve.
-
-    Parameters
-    ----------
-    scores : dict of str to float
-        What ``evaluate`` returns.
-
-    Returns
-    -------
-    dict of str to float
-        The headlines, and each class's AP50 if there are at most ``MAX_CLASS_CURVES`` classes.
-    """
-    prefix = class_score_prefix(scores)
-    class_names = [name for name in scores if name.startswith(prefix)]
-    names = headlines(scores)
-    if len(class_names) <= MAX_CLASS_CURVES:
-        names += class_names
-    return {name: scores[name] for name in names}
 
 
 class Recalibration(training.Callback):
@@ -142,7 +49,7 @@ class Recalibration(training.Callback):
         ctx: List[mx.Context],
         num_batches: int,
     ) -> None:
-        if not has_running_statistics(net):
+        if not has_live_norms(net):
             raise InputError(
                 "--recalibrate: this network has no bn, sync_bn or sn layer with running "
                 f"statistics that move (norm {net.spec.norm}); leave --recalibrate out"
@@ -297,28 +204,6 @@ class MixingPicture(training.Callback):
         rows = mixing_weights(self.net)
         if rows:
             plot_mixing_weights(rows, self.png_path, self.title)
-
-
-def has_running_statistics(net: FasterRCNN) -> bool:
-    """Tell whether a network has norm layers that ``recalibrate`` would set.
-
-    Parameters
-    ----------
-    net : FasterRCNN
-        The network.
-
-    Returns
-    -------
-    bool
-        False if every norm is frozen, or of a type without running statistics.
-    """
-    no_batches: List[Any] = []
-    try:
-        return bool(recalibrate(net, no_batches))
-    except InputError:
-        # Without layers to set, recalibrate returns before it asks for a batch. It refuses the
-        # empty list only if there are such layers.
-        return True
 
 
 def best_score(metrics_path: str, name: str) -> float:

@@ -5,7 +5,7 @@ import random
 import sys
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
-from gluonnorm.errors import GluonnormError, InputError
+from gluonnorm.errors import GluonnormError, InputError, one_line
 from gluonnorm.training import Interrupted
 
 import mxnet as mx
@@ -45,22 +45,6 @@ def run(main: Callable[[Any], Optional[int]], args: Any) -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(STOPPED_BY_CTRL_C)
-
-
-def one_line(error: BaseException) -> str:
-    """Put the message of an error on one line.
-
-    Parameters
-    ----------
-    error : BaseException
-        Any error; its message may have several lines.
-
-    Returns
-    -------
-    str
-        The message with single spaces between its words; the name of the class if it is empty.
-    """
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def contexts(gpus: str) -> List[mx.Context]:

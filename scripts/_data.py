@@ -105,7 +105,7 @@ def open_dataset(
         Parsed flags of ``add_dataset_arguments``.
     split : str
         ``"train"`` or ``"val"``: what the split is used for. Its name in the files is a flag.
-    classes : sequence of str, optional
+    classes : sequence of str or None
         Names and order of the classes, such as a trained network's. None takes ``--classes``,
         and without them the files' own.
 

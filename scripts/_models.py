@@ -88,7 +88,7 @@ def open_detector(
         Parsed flags of ``add_model_arguments``.
     ctx : sequence of mx.Context
         The devices that hold the weights.
-    classes : sequence of str, optional
+    classes : sequence of str or None
         Class names, for the weights of a ``*_custom`` network.
 
     Returns
@@ -123,12 +123,12 @@ def open_network(
         Parsed flags of ``add_model_arguments``.
     ctx : sequence of mx.Context
         The devices that hold the weights.
-    classes : sequence of str, optional
+    classes : sequence of str or None
         Class names, for the weights of a ``*_custom`` network.
 
     Returns
     -------
-    HybridBlock
+    mx.gluon.HybridBlock
         The detector.
 
     Raises

@@ -17,7 +17,7 @@ def list_photos(paths: Sequence[str]) -> List[Path]:
 
     Returns
     -------
-    list of Path
+    list of pathlib.Path
         The files in the order of ``paths``; those of a folder are sorted by name. A file is not
         opened, so it may be missing.
 

@@ -9,7 +9,7 @@ is all physical cores unless it is set. torchvision may be installed in another 
 Without --group and --rows the page is docs/benchmarks.md, with its plot in docs/images. A part of
 the rows is only printed, unless --output names a file.
 
-examples:
+Examples:
   python scripts/benchmark.py --peer-python peers/bin/python
   python scripts/benchmark.py --group nms norms
   python scripts/benchmark.py --profile gluoncv-fpn/int8
@@ -45,7 +45,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
 
     Parameters
     ----------
-    argv : sequence of str, optional
+    argv : sequence of str or None
         The flags; None takes those of this process.
 
     Returns
@@ -294,7 +294,7 @@ def write_profiles(output: Path, results: Sequence[GroupResult]) -> None:
 
     Parameters
     ----------
-    output : Path
+    output : pathlib.Path
         The page; it is made if it is missing.
     results : sequence of GroupResult
         Their rows have ``operators``.
@@ -324,7 +324,8 @@ def command() -> str:
     Returns
     -------
     str
-        A shell command. Of an absolute path, which only one machine has, it keeps the end.
+        A shell command. An absolute path means nothing on another machine, so only its last three
+        parts are kept.
     """
     words = []
     for word in sys.argv[1:]:

@@ -51,7 +51,9 @@ def parse_args() -> argparse.Namespace:
         help="the file of weights to write; .params for this package and GluonCV",
     )
     parser.add_argument(
-        "--report", metavar="FILE", help="write a table there of what happened to each array"
+        "--report",
+        metavar="FILE",
+        help="also write this file: a table of what happened to each array",
     )
     parser.add_argument(
         "--seed",
@@ -214,7 +216,7 @@ def build_network(args: argparse.Namespace, **options: Any) -> mx.gluon.HybridBl
 
     Returns
     -------
-    HybridBlock
+    mx.gluon.HybridBlock
         A detector or a bare backbone.
 
     Raises

@@ -14,7 +14,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 from gluonnorm.deploy import Predictor
 from gluonnorm.errors import InputError
@@ -110,11 +110,7 @@ def main(args: argparse.Namespace) -> int:
     detector = open_detector(args, ctx, args.classes)
     folder = Path(args.output)
     # Before the work, so that a wrong name does not cost the results.
-    if args.json:
-        if os.path.isdir(args.json):
-            raise InputError(f"--json {args.json} is a folder; name a file")
-        Path(args.json).parent.mkdir(parents=True, exist_ok=True)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_output_folders(folder, args.json)
 
     entries: List[Dict[str, Any]] = []
     used_names: List[str] = []
@@ -146,6 +142,28 @@ def main(args: argparse.Namespace) -> int:
     return UNREADABLE_IMAGES if any_error else 0
 
 
+def make_output_folders(picture_folder: Path, json_file: Optional[str]) -> None:
+    """Make the folders of the files that will be written.
+
+    Parameters
+    ----------
+    picture_folder : pathlib.Path
+        The value of ``--output``.
+    json_file : str or None
+        The value of ``--json``.
+
+    Raises
+    ------
+    InputError
+        ``json_file`` is a folder.
+    """
+    if json_file:
+        if os.path.isdir(json_file):
+            raise InputError(f"--json {json_file} is a folder; name a file")
+        Path(json_file).parent.mkdir(parents=True, exist_ok=True)
+    picture_folder.mkdir(parents=True, exist_ok=True)
+
+
 def detect(detector: Predictor, image: np.ndarray, need_masks: bool) -> Detections:
     """Run the detector on one image.
 
@@ -153,7 +171,7 @@ def detect(detector: Predictor, image: np.ndarray, need_masks: bool) -> Detectio
     ----------
     detector : Predictor
         The detector.
-    image : np.ndarray
+    image : numpy.ndarray
         (H, W, 3) uint8 RGB.
     need_masks : bool
         Whether masks are all that will be drawn.
@@ -181,9 +199,9 @@ def json_entry(
 
     Parameters
     ----------
-    file : Path
+    file : pathlib.Path
         The image file.
-    image : np.ndarray
+    image : numpy.ndarray
         (H, W, 3).
     detections : Detections
         N detections, best first.

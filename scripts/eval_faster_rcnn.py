@@ -12,15 +12,14 @@ import argparse
 import json
 from typing import Dict, Tuple
 
-from gluonnorm.evaluation import coco_results, evaluate_coco, evaluate_voc, predict
+from gluonnorm.evaluation import coco_results, evaluate_voc, predict
 
 import mxnet as mx
 from _cli import contexts, run, seed_everything
 from _data import add_dataset_arguments, evaluation_loader, open_dataset
 from _models import add_model_arguments, open_detector
+from _scores import MASK_PREFIX, coco_scores
 from tqdm import tqdm
-
-MASK_PREFIX = "segm/"
 
 
 def parse_args() -> argparse.Namespace:
@@ -82,17 +81,14 @@ def main(args: argparse.Namespace) -> None:
 
     ground_truth = dataset.coco_truth()
     if metric == "coco":
-        metrics = evaluate_coco(ground_truth, results)
+        scores = coco_scores(ground_truth, results, score_masks)
     else:
-        metrics = evaluate_voc(ground_truth, results, metric=metric)
-    if score_masks:
-        for name, value in evaluate_coco(ground_truth, results, "segm").items():
-            metrics[f"{MASK_PREFIX}{name}"] = value
+        scores = evaluate_voc(ground_truth, results, metric=metric)
     print(
         f"{metric}, {len(dataset)} images, {len(results)} detections "
         "(-1: no ground truth of this class or size)"
     )
-    print(table(metrics))
+    print(table(scores))
 
 
 def gives_masks(net: mx.gluon.HybridBlock) -> bool:
@@ -100,7 +96,7 @@ def gives_masks(net: mx.gluon.HybridBlock) -> bool:
 
     Parameters
     ----------
-    net : HybridBlock
+    net : mx.gluon.HybridBlock
         A detector, or the block of its exported files.
 
     Returns
@@ -111,12 +107,12 @@ def gives_masks(net: mx.gluon.HybridBlock) -> bool:
     return len(net(mx.sym.var("data"))) > 3
 
 
-def table(metrics: Dict[str, float]) -> str:
+def table(scores: Dict[str, float]) -> str:
     """Format scores as text.
 
     Parameters
     ----------
-    metrics : dict of str to float
+    scores : dict of str to float
         Scores over all classes, and scores of single classes such as ``AP/cat``.
 
     Returns
@@ -127,7 +123,7 @@ def table(metrics: Dict[str, float]) -> str:
     """
     overall: Dict[str, float] = {}
     columns: Dict[str, Dict[str, float]] = {}
-    for name, value in metrics.items():
+    for name, value in scores.items():
         metric, class_name = split_metric(name)
         if class_name:
             columns.setdefault(metric, {})[class_name] = value

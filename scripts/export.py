@@ -136,7 +136,7 @@ def check_input(
 
     Parameters
     ----------
-    image : str, optional
+    image : str or None
         An image file; None takes noise.
     noise_size : tuple of int
         Height and width of the noise.
@@ -145,7 +145,7 @@ def check_input(
 
     Returns
     -------
-    np.ndarray
+    numpy.ndarray
         (3, h, w) float32.
 
     Raises
@@ -172,7 +172,7 @@ def choose_photos(paths: Sequence[str], count: int) -> List[Path]:
 
     Returns
     -------
-    list of Path
+    list of pathlib.Path
         The chosen files, sorted.
     """
     files = list_photos(paths)
@@ -188,7 +188,7 @@ def compare(
 
     Parameters
     ----------
-    exported_outputs, network_outputs : sequence of np.ndarray
+    exported_outputs, network_outputs : sequence of numpy.ndarray
         The outputs of one batch, of equal shapes.
     names : sequence of str
         The name of each output.
@@ -219,7 +219,7 @@ def agreement(exported_outputs: Sequence[np.ndarray], network_outputs: Sequence[
 
     Parameters
     ----------
-    exported_outputs, network_outputs : sequence of np.ndarray
+    exported_outputs, network_outputs : sequence of numpy.ndarray
         ids (1, D, 1), scores (1, D, 1) and boxes (1, D, 4) of one image, perhaps masks.
 
     Returns
@@ -240,8 +240,8 @@ def agreement(exported_outputs: Sequence[np.ndarray], network_outputs: Sequence[
     same_class = ids[:, None] == exported_ids
     likely = exported_scores >= CONFIDENT_SCORE / 2
     agreeing = (same_place & same_class & likely).any(axis=1)
-    found_again = int(agreeing[confident].sum())
-    return f"{found_again} of the network's {int(confident.sum())} found again"
+    num_agreeing = int(agreeing[confident].sum())
+    return f"{num_agreeing} of the network's {int(confident.sum())} found again"
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ The script draws a data set, trains, evaluates, exports, and detects with the ex
 step is one of the other scripts, or a call that a program of yours would make. All files go to
 --output.
 
-example:
+Example:
   python scripts/quickstart.py --output demo
 """
 
@@ -21,8 +21,8 @@ from gluonnorm.visualize import draw, grid
 import mxnet as mx
 import numpy as np
 import train_faster_rcnn as train
-from _callbacks import evaluate
 from _cli import run, seed_everything
+from _scores import evaluate
 from PIL import Image
 
 NETWORK = "faster_rcnn_fpn_resnet18_v1b_custom"
@@ -50,7 +50,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
 
     Parameters
     ----------
-    argv : sequence of str, optional
+    argv : sequence of str or None
         The flags; None takes those of this process.
 
     Returns
@@ -140,7 +140,7 @@ def remove_earlier_run(prefix: Path) -> None:
 
     Parameters
     ----------
-    prefix : Path
+    prefix : pathlib.Path
         Folder and first part of the files' names.
     """
     for file in prefix.parent.glob(f"{prefix.name}*"):
@@ -152,9 +152,9 @@ def train_flags(data_folder: Path, prefix: Path, epochs: int, seed: int) -> List
 
     Parameters
     ----------
-    data_folder : Path
+    data_folder : pathlib.Path
         The drawn data set.
-    prefix : Path
+    prefix : pathlib.Path
         Folder and first part of the names of the files that training writes.
     epochs : int
         Epochs of training.
@@ -233,7 +233,7 @@ def draw_detections(exported: str, dataset: COCODataset, count: int = 12) -> np.
 
     Returns
     -------
-    np.ndarray
+    numpy.ndarray
         (H, W, 3) uint8: the images side by side.
     """
     detector = deploy.Predictor(exported)

@@ -14,7 +14,7 @@ These files are written beside --save-prefix:
 Ctrl-C saves a checkpoint and ends with status 130. --resume continues from it, with the same
 numbers as a run that was never stopped.
 
-example:
+Example:
   python scripts/train_faster_rcnn.py --network faster_rcnn_resnet50_v2_custom \\
       --dataset voc --data-root BCCD --train-split train --val-split val \\
       --pretrained-base resnet50_v2_c4.npz --epochs 8 --lr-decay-epoch 6 \\
@@ -53,7 +53,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
 
     Parameters
     ----------
-    argv : sequence of str, optional
+    argv : sequence of str or None
         The flags; None takes those of this process.
 
     Returns
@@ -192,10 +192,11 @@ def main(args: argparse.Namespace) -> None:
     train_set = open_dataset(args, "train")
     val_set = open_dataset(args, "val", train_set.classes) if args.val_interval else None
     net = build_network(args, train_set.classes, ctx)
-    # Only now is it known whether the network gives masks: its classes are those of the data set.
+    # Masks are read only for a network that gives masks. The network needs the classes of the data
+    # set, so the data set is opened first, without masks.
     if net.has_masks:
         train_set = train_set.with_masks()
-        val_set = val_set and val_set.with_masks()
+        val_set = None if val_set is None else val_set.with_masks()
 
     kvstore = mx.kv.create(args.kv_store)
     trainer = make_trainer(net, kvstore, args.momentum, args.wd)
@@ -204,27 +205,8 @@ def main(args: argparse.Namespace) -> None:
     if checkpoint is not None:
         first_step = training.load(checkpoint, net, trainer, spec)["step"]
 
-    loader = make_loader(
-        train_set,
-        net.preprocess,
-        args.batch_size,
-        args.seed,
-        args.num_workers,
-        part=kvstore.rank,
-        num_parts=kvstore.num_workers,
-    )
-    batches = epoch_batches(loader)
-    batch_size = args.batch_size * kvstore.num_workers
-    rate = make_schedule(args, len(loader), batch_size)
-    loss = make_loss(net)
-    loss.hybridize()
-    step = training.TrainStep(loss, trainer, ctx, args.clip_gradient)
-
-    callbacks = make_callbacks(args, net, trainer, ctx, batches, val_set)
+    loop = make_loop(args, net, trainer, kvstore, ctx, train_set, val_set)
     write_arguments(f"{args.save_prefix}-arguments.json", vars(args), spec)
-    loop = training.Loop(
-        step, batches, step_inputs, rate, len(loader), batch_size, args.seed, callbacks
-    )
     loop.fit(args.epochs, first_step)
     print(f"checkpoint {training.latest(args.save_prefix)}")
     print(f"log        {args.save_prefix}.log")
@@ -319,14 +301,14 @@ def make_trainer(
     ----------
     net : FasterRCNN
         The network.
-    kvstore : KVStore
+    kvstore : mx.kv.KVStore
         Where the gradients of all devices and machines are added up.
     momentum, weight_decay : float
         Settings of SGD; norms have no weight decay.
 
     Returns
     -------
-    Trainer
+    mx.gluon.Trainer
         Its learning rate is set before each step.
     """
     sgd_settings = {"learning_rate": 1.0, "momentum": momentum, "wd": weight_decay}
@@ -342,18 +324,80 @@ def learned_parameters(net: mx.gluon.HybridBlock) -> List[mx.gluon.Parameter]:
 
     Parameters
     ----------
-    net : HybridBlock
+    net : mx.gluon.HybridBlock
         The network; its norms' scale and shift get a weight decay of 0.
 
     Returns
     -------
-    list of Parameter
+    list of mx.gluon.Parameter
         In structural order, as ``training.trainable_parameters`` gives them.
     """
     for name, parameter in net._collect_params_with_prefix().items():
         if name.endswith(("gamma", "beta")):
             parameter.wd_mult = 0.0
     return training.trainable_parameters(net)
+
+
+def make_loop(
+    args: argparse.Namespace,
+    net: FasterRCNN,
+    trainer: mx.gluon.Trainer,
+    kvstore: mx.kv.KVStore,
+    ctx: List[mx.Context],
+    train_set: Dataset,
+    val_set: Optional[Dataset],
+) -> training.Loop:
+    """Make the training loop: batches, learning rate, loss, step and callbacks.
+
+    Like ``build_network`` it takes the parsed command line, because it turns flags into objects.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        What ``parse_args`` returns.
+    net : FasterRCNN
+        The network to train.
+    trainer : mx.gluon.Trainer
+        What ``make_trainer`` returns for this network.
+    kvstore : mx.kv.KVStore
+        It knows this machine's number and how many machines there are.
+    ctx : list of mx.Context
+        The devices that hold the weights. Each batch is split over them.
+    train_set : Dataset
+        Images and ground truth, with masks if the network gives masks.
+    val_set : Dataset or None
+        What is evaluated; None never evaluates.
+
+    Returns
+    -------
+    training.Loop
+        Ready to ``fit``.
+
+    Raises
+    ------
+    InputError
+        Flags of the schedule that make no learning rate, or ``--recalibrate`` for a network
+        without running statistics.
+    """
+    loader = make_loader(
+        train_set,
+        net.preprocess,
+        args.batch_size,
+        args.seed,
+        args.num_workers,
+        part=kvstore.rank,
+        num_parts=kvstore.num_workers,
+    )
+    batches = epoch_batches(loader)
+    batch_size = args.batch_size * kvstore.num_workers
+    rate = make_schedule(args, len(loader), batch_size)
+    loss = make_loss(net)
+    loss.hybridize()
+    step = training.TrainStep(loss, trainer, ctx, args.clip_gradient)
+    callbacks = make_callbacks(args, net, trainer, ctx, batches, val_set)
+    return training.Loop(
+        step, batches, step_inputs, rate, len(loader), batch_size, args.seed, callbacks
+    )
 
 
 def make_loader(
@@ -440,13 +484,13 @@ def make_callbacks(
         What ``parse_args`` returns.
     net : FasterRCNN
         The network that is being trained.
-    trainer : Trainer
+    trainer : mx.gluon.Trainer
         Its optimizer state is saved.
     ctx : list of mx.Context
         The devices that hold the weights.
     batches : callable
         What ``epoch_batches`` returns.
-    val_set : Dataset, optional
+    val_set : Dataset or None
         What is evaluated; None never evaluates.
 
     Returns

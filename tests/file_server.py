@@ -1,4 +1,4 @@
-"""A small HTTP server on this machine, with the faults that real servers have."""
+"""A small HTTP server on this machine that can imitate the faults of real servers."""
 
 import re
 import threading
@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 
 class FileServer:
-    """HTTP server of files in memory, which notes the requests and can misbehave.
+    """HTTP server of files in memory, which records the requests and can misbehave.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Scripts as the shell runs them, but inside the test process, which has imported MXNet already."""
+"""Run scripts as the shell does, but inside the test process, which saves the import of MXNet."""
 
 import io
 import runpy

@@ -133,14 +133,24 @@ def test_of_takes_a_name_a_dict_or_a_record():
     assert DetectorConfig().override(convention="gluoncv").convention == CONVENTIONS["gluoncv"]
 
 
-@pytest.mark.parametrize(
-    "value", ["detectron3", None, 3, {"anchor": "exact"}, {"anchors": "exact", "plus_one": True}]
-)
+@pytest.mark.parametrize("value", ["detectron3", None, 3])
 def test_of_refuses_what_is_no_convention(value):
     with pytest.raises(
         InputError,
         match="convention is .*; give a BoxConvention or one of modern, detectron2, torchv",
     ):
+        BoxConvention.of(value)
+
+
+@pytest.mark.parametrize(
+    "value,message",
+    [
+        ({"anchor": "exact"}, "no field 'anchor'; did you mean anchors"),
+        ({"anchors": "exact", "zzz": True}, "no field 'zzz'; the fields are anchors, anchor_order"),
+    ],
+)
+def test_of_refuses_unknown_fields(value, message):
+    with pytest.raises(InputError, match=message):
         BoxConvention.of(value)
 
 

@@ -77,7 +77,7 @@ def example_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", module_names())
+@pytest.mark.parametrize("name", list(module_names()))
 def test_docstring_examples(name: str) -> None:
     results = doctest.testmod(importlib.import_module(name), optionflags=DOCTEST_OPTIONS)
     assert results.failed == 0
@@ -117,5 +117,5 @@ def test_most_blocks_run() -> None:
     blocks = [block for path in DOCUMENTS for block in blocks_of(path.read_text(encoding="utf-8"))]
     skipped = [block for block in blocks if block.reason is not None]
     assert len(blocks) >= 12
-    assert 4 * len(skipped) <= len(blocks), [block.reason for block in skipped]
+    assert 3 * len(skipped) <= len(blocks), [block.reason for block in skipped]
     assert all(block.reason.strip() for block in skipped)

@@ -69,7 +69,7 @@ def _draw_weight(layer, scale):
 
 
 def images(batch=1, height=64, width=96):
-    """Draw images (batch, 3, height, width) of normalized noise in blocks of one value."""
+    """Draw normalized images (batch, 3, height, width) of square blocks, each of one value."""
     rows = -(-height // BLOCK)
     columns = -(-width // BLOCK)
     blocks = np.random.default_rng(height).normal(0, 1, (batch, 3, rows, columns))

@@ -58,7 +58,7 @@ class Backbone(HybridBlock):
         Raises
         ------
         InputError
-            If the backbone has fewer stages.
+            The backbone has fewer stages.
         """
         stages = self.stages()
         if not 0 <= num_stages <= len(stages):

@@ -16,9 +16,9 @@ EXTRA_MAPS = ("pool", "conv")
 class FPN(Backbone):
     """Feature pyramid: all maps of a backbone with the same channels, and one coarser map.
 
-    From coarse to fine, a 1x1 convolution (``lateral*``) of the backbone's map is added to the
-    coarser sum, which is enlarged twice (nearest neighbor) and cropped to size. A 3x3 convolution
-    (``output*``) follows. Children are numbered by level, log2 of the stride.
+    A 1x1 convolution (``lateral*``) of each map of the backbone is added to the sum of the next
+    coarser level, which is enlarged by 2 (nearest neighbor) and cropped to size. A 3x3 convolution
+    (``output*``) of the sum follows. The layers are numbered by level, log2 of the stride.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class FPN(Backbone):
     Raises
     ------
     InputError
-        If ``extra`` is unknown, or the backbone's strides do not double.
+        ``extra`` is unknown, or the backbone's strides do not double.
 
     Attributes
     ----------

@@ -99,7 +99,7 @@ def check_plan(depth: int, stages: int, out_stages: Sequence[int]) -> None:
     Raises
     ------
     InputError
-        If one of them is not as described.
+        One of them is not as described.
     """
     if depth not in BLOCKS_PER_STAGE:
         raise InputError(f"ResNet got depth {depth!r}; give one of {tuple(BLOCKS_PER_STAGE)}")
@@ -165,7 +165,7 @@ class ResNet(Backbone):
     Raises
     ------
     InputError
-        If depth, stages or out_stages are not as described.
+        Depth, stages or out_stages are not as described.
     """
 
     def __init__(
@@ -206,7 +206,7 @@ class ResNet(Backbone):
 
         Parameters
         ----------
-        F
+        F : module
             ``mxnet.ndarray`` or ``mxnet.symbol``.
         x : Tensor
             Images (N, 3, H, W).
@@ -223,7 +223,7 @@ class ResNet(Backbone):
 
         Parameters
         ----------
-        F
+        F : module
             ``mxnet.ndarray`` or ``mxnet.symbol``.
         x : Tensor
             Output of stage 4, (N, C, H, W).

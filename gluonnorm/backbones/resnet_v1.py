@@ -211,7 +211,7 @@ class ResNetV1(ResNet):
     Raises
     ------
     InputError
-        If depth, variant, stages or out_stages are not as described.
+        Depth, variant, stages or out_stages are not as described.
 
     Examples
     --------
@@ -231,7 +231,7 @@ class ResNetV1(ResNet):
         zero_gamma: bool = False,
         **kwargs,
     ) -> None:
-        check_variant(variant)
+        _check_variant(variant)
         super().__init__(depth, stages, out_stages, rescale, **kwargs)
         with self.name_scope():
             if variant == "d":
@@ -280,7 +280,7 @@ class ResNetV1Top(HybridBlock):
     Raises
     ------
     InputError
-        If depth or variant are unknown.
+        Depth or variant are unknown.
 
     Attributes
     ----------
@@ -297,7 +297,7 @@ class ResNetV1Top(HybridBlock):
         **kwargs,
     ) -> None:
         check_plan(depth, stages=4, out_stages=(4,))
-        check_variant(variant)
+        _check_variant(variant)
         super().__init__(**kwargs)
         self.channels = plan_stage(4, depth).out_channels
         with self.name_scope():
@@ -307,19 +307,8 @@ class ResNetV1Top(HybridBlock):
         return self.layer4(x)
 
 
-def check_variant(variant: str) -> None:
-    """Check the variant of a ResNet v1.
-
-    Parameters
-    ----------
-    variant : str
-        "a", "b" or "d".
-
-    Raises
-    ------
-    InputError
-        If it is none of them.
-    """
+def _check_variant(variant: str) -> None:
+    """Raise InputError for a variant that is not "a", "b" or "d"."""
     if variant not in VARIANTS:
         raise InputError(f"ResNetV1 got variant {variant!r}; give 'a', 'b' or 'd'")
 

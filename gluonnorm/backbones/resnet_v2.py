@@ -171,7 +171,7 @@ class ResNetV2(ResNet):
     Raises
     ------
     InputError
-        If depth, stages or out_stages are not as described.
+        Depth, stages or out_stages are not as described.
     """
 
     def __init__(
@@ -236,7 +236,7 @@ class ResNetV2Top(HybridBlock):
     Raises
     ------
     InputError
-        If the depth is unknown.
+        The depth is unknown.
 
     Attributes
     ----------

@@ -28,7 +28,7 @@ class SequentialBackbone(Backbone):
     Raises
     ------
     InputError
-        If stride or channels are measured, and the layers make no map that grows with the image.
+        Stride or channels are measured, and the layers make no map that grows with the image.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ def split_features(
     Raises
     ------
     InputError
-        If ``stop`` or ``end`` lie outside the sequence.
+        ``stop`` or ``end`` is outside the sequence.
 
     Examples
     --------
@@ -134,7 +134,7 @@ def measure(features: HybridBlock, side: int = 512) -> Tuple[int, int]:
     Raises
     ------
     InputError
-        If the layers do not make one map (N, C, H, W) that grows with the image.
+        The layers do not make one map (N, C, H, W) that grows with the image.
     """
     heights = []
     for length in (side, 2 * side):

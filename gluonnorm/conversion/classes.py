@@ -1,11 +1,12 @@
-"""What to do if a file has another number of classes than the network."""
+"""Find and settle a difference between the numbers of classes of a file and of a network."""
 
 from typing import List, NamedTuple, Optional, Tuple
 
 from gluonnorm.conversion.codebase import Codebase
 from gluonnorm.conversion.errors import ConversionError
-from gluonnorm.conversion.layouts import BOX_ROWS, Arrays, Shape
+from gluonnorm.conversion.layouts import BOX_ROWS, Arrays
 from gluonnorm.conversion.rules import Shapes
+from gluonnorm.types import Shape
 
 import numpy as np
 
@@ -64,7 +65,7 @@ def _foreground_classes(shapes: Shapes) -> Optional[int]:
 
 
 def class_count_hint(counts: ClassCounts, num_classes_differ: Optional[str]) -> str:
-    """Tell the way out of a different number of classes.
+    """Explain how to load a file with another number of classes.
 
     Parameters
     ----------
@@ -114,7 +115,7 @@ def fresh_predictors(arrays: Arrays, shapes: Shapes) -> List[str]:
 
 
 def reduced_to_classes(arrays: Arrays, codebase: Codebase, counts: ClassCounts) -> Arrays:
-    """Cut the rows for torchvision's 90 COCO ids to those of the 80 classes.
+    """Cut the rows of torchvision's 90 COCO ids to the rows of the 80 classes.
 
     Parameters
     ----------

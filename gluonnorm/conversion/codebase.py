@@ -1,4 +1,4 @@
-"""What is particular to the weight files of one codebase, and its names for parameters."""
+"""``Codebase``: the names and peculiarities of one codebase's weight files."""
 
 import re
 from dataclasses import dataclass, field
@@ -17,7 +17,6 @@ from gluonnorm.conversion.rules import (
 EPSILON = 1e-5  # of every norm layer of gluonnorm
 NEVER = r"(?!)"  # a regular expression that matches nothing
 Rules = Sequence[Rule]
-EpsilonFunction = Callable[[Sequence[str], str], Tuple[float, str]]
 
 # A network that differs from its weights in one of these fields detects much worse.
 GEOMETRY_FIELDS = ("anchors", "anchor_order", "roi_aligned")
@@ -41,6 +40,24 @@ class IgnoredTensor(NamedTuple):
     only_if_zero: bool = False
 
 
+class FileEpsilon(NamedTuple):
+    """The epsilon that a BatchNorm layer has in the codebase of a file.
+
+    Attributes
+    ----------
+    value : float
+        The epsilon, 0 or a small positive number.
+    reason : str
+        How it is known, for the report.
+    """
+
+    value: float
+    reason: str
+
+
+EpsilonFunction = Callable[[Sequence[str], str], FileEpsilon]
+
+
 class SourceName(NamedTuple):
     """What a codebase calls one parameter, and in which layout it stores it.
 
@@ -56,9 +73,9 @@ class SourceName(NamedTuple):
     layout: LayoutChange
 
 
-def _default_epsilon(names: Sequence[str], file_name: str) -> Tuple[float, str]:
-    """Take gluonnorm's own epsilon, which is the default of most codebases."""
-    return EPSILON, "the default of this source"
+def _default_epsilon(names: Sequence[str], file_name: str) -> FileEpsilon:
+    """Return gluonnorm's own epsilon, which is the default of most codebases."""
+    return FileEpsilon(EPSILON, "the default of this codebase")
 
 
 def _file_as_it_is(arrays: Arrays, shapes: Shapes) -> Arrays:
@@ -73,20 +90,20 @@ def _no_additions(net: Any, arrays: Arrays) -> Arrays:
 
 @dataclass(frozen=True)
 class Codebase:
-    """Everything that is particular to the weight files of one codebase.
+    """The names of one codebase's parameters, and every other peculiarity of its weight files.
 
     Attributes
     ----------
     name : str
         The name in ``conversion.load(..., source=name)``.
     rules : sequence of Rule, or callable
-        The table of names, or a function from the shapes of the network's parameters to that table,
-        if it depends on the network.
+        The table of names. If the table depends on the network, a function that takes the shapes
+        of the network's parameters by name, and returns the table.
     leaves : mapping of str to tuple of str
         The last part of a gluonnorm name -> the codebase's words for it, best first.
     norm_words : mapping of str to str
         Type of norm layer, "bn" (also frozen), "gn" or "sn" -> the text for ``{norm}`` in a
-        template. A type that is not in it stands for itself.
+        template. A type without an entry is its own text.
     bare_scale : str or None
         Regular expression of the name of the scale of a layer that may be a bare scale and shift.
         Its mean is then 0, its variance 1 and its epsilon 0. None: there are no such layers.
@@ -98,8 +115,8 @@ class Codebase:
     name_hint : str
         Regular expression that finds a name typical of this codebase, to recognize its files.
     epsilon : callable
-        ``epsilon(names in the file, name of the file)`` returns the epsilon of the file's BatchNorm
-        layers and the reason.
+        ``epsilon(names in the file, name of the file)`` returns the ``FileEpsilon`` of the file's
+        BatchNorm layers.
     stride_conv : mapping of str to str
         Type of norm layer -> "conv1" or "conv2", the convolution of a bottleneck block with the
         stride.
@@ -108,17 +125,17 @@ class Codebase:
     convention : str
         The preset of ``CONVENTIONS`` under which the weights were trained.
     noted_fields : tuple of str
-        Fields of that preset on which the weights depend most. A network that differs in one gets a
-        note.
+        Fields of that preset on which the weights depend most. If a network differs in one, the
+        report has a note.
     kept_classes : tuple of int
         The 0-based foreground classes that ``num_classes_differ="reduce"`` keeps; empty if it is
         not offered.
     rewrite_file : callable
         ``rewrite_file(arrays of a file, shapes of the network)`` returns the arrays that the table
-        describes, for differences that concern more than one array.
+        of names expects. It is for differences that concern several arrays together.
     additions : callable
-        ``additions(network, arrays to be saved)`` returns arrays that a file needs in addition, or
-        instead.
+        ``additions(network, arrays to be saved)`` returns arrays that are added to a saved file.
+        They replace arrays of the same name.
     save_endings : tuple of str
         Endings of the file names that ``save`` accepts; empty if saving is not offered.
     """
@@ -197,8 +214,8 @@ def _candidates(rule: Rule, words: Mapping[str, str], leaf_words: Sequence[str])
     """Fill the templates of a rule, each with every word for the leaf."""
     candidates: List[str] = []
     for template in rule.templates:
-        # The shortcut of a ResNet v1d begins with a pooling, so that its convolution is in the
-        # place where other codebases have the norm. Such a convolution has no name there.
+        # The shortcut of a ResNet v1d begins with a pooling, so downsample.1 is its convolution. In
+        # a ResNet v1b it is the norm, so templates with {norm} do not apply to this convolution.
         if "{norm}" in template and "norm" not in words:
             continue
         for leaf_word in leaf_words:

@@ -9,7 +9,7 @@ from gluonnorm.conversion.rules import Shapes, is_detector, norm_kinds
 
 from mxnet.gluon import Block
 
-KERNEL_WORDS = {"conv1": "first 1x1", "conv2": "3x3"}
+CONV_DESCRIPTIONS = {"conv1": "first 1x1", "conv2": "3x3"}
 
 
 def stride_difference(net: Block, codebase: Codebase, shapes: Shapes) -> str:
@@ -40,8 +40,8 @@ def stride_difference(net: Block, codebase: Codebase, shapes: Shapes) -> str:
         return ""
     return (
         "the bottleneck blocks of this network have their stride in the "
-        f"{KERNEL_WORDS[network_conv]} convolution, those of {codebase.name} "
-        f"({stem_norm_kind}) in the {KERNEL_WORDS[codebase_conv]}"
+        f"{CONV_DESCRIPTIONS[network_conv]} convolution, those of {codebase.name} "
+        f"({stem_norm_kind}) in the {CONV_DESCRIPTIONS[codebase_conv]}"
     )
 
 
@@ -62,7 +62,7 @@ def convention_difference(net: Block, codebase: Codebase, shapes: Shapes) -> str
     Returns
     -------
     str
-        The differences in words, and what to do; "" without differences, and for a bare backbone.
+        The differences in words, and what to do; "" if there are none, or for a bare backbone.
     """
     config = getattr(net, "config", None)
     if config is None or not is_detector(shapes):
@@ -76,11 +76,11 @@ def convention_difference(net: Block, codebase: Codebase, shapes: Shapes) -> str
     for name in differing_fields(config.convention, preset, names):
         value = getattr(config.convention, name)
         preset_value = getattr(preset, name)
-        differences.append(f"{name} {value!r} for {preset_value!r}")
+        differences.append(f"{name}={value!r} (not {preset_value!r})")
     if not differences:
         return ""
     return (
-        f"the network's convention has {', '.join(differences)} of {codebase.name}; "
+        f"the network's convention differs from {codebase.name}'s: {', '.join(differences)}; "
         f"build it with convention={codebase.convention!r} to detect as {codebase.name} does"
     )
 

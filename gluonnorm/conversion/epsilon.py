@@ -1,4 +1,4 @@
-"""Rescale the gamma of BatchNorm layers for gluonnorm's epsilon.
+"""Rescale the gamma of BatchNorm layers from a file's epsilon to gluonnorm's.
 
 A BatchNorm computes ``gamma * (x - mean) / sqrt(variance + epsilon) + beta``. All norm layers of
 gluonnorm have the same epsilon, and those of a file may have another one. The layer computes the
@@ -7,29 +7,13 @@ same function with this gamma::
     gamma * sqrt((variance + EPSILON) / (variance + epsilon of the file))
 """
 
-from typing import Collection, Dict, List, Mapping, NamedTuple
+from typing import Collection, Dict, List, Mapping
 
-from gluonnorm.conversion.codebase import EPSILON
+from gluonnorm.conversion.codebase import EPSILON, FileEpsilon
 from gluonnorm.conversion.errors import ConversionError
 from gluonnorm.conversion.layouts import Arrays
 
 import numpy as np
-
-
-class FileEpsilon(NamedTuple):
-    """The epsilon that a BatchNorm layer had where its weights come from.
-
-    Attributes
-    ----------
-    value : float
-        The epsilon, 0 or a small positive number.
-    reason : str
-        How it is known.
-    """
-
-    value: float
-    reason: str
-
 
 BARE_SCALE_EPSILON = FileEpsilon(0.0, "a bare scale and shift has none")
 
@@ -57,8 +41,8 @@ def rescale_gammas(arrays: Arrays, epsilons: Mapping[str, FileEpsilon], file_nam
         variance = arrays[f"{layer}.running_var"].astype(np.float64)
         if (variance + epsilon.value <= 0).any():
             raise ConversionError(
-                f"{layer}: the least variance in {file_name} is {variance.min():g}, which needs a "
-                f"larger eps than {epsilon.value:g} ({epsilon.reason}); give eps={EPSILON:g}, or "
+                f"{layer}: the smallest variance in {file_name} is {variance.min():g}, which needs "
+                f"a larger eps than {epsilon.value:g} ({epsilon.reason}); give eps={EPSILON:g}, or "
                 "repair the file"
             )
         if epsilon.value == EPSILON:
@@ -75,7 +59,7 @@ def rescale_gammas(arrays: Arrays, epsilons: Mapping[str, FileEpsilon], file_nam
 
 
 def epsilon_notes(epsilons: Collection[FileEpsilon]) -> List[str]:
-    """Tell the epsilons of a file's BatchNorm layers.
+    """Describe the epsilons of a file's BatchNorm layers.
 
     Parameters
     ----------

@@ -4,11 +4,12 @@ In gluonnorm the score layer has the background as its first row, and the box an
 no rows for it. Box layers have four rows for each class, and every norm parameter is a vector.
 """
 
-from typing import Callable, Dict, NamedTuple, Tuple
+from typing import Callable, Dict, NamedTuple
+
+from gluonnorm.types import Shape
 
 import numpy as np
 
-Shape = Tuple[int, ...]
 Arrays = Dict[str, np.ndarray]
 LoadFunction = Callable[[np.ndarray, Shape], np.ndarray]
 SaveFunction = Callable[[np.ndarray], np.ndarray]
@@ -116,7 +117,8 @@ BOXES = LayoutChange(
     load=_repeat_for_classes,
     save=_unchanged_on_save,
 )
-# Codebases that give the background rows of its own never read them, so zeros are saved for it.
+# A codebase whose box and mask layers have rows for the background never reads these rows, so zeros
+# are saved.
 BOXES_WITH_BACKGROUND = LayoutChange(
     note="4 background rows dropped",
     load=_drop_background_box,

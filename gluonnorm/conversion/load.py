@@ -1,7 +1,7 @@
 """Load weights of other codebases into a network, after everything has been checked."""
 
 import os
-from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
+from typing import Any, List, Mapping, Optional, Tuple, Union
 
 from gluonnorm.conversion.classes import CLASSES_DIFFER
 from gluonnorm.conversion.compatibility import convention_difference, stride_difference
@@ -11,15 +11,14 @@ from gluonnorm.conversion.match import match
 from gluonnorm.conversion.network import backbone_parameters, network_parameters
 from gluonnorm.conversion.report import Report
 from gluonnorm.conversion.sources import find_source, likely_mistake
-from gluonnorm.weight_files import WeightFileError, read_file
+from gluonnorm.types import PathLike
+from gluonnorm.weight_files import WeightFileError, read_file, remove_parallel_prefix
 
 import mxnet as mx
 import numpy as np
 from mxnet.gluon import Block, Parameter
 
-PathLike = Union[str, "os.PathLike[str]"]
 Weights = Union[PathLike, Mapping[str, Any]]
-PARALLEL_PREFIX = "module."  # PyTorch's DataParallel puts it in front of every name
 
 
 def load(
@@ -29,23 +28,25 @@ def load(
     num_classes_differ: Optional[str] = None,
     eps: Optional[float] = None,
 ) -> Report:
-    """Load weights of another codebase into a detector or a bare backbone: all or nothing.
+    """Load weights of another codebase into a detector or a bare backbone.
+
+    Everything is checked first. Either all parameters get their values, or none does.
 
     Parameters
     ----------
     net : Block
         The network, initialized, with the architecture of the weights. A bare backbone takes the
         file of a classifier, and the backbone's part of the file of a detector.
-    weights : str, path, or mapping of str to array
+    weights : str, path-like, or mapping of str to array
         A file, or the arrays by the codebase's names.
     source : str
         The codebase of the weights, a key of ``SOURCES``.
     num_classes_differ : str or None
-        None: another number of classes is an error. "reset": the predictors then keep their fresh
-        values.
-        "reduce": the 90 ids of torchvision's COCO files are cut to the 80 that are classes.
+        What to do if the file has another number of classes than the network. None raises an error.
+        "reset" leaves the predictors at their fresh values. "reduce" cuts the 90 ids of
+        torchvision's COCO files to the 80 that are classes.
     eps : float or None
-        The epsilon of the file's BatchNorm layers. None: it follows from the file; 0 for
+        The epsilon of the file's BatchNorm layers. None takes the epsilon of the codebase: 0 for
         torchvision's published v1 detectors and for bare scales and shifts (BN* of Detectron), else
         1e-5. Gamma is rescaled, so that the network computes the file's function with its own
         epsilon.
@@ -62,8 +63,7 @@ def load(
 
     Examples
     --------
-    >>> report = load(net, "maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth", "torchvision")   # doctest:
-    +SKIP
+    >>> report = load(net, "maskrcnn_resnet50_fpn_coco.pth", "torchvision")  # doctest: +SKIP
     """
     return _load_into(net, network_parameters(net), weights, source, num_classes_differ, eps)
 
@@ -78,7 +78,7 @@ def load_backbone(net: Block, weights: Weights, source: str, eps: Optional[float
     ----------
     net : Block
         The detector, initialized.
-    weights : str, path, or mapping of str to array
+    weights : str, path-like, or mapping of str to array
         A file, or the arrays by the codebase's names.
     source : str
         The codebase of the weights, a key of ``SOURCES``.
@@ -99,11 +99,11 @@ def load_backbone(net: Block, weights: Weights, source: str, eps: Optional[float
 
 
 def read_arrays(path: PathLike) -> Arrays:
-    """Read the arrays of a file of weights.
+    """Read the arrays of a file of weights, by the codebase's names.
 
     Parameters
     ----------
-    path : str or path
+    path : str or path-like
         The file, in any format that ``gluonnorm.weight_files`` reads.
 
     Returns
@@ -136,7 +136,7 @@ def _load_into(
         )
     if eps is not None and not 0 <= eps < 1:
         raise ConversionError(
-            f"eps is {eps!r}; give 0 or a small positive number, or None to go by the file"
+            f"eps is {eps!r}; give a number from 0 to less than 1, or None for the codebase's own"
         )
     shapes = {name: parameter.shape for name, parameter in parameters.items()}
     arrays, file_name, notes = _read_weights(weights)
@@ -147,7 +147,8 @@ def _load_into(
     wrong_stride = stride_difference(net, codebase, shapes)
     if wrong_stride and codebase.stride_certain:
         raise ConversionError(
-            f"{wrong_stride}; the weights fit in shape alone. Take a network with that stride"
+            f"{wrong_stride}. The shapes fit all the same, but the network would compute something "
+            "else; build a network with that stride"
         )
     for name, array in result.arrays.items():
         parameters[name].set_data(mx.nd.array(array, dtype=array.dtype))
@@ -169,12 +170,9 @@ def _read_weights(weights: Weights) -> Tuple[Arrays, str, List[str]]:
         arrays, notes = _read_file(weights)
         return arrays, os.fspath(weights), notes
     arrays = {str(name): _to_numpy(name, value) for name, value in weights.items()}
-    if arrays and all(name.startswith(PARALLEL_PREFIX) for name in arrays):
-        bare_names: Dict[str, np.ndarray] = {}
-        for name, array in arrays.items():
-            bare_names[name[len(PARALLEL_PREFIX) :]] = array
-        return bare_names, "", [f"prefix {PARALLEL_PREFIX!r} taken off"]
-    return arrays, "", []
+    bare = remove_parallel_prefix(arrays)
+    notes = [] if bare.keys() == arrays.keys() else ["prefix 'module.' removed from all names"]
+    return bare, "", notes
 
 
 def _to_numpy(name: str, value: Any) -> np.ndarray:
@@ -189,7 +187,7 @@ def _to_numpy(name: str, value: Any) -> np.ndarray:
 
 
 def _read_file(path: PathLike) -> Tuple[Arrays, List[str]]:
-    """Read a file; the only place where an error of reading becomes a ConversionError."""
+    """Read a file, and turn a WeightFileError into a ConversionError."""
     try:
         return read_file(path)
     except WeightFileError as error:

@@ -1,4 +1,4 @@
-"""Match the arrays of a file with the parameters of a network. NumPy only, no network."""
+"""Match the arrays of a file with the parameters of a network, by names and shapes."""
 
 import re
 from typing import Dict, List, NamedTuple, Optional, Set, Tuple
@@ -10,16 +10,18 @@ from gluonnorm.conversion.classes import (
     fresh_predictors,
     reduced_to_classes,
 )
-from gluonnorm.conversion.codebase import Codebase, IgnoredTensor, SourceName, source_names
-from gluonnorm.conversion.epsilon import (
-    BARE_SCALE_EPSILON,
+from gluonnorm.conversion.codebase import (
+    Codebase,
     FileEpsilon,
-    epsilon_notes,
-    rescale_gammas,
+    IgnoredTensor,
+    SourceName,
+    source_names,
 )
+from gluonnorm.conversion.epsilon import BARE_SCALE_EPSILON, epsilon_notes, rescale_gammas
 from gluonnorm.conversion.errors import ConversionError
-from gluonnorm.conversion.layouts import Arrays, LayoutChange, Shape
+from gluonnorm.conversion.layouts import Arrays, LayoutChange
 from gluonnorm.conversion.rules import Shapes, is_detector, norm_kinds
+from gluonnorm.types import Shape
 from gluonnorm.weight_files import Mismatches, shape_fits
 
 import numpy as np
@@ -79,7 +81,7 @@ class NamePairs(NamedTuple):
     stored : dict of str to (str, LayoutChange)
         The parameter's name -> the array's name in the file, and how its layout differs.
     implied : list of str
-        Means and variances of layers that are a bare scale and shift in the file.
+        Names of the means and variances of layers that are a bare scale and shift in the file.
     """
 
     stored: Dict[str, Tuple[str, LayoutChange]]
@@ -109,7 +111,7 @@ def match(
     num_classes_differ : str or None
         None, "reset" or "reduce", see :func:`gluonnorm.conversion.load`.
     eps : float or None
-        The epsilon of the file's BatchNorm layers. None: it follows from the file.
+        The epsilon of the file's BatchNorm layers. None takes that of the codebase.
 
     Returns
     -------
@@ -139,7 +141,7 @@ def match(
         _reduce_classes(codebase, counts, values, matches)
         notes.append(
             f"{counts.file} classes cut to {counts.network}: "
-            "scores rise by the share of those left out"
+            "scores rise, because the dropped classes no longer take a share of the softmax"
         )
 
     _note_misshapen(shapes, arrays, values, matches, fresh, mismatches)
@@ -223,7 +225,7 @@ def _convert_arrays(
         if unusable_count:
             mismatches.add(
                 "unusable",
-                f"{source_name} has {unusable_count} values that are no finite {stored.dtype}",
+                f"{source_name} has {unusable_count} values that are not finite in float32",
             )
             continue
         try:
@@ -301,7 +303,7 @@ def _explain_unused(
         elif ignored is not None:
             left_out.append((name, ignored.reason))
         elif into_backbone and re.fullmatch(codebase.detector_part, name):
-            left_out.append((name, "no part of a backbone"))
+            left_out.append((name, "not a part of the backbone"))
         else:
             mismatches.add("unexpected", name)
     return left_out
@@ -344,9 +346,9 @@ def _layer_epsilons(
 ) -> Dict[str, FileEpsilon]:
     """Return the epsilon that each BatchNorm layer has in the file."""
     if eps is None:
-        file_epsilon = FileEpsilon(*codebase.epsilon(list(arrays), file_name))
+        file_epsilon = codebase.epsilon(list(arrays), file_name)
     else:
-        file_epsilon = FileEpsilon(eps, "as given")
+        file_epsilon = FileEpsilon(eps, "the argument eps")
     epsilons = {}
     for layer, kind in norm_kinds(shapes).items():
         if kind != "bn":

@@ -1,4 +1,4 @@
-"""What the conversion must know of a network: its parameters, its live norms, its stride."""
+"""Inspect a network for the conversion: its parameters, live norms, and bottleneck stride."""
 
 from typing import Dict, Iterator, Optional, Tuple
 
@@ -6,9 +6,9 @@ from gluonnorm.conversion.errors import ConversionError
 
 from mxnet.gluon import Block, Parameter, nn
 
-# Where the layers of a ResNet are in a detector -> their place in a bare ResNet; the first that
-# fits counts. A pyramid wraps the ResNet. The box head of a C4 detector is the fourth stage of its
-# backbone.
+# The beginning of a ResNet's parameter names in a detector -> their beginning in a bare ResNet. The
+# first entry that fits is used. A pyramid wraps the ResNet. The box head of a C4 detector is the
+# fourth stage of its backbone.
 BACKBONE_PREFIXES = (
     ("backbone.backbone.", ""),
     ("box_head.stage.layer4.", "layer4."),

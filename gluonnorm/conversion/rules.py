@@ -29,7 +29,8 @@ import re
 from dataclasses import dataclass
 from typing import Dict, Mapping, Optional, Sequence, Tuple
 
-from gluonnorm.conversion.layouts import SAME_LAYOUT, LayoutChange, Shape
+from gluonnorm.conversion.layouts import SAME_LAYOUT, LayoutChange
+from gluonnorm.types import Shape
 
 Shapes = Mapping[str, Shape]  # parameter name in gluonnorm -> shape
 LeafNames = Mapping[str, Tuple[str, ...]]  # leaf in gluonnorm -> words of a codebase, best first
@@ -42,6 +43,12 @@ PYTORCH_LEAVES: LeafNames = {
     "running_mean": ("running_mean",),
     "running_var": ("running_var",),
 }
+# Patterns of gluonnorm's names for the layers of a ResNet. The prefix is empty in a bare ResNet,
+# one "backbone." in a C4 detector, two with a pyramid. Stage 4 is the head of a C4 detector.
+RESNET_PREFIX = r"(?:backbone\.){0,2}"
+STAGE_BLOCK = RESNET_PREFIX + r"layer(?P<stage>\d)\.(?P<block>\d+)\."
+HEAD_BLOCK = r"box_head\.stage\.(?:layer4\.)?(?P<block>\d+)\."
+
 TEMPLATE_FIELD = re.compile(r"\{(\w+)((?:[-+*/]\d+)*)\}")  # {name}, or {name-2}, {name/2*3+1}
 OPERATION = re.compile(r"([-+*/])(\d+)")
 
@@ -112,6 +119,25 @@ def norm_kinds(shapes: Shapes) -> Dict[str, str]:
         else:
             kinds[layer] = "gn"
     return kinds
+
+
+def count_convs(shapes: Shapes, head: str) -> int:
+    """Count the convolutions of a head.
+
+    Parameters
+    ----------
+    shapes : mapping of str to tuple of int
+        The shapes of the parameters by name.
+    head : str
+        "box_head" or "mask_head".
+
+    Returns
+    -------
+    int
+        The number of convolutions in ``<head>.convs``; 0 if there are none.
+    """
+    pattern = re.compile(head + r"\.convs\.\d\.conv\.weight")
+    return sum(pattern.fullmatch(name) is not None for name in shapes)
 
 
 def is_detector(shapes: Shapes) -> bool:

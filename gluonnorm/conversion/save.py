@@ -41,13 +41,14 @@ def save(net: Block, path: Optional[str], source: str) -> Arrays:
     Raises
     ------
     ConversionError
-        The codebase cannot be written, has no names for the network's architecture, or would detect
+        The codebase has no writer, has no names for the network's architecture, or would detect
         something else with these weights; or the file cannot be written.
     """
     codebase = _find_writable_source(source)
     if path is not None and not str(path).endswith(codebase.save_endings):
         raise ConversionError(
-            f"{path}: {source} reads {' or '.join(codebase.save_endings)}; choose such a name"
+            f"{path}: {source} reads {' or '.join(codebase.save_endings)}; choose a name with such "
+            "an ending"
         )
     parameters = network_parameters(net)
     shapes = {name: parameter.shape for name, parameter in parameters.items()}
@@ -61,7 +62,7 @@ def save(net: Block, path: Optional[str], source: str) -> Arrays:
     other_convention = convention_difference(net, codebase, shapes)
     if other_convention:
         log.warning(
-            "beware: %s; from this file %s as it is detects a little differently",
+            "beware: %s. With this file, %s itself detects a little differently from the network",
             other_convention,
             source,
         )
@@ -80,7 +81,7 @@ def _find_writable_source(name: str) -> Codebase:
     codebase = find_source(name)
     if not codebase.save_endings:
         writable = [known.name for known in SOURCES.values() if known.save_endings]
-        raise ConversionError(f"cannot save for {name!r}; there are: {', '.join(writable)}")
+        raise ConversionError(f"cannot save for {name!r}; give one of {', '.join(writable)}")
     return codebase
 
 
@@ -90,8 +91,7 @@ def _refuse_nameless(codebase: Codebase, names: Mapping[str, SourceName]) -> Non
     if nameless:
         raise ConversionError(
             f"{codebase.name} has no name for {len(nameless)} of the network's arrays: "
-            f"{first_few(nameless)}; only an architecture that {codebase.name} has can be saved "
-            "for it"
+            f"{first_few(nameless)}; build an architecture that {codebase.name} has"
         )
 
 
@@ -102,7 +102,7 @@ def _values(parameter: Any) -> np.ndarray:
 
 
 def _write_file(path: str, arrays: Dict[str, np.ndarray]) -> None:
-    """Write a file; the only place where an error of writing becomes a ConversionError."""
+    """Write a file, and turn a WeightFileError into a ConversionError."""
     try:
         write_arrays(path, arrays)
     except WeightFileError as error:

@@ -43,7 +43,7 @@ def find_source(name: str) -> Codebase:
     """
     if name not in SOURCES:
         raise ConversionError(
-            f"no source {name!r}; there are: {', '.join(SOURCES)}{did_you_mean(name, SOURCES)}"
+            f"no source {name!r}; give one of {', '.join(SOURCES)}{did_you_mean(name, SOURCES)}"
         )
     return SOURCES[name]
 

@@ -1,4 +1,4 @@
-"""Check the annotations that a reader has collected, and write them in COCO's format."""
+"""Check the annotations of an image, which every reader does, and write them in COCO's format."""
 
 from typing import (
     Any,
@@ -27,11 +27,11 @@ class ImageAnnotations(NamedTuple):
 
     Attributes
     ----------
-    boxes : np.ndarray
+    boxes : numpy.ndarray
         (G, 4) float32, rows ``x1 y1 x2 y2`` in pixels, inside the image and with an area.
-    labels : np.ndarray
+    labels : numpy.ndarray
         (G,) int32, 0-based foreground class of each box.
-    crowd : np.ndarray
+    crowd : numpy.ndarray
         (G,) bool, COCO's ``iscrowd`` or VOC's ``difficult``.
     masks : list of dict or None
         COCO's compressed run lengths of each box's mask; None without masks.
@@ -47,7 +47,7 @@ class ImageAnnotations(NamedTuple):
 
         Parameters
         ----------
-        image : np.ndarray
+        image : numpy.ndarray
             (H, W, 3) uint8, RGB.
         image_id : int
             The image's id in ``Dataset.coco_truth``.
@@ -90,9 +90,9 @@ def make_annotations(
     size : tuple of int
         Height and width of the image in pixels.
     where : str
-        The file or image that the annotations come from; it begins a message.
+        The file or image that the annotations come from. Error messages begin with it.
     row_names : sequence
-        A name for each of the G annotations; it follows ``where`` in a message.
+        A name for each of the G annotations. It follows ``where`` in an error message.
     read_mask : callable, optional
         ``read_mask(row)`` returns the mask of a row. It is called for the rows that are kept.
         None: the annotations have no masks.
@@ -119,7 +119,7 @@ def make_annotations(
     faults = (
         (not_finite, "is not finite"),
         (inverted, "has its corners in the wrong order; want x1 <= x2 and y1 <= y2"),
-        (outside, f"lies outside the image of {width} x {height} pixels"),
+        (outside, f"is outside the image of {width} x {height} pixels"),
     )
     for faulty, reason in faults:
         if faulty.any():
@@ -147,7 +147,7 @@ def check_classes(classes: Iterable[str], where: object) -> Tuple[str, ...]:
     classes : iterable of str
         Names of the foreground classes.
     where : object
-        The file or data set that they belong to; it begins a message.
+        The file or data set that they belong to. Error messages begin with it.
 
     Returns
     -------
@@ -192,7 +192,7 @@ def coco_format(
         Names of the C classes.
     names : sequence of str
         File names of the N images.
-    sizes : np.ndarray
+    sizes : numpy.ndarray
         (N, 2) int, height and width of each image in pixels.
     annotations : iterable of ImageAnnotations
         The annotations of each image.

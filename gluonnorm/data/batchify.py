@@ -14,9 +14,9 @@ class SampleInfo(NamedTuple):
 
     Attributes
     ----------
-    scale : np.ndarray
+    scale : numpy.ndarray
         (2,) float32, resized length divided by original length, along x and along y.
-    size : np.ndarray
+    size : numpy.ndarray
         (2,) int32, height and width of the original image in pixels.
     image_id : int
         The image's id in ``Dataset.coco_truth``.
@@ -88,7 +88,8 @@ def batchify(samples: Sequence[Sample], pad_value: Sequence[float]) -> Batch:
     """
     if not samples:
         raise InputError("batchify got no samples; want at least one")
-    # MXNet 1.9.1 takes a side of 0 for an unknown one, so a batch without boxes has a padded row.
+    # MXNet 1.9.1 takes a length of 0 in a shape for an unknown length, so a batch without boxes
+    # gets one row of padding.
     box_count = max(1, *(len(sample.boxes) for sample in samples))
     boxes = np.full((len(samples), box_count, 4), -1, np.float32)
     labels = np.full((len(samples), box_count), -1, np.float32)

@@ -10,7 +10,7 @@ from gluonnorm.data.images import image_size, read_image_of_size
 from gluonnorm.data.labeled_image import DataError, LabeledImage
 from gluonnorm.data.masks import RunLengths, read_segmentation
 from gluonnorm.errors import did_you_mean, first_few
-from gluonnorm.photos.files import PathLike
+from gluonnorm.types import PathLike
 
 import numpy as np
 
@@ -18,7 +18,7 @@ SHOWN_NAMES = 10  # categories that an error message lists
 
 
 class _Annotation(NamedTuple):
-    """One entry of the file's list ``annotations``; ``name`` is its id or its place in the list."""
+    """One entry of the file's list ``annotations``, named by its id or its place in the list."""
 
     box: List[float]
     label: int
@@ -76,7 +76,7 @@ class COCODataset:
         image_dir: PathLike,
         classes: Optional[Sequence[str]] = None,
         masks: bool = False,
-    ):
+    ) -> None:
         self._file = annotation_file
         self._image_dir = os.fspath(image_dir)
         content = _read_content(annotation_file)
@@ -141,7 +141,7 @@ class COCODataset:
 
         Returns
         -------
-        np.ndarray
+        numpy.ndarray
             (N, 2) int, height and width in pixels, as the file states them.
         """
         return self._sizes
@@ -202,10 +202,13 @@ class COCODataset:
                 known = first_few([str(known_id) for known_id in categories], SHOWN_NAMES)
                 raise DataError(
                     f"{where} has category_id {category}, which is not among the file's "
-                    f"categories {known}"
+                    f"categories {known}; correct or remove it"
                 )
             if image_id not in position_of:
-                raise DataError(f"{where} has image_id {image_id}, but the file has no such image")
+                raise DataError(
+                    f"{where} has image_id {image_id}, but the file has no such image; correct or "
+                    "remove it"
+                )
             # The box is read before the category is compared with the chosen ones, so that a
             # faulty file is refused whatever classes are chosen.
             box = _corners(_required(entry, "bbox", where), where)
@@ -275,7 +278,8 @@ def _read_categories(content: Dict[str, Any], path: PathLike) -> Dict[int, str]:
         number = _required_integer(entry, "id", where)
         if number in categories:
             raise DataError(
-                f"{where} has id {number}, like another; every category needs an id of its own"
+                f"{where} has the id {number} of another category; every category needs an id of "
+                "its own"
             )
         categories[number] = str(_required(entry, "name", where))
     check_classes(categories.values(), path)
@@ -315,7 +319,7 @@ def _annotation_name(entry: Any, number: int) -> object:
 def _required(entry: Any, key: str, where: str) -> Any:
     """Return the value of a key that an entry must have."""
     if not isinstance(entry, dict) or key not in entry:
-        raise DataError(f"{where} has no {key!r}")
+        raise DataError(f"{where} has no {key!r}; COCO's format wants it, add it")
     return entry[key]
 
 

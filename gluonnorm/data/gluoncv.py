@@ -51,17 +51,19 @@ class GluonCVDataset:
     [[1.0, 2.0, 5.0, 8.0]]
     """
 
-    def __init__(self, dataset: Any, classes: Optional[Sequence[str]] = None):
+    def __init__(self, dataset: Any, classes: Optional[Sequence[str]] = None) -> None:
         self._dataset = dataset
         self._type_name = type(dataset).__name__
         if classes is None:
             classes = getattr(dataset, "classes", None)
             if classes is None:
-                raise DataError(f"{self._type_name} does not name its classes; give classes=")
+                raise DataError(
+                    f"{self._type_name} has no attribute 'classes'; give the names as classes="
+                )
         self.classes = check_classes(classes, self._type_name)
         self.category_ids = tuple(range(1, len(self.classes) + 1))
         if len(dataset) == 0:
-            raise DataError(f"{self._type_name} is an empty data set")
+            raise DataError(f"{self._type_name} is an empty data set; want at least one image")
         # A RecordIO file has a single read position. Without the lock, the loader's threads would
         # move it between another thread's seek and read.
         self._lock = threading.Lock()
@@ -120,7 +122,7 @@ class GluonCVDataset:
 
         Returns
         -------
-        np.ndarray
+        numpy.ndarray
             (N, 2) int, height and width in pixels.
         """
         sizes, _ = self._scan()

@@ -1,11 +1,11 @@
-"""Read the image files of a data set; a file that cannot be read is a DataError."""
+"""Read the image files of a data set, with a DataError for a file that cannot be read."""
 
 from contextlib import contextmanager
 from typing import Iterator, Sequence, Tuple
 
 from gluonnorm.data.labeled_image import DataError
 from gluonnorm.photos import files
-from gluonnorm.photos.files import PathLike
+from gluonnorm.types import PathLike
 
 import numpy as np
 
@@ -20,7 +20,7 @@ def read_image(path: PathLike) -> np.ndarray:
 
     Returns
     -------
-    np.ndarray
+    numpy.ndarray
         (H, W, 3) uint8, RGB, rotated as the file's EXIF orientation demands.
 
     Raises
@@ -46,7 +46,7 @@ def read_image_of_size(path: PathLike, size: Sequence[int], source: str) -> np.n
 
     Returns
     -------
-    np.ndarray
+    numpy.ndarray
         (H, W, 3) uint8, RGB.
 
     Raises
@@ -59,8 +59,8 @@ def read_image_of_size(path: PathLike, size: Sequence[int], source: str) -> np.n
     stated_height, stated_width = size
     if (height, width) != (stated_height, stated_width):
         raise DataError(
-            f"{path}: is {width} x {height} pixels, but {source} says {stated_width} x "
-            f"{stated_height}; its boxes cannot be trusted"
+            f"{path}: is {width} x {height} pixels, but {source} states {stated_width} x "
+            f"{stated_height}; its boxes may belong to another image, so correct one or the other"
         )
     return image
 
@@ -94,8 +94,8 @@ def data_errors(image_name: str = "") -> Iterator[None]:
     Parameters
     ----------
     image_name : str
-        The name of an image that is an array; it begins the message. A message about a file
-        begins with the file's path already.
+        The name of an image that is an array. The message begins with it. It is not needed for a
+        file, because that message begins with the file's path.
 
     Raises
     ------

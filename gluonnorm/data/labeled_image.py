@@ -8,7 +8,7 @@ import numpy as np
 
 
 class DataError(InputError):
-    """A file or annotation of a data set cannot be used; the message is one line that names it."""
+    """A file or annotation of a data set cannot be used. The message is one line that names it."""
 
 
 class LabeledImage(NamedTuple):
@@ -16,21 +16,21 @@ class LabeledImage(NamedTuple):
 
     Attributes
     ----------
-    image : np.ndarray
+    image : numpy.ndarray
         (H, W, 3) uint8, RGB.
-    boxes : np.ndarray
+    boxes : numpy.ndarray
         (G, 4) float32, rows ``x1 y1 x2 y2`` in pixels of ``image``. Each box is inside the image
         and has an area.
-    labels : np.ndarray
+    labels : numpy.ndarray
         (G,) int32, 0-based foreground class of each box.
-    crowd : np.ndarray
+    crowd : numpy.ndarray
         (G,) bool, COCO's ``iscrowd`` or VOC's ``difficult``. Such boxes are left out of training
         and ignored in evaluation.
     image_id : int
         The image's id in ``Dataset.coco_truth``.
     name : str
         The image's file name, for messages.
-    masks : np.ndarray or None
+    masks : numpy.ndarray or None
         (G, H, W) bool, the mask of each box. None if the data set has no masks.
     """
 
@@ -84,7 +84,7 @@ class Dataset(Protocol):
 
         Returns
         -------
-        np.ndarray
+        numpy.ndarray
             (N, 2) int, height and width in pixels.
         """
 

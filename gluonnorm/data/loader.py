@@ -1,4 +1,4 @@
-"""Load batches ahead of time with a few threads."""
+"""Load batches ahead of time with threads."""
 
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -65,7 +65,7 @@ class Loader:
         seed: int,
         train: bool,
         workers: int = 2,
-    ):
+    ) -> None:
         if workers < 1:
             raise InputError(f"workers is {workers}; want at least 1 thread")
         self._dataset = dataset
@@ -137,8 +137,8 @@ class Loader:
                     submit_next()
                     yield batch
             finally:
-                # If the caller has stopped early or a batch has failed, the batches that have
-                # not started are not loaded any more.
+                # If the caller stops early or a batch fails, nobody needs the other batches. Those
+                # that no thread has started are canceled.
                 for future in pending:
                     future.cancel()
 

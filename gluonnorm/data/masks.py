@@ -120,9 +120,9 @@ def _read_run_lengths(
 def _decompress(counts: str) -> List[int]:
     """Read the run lengths in COCO's compressed string, as ``rleFrString`` in maskApi.c does.
 
-    A character has five bits of a number, lowest bits first, and a bit that tells whether the
-    number continues. From the fourth number on, a number is the difference to the run two places
-    before it. A ValueError tells that the string is faulty.
+    A character holds five bits of a number, lowest bits first, and a bit that is set if the number
+    continues in the next character. From the fourth number on, a number is the difference from the
+    run two places before. A faulty string raises a ValueError.
     """
     runs: List[int] = []
     value = 0
@@ -159,7 +159,7 @@ def decode_masks(masks: Sequence[RunLengths], size: Tuple[int, int]) -> np.ndarr
 
     Returns
     -------
-    np.ndarray
+    numpy.ndarray
         (G, H, W) bool.
     """
     if not masks:
@@ -179,9 +179,9 @@ def crop_masks(masks: np.ndarray, boxes: np.ndarray, cells: int) -> np.ndarray:
 
     Parameters
     ----------
-    masks : np.ndarray
+    masks : numpy.ndarray
         (G, H, W) bool.
-    boxes : np.ndarray
+    boxes : numpy.ndarray
         (G, 4) float32, rows ``x1 y1 x2 y2`` in pixels of the masks, inside the image and with an
         area.
     cells : int
@@ -189,7 +189,7 @@ def crop_masks(masks: np.ndarray, boxes: np.ndarray, cells: int) -> np.ndarray:
 
     Returns
     -------
-    np.ndarray
+    numpy.ndarray
         (G, cells, cells) float32 in 0..1.
 
     Examples
@@ -219,7 +219,7 @@ def _cell_weights(start: float, stop: float, cells: int, length: int) -> Tuple[i
     neighbors. A pixel's weight for a cell is the area of its tent over the cell. Returns the index
     of the first pixel, and (cells, pixels) float32 with rows of sum 1.
     """
-    # The tents of the neighbors just outside reach into the box, hence one pixel more at each end.
+    # The tents of the two pixels next to the box reach into it, hence one pixel more at each end.
     first = max(0, int(start) - 1)
     last = min(length, int(np.ceil(stop)) + 1)
     centers = np.arange(first, last) + 0.5
@@ -229,6 +229,6 @@ def _cell_weights(start: float, stop: float, cells: int, length: int) -> Tuple[i
     # The integral of the tent `1 - |t|` from -1 to `distance`.
     area_before_edge = distance + 0.5 - np.sign(distance) * distance**2 / 2
     weights = np.diff(area_before_edge, axis=0)
-    # At the image's border the tents of missing neighbors are missing; the rows are scaled to 1.
+    # At the image's border there is no pixel next to the box, so a row may sum to less than 1.
     weights /= weights.sum(axis=1, keepdims=True)
     return first, weights.astype(np.float32)

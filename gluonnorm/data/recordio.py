@@ -1,6 +1,6 @@
 """Open RecordIO and LST files with GluonCV's readers.
 
-This module is not part of ``gluonnorm.data``'s own imports, because it imports GluonCV.
+``gluonnorm.data`` does not import this module, because it imports GluonCV.
 """
 
 import os
@@ -8,7 +8,7 @@ from typing import Sequence
 
 from gluonnorm.data.gluoncv import GluonCVDataset
 from gluonnorm.data.labeled_image import DataError
-from gluonnorm.photos.files import PathLike
+from gluonnorm.types import PathLike
 
 from gluoncv.data import LstDetection, RecordFileDetection
 
@@ -90,4 +90,4 @@ def open_lst(
 def _require_file(path: str) -> None:
     """Raise a DataError if there is no such file."""
     if not os.path.isfile(path):
-        raise DataError(f"{path}: no such file")
+        raise DataError(f"{path}: no such file; is the path right?")

@@ -15,12 +15,12 @@ class AspectGroupSampler:
     and at most one is mixed. The order depends on ``seed`` and the epoch alone.
 
     For distributed training, each of ``num_parts`` workers takes its own part of the batches. The
-    parts share no image and have the same number of batches; up to ``num_parts - 1`` batches of an
-    epoch are left out for this.
+    parts share no image and have the same number of batches. Up to ``num_parts - 1`` batches of an
+    epoch are left out, because they are too few for one more batch in each part.
 
     Parameters
     ----------
-    sizes : np.ndarray
+    sizes : numpy.ndarray
         (N, 2), height and width of every image.
     batch_size : int
         Images a batch, at least 1.
@@ -57,7 +57,7 @@ class AspectGroupSampler:
         part: int = 0,
         num_parts: int = 1,
         drop_last: bool = False,
-    ):
+    ) -> None:
         if batch_size < 1:
             raise InputError(f"batch_size is {batch_size}; want at least 1")
         if not 0 <= part < num_parts:

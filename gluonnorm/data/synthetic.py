@@ -7,7 +7,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from gluonnorm.errors import InputError
 from gluonnorm.photos.boxes import box_iou
-from gluonnorm.photos.files import PathLike
+from gluonnorm.types import PathLike
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -41,7 +41,7 @@ class Shape(NamedTuple):
     ----------
     name : str
         Its class.
-    outline : np.ndarray
+    outline : numpy.ndarray
         (V, 2) float64, x and y of the polygon's corners in pixels.
     color : tuple of int
         Red, green and blue in 0..255.
@@ -142,7 +142,7 @@ def _write_annotations(
     """Write a COCO annotation file."""
     categories = [{"id": number, "name": name} for number, name in enumerate(CLASSES, start=1)]
     content = {
-        # The spelling is that of version 0.1, so that the same arguments write the same bytes.
+        # The spelling of version 0.1 is kept, so that the same arguments write the same bytes.
         "info": {"description": "coloured shapes", "seed": seed},
         "images": images,
         "annotations": annotations,
@@ -191,7 +191,7 @@ def _find_place(
     size: Tuple[int, int],
     boxes: np.ndarray,
 ) -> Optional[np.ndarray]:
-    """Draw outlines until one overlaps the (N, 4) boxes only a little; None if none does."""
+    """Draw outlines until one hardly overlaps the (N, 4) boxes; None after too many tries."""
     for _ in range(PLACEMENT_TRIES):
         outline = _random_outline(rng, corner_count, side, size)
         overlaps = box_iou(_box_of(outline), boxes)

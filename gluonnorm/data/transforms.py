@@ -16,8 +16,8 @@ from gluonnorm.types import Preprocess
 
 import numpy as np
 
-# Cells along each side of a ground-truth mask. The finest mask head returns 28 x 28 cells; four
-# cells to each of them lose nothing when the loss resamples the mask to a proposal.
+# Cells along each side of a ground-truth mask: four for each cell of the finest mask head, which
+# returns 28 x 28. The loss resamples the mask to each RoI; with fewer cells, detail would be lost.
 MASK_SIZE = 112
 
 
@@ -28,21 +28,21 @@ class Sample(NamedTuple):
 
     Attributes
     ----------
-    image : np.ndarray
+    image : numpy.ndarray
         (3, H', W') float32, resized; normalized and in RGB or BGR as ``preprocess`` demands.
-    boxes : np.ndarray
+    boxes : numpy.ndarray
         (G, 4) float32, rows ``x1 y1 x2 y2`` in pixels of the resized image.
-    labels : np.ndarray
+    labels : numpy.ndarray
         (G,) int32, 0-based foreground class of each box.
-    scale : np.ndarray
+    scale : numpy.ndarray
         (2,) float32, resized length divided by original length, along x and along y.
-    size : np.ndarray
+    size : numpy.ndarray
         (2,) int32, height and width of the original image in pixels.
     image_id : int
         The image's id in ``Dataset.coco_truth``.
     name : str
         The image's file name, for messages.
-    masks : np.ndarray or None
+    masks : numpy.ndarray or None
         (G, S, S) float32 in 0..1 with S = ``MASK_SIZE``: the part of each cell of a grid over the
         box that the mask covers. None if the data set has no masks.
     """
@@ -83,7 +83,7 @@ class TrainTransform:
     ((3, 30, 40), [[30.0, 0.0, 40.0, 15.0]])
     """
 
-    def __init__(self, preprocess: Preprocess, flip: float = 0.5):
+    def __init__(self, preprocess: Preprocess, flip: float = 0.5) -> None:
         if not 0 <= flip <= 1:
             raise InputError(f"flip is {flip}; want a probability in 0..1")
         self._preprocess = preprocess
@@ -96,7 +96,7 @@ class TrainTransform:
         ----------
         labeled : LabeledImage
             The image and its annotations.
-        rng : np.random.Generator
+        rng : numpy.random.Generator
             Chooses the length of the short side, and whether the image is mirrored.
 
         Returns
@@ -132,7 +132,7 @@ class EvalTransform:
     (3, 30, 40)
     """
 
-    def __init__(self, preprocess: Preprocess):
+    def __init__(self, preprocess: Preprocess) -> None:
         self._preprocess = preprocess
 
     def __call__(self, labeled: LabeledImage) -> Sample:

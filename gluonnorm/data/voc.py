@@ -13,7 +13,7 @@ from gluonnorm.data.annotations import (
 from gluonnorm.data.images import image_size, read_image_of_size
 from gluonnorm.data.labeled_image import DataError, LabeledImage
 from gluonnorm.errors import did_you_mean
-from gluonnorm.photos.files import PathLike
+from gluonnorm.types import PathLike
 
 import numpy as np
 
@@ -35,9 +35,9 @@ class VOCDataset:
         Names of the classes, in the order of the labels. None collects the names from every XML
         file of ``root`` and sorts them, so that all splits agree.
     one_based : bool
-        False uses coordinates as they are, with x2 and y2 exclusive. True is for the official VOC
-        files, whose pixels count from 1 and whose boxes include both corners: x1 and y1 are
-        reduced by 1.
+        False uses coordinates as they are: x2 and y2 are the outer edges of the last pixels. True
+        is for the official VOC files, whose pixels count from 1 and whose boxes include both
+        corners: x1 and y1 are reduced by 1.
 
     Attributes
     ----------
@@ -64,7 +64,7 @@ class VOCDataset:
         split: str,
         classes: Optional[Sequence[str]] = None,
         one_based: bool = False,
-    ):
+    ) -> None:
         self._root = os.fspath(root)
         if classes is None:
             classes = _collect_classes(os.path.join(self._root, "Annotations"))
@@ -136,7 +136,7 @@ class VOCDataset:
 
         Returns
         -------
-        np.ndarray
+        numpy.ndarray
             (N, 2) int, height and width in pixels, as the XML files state them.
         """
         return self._sizes
@@ -180,7 +180,7 @@ def _read_split(root: str, split: str) -> List[str]:
 
 
 def _image_names(folder: str) -> Dict[str, str]:
-    """Map the name of each image without extension to its file name; .jpg wins over others."""
+    """Map the name of each image without extension to its file name, preferably of a JPEG."""
     image_names: Dict[str, str] = {}
     # JPEG files come last, so that they replace other files of the same name.
     for name in sorted(_list_folder(folder), key=_is_jpeg):
@@ -279,7 +279,7 @@ def _required_text(item: ElementTree.Element, tag: str, where: str) -> str:
     """Return the text of a tag that an element must have."""
     text = item.findtext(tag, "").strip()
     if not text:
-        raise DataError(f"{where} has no <{tag.replace('/', '><')}>")
+        raise DataError(f"{where} has no <{tag.replace('/', '><')}>; add it, or remove the object")
     return text
 
 

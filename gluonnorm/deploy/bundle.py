@@ -13,12 +13,15 @@ import mxnet as mx
 
 # Symbol, parameters, manifest. The manifest is the last file that gets its name, so a manifest
 # exists only beside the two files that it describes.
-SUFFIXES = ("-symbol.json", "-0000.params", ".json")
+BUNDLE_SUFFIXES = ("-symbol.json", "-0000.params", ".json")
+# Version 0.1 called the manifest a record. The key keeps that name, so that its exports are
+# verified too.
+MANIFEST_DIGEST_KEY = "record"
 Manifest = Dict[str, Any]
 
 
 class DeployError(GluonnormError, RuntimeError):
-    """A network that cannot be exported, or exported files that are missing, altered or foreign."""
+    """A network that cannot be exported, or exported files that cannot be loaded."""
 
 
 class Bundle(NamedTuple):
@@ -65,7 +68,7 @@ def bundle_paths(prefix: str) -> List[Path]:
     if not os.path.basename(prefix):
         example = os.path.join(prefix, "model")
         raise InputError(f"prefix is {prefix!r}; want a folder and a name, such as {example!r}")
-    return [Path(f"{prefix}{suffix}") for suffix in SUFFIXES]
+    return [Path(f"{prefix}{suffix}") for suffix in BUNDLE_SUFFIXES]
 
 
 def write_bundle(
@@ -99,7 +102,7 @@ def write_bundle(
                 "symbol": file_digest(symbol_file),
                 "params": file_digest(params_file),
             }
-            manifest["provenance"]["sha256"]["record"] = _manifest_digest(manifest)
+            manifest["provenance"]["sha256"][MANIFEST_DIGEST_KEY] = _manifest_digest(manifest)
             Path(manifest_file).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
     except (OSError, mx.MXNetError) as error:
         raise DeployError(
@@ -135,7 +138,7 @@ def read_bundle(prefix: str) -> Bundle:
         checksums = manifest["provenance"]["sha256"]
         symbol_digest = checksums["symbol"]
         params_digest = checksums["params"]
-        manifest_digest = checksums.get("record")  # the earliest exports do not have it
+        manifest_digest = checksums.get(MANIFEST_DIGEST_KEY)  # the earliest exports do not have it
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DeployError(
             f"{manifest_file} is not the manifest of an exported network ({error!r}); export again"
@@ -175,9 +178,9 @@ def _require_files(prefix: str, paths: List[Path]) -> None:
         return
     message = (
         f"{' and '.join(missing)} missing; an exported network is three files: "
-        f"{', '.join(prefix + suffix for suffix in SUFFIXES)}"
+        f"{', '.join(prefix + suffix for suffix in BUNDLE_SUFFIXES)}"
     )
-    for suffix in SUFFIXES:
+    for suffix in BUNDLE_SUFFIXES:
         if prefix.endswith(suffix):
             raise DeployError(f"{message}; give {prefix[: -len(suffix)]} alone")
     raise DeployError(message)
@@ -194,6 +197,6 @@ def _manifest_digest(manifest: Manifest) -> str:
     """Compute the checksum of everything in a manifest except for this checksum itself."""
     # The trip through JSON copies the manifest, and turns tuples into the lists that a reader gets.
     content = json.loads(json.dumps(manifest))
-    content["provenance"]["sha256"].pop("record", None)
+    content["provenance"]["sha256"].pop(MANIFEST_DIGEST_KEY, None)
     text = json.dumps(content, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

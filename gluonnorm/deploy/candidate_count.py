@@ -3,17 +3,17 @@
 import contextlib
 import io
 import warnings
-from typing import Dict, List, NamedTuple, Sequence, Tuple
+from typing import Dict, List, NamedTuple, Sequence
 
 from gluonnorm.deploy.bundle import DeployError
 from gluonnorm.errors import first_line
+from gluonnorm.types import Shape
 
 import mxnet as mx
 
 # How the name of the output ends; ``ops.nms`` names the operator.
 CANDIDATES = "candidates_output"
 DETECTOR_OUTPUTS = "ids (B, D, 1), scores (B, D, 1), boxes (B, D, 4) and perhaps masks (B, D, M, M)"
-Shape = Tuple[int, ...]
 
 
 class DetectorGraph(NamedTuple):

@@ -21,9 +21,9 @@ from gluonnorm.graph.fold import fold_graph
 from gluonnorm.graph.output_layers import join_output_layers
 from gluonnorm.graph.precision import to_bfloat16, to_int8
 from gluonnorm.graph.trace import hybridize_for_inference, trace
-from gluonnorm.photos.files import PathLike, image_files
+from gluonnorm.photos.files import image_files
 from gluonnorm.photos.prepare import Photo, Photos, load_photo, prepare
-from gluonnorm.types import Preprocess, is_positive_integer
+from gluonnorm.types import PathLike, Preprocess, is_positive_integer
 
 import mxnet as mx
 import numpy as np

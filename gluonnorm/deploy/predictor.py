@@ -22,10 +22,10 @@ from gluonnorm.deploy.candidate_count import expose_candidate_count
 from gluonnorm.deploy.export import load
 from gluonnorm.errors import InputError
 from gluonnorm.graph.trace import contexts, hybridize_for_inference
-from gluonnorm.photos.files import ImageError, PathLike, image_files
+from gluonnorm.photos.files import ImageError, image_files
 from gluonnorm.photos.paste import detections_in_photo
 from gluonnorm.photos.prepare import Photo, Photos, PreparedPhoto, prepare
-from gluonnorm.types import Detections, Preprocess, is_positive_integer
+from gluonnorm.types import Detections, PathLike, Preprocess, is_positive_integer
 
 import mxnet as mx
 import numpy as np

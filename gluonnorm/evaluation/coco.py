@@ -1,11 +1,10 @@
-"""COCO's detection metrics, computed by pycocotools."""
+"""COCO's detection metrics, computed by pycocotools, and the checks of its files' contents."""
 
 import contextlib
 import io
 from typing import Any, Dict, Iterable, List, Mapping, Sequence, Tuple
 
 from gluonnorm.errors import InputError
-from gluonnorm.evaluation.check_results import check_results
 from gluonnorm.types import Detections
 
 import numpy as np
@@ -122,6 +121,39 @@ def evaluate_coco(
     return metrics
 
 
+def check_results(ground_truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> None:
+    """Check that results and ground truth belong to the same data set.
+
+    Parameters
+    ----------
+    ground_truth : mapping
+        A COCO dict with ``images`` and ``categories``.
+    results : sequence of mapping
+        COCO result entries with ``image_id`` and ``category_id``.
+
+    Raises
+    ------
+    InputError
+        A result has an image or category that the ground truth does not have, or two categories
+        have the same name.
+    """
+    names = [category["name"] for category in ground_truth["categories"]]
+    if len(set(names)) < len(names):
+        raise InputError(
+            f"two categories of the ground truth have the same name; the names are {names}"
+        )
+    for key, section in (("image_id", "images"), ("category_id", "categories")):
+        known = {entry["id"] for entry in ground_truth[section]}
+        used = {result[key] for result in results}
+        unknown = sorted(used - known)
+        if unknown:
+            raise InputError(
+                f"{len(unknown)} {key} values of the results are not in the ground "
+                f"truth, the first is {unknown[0]}; ground truth and results must "
+                "come from the same data set"
+            )
+
+
 def sorted_categories(ground_truth: Mapping[str, Any]) -> List[Mapping[str, Any]]:
     """List the categories of a COCO dict in the order of their ids.
 
@@ -147,8 +179,8 @@ def _check_class_ids(image_id: int, class_ids: np.ndarray, num_classes: int) -> 
     """Raise InputError if a detection has a class that the data set does not have."""
     if len(class_ids) and not 0 <= class_ids.min() <= class_ids.max() < num_classes:
         raise InputError(
-            f"image {image_id} has detections of class {class_ids.max()}, but the "
-            f"data set has {num_classes} classes; evaluate on the classes the network "
+            f"image {image_id} has detections of classes {class_ids.min()} to {class_ids.max()}, "
+            f"but the data set has {num_classes} classes; evaluate on the classes the network "
             "was trained for"
         )
 
@@ -158,9 +190,8 @@ def _require_masks(description: str, entries: Sequence[Mapping[str, Any]]) -> No
     lacking = [number for number, entry in enumerate(entries) if "segmentation" not in entry]
     if lacking:
         raise InputError(
-            f"{description} number {lacking[0]} has no segmentation, nor have "
-            f"{len(lacking) - 1} others; evaluate boxes with iou_type='bbox', or give "
-            "every one a mask"
+            f"{description} number {lacking[0]} has no segmentation, the first of {len(lacking)} "
+            "without; evaluate boxes with iou_type='bbox', or give every one a mask"
         )
 
 

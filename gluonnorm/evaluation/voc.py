@@ -4,11 +4,10 @@ from collections import defaultdict
 from typing import Any, Callable, Dict, List, Mapping, Sequence, Set, Tuple
 
 from gluonnorm.errors import InputError
-from gluonnorm.evaluation.check_results import check_results
-from gluonnorm.evaluation.coco import sorted_categories
+from gluonnorm.evaluation.coco import check_results, sorted_categories
 
 import numpy as np
-from pycocotools.mask import iou as box_iou  # in float64, of boxes x, y, width, height
+from pycocotools.mask import iou as xywh_iou  # in float64, of boxes x, y, width, height
 
 Entries = List[Mapping[str, Any]]
 
@@ -128,7 +127,7 @@ def _overlaps(result: Mapping[str, Any], candidates: Entries) -> np.ndarray:
     detected_box = np.array([result["bbox"]], dtype=np.float64)
     boxes = np.array([candidate["bbox"] for candidate in candidates], dtype=np.float64)
     is_crowd = [0] * len(candidates)  # the plain IoU, also with crowd boxes
-    return box_iou(detected_box, boxes, is_crowd)[0]
+    return xywh_iou(detected_box, boxes, is_crowd)[0]
 
 
 def _recall_and_precision(verdicts: np.ndarray, num_boxes: int) -> Tuple[np.ndarray, np.ndarray]:

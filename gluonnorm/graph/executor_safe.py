@@ -48,7 +48,7 @@ def replace_shape_only_ops(symbol: mx.sym.Symbol) -> mx.sym.Symbol:
     Raises
     ------
     InputError
-        If the graph has an arange_like with other attributes than an axis.
+        The graph has an arange_like with other attributes than an axis.
     """
     graph = Graph.read(symbol)
     nodes = graph.nodes()
@@ -67,11 +67,11 @@ def _replace_arange(node: Node, rank: int) -> None:
     """Let an arange_like of an input with ``rank`` axes read values of its input."""
     if set(node.attrs) != {"axis"}:
         raise InputError(
-            f"{node.name} is an arange_like of {node.attrs}; only one of an axis alone can be "
-            "exported: scale and shift what it gives"
+            f"{node.name} is an arange_like with {node.attrs}; an exported graph may have one "
+            "with an axis alone: scale and shift its result instead"
         )
     axis = int(node.attrs["axis"]) % rank
-    # Everything along the axis, and the first entry of all other axes.
+    # The slice has all entries along the axis, and the first entry of every other axis.
     begin = tuple(None if index == axis else 0 for index in range(rank))
     end = tuple(None if index == axis else 1 for index in range(rank))
     bounds = {"begin": str(begin), "end": str(end)}

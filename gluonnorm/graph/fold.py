@@ -10,7 +10,7 @@ import mxnet as mx
 import numpy as np
 from mxnet.gluon import HybridBlock
 
-# Operators of a number and a scalar, as ``Rescale`` traces them.
+# Operators of a tensor and a Python number, of which ``Rescale`` consists.
 SCALAR_OPS = ("_mul_scalar", "_div_scalar", "_plus_scalar", "_minus_scalar")
 
 # Attributes of a detector that its folded copy has too.
@@ -36,7 +36,7 @@ class Affine(NamedTuple):
 def fold(net: HybridBlock) -> mx.gluon.SymbolBlock:
     """Copy a network for inference, with every frozen scale and shift folded into a convolution.
 
-    Folded are batch norms of all kinds, with their stored statistics, and ``Rescale``. Norms with
+    It folds batch norms of all kinds, with their stored statistics, and ``Rescale``. Norms with
     statistics of the image (group, switchable) remain. The arithmetic is in float64, the result
     in float32.
 
@@ -63,7 +63,7 @@ def fold(net: HybridBlock) -> mx.gluon.SymbolBlock:
     Raises
     ------
     InputError
-        If a parameter has no values.
+        A parameter has no values.
 
     Examples
     --------
@@ -113,7 +113,7 @@ def fold_graph(symbol: mx.sym.Symbol, values: Values) -> Tuple[mx.sym.Symbol, Va
 
 
 class _Folder:
-    """Folds a graph in place; ``values`` gains the arrays that folding makes."""
+    """Fold a graph in place; ``values`` gains the arrays that folding makes."""
 
     def __init__(self, graph: Graph, values: Dict[str, np.ndarray]) -> None:
         self.graph = graph
@@ -141,6 +141,7 @@ class _Folder:
             if affine is None:
                 continue
             readers = self.graph.readers()
+            # A later scale that absorbed this one has removed it from the graph.
             is_absorbed = id(node) not in readers
             if is_absorbed:
                 continue
@@ -151,7 +152,9 @@ class _Folder:
                 self._scale_output(layer, affine)
                 self.graph.replace(node, layer)
             # The shift is divided by the scale, so no channel's scale may be 0.
-            elif affine.scale.all() and all(_can_scale_input(one, node) for one in own_readers):
+            elif affine.scale.all() and all(
+                _can_scale_input(reader, node) for reader in own_readers
+            ):
                 self._scale_inputs(own_readers, affine, node.name)
             else:
                 self.graph.replace(node, self._affine_layer(node, affine))

@@ -39,7 +39,7 @@ class Node:
         Parameters
         ----------
         name : str
-            Name of an attribute such as "(3, 3)" or "1".
+            Name of an attribute whose text is like "(3, 3)" or "1".
 
         Returns
         -------
@@ -84,11 +84,11 @@ class Graph:
 
     Attributes
     ----------
-    heads : list of (Node, int)
-        The outputs of the graph.
+    outputs : list of (Node, int)
+        The nodes that are outputs of the graph, and which of their outputs.
     """
 
-    heads: List[Edge]
+    outputs: List[Edge]
 
     @classmethod
     def read(cls, symbol: mx.sym.Symbol) -> "Graph":
@@ -104,12 +104,12 @@ class Graph:
         Graph
             New nodes; changes do not affect the symbol.
         """
-        text = json.loads(symbol.tojson())
+        description = json.loads(symbol.tojson())
         nodes: List[Node] = []
-        for entry in text["nodes"]:
+        for entry in description["nodes"]:
             inputs = [(nodes[number], output) for number, output, *_ in entry["inputs"]]
             nodes.append(Node(entry["op"], entry["name"], dict(entry.get("attrs", {})), inputs))
-        return cls([(nodes[number], output) for number, output, *_ in text["heads"]])
+        return cls([(nodes[number], output) for number, output, *_ in description["heads"]])
 
     def symbol(self) -> mx.sym.Symbol:
         """Write the graph as a symbol.
@@ -139,7 +139,7 @@ class Graph:
             json.dumps(
                 {
                     "nodes": entries,
-                    "heads": [[numbers[id(node)], output, 0] for node, output in self.heads],
+                    "heads": [[numbers[id(node)], output, 0] for node, output in self.outputs],
                     "arg_nodes": [numbers[id(node)] for node in nodes if node.op == VARIABLE],
                     "attrs": {"mxnet_version": ["int", MXNET_VERSION]},
                 }
@@ -156,7 +156,7 @@ class Graph:
         """
         # A loop with a stack, because a recursion would be too deep for Python in large networks.
         done: Dict[int, Node] = {}
-        stack = [node for node, _ in reversed(self.heads)]
+        stack = [node for node, _ in reversed(self.outputs)]
         while stack:
             waiting = [source for source, _ in stack[-1].inputs if id(source) not in done]
             if waiting:
@@ -173,14 +173,14 @@ class Graph:
         -------
         dict of int to list of Node
             The readers by the ``id`` of the node that they read. A reader appears once for each
-            edge. An output of the graph has a further reader, a node with operator "head".
+            edge. An output of the graph has a further reader, a node with operator "output".
         """
         readers: Dict[int, List[Node]] = {id(node): [] for node in self.nodes()}
         for node in self.nodes():
             for source, _ in node.inputs:
                 readers[id(source)].append(node)
-        for node, _ in self.heads:
-            readers[id(node)].append(Node("head", "head"))
+        for node, _ in self.outputs:
+            readers[id(node)].append(Node("output", "output"))
         return readers
 
     def replace(self, old: Node, new: Node) -> None:
@@ -200,7 +200,7 @@ class Graph:
             for source, output in node.inputs:
                 inputs.append((new, 0) if source is old else (source, output))
             node.inputs = inputs
-        heads = []
-        for node, output in self.heads:
-            heads.append((new, 0) if node is old else (node, output))
-        self.heads = heads
+        outputs = []
+        for node, output in self.outputs:
+            outputs.append((new, 0) if node is old else (node, output))
+        self.outputs = outputs

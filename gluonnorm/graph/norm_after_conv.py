@@ -1,7 +1,7 @@
 """Recognize a batch norm, and the convolution before it that nothing else reads.
 
 ``fold`` multiplies the norm into the convolution's weight as constants. ``split_frozen`` writes
-the same arithmetic into the graph. Both match with the functions of this file.
+the same arithmetic into the graph. Both use the functions of this file.
 """
 
 from typing import Dict, List, NamedTuple, Optional

@@ -20,15 +20,15 @@ from mxnet.contrib.amp.amp import bfloat16
 BFLOAT16_ATTRIBUTE = "12"  # MXNet's number for the type bfloat16
 SUBGRAPH_BACKEND = "MKLDNN_QUANTIZE"  # MXNet's fusion of operators for oneDNN's int8 kernels
 
-# Operators between two layers with a bfloat16 kernel that is worth using.
+# Operators that have a bfloat16 kernel and are worth converting between two converted layers.
 PASSING_OPS = ("elemwise_add", "Concat", "Flatten", "Pooling")
 
 
 def to_bfloat16(symbol: mx.sym.Symbol, values: Values) -> Tuple[mx.sym.Symbol, Values]:
     """Convert convolutions and fully connected layers to bfloat16.
 
-    What lies between two of them is bfloat16 too if it has a kernel for it. Everything else
-    remains float32: norms, boxes, RoIAlign. Weights are stored in bfloat16, in half the space.
+    An operator between two of them becomes bfloat16 too if it has a kernel for it. Everything
+    else remains float32: norms, boxes, RoIAlign. Weights are stored in bfloat16, in half the space.
 
     Parameters
     ----------
@@ -57,12 +57,12 @@ def to_bfloat16(symbol: mx.sym.Symbol, values: Values) -> Tuple[mx.sym.Symbol, V
         node.inputs = [converter.cast(edge, computes_bfloat16) for edge in node.inputs]
         if computes_bfloat16:
             converter.bfloat16_nodes.add(id(node))
-    graph.heads = [converter.cast(edge, to_bfloat16=False) for edge in graph.heads]
+    graph.outputs = [converter.cast(edge, to_bfloat16=False) for edge in graph.outputs]
     return graph.symbol(), converter.values
 
 
 class _Bfloat16Converter:
-    """Casts edges of a graph between float32 and bfloat16, each at most once.
+    """Cast edges of a graph between float32 and bfloat16, each at most once.
 
     ``bfloat16_nodes`` are the nodes, by ``id``, that compute in bfloat16. ``values`` are the
     variables' values after the casts.
@@ -100,7 +100,7 @@ class _Bfloat16Converter:
 
 
 def _passes_bfloat16(node: Node) -> bool:
-    """Tell whether an operator has a bfloat16 kernel that is worth using."""
+    """Tell whether an operator between two bfloat16 layers becomes bfloat16 as well."""
     if node.op == "Activation":
         return node.attrs.get("act_type") == "relu"
     return node.op in PASSING_OPS
@@ -131,6 +131,7 @@ def to_int8(
         New values of its variables.
     """
     fused = symbol.get_backend_symbol(SUBGRAPH_BACKEND)
+    # All variables are in ``values``, so the dictionaries of auxiliary states are empty.
     quantized, _, _, collector = quantization.quantize_graph(
         fused,
         values,
@@ -144,7 +145,7 @@ def to_int8(
         quantize_granularity="channel-wise",
         logger=None,
     )
-    collector.min_max_dict = ranges(fused, values, sorted(collector.include_layer), images)
+    collector.min_max_dict = measure_ranges(fused, values, sorted(collector.include_layer), images)
     calibrated, values, _ = quantization.calib_graph(
         quantized,
         values,
@@ -172,7 +173,7 @@ def _names_of_output_layers(symbol: mx.sym.Symbol, fused: mx.sym.Symbol) -> List
     return names
 
 
-def ranges(
+def measure_ranges(
     symbol: mx.sym.Symbol, values: Values, names: List[str], images: Iterable[np.ndarray]
 ) -> Dict[str, Tuple[float, float]]:
     """Measure the least and the greatest value of outputs inside a graph.

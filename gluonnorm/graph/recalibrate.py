@@ -42,13 +42,13 @@ def recalibrate(net: HybridBlock, batches: Iterable[Any], num_batches: int = 200
     Returns
     -------
     list of str
-        Structural names of the layers whose statistics were set. Without live norms it is empty,
-        and no batch is read.
+        Structural names of the layers whose statistics were set, "" for ``net`` itself. Without
+        live norms the list is empty, and no batch is read.
 
     Raises
     ------
     InputError
-        If there is no batch, ``num_batches`` is below 1, or statistics are not finite. The network
+        There is no batch, ``num_batches`` is below 1, or statistics are not finite. The network
         is then unchanged.
 
     Examples
@@ -83,6 +83,22 @@ def recalibrate(net: HybridBlock, batches: Iterable[Any], num_batches: int = 200
         if parameter.name in moments:
             layer_names.append(name.rpartition(".")[0])
     return layer_names
+
+
+def has_live_norms(net: HybridBlock) -> bool:
+    """Tell whether a network has norms whose running statistics :func:`recalibrate` would set.
+
+    Parameters
+    ----------
+    net : mxnet.gluon.HybridBlock
+        A network with one input, (N, 3, H, W).
+
+    Returns
+    -------
+    bool
+        False if every norm is frozen, or of a type without running statistics.
+    """
+    return bool(_live_norms(net))
 
 
 class _LiveNorm(NamedTuple):
@@ -175,9 +191,9 @@ def _average_moments(
 
 
 class _BatchStatistics:
-    """Computes the statistics of all norms on a batch, in training mode.
+    """Compute the statistics of all norms on a batch, in training mode.
 
-    Nothing of the network moves: the graph works on copies of the stored statistics.
+    The network does not change: the graph moves copies of its stored statistics.
     """
 
     def __init__(self, net: HybridBlock, norms: List[_LiveNorm], images: mx.nd.NDArray) -> None:
@@ -186,7 +202,7 @@ class _BatchStatistics:
         variances = [norm.batch_var for norm in norms]
         symbol = mx.sym.Group(means + variances)
         stored_statistics = set(symbol.list_auxiliary_states())
-        # The inputs of the graph in order; None stands for the images.
+        # The inputs of the graph in order, with None in the place of the images.
         self._inputs: List[Optional[mx.nd.NDArray]] = []
         for name in symbol.list_inputs():
             if name == "data":

@@ -48,29 +48,32 @@ class FrozenSplit:
         trainable_nodes = _trainable_nodes(graph, trainable_parameters)
         cut = _cut_edges(graph, trainable_nodes)
 
-        # The frozen graph gives first what the trainable one reads, then outputs of the block.
-        frozen_heads = list(cut.edges)
-        trainable_heads: List[Edge] = []
-        # For each output of the block: whether the trainable graph gives it, and its number there.
+        # The outputs of the frozen graph are first the inputs of the trainable graph, then those
+        # outputs of the block that do not depend on a trainable parameter.
+        frozen_edges = list(cut.edges)
+        trainable_edges: List[Edge] = []
+        # For each output of the block: whether the trainable graph computes it, and its position
+        # among the outputs of that graph.
         self._output_places: List[Tuple[bool, int]] = []
-        for node, output in graph.heads:
+        for node, output in graph.outputs:
             is_trainable = id(node) in trainable_nodes
-            heads = trainable_heads if is_trainable else frozen_heads
-            self._output_places.append((is_trainable, len(heads)))
-            heads.append((node, output))
+            edges = trainable_edges if is_trainable else frozen_edges
+            self._output_places.append((is_trainable, len(edges)))
+            edges.append((node, output))
 
-        # The frozen graph is written before the cut changes the nodes.
-        frozen_symbol = Graph(frozen_heads).symbol()
+        # The frozen symbol is made first, because the next step changes the nodes.
+        frozen_symbol = Graph(frozen_edges).symbol()
         self._frozen = _hybridized_block(frozen_symbol, [data], parameters, settings)
         _read_variables_at_cut(graph, trainable_nodes, cut)
         self._num_trainable_inputs = len(cut.edges)
         self._trainable: Optional[mx.gluon.SymbolBlock] = None
-        if trainable_heads:
-            trainable_symbol = Graph(trainable_heads).symbol()
+        if trainable_edges:
+            trainable_symbol = Graph(trainable_edges).symbol()
             inputs = _input_symbols(cut, frozen_symbol)
             self._trainable = _hybridized_block(trainable_symbol, inputs, parameters, settings)
 
     def __call__(self, x: mx.nd.NDArray) -> List[mx.nd.NDArray]:
+        # Without the argument, pause would switch layers such as Dropout to inference.
         with autograd.pause(train_mode=autograd.is_training()):
             frozen_outputs = _as_list(self._frozen(x))
         trainable_outputs: List[mx.nd.NDArray] = []
@@ -78,9 +81,9 @@ class FrozenSplit:
             inputs = frozen_outputs[: self._num_trainable_inputs]
             trainable_outputs = _as_list(self._trainable(*inputs))
         outputs = []
-        for is_trainable, number in self._output_places:
+        for is_trainable, position in self._output_places:
             source = trainable_outputs if is_trainable else frozen_outputs
-            outputs.append(source[number])
+            outputs.append(source[position])
         return outputs
 
 

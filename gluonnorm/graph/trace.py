@@ -38,7 +38,7 @@ def trace(net: HybridBlock, size: Tuple[int, int] = (64, 64)) -> Tuple[mx.sym.Sy
     Raises
     ------
     InputError
-        If a parameter has no values.
+        A parameter has no values.
     """
     parameters = net.collect_params()
     try:
@@ -54,7 +54,7 @@ def trace(net: HybridBlock, size: Tuple[int, int] = (64, 64)) -> Tuple[mx.sym.Sy
 
 
 def contexts(net: HybridBlock) -> List[mx.Context]:
-    """List the devices on which the parameters of a network are.
+    """List the devices that hold the parameters of a network.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def contexts(net: HybridBlock) -> List[mx.Context]:
     Returns
     -------
     list of mxnet.Context
-        Those of its first parameter; the CPU for a network without parameters.
+        The devices of the first parameter; the CPU for a network without parameters.
     """
     for parameter in net.collect_params().values():
         return parameter.list_ctx()
@@ -118,7 +118,7 @@ def _cpu_value(parameter: mx.gluon.Parameter) -> mx.nd.NDArray:
     try:
         copies = [copy.as_in_context(mx.cpu()) for copy in parameter.list_data()]
     except DeferredInitializationError:
-        # It is a RuntimeError as well; the caller handles it.
+        # This error is a RuntimeError as well. The caller handles it by a forward pass.
         raise
     except RuntimeError as error:
         raise InputError(

@@ -31,8 +31,8 @@ class BatchNorm(mx.gluon.nn.BatchNorm):
     scale : bool
         False keeps gamma at 1; gamma then does not learn.
     zero_gamma : bool
-        Start gamma at 0. The last norm of a residual branch does so, and the branch then starts
-        as the identity.
+        Start gamma at 0. The last norm of a residual block may do so: the block then starts as
+        its shortcut.
     **kwargs
         Arguments of Gluon's layer, such as ``prefix``.
 
@@ -136,7 +136,7 @@ class FrozenBatchNorm(HybridBlock):
         1e-5. It is 0 if the stored variance includes it, or if the statistics were merged into
         gamma and beta.
     center : bool
-        False keeps beta at its initial value 0, unless a checkpoint sets it.
+        Ignored; all norms have this argument. beta is 0 until a checkpoint sets it.
     scale : bool
         False makes the layer use 1 in place of gamma.
     zero_gamma : bool
@@ -148,7 +148,7 @@ class FrozenBatchNorm(HybridBlock):
     Raises
     ------
     InputError
-        If ``epsilon`` is negative.
+        ``epsilon`` is negative.
 
     Attributes
     ----------
@@ -205,8 +205,8 @@ class FrozenBatchNorm(HybridBlock):
         running_mean: Tensor,
         running_var: Tensor,
     ) -> Tensor:
-        # The BatchNorm operator instead of a multiplication and an addition: oneDNN has a fast
-        # kernel for it, and folds it into convolutions.
+        # oneDNN has a fast kernel for the BatchNorm operator and fuses it with convolutions. It
+        # does neither for a multiplication and an addition.
         return F.BatchNorm(
             x, gamma, beta, running_mean, running_var, name="fwd", **self._attributes
         )

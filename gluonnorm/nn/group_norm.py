@@ -1,6 +1,7 @@
 """Group normalization with a scale and a shift for each channel."""
 
 import math
+from typing import Tuple
 
 from gluonnorm.errors import InputError
 from gluonnorm.nn.image_norm import ImageNorm, center_rows, pixel_of_channels, scale_and_shift
@@ -10,10 +11,10 @@ from gluonnorm.types import Tensor
 class GroupNorm(ImageNorm):
     """Group normalization (Wu and He, 2018, arXiv:1803.08494) with one gamma and beta per channel.
 
-    The C channels of an image are divided into ``num_groups`` runs of neighboring channels. Mean
-    and variance are those of a group's channels, H and W. ``y = gamma * (x - mean) / sqrt(var +
-    epsilon) + beta``. Training and inference are the same. Gluon's own layer in MXNet 1.x has one
-    gamma per *group*, and cannot hold the published weights of other codebases.
+    ``y = gamma * (x - mean) / sqrt(var + epsilon) + beta``. The C channels of an image are divided
+    into ``num_groups`` runs of neighboring channels. Mean and variance are computed over the
+    channels of a group, H and W. Training and inference are the same. Gluon's own layer in MXNet
+    1.x has one gamma per *group*, and cannot hold the published weights of other codebases.
 
     Parameters
     ----------
@@ -28,14 +29,14 @@ class GroupNorm(ImageNorm):
     scale : bool
         False keeps gamma at 1; gamma then does not learn.
     zero_gamma : bool
-        Start gamma at 0, so that a residual branch starts as the identity.
+        Start gamma at 0, so that a residual block starts as its shortcut.
     **kwargs
         Arguments of ``HybridBlock``, such as ``prefix``.
 
     Raises
     ------
     InputError
-        If ``num_groups`` is below 1 or does not divide ``in_channels``.
+        ``num_groups`` is below 1 or does not divide ``in_channels``.
 
     Attributes
     ----------
@@ -83,7 +84,7 @@ class GroupNorm(ImageNorm):
             y = self._apply_statistics(F, x, centered, std, gamma, beta)
         return F.cast(y, dtype="float16") if self._float16 else y
 
-    def _statistics(self, F, x: Tensor):
+    def _statistics(self, F, x: Tensor) -> Tuple[Tensor, Tensor]:
         """Center each group (N, G, S) of x and compute its standard deviation (N, G, 1)."""
         groups = F.reshape(x, shape=(0, self._num_groups, -1))
         centered, _, _, count = center_rows(F, groups)

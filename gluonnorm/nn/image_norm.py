@@ -12,8 +12,8 @@ from mxnet.gluon import HybridBlock
 class ImageNorm(HybridBlock):
     """Base of norms whose statistics come from the image, in training and inference alike.
 
-    It owns ``gamma`` and ``beta``, one of each per channel, and decides the number type. Formula
-    and further parameters are up to the subclass.
+    It owns ``gamma`` and ``beta``, one of each per channel, and chooses the number type of the
+    arithmetic. The subclass has the formula and further parameters.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ class ImageNorm(HybridBlock):
     scale : bool
         False keeps gamma at 1; gamma then does not learn.
     zero_gamma : bool
-        Start gamma at 0, so that a residual branch starts as the identity.
+        Start gamma at 0, so that a residual block starts as its shortcut.
     **kwargs
         Arguments of ``HybridBlock``, such as ``prefix``.
 
@@ -110,7 +110,7 @@ def center_rows(F, rows: Tensor) -> CenteredRows:
 
     Parameters
     ----------
-    F
+    F : module
         ``mxnet.ndarray`` or ``mxnet.symbol``.
     rows : Tensor
         (N, R, S).
@@ -137,7 +137,7 @@ def pixel_of_channels(F, x: Tensor) -> Tensor:
 
     Parameters
     ----------
-    F
+    F : module
         ``mxnet.ndarray`` or ``mxnet.symbol``.
     x : Tensor
         (N, C, H, W).
@@ -159,7 +159,7 @@ def scale_and_shift(F, x: Tensor, gamma: Tensor, beta: Tensor, channels: int) ->
 
     Parameters
     ----------
-    F
+    F : module
         ``mxnet.ndarray`` or ``mxnet.symbol``.
     x : Tensor
         (N, C, H, W).

@@ -67,7 +67,8 @@ def format_mixing_weights(layers: Sequence[MixingWeights]) -> str:
     Returns
     -------
     str
-        Lines of equal length. A "-" fills the column of BN for a layer without a BN part.
+        Lines of equal length. A "-" fills the column of BN for a layer without a BN part. Without
+        any layer it is a sentence that says so.
     """
     if not layers:
         return "no switchable norm in this network"

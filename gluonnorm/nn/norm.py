@@ -50,7 +50,7 @@ def make_norm(name: str, **settings) -> Norm:
     Raises
     ------
     InputError
-        If no norm has this name, or the layer has no such setting.
+        No norm has this name, or the layer has no such setting.
 
     Examples
     --------
@@ -85,7 +85,7 @@ def used_in_heads(name: str) -> bool:
     Raises
     ------
     InputError
-        If no norm has this name.
+        No norm has this name.
 
     Examples
     --------

@@ -34,7 +34,7 @@ class Rescale(HybridBlock):
     Raises
     ------
     InputError
-        If ``direction`` is unknown, or the constants are not three numbers each with positive std.
+        ``direction`` is unknown, or the constants are not three numbers each with positive std.
 
     Examples
     --------

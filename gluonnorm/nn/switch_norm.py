@@ -47,14 +47,14 @@ class SwitchNorm(ImageNorm):
     scale : bool
         False keeps gamma at 1; gamma then does not learn.
     zero_gamma : bool
-        Start gamma at 0, so that a residual branch starts as the identity.
+        Start gamma at 0, so that a residual block starts as its shortcut.
     **kwargs
         Arguments of ``HybridBlock``, such as ``prefix``.
 
     Raises
     ------
     InputError
-        If ``momentum`` is outside 0..1, or ``epsilon`` is not positive.
+        ``momentum`` is outside 0..1, or ``epsilon`` is not positive.
 
     Attributes
     ----------
@@ -154,7 +154,7 @@ class SwitchNorm(ImageNorm):
     ) -> Tuple[List[Tensor], List[Tensor], Tensor]:
         """Compute what is mixed: a mean and a variance for each of ``STATISTICS``.
 
-        Return three things: the distance of each map's mean from each mean, the variances, and the
+        Returns three things: the distance of each map's mean from each mean, the variances, and the
         tensor (C,) that takes the place of beta, see :meth:`_batch_statistics`.
         """
         # A mean is computed as its distance from the map's own mean. The distance is exactly 0
@@ -183,7 +183,7 @@ class SwitchNorm(ImageNorm):
     ) -> Tuple[Tensor, Tensor, Tensor]:
         """Compute the BN part's mean and variance, (1, C, 1) each, and move the stored ones.
 
-        Return a third tensor, beta plus zeros, (C,). It must take the place of beta: the operator
+        Returns a third tensor, beta plus zeros, (C,). It must take the place of beta: the operator
         that moves the stored statistics runs its backward pass only if y depends on it.
         """
         mean = F.reshape(running_mean, shape=(1, -1, 1))
@@ -233,7 +233,7 @@ class SwitchNorm(ImageNorm):
     ) -> Tensor:
         """Move the stored statistics towards mean and var, (1, C, 1) each, in training.
 
-        Return zeros (C,), on which y must depend.
+        Returns zeros (C,), on which y must depend.
         """
         # In a graph, only an operator that owns its state can change it. BatchNorm is such an
         # operator. It gets two rows per channel, which have exactly this mean and population
@@ -294,7 +294,7 @@ def _statistics_of_maps(F, x: Tensor) -> MapStatistics:
 def _pool(F, mean: Tensor, var: Tensor, axis: int) -> Tuple[Tensor, Tensor, Tensor]:
     """Pool parts with these means and variances over an axis.
 
-    Return the pooled mean, the distance of each part's mean from it, and the pooled variance.
+    Returns the pooled mean, the distance of each part's mean from it, and the pooled variance.
     Unlike E[x^2] - E[x]^2, the variance is never negative.
     """
     pooled_mean = F.mean(mean, axis=axis, keepdims=True)

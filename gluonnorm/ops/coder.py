@@ -1,7 +1,6 @@
 """Boxes as differences (deltas) from anchors or RoIs, and back.
 
-The formula is that of R-CNN (Girshick et al. 2014, arXiv 1311.2524, appendix C). This is its only
-copy.
+The formula is that of R-CNN (Girshick et al. 2014, arXiv 1311.2524, appendix C).
 """
 
 import math

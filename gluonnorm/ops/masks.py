@@ -34,7 +34,7 @@ def pick_class(F: Any, masks: Tensor, ids: Tensor) -> Tensor:
 
 
 def crop_targets(
-    F: Any, masks: Tensor, boxes: Tensor, ground_truth: Tensor, rois: Tensor, size: int
+    F: Any, masks: Tensor, boxes: Tensor, ground_truth_index: Tensor, rois: Tensor, size: int
 ) -> Tensor:
     """Crop ground-truth masks to RoIs: the targets of a mask head (He et al. 2017, Mask R-CNN).
 
@@ -46,8 +46,8 @@ def crop_targets(
         (B, G, S, S) in 0..1, the mask of each ground-truth object on a grid over its box.
     boxes : Tensor
         (B, G, 4), the ground-truth boxes in pixels.
-    ground_truth : Tensor
-        (B, P), the index in 0..G - 1 of the object that each RoI belongs to.
+    ground_truth_index : Tensor
+        (B, P), the index in 0..G - 1 of the object that each of P RoIs belongs to.
     rois : Tensor
         (B, P, 4) in pixels.
     size : int
@@ -59,12 +59,12 @@ def crop_targets(
         (B, P, size, size) of 0 and 1. A cell is 1 if the mask covers at least half of it. Outside
         the ground-truth box every cell is 0.
     """
-    crops = F.expand_dims(F.reshape(gather(F, masks, ground_truth), (-3, 0, 0)), axis=1)
+    crops = F.expand_dims(F.reshape(gather(F, masks, ground_truth_index), (-3, 0, 0)), axis=1)
     # ROIAlign repeats the edge of a map up to a cell beyond it. With a border of zeros a mask ends
     # at its box.
     border = (0, 0, 0, 0, 1, 1, 1, 1)
     crops = F.Pad(crops, mode="constant", constant_value=0, pad_width=border)
-    matched_boxes = gather(F, boxes, ground_truth)
+    matched_boxes = gather(F, boxes, ground_truth_index)
     x1, y1, x2, y2 = _in_mask_cells(F, masks, matched_boxes, rois)
     crop_index = F.contrib.arange_like(F.reshape(x1, (-1,)), axis=0)
     crop_index = F.reshape(crop_index, (-1, 1))
@@ -73,7 +73,9 @@ def crop_targets(
     covered = F.contrib.ROIAlign(
         crops, rows, pooled_size=(size, size), spatial_scale=1.0, sample_ratio=SAMPLES
     )
-    covered = F.reshape_like(covered, ground_truth, lhs_begin=0, lhs_end=2, rhs_begin=0, rhs_end=2)
+    covered = F.reshape_like(
+        covered, ground_truth_index, lhs_begin=0, lhs_end=2, rhs_begin=0, rhs_end=2
+    )
     return covered >= 0.5
 
 

@@ -1,6 +1,6 @@
 """Non-maximum suppression (NMS) with outputs of a fixed size.
 
-The boxes that are kept come first, best first. The rows that are left are -1.
+The boxes that are kept come first, best first. The remaining rows are padding.
 """
 
 from typing import Any, Optional, Tuple
@@ -35,9 +35,9 @@ def nms(
     scores : Tensor
         (..., N), ``PAD_SCORE`` in padding.
     boxes : Tensor
-        (..., N, 4).
+        (..., N, 4) in pixels; they have no meaning in padding.
     """
-    rows = F.concat(F.expand_dims(scores, axis=-1), _widened(F, boxes, offset), dim=-1)
+    rows = F.concat(F.expand_dims(scores, axis=-1), _move_far_corner(F, boxes, offset), dim=-1)
     # A threshold between PAD_SCORE and 0 drops the padding and keeps boxes with a score of 0.
     rows = F.contrib.box_nms(
         rows,
@@ -49,7 +49,7 @@ def nms(
         id_index=-1,
         force_suppress=True,
     )
-    kept_boxes = _widened(F, F.slice_axis(rows, axis=-1, begin=1, end=5), -offset)
+    kept_boxes = _move_far_corner(F, F.slice_axis(rows, axis=-1, begin=1, end=5), -offset)
     kept_scores = F.slice_axis(rows, axis=-1, begin=0, end=1).squeeze(axis=-1)
     return kept_scores, kept_boxes
 
@@ -200,7 +200,7 @@ def suppress_pairs(
     """
     id_column = F.expand_dims(ids, axis=-1)
     score_column = F.expand_dims(scores, axis=-1)
-    rows = F.concat(id_column, score_column, _widened(F, boxes, offset), dim=-1)
+    rows = F.concat(id_column, score_column, _move_far_corner(F, boxes, offset), dim=-1)
     rows = F.contrib.box_nms(
         rows,
         overlap_thresh=iou_thresh,
@@ -218,11 +218,11 @@ def suppress_pairs(
     if offset:
         # Only detections are narrowed again: the boxes of padding stay -1.
         is_detection = F.broadcast_like(kept_ids >= 0, kept_boxes)
-        kept_boxes = F.where(is_detection, _widened(F, kept_boxes, -offset), kept_boxes)
+        kept_boxes = F.where(is_detection, _move_far_corner(F, kept_boxes, -offset), kept_boxes)
     return kept_ids, kept_scores, kept_boxes
 
 
-def _widened(F: Any, boxes: Tensor, amount: float) -> Tensor:
+def _move_far_corner(F: Any, boxes: Tensor, amount: float) -> Tensor:
     """Move the far corner of boxes (..., 4) outward by an amount in pixels."""
     if not amount:
         return boxes

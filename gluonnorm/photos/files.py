@@ -3,16 +3,16 @@
 import os
 import struct
 from pathlib import Path
-from typing import List, Tuple, Union
+from typing import List, Tuple
 
-from gluonnorm.errors import InputError
+from gluonnorm.errors import InputError, one_line
+from gluonnorm.types import PathLike
 
 import numpy as np
 from PIL import Image, ImageFile, ImageOps
 
-PathLike = Union[str, "os.PathLike[str]"]
 # The endings by which the images of a folder are recognized.
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 ORIENTATION = 0x0112  # the EXIF tag of the orientation
 FIRST_TURNED_ORIENTATION = 5  # orientations 5 to 8 swap height and width
 # What Pillow raises on files that are missing, truncated, corrupt, far too large, or not images.
@@ -100,7 +100,8 @@ def image_size(path: PathLike) -> Tuple[int, int]:
 def image_files(folder: PathLike) -> List[Path]:
     """List the image files in a folder.
 
-    Files are recognized by their endings, ``SUFFIXES``. Hidden files and subfolders are left out.
+    Files are recognized by their endings, ``IMAGE_SUFFIXES``. Hidden files and subfolders are left
+    out.
 
     Parameters
     ----------
@@ -124,13 +125,15 @@ def image_files(folder: PathLike) -> List[Path]:
         reason = getattr(error, "strerror", error)
         raise ImageError(f"{folder}: cannot be listed: {reason}") from error
     if not files:
-        raise ImageError(f"{folder}: no images in this folder; looked for {', '.join(SUFFIXES)}")
+        raise ImageError(
+            f"{folder}: no images in this folder; looked for {', '.join(IMAGE_SUFFIXES)}"
+        )
     return files
 
 
 def _is_visible_image(path: Path) -> bool:
     """Tell whether a path is a file with the ending of an image and without a leading dot."""
-    if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
+    if path.suffix.lower() not in IMAGE_SUFFIXES or path.name.startswith("."):
         return False
     return path.is_file()
 
@@ -158,5 +161,5 @@ def _unreadable(path: PathLike, error: Exception) -> ImageError:
     """Make the one-line error for a file on which Pillow failed."""
     if isinstance(error, FileNotFoundError):
         return ImageError(f"{path}: no such image file")
-    reason = " ".join(str(error).split()) or type(error).__name__
+    reason = one_line(error)
     return ImageError(f"{path}: cannot be read as an image: {reason}")

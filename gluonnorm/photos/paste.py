@@ -102,12 +102,12 @@ def paste_masks(
     if method not in _PASTE_METHODS:
         methods = " or ".join(map(repr, _PASTE_METHODS))
         raise InputError(f"method is {method!r}; masks are pasted with {methods}")
-    shapes_fit = masks.ndim == 3 and boxes.shape == (len(masks), 4)
-    if not shapes_fit or not np.isfinite(boxes).all():
+    if masks.ndim != 3 or boxes.shape != (len(masks), 4):
         raise InputError(
-            f"masks are {masks.shape} and boxes {boxes.shape}; "
-            "want (N, M, M) and (N, 4), all finite"
+            f"masks are {masks.shape} and boxes {boxes.shape}; want (N, M, M) and (N, 4)"
         )
+    if not np.isfinite(boxes).all():
+        raise InputError("boxes hold NaN or infinity; drop these rows first (valid_boxes)")
     compare, axis_weights = _PASTE_METHODS[method]
     # The codebases compute in single precision. Another precision truncates some corners to another
     # pixel.

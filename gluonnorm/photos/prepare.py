@@ -4,10 +4,10 @@ import math
 import os
 from typing import Any, List, NamedTuple, Tuple, Union
 
-from gluonnorm.photos.files import ImageError, PathLike, read_image
+from gluonnorm.photos.files import ImageError, read_image
 from gluonnorm.photos.resize import resize as resize_image
 from gluonnorm.photos.resize import resize_size
-from gluonnorm.types import Preprocess
+from gluonnorm.types import PathLike, Preprocess
 
 import numpy as np
 

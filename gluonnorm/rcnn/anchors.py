@@ -83,7 +83,7 @@ def _legacy_anchor(window: int, size: float, ratio: float) -> Corners:
 
 
 def grid_anchors(
-    F: Any, feature: Tensor, steps: Tuple[Tensor, Tensor], cells: np.ndarray
+    F: Any, feature: Tensor, steps: Tuple[Tensor, Tensor], anchors_of_cell: np.ndarray
 ) -> Tensor:
     """Compute the anchors of every cell of a feature map.
 
@@ -95,7 +95,7 @@ def grid_anchors(
         (B, C, h, w); only its size is read.
     steps : tuple of Tensor
         Pixels from a cell to the next one down and to the next one right, (1,) each.
-    cells : numpy.ndarray
+    anchors_of_cell : numpy.ndarray
         (A, 4), the anchors of the first cell, in pixels.
 
     Returns
@@ -106,8 +106,9 @@ def grid_anchors(
     step_down, step_right = steps
     y = F.broadcast_mul(F.contrib.arange_like(feature, axis=2), step_down)
     x = F.broadcast_mul(F.contrib.arange_like(feature, axis=3), step_right)
-    x_pairs = F.expand_dims(_shifted_pairs(F, x, cells[:, 0], cells[:, 2]), axis=0)
-    y_pairs = F.expand_dims(_shifted_pairs(F, y, cells[:, 1], cells[:, 3]), axis=1)
+    left_sides, top_sides, right_sides, bottom_sides = anchors_of_cell.T
+    x_pairs = F.expand_dims(_shifted_pairs(F, x, left_sides, right_sides), axis=0)
+    y_pairs = F.expand_dims(_shifted_pairs(F, y, top_sides, bottom_sides), axis=1)
     x_grid = F.broadcast_add(x_pairs, F.zeros_like(y_pairs))
     y_grid = F.broadcast_add(F.zeros_like(x_pairs), y_pairs)
     left = F.slice_axis(x_grid, axis=-1, begin=0, end=1)
@@ -168,8 +169,8 @@ def pyramid_anchors(
         # first copies it to the plain layout. One channel is copied once instead.
         one_channel = F.slice_axis(feature, axis=1, begin=0, end=1)
         steps = _cell_steps(F, image, one_channel, stride, convention)
-        cells = cell_anchors(stride, level_sizes, ratios, convention)
-        anchors.append(grid_anchors(F, one_channel, steps, cells))
+        anchors_of_cell = cell_anchors(stride, level_sizes, ratios, convention)
+        anchors.append(grid_anchors(F, one_channel, steps, anchors_of_cell))
     return anchors
 
 

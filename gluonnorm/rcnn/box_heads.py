@@ -75,6 +75,8 @@ class TwoFCHead(_DirectHead):
     pool : bool
         Whether an average over 3x3 cells first halves the map, as in GluonCV's Mask R-CNN, whose
         RoIs have 14 cells on a side.
+    **kwargs
+        Arguments of ``HybridBlock``, such as ``prefix``.
 
     Attributes
     ----------
@@ -129,6 +131,8 @@ class ConvFCHead(_DirectHead):
         Channels of each convolution.
     channels : int
         Width of the fully connected layer.
+    **kwargs
+        Arguments of ``HybridBlock``, such as ``prefix``.
 
     Attributes
     ----------
@@ -178,10 +182,12 @@ class Res5Head(mx.gluon.HybridBlock):
 
     Parameters
     ----------
-    stage : mx.gluon.HybridBlock
+    stage : mxnet.gluon.HybridBlock
         From (N, C, p, p) to (N, channels, ceil(p / 2), ceil(p / 2)).
     channels : int
         Channels that ``stage`` returns.
+    **kwargs
+        Arguments of ``HybridBlock``, such as ``prefix``.
 
     Attributes
     ----------
@@ -244,6 +250,8 @@ class BoxPredictor(mx.gluon.HybridBlock):
         The width of a head's features.
     num_classes : int
         C, the foreground classes.
+    **kwargs
+        Arguments of ``HybridBlock``, such as ``prefix``.
 
     Examples
     --------

@@ -59,17 +59,16 @@ DESCRIPTION_TYPES: Dict[str, Tuple[type, ...]] = {
 class DetectorConfig:
     """Every setting of a two-stage detector that is not its architecture.
 
-    Settings that GluonCV has too bear GluonCV's names. Lists become tuples. A wrong value raises
-    InputError when the record is made.
+    Settings that also exist in GluonCV have GluonCV's names. Lists become tuples. A wrong value
+    raises InputError when the record is made.
 
     Attributes
     ----------
     convention : BoxConvention or str
         The geometric details in which codebases disagree: a record, or the name of a preset.
     short : tuple of int
-        Lengths of the shorter side after resizing, in pixels. See
-        :class:`gluonnorm.types.Preprocess` for this and the next seven. A single int is a tuple of
-        one.
+        Lengths of the shorter side after resizing, in pixels. A single int becomes a tuple of one.
+        :class:`gluonnorm.types.Preprocess` explains this setting and all down to ``multiple``.
     max_size : int
         Largest length of the longer side after resizing, in pixels.
     normalize : bool, optional
@@ -82,12 +81,12 @@ class DetectorConfig:
     resize : str
         How pixels are interpolated: "pixel", "float" or "antialias".
     rounding : str
-        How sides are rounded to whole pixels: "nearest", "even" or "floor".
+        How the lengths of the sides are rounded to integers: "nearest", "even" or "floor".
     multiple : int, optional
         The network pads both sides to multiples of this number of pixels. None means the coarsest
         stride, but at most 32.
     freeze_at : int, optional
-        How much is frozen: 0 nothing, 1 the stem, 2 the first stage as well, and so on. None means
+        How much is frozen: 0 nothing, 1 the stem, 2 stage 1 as well, and so on. None means
         2 if pretrained weights were loaded, else 0; a frozen stem with random weights costs about
         3 AP (Detectron, commit f8ffc87).
     fpn_channels : int
@@ -229,8 +228,8 @@ class DetectorConfig:
         known = [field.name for field in fields(self)]
         for name in changes:
             if name not in known:
-                hint = did_you_mean(name, known) or f"; the options are {', '.join(known)}"
-                raise InputError(f"no option {name!r}{hint}")
+                hint = did_you_mean(name, known) or f"; the settings are {', '.join(known)}"
+                raise InputError(f"a detector has no setting {name!r}{hint}")
         return replace(self, **changes)
 
     def preprocess(self, normalize: bool, multiple: int) -> Preprocess:
@@ -239,9 +238,9 @@ class DetectorConfig:
         Parameters
         ----------
         normalize : bool
-            Taken if the setting ``normalize`` is None.
+            The value in place of a setting ``normalize`` that is None.
         multiple : int
-            Taken if the setting ``multiple`` is None; in pixels.
+            The value in place of a setting ``multiple`` that is None; in pixels.
 
         Returns
         -------
@@ -363,10 +362,12 @@ def _check_description(values: Any, known: List[str]) -> None:
         raise InputError(f"the description of a model is {values!r}; it must be a dictionary")
     missing = [name for name in known if name not in values]
     if missing:
-        raise InputError(f"the description of a model lacks {', '.join(missing)}")
+        raise InputError(
+            f"the description of a model lacks {', '.join(missing)}; it needs {', '.join(known)}"
+        )
     for name, value in values.items():
         if name not in known:
-            hint = did_you_mean(name, known)
+            hint = did_you_mean(name, known) or f"; the keys are {', '.join(known)}"
             raise InputError(f"the description of a model has the unknown key {name!r}{hint}")
         accepted = DESCRIPTION_TYPES[name]
         if not isinstance(value, accepted):

@@ -19,7 +19,8 @@ from gluonnorm.types import Preprocess, Tensor
 
 import mxnet as mx
 
-# The map of stride 64 serves the RPN only and may have a cell more, so 32 pixels are enough.
+# The network pads its input to multiples of the coarsest stride, but of 32 at most. A pyramid's map
+# of stride 64 serves the RPN only, and its number of cells is rounded up.
 LARGEST_MULTIPLE = 32
 
 
@@ -43,14 +44,16 @@ class FasterRCNN(mx.gluon.HybridBlock):
 
     Parameters
     ----------
-    backbone : mx.gluon.HybridBlock
+    backbone : mxnet.gluon.HybridBlock
         Returns feature maps, and states their ``strides`` and ``channels``.
     rpn : RPNHead
         The RPN's head, shared by all maps.
-    box_head : mx.gluon.HybridBlock
+    box_head : mxnet.gluon.HybridBlock
         One of :mod:`gluonnorm.rcnn.box_heads`, or a block with the same attributes and methods.
     spec : ModelSpec
         Names, classes and settings; kept as ``net.spec``.
+    **kwargs
+        Arguments of ``HybridBlock``, such as ``prefix``.
 
     Raises
     ------

@@ -7,7 +7,7 @@ from gluonnorm.graph.split_frozen import FrozenSplit
 from gluonnorm.rcnn.faster_rcnn import FasterRCNN, FeatureMaps
 from gluonnorm.rcnn.losses import LOSS_NAMES
 from gluonnorm.rcnn.target_records import GroundTruth, TrainingTargets, flatten, restore
-from gluonnorm.rcnn.training_graphs import FirstStageBlock, LossBlock, TargetBlock
+from gluonnorm.rcnn.training_graphs import FeatureMapBlock, LossBlock, TargetBlock
 
 import mxnet as mx
 
@@ -38,27 +38,28 @@ class FasterRCNNLoss:
     loss_block: Type[LossBlock] = LossBlock
 
     def __init__(self, net: FasterRCNN) -> None:
-        self._backbone_block = FirstStageBlock(net)
-        self._first_stage: Callable[[mx.nd.NDArray], List[mx.nd.NDArray]] = self._backbone_block
+        self._feature_map_block = FeatureMapBlock(net)
+        self._apply_backbone: Callable[[mx.nd.NDArray], List[mx.nd.NDArray]]
+        self._apply_backbone = self._feature_map_block
         self._targets = self.target_block(net)
         self._losses = self.loss_block(net)
 
     def hybridize(self, active: bool = True, **settings: Any) -> None:
-        """Trace each graph once; frozen layers get a graph of their own.
+        """Trace each graph once; the frozen layers in front get a graph of their own.
 
-        Which layers are frozen is looked up now. Freeze layers first, or call this method again.
+        This call reads which layers are frozen. Freeze layers before it, or call it again.
 
         Parameters
         ----------
         active : bool
             False returns to imperative execution.
         **settings
-            As for ``mx.gluon.HybridBlock.hybridize``.
+            As for ``HybridBlock.hybridize``.
         """
         if active:
-            self._first_stage = FrozenSplit(self._backbone_block, **settings)
+            self._apply_backbone = FrozenSplit(self._feature_map_block, **settings)
         else:
-            self._first_stage = self._backbone_block
+            self._apply_backbone = self._feature_map_block
         self._targets.hybridize(active, **settings)
         self._losses.hybridize(active, **settings)
 
@@ -69,15 +70,15 @@ class FasterRCNNLoss:
 
         Parameters
         ----------
-        images : mx.nd.NDArray
+        images : mxnet.ndarray.NDArray
             (B, 3, H, W), prepared as ``net.preprocess`` states.
-        *ground_truth : mx.nd.NDArray
+        *ground_truth : mxnet.ndarray.NDArray
             Boxes (B, G, 4) and labels (B, G), both padded with -1; for a detector with masks also
             masks (B, G, S, S) in 0..1, each on a grid over its box.
 
         Returns
         -------
-        tuple of mx.nd.NDArray
+        tuple of mxnet.ndarray.NDArray
             One loss (B,) for each of ``loss_names``.
 
         Raises
@@ -91,18 +92,18 @@ class FasterRCNNLoss:
                 f"the loss got {len(ground_truth)} arrays of ground truth; "
                 f"give {', '.join(expected)}"
             )
-        maps = self.first_stage(images)
+        maps = self.feature_maps(images)
         # The targets get no gradient, so nothing of their graph is recorded.
         with mx.autograd.pause():
             targets = self.make_targets(images, maps, GroundTruth(*ground_truth))
         return tuple(self._losses(*maps.features, *flatten(targets)))
 
-    def first_stage(self, images: mx.nd.NDArray) -> FeatureMaps:
+    def feature_maps(self, images: mx.nd.NDArray) -> FeatureMaps:
         """Pad the images and apply the backbone.
 
         Parameters
         ----------
-        images : mx.nd.NDArray
+        images : mxnet.ndarray.NDArray
             (B, 3, H, W), prepared as ``net.preprocess`` states.
 
         Returns
@@ -110,7 +111,7 @@ class FasterRCNNLoss:
         FeatureMaps
             The padded images and their feature maps.
         """
-        padded, *features = self._first_stage(images)
+        padded, *features = self._apply_backbone(images)
         return FeatureMaps(padded=padded, features=features)
 
     def make_targets(
@@ -120,10 +121,10 @@ class FasterRCNNLoss:
 
         Parameters
         ----------
-        images : mx.nd.NDArray
+        images : mxnet.ndarray.NDArray
             (B, 3, H, W), the images without padding.
         maps : FeatureMaps
-            The result of :meth:`first_stage`.
+            The result of :meth:`feature_maps`.
         ground_truth : GroundTruth
             The labeled objects.
 

@@ -1,7 +1,7 @@
-"""Loss formulas, summed over each image apart.
+"""Formulas of the losses, and their mean over the rows of each image.
 
-A loss of each image is divided by numbers of that image only. The gradient of a batch is therefore
-the same on one device and on several.
+The loss of an image is divided by a number of rows of that image only. The gradient of a batch is
+therefore the same on one device and on several.
 """
 
 from typing import Any
@@ -75,7 +75,7 @@ def cross_entropy(F: Any, logits: Tensor, labels: Tensor) -> Tensor:
     return -F.pick(F.log_softmax(logits, axis=-1), labels, axis=-1)
 
 
-def per_image(F: Any, values: Tensor, weights: Tensor, count: Tensor) -> Tensor:
+def per_image(F: Any, values: Tensor, weights: Tensor, is_counted: Tensor) -> Tensor:
     """Sum the weighted values of each image, and divide by its number of rows that count.
 
     Parameters
@@ -86,7 +86,7 @@ def per_image(F: Any, values: Tensor, weights: Tensor, count: Tensor) -> Tensor:
         (B, S), the loss of each row.
     weights : Tensor
         (B, S), the weight of each row.
-    count : Tensor
+    is_counted : Tensor
         (B, S), 1 for a row that counts, else 0.
 
     Returns
@@ -95,5 +95,5 @@ def per_image(F: Any, values: Tensor, weights: Tensor, count: Tensor) -> Tensor:
         (B,); 0 for an image in which no row counts.
     """
     total = F.sum(values * weights, axis=1)
-    num_rows = F.sum(count, axis=1)
+    num_rows = F.sum(is_counted, axis=1)
     return total / F.maximum(num_rows, 1)

@@ -25,6 +25,8 @@ class MaskHead(mx.gluon.HybridBlock):
     norm : callable, optional
         Makes the norm that follows each convolution from its number of channels. None gives the
         convolutions a bias instead.
+    **kwargs
+        Arguments of ``HybridBlock``, such as ``prefix``.
 
     Attributes
     ----------

@@ -24,6 +24,8 @@ class MaskRCNN(FasterRCNN):
         Reads the shared features of the box head.
     spec : ModelSpec
         Names, classes and settings; kept as ``net.spec``.
+    **kwargs
+        Arguments of ``HybridBlock``, such as ``prefix``.
 
     Raises
     ------

@@ -52,9 +52,9 @@ class MaskTargetBlock(TargetBlock):
         """
         rpn, roi, ground_truth_index = self._box_targets(F, images, padded, features, ground_truth)
         # Positive RoIs come first, so these rows hold all of them.
-        most = max_positive_rois(self._config)
-        rois = F.slice_axis(roi.rois, axis=1, begin=0, end=most)
-        ground_truth_index = F.slice_axis(ground_truth_index, axis=1, begin=0, end=most)
+        max_positive = max_positive_rois(self._config)
+        rois = F.slice_axis(roi.rois, axis=1, begin=0, end=max_positive)
+        ground_truth_index = F.slice_axis(ground_truth_index, axis=1, begin=0, end=max_positive)
         masks = crop_targets(
             F,
             ground_truth.masks,
@@ -109,10 +109,10 @@ class MaskLossBlock(LossBlock):
         self, F: Any, features: Sequence[Tensor], shared: Tensor, targets: TrainingTargets
     ) -> Tensor:
         """Compute the mean cross entropy of each positive RoI's own class over all cells."""
-        most = max_positive_rois(self._config)
-        rois = F.slice_axis(targets.roi.rois, axis=1, begin=0, end=most)
-        labels = F.slice_axis(targets.roi.labels, axis=1, begin=0, end=most)
-        positive = F.slice_axis(targets.roi.positive, axis=1, begin=0, end=most)
+        max_positive = max_positive_rois(self._config)
+        rois = F.slice_axis(targets.roi.rois, axis=1, begin=0, end=max_positive)
+        labels = F.slice_axis(targets.roi.labels, axis=1, begin=0, end=max_positive)
+        positive = F.slice_axis(targets.roi.positive, axis=1, begin=0, end=max_positive)
         mask_features = self._mask_features(F, features, shared, rois)
         ids = F.reshape(labels - 1, (-1,))
         logits = pick_class(F, self.mask_head(mask_features), ids)
@@ -129,9 +129,9 @@ class MaskLossBlock(LossBlock):
         if config.mask_roi_size != config.roi_size:
             return self._shared(F, features, rois, config.mask_roi_size)
         # Both heads sample a RoI on the same grid, so the features of the box head are used again.
-        of_images = F.reshape(shared, (-4, -1, config.num_sample, 0, 0, 0))
-        most = max_positive_rois(config)
-        first_rois = F.slice_axis(of_images, axis=1, begin=0, end=most)
+        by_image = F.reshape(shared, (-4, -1, config.num_sample, 0, 0, 0))
+        max_positive = max_positive_rois(config)
+        first_rois = F.slice_axis(by_image, axis=1, begin=0, end=max_positive)
         return F.reshape(first_rois, (-3, 0, 0, 0))
 
 
@@ -156,9 +156,6 @@ class MaskRCNNLoss(FasterRCNNLoss):
     loss_names = (*LOSS_NAMES, "mask")
     target_block = MaskTargetBlock
     loss_block = MaskLossBlock
-
-    def __init__(self, net: MaskRCNN) -> None:
-        super().__init__(net)
 
 
 def make_loss(net: FasterRCNN) -> FasterRCNNLoss:

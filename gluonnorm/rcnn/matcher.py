@@ -11,7 +11,7 @@ class Match(NamedTuple):
 
     Attributes
     ----------
-    ground_truth : Tensor
+    ground_truth_index : Tensor
         Index of the ground-truth box with the largest IoU. It has no meaning if that IoU is 0.
     iou : Tensor
         The largest IoU, in 0..1.
@@ -20,7 +20,7 @@ class Match(NamedTuple):
         are all best. A ground-truth box that nothing overlaps has no best box.
     """
 
-    ground_truth: Tensor
+    ground_truth_index: Tensor
     iou: Tensor
     is_best: Tensor
 
@@ -48,7 +48,7 @@ def match(F: Any, boxes: Tensor, ground_truth_boxes: Tensor) -> Match:
     overlaps = F.broadcast_greater(iou, F.zeros_like(best_iou))
     is_best_pair = reaches_best * overlaps
     return Match(
-        ground_truth=F.argmax(iou, axis=2),
+        ground_truth_index=F.argmax(iou, axis=2),
         iou=F.max(iou, axis=2),
         is_best=F.max(is_best_pair, axis=2),
     )

@@ -77,23 +77,13 @@ def roi_strides(strides: Sequence[int]) -> List[int]:
     [4, 8, 16, 32]
     """
     selected = [stride for stride in strides if stride <= ROI_STRIDES[-1]]
-    check_roi_strides(selected or strides)
+    # Without any selected stride, the message names a stride of the backbone.
+    _check_strides(selected or strides)
     return selected
 
 
-def check_roi_strides(strides: Sequence[int]) -> None:
-    """Check that RoIs can be read from maps of these strides.
-
-    Parameters
-    ----------
-    strides : sequence of int
-        The strides of the maps in pixels, finest first.
-
-    Raises
-    ------
-    InputError
-        A stride is not in ``ROI_STRIDES``, or is not twice the one before it.
-    """
+def _check_strides(strides: Sequence[int]) -> None:
+    """Raise InputError unless all are ``ROI_STRIDES``, each twice the one before it."""
     accepted = ", ".join(str(stride) for stride in ROI_STRIDES)
     if not strides:
         raise InputError(f"RoIs need a map to be read from; give strides out of {accepted}")
@@ -174,8 +164,9 @@ def roi_align(
     inside : bool
         Whether no RoI leaves the input. The levels of a pyramid are then read in one call.
     channels : int
-        C if no gradient is wanted; many channels of a pyramid are then read faster. MXNet cannot
-        pass the gradient of a convolution through the reshapes that this needs.
+        C in inference, so that a pyramid with many channels is read faster, in parts of them.
+        1 in training: MXNet cannot pass the gradient of a convolution through the reshapes that
+        the parts need.
 
     Returns
     -------
@@ -187,7 +178,7 @@ def roi_align(
     InputError
         RoIs cannot be read from maps of these strides, or there are not as many maps as strides.
     """
-    check_roi_strides(strides)
+    _check_strides(strides)
     if len(features) != len(strides):
         raise InputError(
             f"RoIs are read from {len(strides)} maps of strides {tuple(strides)}, and there are "
@@ -339,24 +330,26 @@ def _canvas(F: Any, features: Sequence[Tensor]) -> Tuple[Tensor, List[Tensor]]:
     finest = F.Pad(features[0], mode="edge", pad_width=top_only)
     # slice_like keeps its second input for the backward pass. One channel holds little memory.
     plane = F.slice_axis(finest, axis=1, begin=0, end=1)
-    widened_maps = []
+    wide_maps = []
     first_rows = []
     next_row: Any = 1.0
     for octave, feature in enumerate(features[1:], start=1):
         frame = (0, 0, 0, 0, 1, 1, 0, 1)
         framed = F.Pad(feature, mode="edge", pad_width=frame)
-        widened_maps.append(_widened(F, framed, plane, copies=2**octave))
+        wide_maps.append(_repeat_to_width(F, framed, plane, copies=2**octave))
         first_rows.append(next_row)
-        num_rows = F.max(F.contrib.arange_like(framed, axis=2)).reshape((1, 1, 1))
-        next_row = next_row + num_rows + 1
+        last_row = F.max(F.contrib.arange_like(framed, axis=2)).reshape((1, 1, 1))
+        next_row = next_row + last_row + 1
     # The last map is there twice, so that the column is at least as high as the plane.
-    column = F.concat(*widened_maps, widened_maps[-1], dim=2)
+    column = F.concat(*wide_maps, wide_maps[-1], dim=2)
     other_levels = F.slice_like(column, plane, axes=(2,))
+    # The finest map starts below the margin, and the next map below its frame. These rows are plain
+    # numbers so far, and become tensors here.
     one = F.ones_like(next_row)
     return F.concat(finest, other_levels, dim=0), [one * margin, one, *first_rows[1:]]
 
 
-def _widened(F: Any, framed: Tensor, plane: Tensor, copies: int) -> Tensor:
+def _repeat_to_width(F: Any, framed: Tensor, plane: Tensor, copies: int) -> Tensor:
     """Make a map as wide as a plane by copies of itself; no RoI reads the copies."""
     row_of_copies = F.concat(*[framed] * copies, dim=3)
     return F.slice_like(row_of_copies, plane, axes=(3,))

@@ -33,6 +33,8 @@ class RPNHead(mx.gluon.HybridBlock):
         A, the anchors of each cell.
     num_convs : int
         3x3 convolutions: 1, or 2 as in torchvision's second versions.
+    **kwargs
+        Arguments of ``HybridBlock``, such as ``prefix``.
 
     Examples
     --------

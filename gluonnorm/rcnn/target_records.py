@@ -133,7 +133,7 @@ def restore(tensors: Sequence[Tensor], has_masks: bool) -> TrainingTargets:
     if len(tensors) != expected:
         raise InputError(
             f"training targets have {len(tensors)} tensors; {expected} were expected "
-            f"{'with' if has_masks else 'without'} masks"
+            f"{'with' if has_masks else 'without'} masks: give what flatten returned"
         )
     remaining = list(tensors)
     masks = remaining.pop() if has_masks else None

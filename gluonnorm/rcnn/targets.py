@@ -78,8 +78,8 @@ def rpn_targets(
     is_far = matches.iou < config.rpn_neg_iou_thresh
     negative = is_far * (1 - positive)
     sampled = sample(F, positive, negative, config.rpn_num_sample, max_positive_anchors(config))
-    ground_truth = gather(F, matches.ground_truth, sampled.indices)
-    matched_boxes = gather(F, ground_truth_boxes, ground_truth)
+    ground_truth_index = gather(F, matches.ground_truth_index, sampled.indices)
+    matched_boxes = gather(F, ground_truth_boxes, ground_truth_index)
     sampled_anchors = F.take(anchors, sampled.indices)
     deltas = encode(F, matched_boxes, sampled_anchors, RPN_STDS, config.convention.offset)
     return RPNTargets(sampled=sampled, deltas=deltas)
@@ -116,7 +116,8 @@ def roi_targets(
     targets : RoITargets
         For ``num_sample`` RoIs of each image.
     ground_truth_index : Tensor
-        (B, num_sample), which object each RoI belongs to; it has a meaning for positive RoIs only.
+        (B, num_sample), the index of the object that each RoI belongs to; it has a meaning for
+        positive RoIs only.
     """
     candidates = F.concat(proposals, ground_truth.boxes, dim=1)
     is_proposal = scores >= 0
@@ -128,7 +129,7 @@ def roi_targets(
     negative = valid * (1 - positive)
     sampled = sample(F, positive, negative, config.num_sample, max_positive_rois(config))
     rois = gather(F, candidates, sampled.indices)
-    ground_truth_index = gather(F, matches.ground_truth, sampled.indices)
+    ground_truth_index = gather(F, matches.ground_truth_index, sampled.indices)
     matched_boxes = gather(F, ground_truth.boxes, ground_truth_index)
     deltas = encode(F, matched_boxes, rois, config.box_stds, config.convention.offset)
     # Padding may be a box at -1, and RoIAlign must not read outside the image.

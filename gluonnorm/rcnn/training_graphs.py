@@ -28,7 +28,7 @@ from gluonnorm.types import Tensor
 import mxnet as mx
 
 
-class FirstStageBlock(mx.gluon.HybridBlock):
+class FeatureMapBlock(mx.gluon.HybridBlock):
     """Pad images and apply the backbone.
 
     Parameters
@@ -227,7 +227,7 @@ class LossBlock(mx.gluon.HybridBlock):
         return self._box_losses(F, features, shared, targets)
 
     def _shared(self, F: Any, features: Sequence[Tensor], rois: Tensor, size: int) -> Tensor:
-        """Compute the features of RoIs that the box head and the mask head read."""
+        """Compute the features of RoIs (B, R, 4) that both heads read: (B * R, C, h, w)."""
         pooled = roi_align(
             F,
             features[: len(self._roi_strides)],
@@ -281,11 +281,11 @@ class LossBlock(mx.gluon.HybridBlock):
         Positive RoIs come first, so only the P first rows are read. Returns the error (B, P, 4) and
         which of these rows are positive, (B, P).
         """
-        most = max_positive_rois(self._config)
-        deltas = F.slice_axis(deltas, axis=1, begin=0, end=most)
-        target_deltas = F.slice_axis(targets.deltas, axis=1, begin=0, end=most)
-        positive = F.slice_axis(targets.positive, axis=1, begin=0, end=most)
-        labels = F.slice_axis(targets.labels, axis=1, begin=0, end=most)
+        max_positive = max_positive_rois(self._config)
+        deltas = F.slice_axis(deltas, axis=1, begin=0, end=max_positive)
+        target_deltas = F.slice_axis(targets.deltas, axis=1, begin=0, end=max_positive)
+        positive = F.slice_axis(targets.positive, axis=1, begin=0, end=max_positive)
+        labels = F.slice_axis(targets.labels, axis=1, begin=0, end=max_positive)
         class_index = F.expand_dims(F.maximum(labels - 1, 0), axis=-1)
         class_index = F.broadcast_like(class_index, target_deltas)
         difference = F.pick(deltas, class_index, axis=2) - target_deltas

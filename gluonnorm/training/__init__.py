@@ -1,7 +1,7 @@
-"""The training loop, learning rates, checkpoints and logs; no file knows what is trained.
+"""The training loop, learning rates, checkpoints and logs. This room knows no detector.
 
-``plot`` and ``mixing_plot`` draw pictures. They need matplotlib, and are imported by their full
-names for this reason.
+``plot`` and ``mixing_plot`` draw pictures. They need matplotlib, so they are not imported here:
+``import gluonnorm.training`` works without it.
 """
 
 from gluonnorm.training.callback import Callback, RunningLoop, StepRecord

@@ -1,4 +1,4 @@
-"""What the training loop tells the rest of a program, and when."""
+"""The interface between the training loop and its callbacks."""
 
 from typing import Any, Dict, NamedTuple, Protocol, Tuple
 
@@ -53,7 +53,7 @@ class StepRecord(NamedTuple):
 
 
 class Callback:
-    """Base of everything that listens to a training loop.
+    """Base class of callbacks, which a training loop calls at certain moments.
 
     Override the methods you need; the others do nothing.
     """
@@ -69,7 +69,7 @@ class Callback:
         """
 
     def on_losses(self, loop: RunningLoop, record: StepRecord) -> None:
-        """Act when the losses of a step have been read, usually one launch later.
+        """Act after the losses of a step were read, usually after the next step was launched.
 
         Parameters
         ----------

@@ -6,14 +6,15 @@ with its momentum) and ``.json``, the header. The header describes the network, 
 state and the checksums of the other two files. It is written last: a checkpoint exists if and only
 if its header does.
 
-``.states`` is a pickle, because MXNet makes it so: resume only from checkpoints you trust.
+MXNet writes ``.states`` as a pickle, which can run code when it is loaded: resume only from
+checkpoints you trust.
 """
 
 import json
 import os
 from typing import Any, Callable, Dict, List, Optional
 
-from gluonnorm.errors import GluonnormError, first_few
+from gluonnorm.errors import GluonnormError, first_few, first_line
 from gluonnorm.training.checkpoint_mismatch import spec_mismatches, trainer_mismatches
 from gluonnorm.training.parameters import trainer_parameter_names
 from gluonnorm.weight_files import atomic_files, compare, file_digest
@@ -49,10 +50,10 @@ def save(
     trainer : gluon.Trainer
         The trainer whose optimizer is saved.
     state : dict
-        What ``load`` returns; JSON can hold it. ``step`` is the number of updates made.
-        ``Loop.state()`` gives such a dictionary.
+        What ``load`` will return, such as ``Loop.state()``. JSON can hold it. Its ``step`` is the
+        number of updates made, and becomes a part of the file names.
     spec : dict
-        A description of the network that JSON can hold; ``load`` can compare it.
+        A description of the network that JSON can hold. ``load`` can compare it with another.
 
     Returns
     -------
@@ -63,7 +64,7 @@ def save(
     ------
     CheckpointError
         A file cannot be written, or weights are not finite; the message names the file and the
-        cause. No file of this checkpoint is left then, and no other checkpoint was touched.
+        cause. Then no file of this checkpoint remains, and the others are unchanged.
     """
     stem = f"{prefix}-{state['step']:07d}"
     paths = [f"{stem}.{ending}" for ending in FILE_ENDINGS]
@@ -138,8 +139,8 @@ def load(
     trainer : gluon.Trainer, optional
         The trainer that takes the optimizer: momentum, update counts, weight decay, learning rate.
     spec : dict, optional
-        The description of the network. The fields it has, nested ones too, must be the same in the
-        checkpoint.
+        The description of the network. Each of its fields, nested ones too, must be the same in
+        the checkpoint's ``spec``, which may have more.
 
     Returns
     -------
@@ -149,8 +150,8 @@ def load(
     Raises
     ------
     CheckpointError
-        A file is missing, damaged or altered, or something does not fit; the message lists
-        everything that does not. Nothing was changed then.
+        A file is missing, damaged or altered, or does not fit; the message lists everything that
+        does not fit. The network and the trainer are then unchanged.
     """
     header = read(path)
     # JSON makes lists of tuples, so the description is compared in the form it has in the file.
@@ -159,7 +160,7 @@ def load(
     if problems:
         raise CheckpointError(
             f"{path} is a checkpoint of another network: {'; '.join(problems)}. Build the network "
-            "with the checkpoint's values, or start without it"
+            "with the checkpoint's values, or start without the checkpoint"
         )
     stem = os.path.splitext(path)[0]
     params_path = f"{stem}.params"
@@ -179,7 +180,7 @@ def load(
 
 
 def _write(path: str, write: Callable[[str], None], temporary: str) -> None:
-    """Write a file under its temporary name; messages give it its final one, ``path``."""
+    """Write a file under its temporary name; error messages give it its final name, ``path``."""
     try:
         write(temporary)
     except OSError as error:
@@ -191,25 +192,23 @@ def _write(path: str, write: Callable[[str], None], temporary: str) -> None:
 def _check_weights(path: str, temporary: str) -> None:
     """Read written weights back, and refuse those that are not finite."""
     try:
-        # MXNet closes a file without asking whether its last bytes reached the disk. A full disk is
-        # noticed when the file is read back.
+        # MXNet 1.9.1 closes a file without checking that its last bytes reached the disk, so a full
+        # disk shows only when the file is read back.
         arrays = mx.nd.load(temporary)
     except mx.base.MXNetError as error:
         raise _incomplete(path, error) from error
-    spoilt = [name for name, array in arrays.items() if not np.isfinite(array.asnumpy()).all()]
-    if spoilt:
+    not_finite = [name for name, array in arrays.items() if not np.isfinite(array.asnumpy()).all()]
+    if not_finite:
         raise CheckpointError(
-            f"not saved to {path}: {first_few(spoilt)} hold NaN or infinity. {UNTOUCHED}; resume "
-            "from the last with a lower learning rate"
+            f"not saved to {path}: {first_few(not_finite)} hold NaN or infinity. {UNTOUCHED}; "
+            "resume from the last one with a lower learning rate"
         )
 
 
 def _incomplete(path: str, error: mx.base.MXNetError) -> CheckpointError:
     """Make the error for a file that MXNet could not write completely."""
-    # MXNet's message is a stack trace whose last line is what happened, without the cause.
-    last_line = str(error).strip().splitlines()[-1]
     return CheckpointError(
-        f"cannot write {path} completely ({last_line}); is the disk full? {UNTOUCHED}"
+        f"cannot write {path} completely ({first_line(error)}); is the disk full? {UNTOUCHED}"
     )
 
 

@@ -1,4 +1,4 @@
-"""The checkpoints of a run in their folder: the newest, the oldest to delete, the best to keep."""
+"""Find the newest checkpoint of a run, delete the oldest ones, and keep the best one."""
 
 import os
 import re
@@ -39,7 +39,7 @@ def latest(prefix: str) -> Optional[str]:
 
 
 def prune(prefix: str, keep: int) -> None:
-    """Delete all but the newest checkpoints, and what killed runs left of unfinished ones.
+    """Delete all but the newest checkpoints, and the unfinished files of killed runs.
 
     Parameters
     ----------
@@ -53,8 +53,7 @@ def prune(prefix: str, keep: int) -> None:
     InputError
         ``keep`` is less than 1.
     """
-    if keep < 1:
-        raise InputError(f"keep is {keep}; at least the newest checkpoint must stay")
+    check_keep(keep)
     files = _list_files(prefix)
     kept_steps = _complete_steps(files)[-keep:]
     headers = []
@@ -68,9 +67,27 @@ def prune(prefix: str, keep: int) -> None:
             headers.append(path)
         else:
             others.append(path)
-    # A header goes before the files it describes, so that no incomplete checkpoint seems to exist.
+    # A checkpoint exists if its header does. So the header is deleted first: a kill in between
+    # leaves no header without its files.
     for path in headers + others:
         remove_if_exists(path)
+
+
+def check_keep(keep: int) -> None:
+    """Raise an error if a number of checkpoints to keep is less than 1.
+
+    Parameters
+    ----------
+    keep : int
+        How many checkpoints stay.
+
+    Raises
+    ------
+    InputError
+        ``keep`` is less than 1.
+    """
+    if keep < 1:
+        raise InputError(f"keep is {keep}; want at least 1, for the newest checkpoint")
 
 
 def mark_best(path: str) -> str:
@@ -97,7 +114,8 @@ def mark_best(path: str) -> str:
     best_path = f"{prefix}-best.params"
     try:
         if _is_same_file(weights_path, best_path):
-            # Renaming one hard link of a file to another does nothing, and would leave both names.
+            # os.replace does nothing if both names are hard links to one file, so the temporary
+            # name would stay.
             return best_path
         with atomic_files(best_path) as (temporary,):
             # A killed run may have left the temporary file, and os.link refuses an existing name.

@@ -16,9 +16,9 @@ def spec_mismatches(saved: Any, expected: Any, field: str = "spec") -> List[str]
         The description in the checkpoint: dictionaries, lists, text and numbers, as JSON gives
         them.
     expected : object
-        The description of the network. Fields that it does not have may have any value.
+        The description of the network. Further fields of ``saved`` are not compared.
     field : str
-        The name that messages give the description.
+        The name of the description in the phrases.
 
     Returns
     -------

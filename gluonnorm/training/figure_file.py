@@ -1,4 +1,4 @@
-"""Figures of matplotlib that are drawn to files. Only files that draw import this one."""
+"""Figures of matplotlib that are drawn to PNG files and need no display."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM as requests that a loop answers between two steps."""
+"""Turn SIGINT and SIGTERM into requests to stop, which the loop answers between two steps."""
 
 import signal
 import sys
@@ -17,9 +17,9 @@ class StopRequest(BaseException):
 class SignalGuard:
     """Context manager that holds back the first SIGINT or SIGTERM; the second one stops at once.
 
-    The first signal is answered in ``wait``, while the loop waits for data. A stop costs nothing
-    there. A loop that waits must be interrupted, because the signal may have killed the loader's
-    workers, and their data would never come.
+    After the first signal, ``wait`` raises ``StopRequest``. The loop gets its data through
+    ``wait``, so it stops between two steps. A call of ``wait`` that is under way is interrupted,
+    because the signal may have killed the loader's workers, and their data would never come.
     """
 
     def __init__(self) -> None:
@@ -40,14 +40,14 @@ class SignalGuard:
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
     def wait(self, produce: Callable[..., Any], *arguments: Any) -> Any:
-        """Call a function during which the first signal may stop the loop.
+        """Call a function that the first signal may interrupt.
 
         Parameters
         ----------
         produce : callable
             The function.
         *arguments
-            What it takes.
+            The arguments of the function.
 
         Returns
         -------
@@ -68,7 +68,7 @@ class SignalGuard:
             self._is_waiting = False
 
     def _handle(self, number: int, frame: Optional[FrameType]) -> None:
-        """Answer a signal."""
+        """Note the first signal, and raise KeyboardInterrupt at the second."""
         if self._is_requested:
             raise KeyboardInterrupt
         self._is_requested = True

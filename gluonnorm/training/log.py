@@ -1,4 +1,4 @@
-"""What a run leaves to read: smoothed values, a text log, and metrics as JSON lines."""
+"""Logs of a run: running means, a text file for people, and JSON lines for programs."""
 
 import json
 import os
@@ -13,9 +13,9 @@ from tqdm import tqdm
 
 
 class RunningMeans:
-    """Means of the last values of several names.
+    """Means of the most recent values of several names.
 
-    The values are plain numbers, so no device is waited for.
+    The values are Python numbers, so computing a mean never waits for a device.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class RunningMeans:
 
     def __init__(self, window: int = 20) -> None:
         if window < 1:
-            raise InputError(f"window is {window}; it must hold at least one value")
+            raise InputError(f"window is {window}; want at least 1 value")
         self.window = window
         self._recent_values: Dict[str, Deque[float]] = {}
 
@@ -81,7 +81,7 @@ class TextLog(Callback):
 
     def __init__(self, path: str, every: int = 20, echo: bool = False) -> None:
         if every < 1:
-            raise InputError(f"TextLog.every is {every}; it must be at least 1 step")
+            raise InputError(f"TextLog.every is {every}; want at least 1 step")
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
         self.path = path
         self.every = every
@@ -132,7 +132,7 @@ class MetricsLog(Callback):
         _drop_cut_line(path)
 
     def write(self, row: Dict[str, Any]) -> None:
-        """Append a row; the file is complete after each.
+        """Append a row. The file is closed after each one, so a kill loses no earlier row.
 
         Parameters
         ----------
@@ -158,8 +158,9 @@ class MetricsLog(Callback):
 def read_metrics(path: str) -> List[Dict[str, Any]]:
     """Read the rows of a ``MetricsLog`` file.
 
-    A last line without its newline is left out: the run died, or is writing it now. If the steps
-    jump back, the run was resumed from an earlier checkpoint; the rows it repeated are dropped.
+    A last line without its newline is left out: the run was killed, or is writing it now. If the
+    steps jump back, the run was resumed from an earlier checkpoint; the rows that had been written
+    after that checkpoint are dropped.
 
     Parameters
     ----------
@@ -174,7 +175,7 @@ def read_metrics(path: str) -> List[Dict[str, Any]]:
     Raises
     ------
     InputError
-        A line is no row; the message has its number.
+        A line is no row of metrics; the message has the line's number.
     OSError
         The file cannot be read.
     """
@@ -197,12 +198,12 @@ def read_metrics(path: str) -> List[Dict[str, Any]]:
 
 
 def _position(row: Dict[str, Any]) -> Tuple[int, bool]:
-    """Where a row belongs in a run: by step, and evaluations after the losses of their step."""
+    """Return the sort key of a row: its step; an evaluation comes after the losses of its step."""
     return row["step"], "eval" in row
 
 
 def _drop_cut_line(path: str) -> None:
-    """Remove what follows the last newline of a file: a line that a killed run did not finish."""
+    """Remove the text after the last newline of a file, which a killed run did not finish."""
     if not os.path.exists(path):
         return
     with open(path, "rb+") as file:

@@ -31,7 +31,7 @@ SHORTEST_TIME = 1e-9  # seconds; a clock may show the same time twice
 
 
 class NonFiniteLoss(GluonnormError, RuntimeError):
-    """A loss became NaN or infinite. The weights are spoilt; the last checkpoint is not.
+    """A loss became NaN or infinite. The weights cannot be used; earlier checkpoints can.
 
     Parameters
     ----------
@@ -67,8 +67,8 @@ class NonFiniteLoss(GluonnormError, RuntimeError):
         values = ", ".join(f"{name} {value:.4g}" for name, value in losses.items())
         super().__init__(
             f"step {step}: the loss is not finite ({values}) on {', '.join(culprits)} "
-            f"(batch: {', '.join(names)}). Checkpoints saved before it are sound; resume from the "
-            "last with a lower learning rate or a longer warm-up, or look at these images and "
+            f"(batch: {', '.join(names)}). Checkpoints saved before it are finite; resume from the "
+            "last one with a lower learning rate or a longer warm-up, or look at these images and "
             "their boxes"
         )
 
@@ -86,7 +86,7 @@ class Interrupted(GluonnormError, RuntimeError):
     step : int
         Updates that were made.
     exit_code : int
-        What a shell expects of a program that Ctrl-C stopped.
+        The exit code of a program that Ctrl-C stopped, by the convention of shells: 130.
     """
 
     exit_code = 130
@@ -97,7 +97,7 @@ class Interrupted(GluonnormError, RuntimeError):
 
 
 class _LaunchedStep(NamedTuple):
-    """A step whose losses have not been read; the fields are those of ``StepRecord``."""
+    """A step whose losses have not been read; its fields mean the same as in ``StepRecord``."""
 
     step: int
     epoch: int
@@ -110,9 +110,9 @@ class Loop:
     """Training loop: runs a training step over epochs of batches, and tells callbacks about it.
 
     The losses of a step are read after the next step was launched, so the device never waits for
-    Python, and a non-finite loss is noticed one step late. ``settle`` reads what is left. The loop
-    calls it before every ``on_epoch_end`` and ``on_interrupt``: all losses before what is saved
-    there are finite.
+    Python, and a non-finite loss is noticed one step late. ``settle`` reads the losses that are
+    still unread. The loop calls it before every ``on_epoch_end`` and ``on_interrupt``, so weights
+    that are saved there come from finite losses only.
 
     Before each step, and so before its batch is loaded, the random states of Python, NumPy and
     MXNet are set from the seed and the step. A resumed run therefore repeats an uninterrupted one,

@@ -1,4 +1,4 @@
-"""The mixing weights of switchable norms as a PNG. Needs matplotlib, so only scripts import it."""
+"""Draw the mixing weights of switchable norms. Needs matplotlib, so only scripts import it."""
 
 from typing import Dict, Sequence, Tuple
 
@@ -11,8 +11,9 @@ from matplotlib.axes import Axes
 # The color of each statistic, in the order in which the bars are stacked.
 COLORS = {"in": "tab:green", "ln": "tab:orange", "bn": "tab:blue"}
 
-HEIGHT = 8.0  # inches
-LEAST_WIDTH = 6.0
+# Lengths in inches.
+HEIGHT = 8.0
+MIN_WIDTH = 6.0
 MARGIN = 2.0
 WIDTH_PER_LAYER = 0.22
 
@@ -21,9 +22,9 @@ MixingRow = Tuple[str, Dict[str, float], Dict[str, float]]
 
 
 def plot_mixing_weights(rows: Sequence[MixingRow], png_path: str, title: str = "") -> None:
-    """Draw the mixing weights of each layer as a bar of the shares of in, ln and bn.
+    """Draw a bar for each switchable norm that shows its shares of in, ln and bn.
 
-    The upper half of the picture has the weights of the mean, the lower half those of the variance.
+    The upper panel has the weights of the mean, the lower panel those of the variance.
 
     Parameters
     ----------
@@ -32,9 +33,9 @@ def plot_mixing_weights(rows: Sequence[MixingRow], png_path: str, title: str = "
         ``gluonnorm.nn.mixing_weights`` returns them. The weights are the shares by the names "in",
         "ln" and "bn", 0..1.
     png_path : str
-        The file to write.
+        The file to write. A missing folder is made.
     title : str
-        The headline, such as the name of the network.
+        The title of the picture, such as the name of the network.
 
     Raises
     ------
@@ -43,10 +44,10 @@ def plot_mixing_weights(rows: Sequence[MixingRow], png_path: str, title: str = "
     """
     if not rows:
         raise InputError(
-            "there is nothing to plot: no row; the network has no switchable norm (norm='sn', "
-            "'sn_nobn')"
+            "there is nothing to plot: the network has no switchable norm; build it with norm='sn' "
+            "or 'sn_nobn'"
         )
-    width = max(LEAST_WIDTH, MARGIN + WIDTH_PER_LAYER * len(rows))
+    width = max(MIN_WIDTH, MARGIN + WIDTH_PER_LAYER * len(rows))
     figure = blank_figure(width, HEIGHT)
     upper, lower = figure.subplots(2, 1, sharex=True)
     names = [row[0] for row in rows]

@@ -1,4 +1,4 @@
-"""The curves of a run as a PNG. Needs matplotlib, so only scripts import it."""
+"""Draw the curves of a run. Needs matplotlib, so only scripts import it."""
 
 from typing import Any, Dict, List, NamedTuple, Sequence, Union
 
@@ -10,8 +10,8 @@ import numpy as np
 from matplotlib.axes import Axes
 
 WIDTH = 9.0  # inches
-PANEL_HEIGHT = 4.0
-WINDOWS_PER_RUN = 50  # the running mean of a loss is over this fraction of the run
+PANEL_HEIGHT = 4.0  # inches
+WINDOWS_PER_RUN = 50  # the running mean of a loss covers one part in this many of the run
 
 
 class _Curve(NamedTuple):
@@ -26,7 +26,8 @@ def plot_curves(
 ) -> None:
     """Draw the losses of a run, and below them its evaluation metrics if there are any.
 
-    Losses are drawn pale as they are, and strong as a running mean over a fiftieth of the run.
+    Each loss has a pale line of its values, and a strong line of their running mean over a fiftieth
+    of the run.
 
     Parameters
     ----------
@@ -34,9 +35,9 @@ def plot_curves(
         A ``metrics.jsonl`` file, or its rows. Rows with ``losses`` and rows with ``eval`` are
         drawn; both are dictionaries of numbers by name.
     png_path : str
-        The file to write.
+        The file to write. A missing folder is made.
     title : str
-        The headline, such as the name of the network.
+        The title of the picture, such as the name of the network.
 
     Raises
     ------

@@ -2,16 +2,15 @@
 
 from typing import Any, Dict, Optional
 
-from gluonnorm.errors import InputError
 from gluonnorm.training.callback import Callback, RunningLoop
 from gluonnorm.training.checkpoint import save
-from gluonnorm.training.checkpoint_folder import prune
+from gluonnorm.training.checkpoint_folder import check_keep, prune
 
 from mxnet import gluon
 
 
 class CheckpointSaver(Callback):
-    """Callback that saves a checkpoint after each epoch, on an interrupt, and between if asked.
+    """Callback that saves a checkpoint after each epoch, on an interrupt, and every so many steps.
 
     Put it before callbacks that may fail or take long, such as an evaluation.
 
@@ -28,7 +27,7 @@ class CheckpointSaver(Callback):
     keep : int
         How many of the newest checkpoints stay, at least 1.
     every_steps : int, optional
-        Save every so many steps as well; None or 0 for no such checkpoints.
+        Updates from one checkpoint within an epoch to the next; None or 0 for no such checkpoints.
 
     Attributes
     ----------
@@ -45,8 +44,7 @@ class CheckpointSaver(Callback):
         keep: int = 3,
         every_steps: Optional[int] = None,
     ) -> None:
-        if keep < 1:
-            raise InputError(f"keep is {keep}; at least the newest checkpoint must stay")
+        check_keep(keep)
         self.prefix = prefix
         self.net = net
         self.trainer = trainer

@@ -76,7 +76,7 @@ def warmup_multistep(
     warmup_steps : int
         Steps of the warm-up.
     warmup_factor : float
-        The part of the rate with which the warm-up begins, 0..1.
+        The fraction of the rate at step 0 of the warm-up, 0..1.
 
     Returns
     -------
@@ -86,7 +86,7 @@ def warmup_multistep(
     Raises
     ------
     InputError
-        The milestones are not in order, or the warm-up is not possible.
+        The milestones are not in ascending order, or a warm-up argument is out of range.
     """
     if list(milestones) != sorted(milestones):
         raise InputError(f"milestones are {list(milestones)}; give them in ascending order")
@@ -107,13 +107,13 @@ def cosine(
     step : int
         The step, from 0.
     base : float
-        The rate at step 0 without a warm-up.
+        The rate at step 0 if there is no warm-up.
     total : int
         The step at which the rate is 0, and stays so; at least 1.
     warmup_steps : int
         Steps of the warm-up.
     warmup_factor : float
-        The part of the rate with which the warm-up begins, 0..1.
+        The fraction of the rate at step 0 of the warm-up, 0..1.
 
     Returns
     -------
@@ -123,7 +123,7 @@ def cosine(
     Raises
     ------
     InputError
-        ``total`` is less than 1, or the warm-up is not possible.
+        ``total`` is less than 1, or a warm-up argument is out of range.
     """
     if total < 1:
         raise InputError(f"total is {total} steps; it must be at least 1")
@@ -132,13 +132,13 @@ def cosine(
     return base * half_cosine * _warmup(step, warmup_steps, warmup_factor)
 
 
-def _warmup(step: int, warmup_steps: int, first_factor: float) -> float:
-    """Linear ramp from ``first_factor`` at step 0 to 1 at step ``warmup_steps`` and after."""
-    if warmup_steps < 0 or not 0 <= first_factor <= 1:
+def _warmup(step: int, warmup_steps: int, warmup_factor: float) -> float:
+    """Rise from ``warmup_factor`` at step 0 to 1 at step ``warmup_steps``, and stay there."""
+    if warmup_steps < 0 or not 0 <= warmup_factor <= 1:
         raise InputError(
-            f"warm-up has {warmup_steps} steps from factor {first_factor}; want steps >= 0 and a "
+            f"warm-up has {warmup_steps} steps from factor {warmup_factor}; want steps >= 0 and a "
             "factor in 0..1"
         )
     if step >= warmup_steps:
         return 1.0
-    return first_factor + (1.0 - first_factor) * step / warmup_steps
+    return warmup_factor + (1.0 - warmup_factor) * step / warmup_steps

@@ -41,7 +41,7 @@ class TrainStep:
         A trainer over the parameters to learn. With ``max_norm`` and several devices, or a
         distributed store, build it with ``update_on_kvstore=False``.
     contexts : sequence of Context
-        The devices that hold the parameters of ``graph``.
+        The devices that hold the parameters of ``graph``, at least one.
     max_norm : float, optional
         The largest 2-norm of the gradient of the mean loss, over all parameters together. A larger
         gradient is scaled down to it.
@@ -97,8 +97,8 @@ class TrainStep:
         Returns
         -------
         dict of str to NDArray
-            The loss vector (B,) of each name, on the first device, in the order of the batch. Its
-            values may still be on their way.
+            The loss vector (B,) of each name, on the first device, in the order of the batch. MXNet
+            may still be computing its values.
 
         Raises
         ------
@@ -139,7 +139,10 @@ class TrainStep:
         vectors = self.graph(*device_inputs)
         names = self.graph.loss_names
         if len(vectors) != len(names):
-            raise InputError(f"the graph returned {len(vectors)} losses for the names {names}")
+            raise InputError(
+                f"the graph returned {len(vectors)} losses for the names {names}; name each in "
+                "loss_names"
+            )
         return vectors
 
     def _update(self, batch_size: int, rate: float) -> None:

@@ -1,12 +1,13 @@
-"""Recognition of the format of a weight file, and the dispatch to its reader or writer."""
+"""Recognize the format of a weight file, and call its reader or writer."""
 
 import os
 import zipfile
-from typing import Callable, Dict, Mapping, Optional, Tuple, Union
+from typing import Callable, Dict, Mapping, Optional, Tuple
 
 from gluonnorm.errors import first_line
+from gluonnorm.types import PathLike
 from gluonnorm.weight_files.atomic import atomic_files
-from gluonnorm.weight_files.content import Content
+from gluonnorm.weight_files.content import Content, WeightFileError, unreadable_file
 from gluonnorm.weight_files.half_precision import to_single_precision
 from gluonnorm.weight_files.npz_file import read_npz, write_npz
 from gluonnorm.weight_files.params_file import read_params, write_params
@@ -15,11 +16,9 @@ from gluonnorm.weight_files.safetensors_file import read_safetensors, write_safe
 from gluonnorm.weight_files.torch_legacy_file import read_torch_legacy
 from gluonnorm.weight_files.torch_writer import write_torch
 from gluonnorm.weight_files.torch_zip_file import read_torch_zip
-from gluonnorm.weight_files.weight_file_error import WeightFileError, unreadable_file
 
 import numpy as np
 
-PathLike = Union[str, "os.PathLike[str]"]
 Reader = Callable[[str], Content]
 Writer = Callable[[str, Mapping[str, np.ndarray]], None]
 
@@ -38,7 +37,6 @@ ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
 TORCH_LEGACY_MAGIC = b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 PICKLE_MAGIC = b"\x80"  # of protocol 2 and later; the protocol follows
 NEWEST_PROTOCOL = b"\x05"
-# torch.nn.DataParallel puts this in front of every name.
 DATA_PARALLEL_PREFIX = "module."
 
 
@@ -66,11 +64,11 @@ def read_arrays(path: PathLike) -> Dict[str, np.ndarray]:
 def read_file(path: PathLike) -> Content:
     """Read the arrays of a file of weights. Nothing in the file is run.
 
-    The content of the file decides on its format, not its name: MXNet's .params, .npz, PyTorch's
-    .pth in both formats, a pickle of arrays (Detectron, Detectron2), .safetensors. In a checkpoint
-    the dictionary of weights is searched (``weight_search.find_weights``). ``arg:`` and ``aux:``
-    (MXNet) and a ``module.`` in front of every name (PyTorch's DataParallel) are removed. float16
-    and bfloat16 become float32, which is exact; other dtypes stay.
+    The format is recognized by the content of the file, not by its name: MXNet's .params, .npz,
+    PyTorch's .pth in both formats, a pickle of arrays (Detectron, Detectron2), .safetensors. In a
+    checkpoint, ``weight_search.find_weights`` finds the dictionary of weights. ``arg:`` and
+    ``aux:`` (MXNet) and a ``module.`` in front of every name (PyTorch's DataParallel) are removed.
+    float16 and bfloat16 become float32, which is exact; other dtypes stay.
 
     Parameters
     ----------
@@ -86,8 +84,8 @@ def read_file(path: PathLike) -> Content:
     Raises
     ------
     WeightFileError
-        There is no such file; it is not of weights, cut, damaged or altered; or a pickle names
-        code. The message is one line.
+        There is no such file; it holds no weights; it is cut, damaged or altered; or a pickle
+        names code. The message is one line.
     """
     path = os.fspath(path)
     read = _choose_reader(path)
@@ -95,16 +93,40 @@ def read_file(path: PathLike) -> Content:
     if not content.arrays:
         raise WeightFileError(f"{path}: holds no arrays; give the file of the weights themselves")
     arrays, notes = to_single_precision(content)
-    while all(name.startswith(DATA_PARALLEL_PREFIX) for name in arrays):
-        arrays = {name[len(DATA_PARALLEL_PREFIX) :]: array for name, array in arrays.items()}
-    return Content(arrays, notes)
+    return Content(remove_parallel_prefix(arrays), notes)
+
+
+def remove_parallel_prefix(arrays: Mapping[str, np.ndarray]) -> Dict[str, np.ndarray]:
+    """Remove the ``module.`` that PyTorch's DataParallel puts in front of every name.
+
+    Parameters
+    ----------
+    arrays : mapping of str to numpy.ndarray
+        The arrays by name.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray
+        The same arrays in the same order. The names are unchanged if any of them has no such
+        beginning.
+
+    Examples
+    --------
+    >>> arrays = {"module.fc.weight": np.zeros((1, 2)), "module.fc.bias": np.zeros(1)}
+    >>> list(remove_parallel_prefix(arrays))
+    ['fc.weight', 'fc.bias']
+    """
+    bare = dict(arrays)
+    while bare and all(name.startswith(DATA_PARALLEL_PREFIX) for name in bare):
+        bare = {name[len(DATA_PARALLEL_PREFIX) :]: array for name, array in bare.items()}
+    return bare
 
 
 def write_arrays(path: PathLike, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write arrays in the format that the ending of the name tells.
+    """Write arrays in the format that the ending of the file name chooses.
 
-    The file appears completely or not at all. After an error an older file of the name is as it
-    was.
+    The file appears completely or not at all. After an error, an older file of that name is
+    unchanged.
 
     Parameters
     ----------
@@ -121,7 +143,7 @@ def write_arrays(path: PathLike, arrays: Mapping[str, np.ndarray]) -> None:
     """
     path = os.fspath(path)
     if not arrays:
-        raise WeightFileError(f"{path}: no arrays to write")
+        raise WeightFileError(f"{path}: no arrays to write; give at least one")
     ending = os.path.splitext(path)[1].lower()
     write = WRITERS.get(ending)
     if write is None:
@@ -165,15 +187,15 @@ def _choose_reader(path: str) -> Reader:
         return read_pickle
     raise WeightFileError(
         f"{path}: not a readable {READABLE} file (it begins with {head[:8]!r}); cut, damaged, or "
-        "of another kind?"
+        "of another format? Fetch it again, or save it in one of these formats"
     )
 
 
 def _read_head(path: str) -> Tuple[bytes, int]:
-    """Read the first bytes of a file, and its size; raise WeightFileError if it has none."""
+    """Read the first bytes of a file, and its size; raise WeightFileError if it cannot be read."""
     if os.path.isdir(path):
         raise WeightFileError(
-            f"{path}: no such file of weights, but a folder; give a file in it ({READABLE})"
+            f"{path}: is a folder, not a file of weights; give a file in it ({READABLE})"
         )
     try:
         file_size = os.path.getsize(path)
@@ -209,7 +231,7 @@ def _is_safetensors(path: str, head: bytes, file_size: int) -> bool:
 
 
 def _describe_foreign(head: bytes) -> Optional[str]:
-    """Describe a well-known sort of file that holds no weights, and what to do; None for others."""
+    """Recognize a common file that is not of weights: what it is, and what to do; else None."""
     if head.startswith(b"version https://git-lfs"):
         return "a pointer of git-lfs, not the file; run git lfs pull"
     if head.lstrip().startswith(b"<"):

@@ -1,12 +1,11 @@
-"""The strict comparison of stored arrays with the parameters they are meant for."""
+"""The strict comparison of stored arrays with the parameters that should take their values."""
 
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional
 
 from gluonnorm.errors import first_few
+from gluonnorm.types import Shape
 
 import numpy as np
-
-Shape = Tuple[int, ...]
 
 # In the order in which messages name them.
 CATEGORIES = ("missing", "unexpected", "misshapen", "unusable")
@@ -70,7 +69,7 @@ def compare(
     expected : mapping of str to Parameter
         What a network needs: anything with ``shape`` and ``dtype``.
     check_dtypes : bool
-        Whether another dtype is a mismatch as well.
+        Whether a different dtype is a mismatch as well.
 
     Returns
     -------
@@ -92,8 +91,8 @@ def compare(
             mismatches.add("missing", name)
             continue
         array = stored[name]
-        has_dtype = not check_dtypes or np.dtype(array.dtype) == np.dtype(parameter.dtype)
-        if has_dtype and shape_fits(array.shape, parameter.shape):
+        dtype_fits = not check_dtypes or np.dtype(array.dtype) == np.dtype(parameter.dtype)
+        if dtype_fits and shape_fits(array.shape, parameter.shape):
             continue
         actual = _describe(array, check_dtypes)
         wanted = _describe(parameter, check_dtypes)

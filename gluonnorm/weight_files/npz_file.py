@@ -1,12 +1,11 @@
-"""NumPy's .npz files: a zip with one .npy member an array."""
+"""NumPy's .npz files: a zip with one .npy member for each array."""
 
 import os
 import zipfile
 from typing import IO, Dict, Mapping, Tuple
 
 from gluonnorm.errors import first_line
-from gluonnorm.weight_files.content import Content
-from gluonnorm.weight_files.weight_file_error import WeightFileError, unreadable_file
+from gluonnorm.weight_files.content import Content, WeightFileError, unreadable_file
 
 import numpy as np
 
@@ -62,7 +61,8 @@ def write_npz(path: str, arrays: Mapping[str, np.ndarray]) -> None:
     for name, array in arrays.items():
         if array.dtype.hasobject:
             raise WeightFileError(
-                f"{name}: an array of Python objects does not go into an .npz file"
+                f"{name}: an array of Python objects cannot be stored in an .npz file; convert it "
+                "to numbers"
             )
     # numpy.savez takes the names as keyword arguments, so an array could not have the name "file".
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
@@ -74,7 +74,7 @@ def write_npz(path: str, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def _read_member(path: str, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
-    """Read one .npy member after its header was compared with its size."""
+    """Compare the header of one .npy member with its size, then read the member."""
     with archive.open(member) as file:
         shape, dtype = _read_header(file)
         data_size = member.file_size - file.tell()
@@ -95,8 +95,7 @@ def _read_member(path: str, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -
         )
     with archive.open(member) as file:
         array = np.lib.format.read_array(file, allow_pickle=False)
-        # zipfile compares the checksum when the end of the member is read, which read_array does
-        # not do.
+        # zipfile compares the checksum at the end of the member. read_array stops before it.
         file.read(1)
     return array
 

@@ -3,39 +3,26 @@
 import pickle
 from typing import Any, Dict, Tuple, Union
 
-from gluonnorm.weight_files.unpickler import Inert
+from gluonnorm.weight_files.unpickler import StandIn
 
 import numpy as np
 
 # Codes of plain numbers as numpy.dtype takes them: bool, integers, floats.
-NUMBER_CODES = (
-    "b1",
-    "i1",
-    "i2",
-    "i4",
-    "i8",
-    "u1",
-    "u2",
-    "u4",
-    "u8",
-    "f2",
-    "f4",
-    "f8",
-)
+NUMBER_CODES = ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")
 LATIN1_NAMES = ("latin1", "iso88591")  # without hyphens and underscores
 
 
-class Table(dict):
-    """Stand-in for ``OrderedDict`` and ``Counter`` that keeps the items only.
+class PickledDict(dict):
+    """Stand-in for ``OrderedDict`` and ``Counter`` that keeps the items and ignores attributes.
 
-    PyTorch's pickles give a ``state_dict`` its ``_metadata`` as the state of an OrderedDict.
+    PyTorch pickles the attribute ``_metadata`` of a ``state_dict`` as the state of an OrderedDict.
     """
 
     def __setstate__(self, state: Any) -> None:
         """Ignore the state."""
 
 
-class PickledArray(Inert):
+class PickledArray(StandIn):
     """Stand-in for ``numpy.ndarray``.
 
     Attributes
@@ -60,7 +47,7 @@ class PickledArray(Inert):
         self.value = _make_array(raw, dtype, shape, order)
 
 
-class _PickledDtype(Inert):
+class _PickledDtype(StandIn):
     """Stand-in for ``numpy.dtype`` that takes plain numbers only; ``value`` is the dtype."""
 
     __slots__ = ("value",)
@@ -76,7 +63,7 @@ class _PickledDtype(Inert):
         self.value = self.value.newbyteorder(byte_orders[state[1]])
 
 
-class _EncodedBytes(Inert):
+class _EncodedBytes(StandIn):
     """Stand-in for ``_codecs.encode``, with which Python 3 writes bytes in protocol 2."""
 
     def __new__(cls, text: str, encoding: str) -> Any:
@@ -86,14 +73,14 @@ class _EncodedBytes(Inert):
         return text.encode("latin1")
 
 
-class _EmptyBytes(Inert):
+class _EmptyBytes(StandIn):
     """Stand-in for ``bytes()``, with which Python 3 writes empty bytes in protocol 2."""
 
     def __new__(cls) -> Any:
         return b""
 
 
-class _Reconstruct(Inert):
+class _Reconstruct(StandIn):
     """Stand-in for ``numpy.core.multiarray._reconstruct``: an empty array, which BUILD fills."""
 
     def __new__(cls, array_type: Any, shape: Any, dtype: Any) -> Any:
@@ -102,14 +89,14 @@ class _Reconstruct(Inert):
         return PickledArray()
 
 
-class _Scalar(Inert):
+class _Scalar(StandIn):
     """Stand-in for ``numpy.core.multiarray.scalar``: an array without axes."""
 
     def __new__(cls, dtype: Any, raw: Any) -> Any:
         return _make_array(raw, dtype, (), "C")
 
 
-class _FromBuffer(Inert):
+class _FromBuffer(StandIn):
     """Stand-in for ``numpy.core.numeric._frombuffer``, with which NumPy writes protocol 5."""
 
     def __new__(cls, raw: Any, dtype: Any, shape: Any, order: str) -> Any:
@@ -136,9 +123,9 @@ def _make_array(
 
 
 PLAIN_STAND_INS: Dict[Tuple[str, str], type] = {
-    ("collections", "OrderedDict"): Table,
-    ("collections", "Counter"): Table,
-    ("argparse", "Namespace"): Inert,
+    ("collections", "OrderedDict"): PickledDict,
+    ("collections", "Counter"): PickledDict,
+    ("argparse", "Namespace"): StandIn,
     ("_codecs", "encode"): _EncodedBytes,
     ("builtins", "bytes"): _EmptyBytes,
     ("__builtin__", "bytes"): _EmptyBytes,

@@ -3,8 +3,7 @@
 from typing import Dict, Mapping
 
 from gluonnorm.errors import first_few, first_line
-from gluonnorm.weight_files.content import Content
-from gluonnorm.weight_files.weight_file_error import WeightFileError, unreadable_file
+from gluonnorm.weight_files.content import Content, WeightFileError, unreadable_file
 
 import mxnet as mx
 import numpy as np
@@ -31,8 +30,8 @@ def read_params(path: str) -> Content:
     Raises
     ------
     WeightFileError
-        The file is damaged, has arrays without names, or names that differ in ``arg:`` and ``aux:``
-        only.
+        The file is damaged, its arrays have no names, or two names differ only in ``arg:`` and
+        ``aux:``.
     """
     try:
         stored = mx.nd.load(path)
@@ -47,7 +46,8 @@ def read_params(path: str) -> Content:
         name = stored_name[len("arg:") :] if is_prefixed else stored_name
         if name in arrays:
             raise WeightFileError(
-                f"{path}: names that differ in arg: and aux: only; save with net.save_parameters"
+                f"{path}: arg:{name} and aux:{name} would both be {name}; save with "
+                "net.save_parameters"
             )
         arrays[name] = array.asnumpy()
     return Content(arrays, [])
@@ -66,7 +66,7 @@ def write_params(path: str, arrays: Mapping[str, np.ndarray]) -> None:
     Raises
     ------
     WeightFileError
-        The format has no such dtype, no array without axes or elements, or the disk is full.
+        The format cannot store a dtype, or an array without axes or elements; or the disk is full.
     """
     refused = []
     tensors: Dict[str, mx.nd.NDArray] = {}
@@ -82,16 +82,15 @@ def write_params(path: str, arrays: Mapping[str, np.ndarray]) -> None:
         tensors[name] = mx.nd.array(native, dtype=native_dtype)
     if refused:
         raise WeightFileError(
-            f"{first_few(refused, 3)} cannot be arrays of a .params file: float16, 32, 64, int8, "
-            "32, 64, uint8 and bool with at least one axis and element can"
+            f"{first_few(refused, 3)} cannot be stored in a .params file; want float16, 32, 64, "
+            "int8, 32, 64, uint8 or bool, with at least one axis and one element"
         )
     try:
         mx.nd.save(path, tensors)
-        # MXNet closes a file without asking whether its last bytes reached the disk. Reading it
-        # back finds out.
+        # MXNet 1.9.1 closes a file without checking that its last bytes reached the disk, so a full
+        # disk shows only when the file is read back.
         mx.nd.load(path)
     except mx.base.MXNetError as error:
-        last_line = str(error).strip().splitlines()[-1]
         raise WeightFileError(
-            f"cannot be written completely ({last_line}); is the disk full?"
+            f"cannot be written completely ({first_line(error)}); is the disk full?"
         ) from error

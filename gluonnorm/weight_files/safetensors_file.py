@@ -9,9 +9,8 @@ import os
 from typing import Any, BinaryIO, Dict, List, Mapping, NamedTuple, Tuple
 
 from gluonnorm.errors import first_line
-from gluonnorm.weight_files.content import Content
+from gluonnorm.weight_files.content import Content, WeightFileError, unreadable_file
 from gluonnorm.weight_files.half_precision import BFLOAT16
-from gluonnorm.weight_files.weight_file_error import WeightFileError, unreadable_file
 
 import numpy as np
 
@@ -36,7 +35,7 @@ DTYPES: Dict[str, np.dtype] = {
 
 
 class _Entry(NamedTuple):
-    """What the header tells about one array; the bytes are counted from the end of the header."""
+    """The header's entry of one array; ``begin`` and ``end`` count bytes from the header's end."""
 
     begin: int
     end: int
@@ -84,16 +83,18 @@ def write_safetensors(path: str, arrays: Mapping[str, np.ndarray]) -> None:
     Raises
     ------
     WeightFileError
-        The format has no such dtype, or the name is the format's own.
+        The format has no such dtype, or an array is named ``__metadata__``.
     """
     dtype_names = {dtype: dtype_name for dtype_name, dtype in DTYPES.items()}
     header: Dict[str, Any] = {}
     end = 0
     for name, array in arrays.items():
+        if name == METADATA:
+            raise WeightFileError(f"{name}: safetensors reserves this name; rename the array")
         dtype_name = dtype_names.get(array.dtype.newbyteorder("<"))
-        if dtype_name is None or name == METADATA:
+        if dtype_name is None:
             raise WeightFileError(
-                f"{name}: {array.dtype} does not go into a .safetensors file; cast it to float32"
+                f"{name}: {array.dtype} cannot be stored in a .safetensors file; cast it to float32"
             )
         begin = end
         end = begin + array.nbytes
@@ -146,7 +147,7 @@ def _read_arrays(file: BinaryIO, file_size: int) -> Dict[str, np.ndarray]:
 
 
 def _sorted_entries(header: Dict[str, Any]) -> List[_Entry]:
-    """Check what the header tells about each array, and sort the arrays by their place."""
+    """Check the header's entry of each array, and sort the entries by their place in the file."""
     entries = []
     for name, fields in header.items():
         shape = fields["shape"]

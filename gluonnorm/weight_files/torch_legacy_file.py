@@ -9,11 +9,10 @@ every machine. Sources: torch/serialization.py, torch/_utils.py.
 import os
 from typing import Any, BinaryIO, Dict
 
-from gluonnorm.weight_files.content import Content
+from gluonnorm.weight_files.content import Content, WeightFileError
 from gluonnorm.weight_files.torch_pickle import Storage, Tensor, TorchUnpickler
 from gluonnorm.weight_files.torch_tensors import fill_buffer, make_arrays
 from gluonnorm.weight_files.unpickler import Unpickler
-from gluonnorm.weight_files.weight_file_error import WeightFileError
 from gluonnorm.weight_files.weight_search import find_weights
 
 import numpy as np
@@ -89,9 +88,9 @@ def _find_storages(
         position = begin + storage.total_length * storage.dtype.itemsize
         if position > file_size or stored_length != storage.total_length:
             raise WeightFileError(
-                f"{path}: storage {storage.key} of {storage.total_length} elements does not lie "
-                f"where it should, before byte {position} of {file_size}; the file is cut or "
-                "damaged, fetch it again"
+                f"{path}: storage {storage.key} of {storage.total_length} elements is not where it "
+                f"should be, before byte {position} of {file_size}; the file is cut or damaged, "
+                "fetch it again"
             )
     missing = set(storages) - set(offsets)
     if missing:

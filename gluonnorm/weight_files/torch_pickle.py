@@ -5,7 +5,7 @@ from typing import Any, BinaryIO, Dict, NamedTuple, Tuple
 
 from gluonnorm.weight_files.half_precision import BFLOAT16
 from gluonnorm.weight_files.numpy_pickle import PLAIN_STAND_INS
-from gluonnorm.weight_files.unpickler import Inert, Unpickler
+from gluonnorm.weight_files.unpickler import StandIn, Unpickler
 
 import numpy as np
 
@@ -47,7 +47,7 @@ class Storage(NamedTuple):
     length: int
 
 
-class Tensor(Inert):
+class Tensor(StandIn):
     """A view of a storage. All numbers count elements.
 
     Attributes
@@ -69,14 +69,14 @@ class Tensor(Inert):
     strides: Tuple[int, ...]
 
 
-class _StorageType(Inert):
+class _StorageType(StandIn):
     """Base of the stand-ins for ``torch.FloatStorage`` and so on, one class each."""
 
     __slots__ = ()
     dtype: np.dtype
 
 
-class _RebuildTensor(Inert):
+class _RebuildTensor(StandIn):
     """Stand-in for ``torch._utils._rebuild_tensor`` and ``_rebuild_tensor_v2``."""
 
     def __new__(
@@ -112,7 +112,7 @@ class _RebuildTensor(Inert):
         return tensor
 
 
-class _RebuildParameter(Inert):
+class _RebuildParameter(StandIn):
     """Stand-in for ``torch._utils._rebuild_parameter``: the tensor of the parameter.
 
     Before version 1.0, PyTorch wrote ``torch.nn.parameter.Parameter`` instead.
@@ -124,7 +124,7 @@ class _RebuildParameter(Inert):
         return data
 
 
-class _Size(Inert):
+class _Size(StandIn):
     """Stand-in for ``torch.Size``: a tuple."""
 
     def __new__(cls, lengths: Any = ()) -> Any:
@@ -139,7 +139,7 @@ def _torch_stand_ins() -> Dict[Tuple[str, str], type]:
     stand_ins["torch._utils", "_rebuild_parameter"] = _RebuildParameter
     stand_ins["torch.nn.parameter", "Parameter"] = _RebuildParameter
     stand_ins["torch", "Size"] = _Size
-    stand_ins["torch", "device"] = Inert
+    stand_ins["torch", "device"] = StandIn
     for type_name, dtype in STORAGE_DTYPES.items():
         attributes = {"__slots__": (), "dtype": dtype}
         stand_ins["torch", type_name] = type(type_name, (_StorageType,), attributes)

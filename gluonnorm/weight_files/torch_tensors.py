@@ -4,13 +4,13 @@ import os
 from collections import Counter
 from typing import Any, Callable, Dict
 
+from gluonnorm.weight_files.content import WeightFileError
 from gluonnorm.weight_files.torch_pickle import Storage, Tensor
-from gluonnorm.weight_files.weight_file_error import WeightFileError
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-# Bytes that copies of tensors may take: this, and eight times the size of the file.
+# Bytes that copies of tensors may take in addition to eight times the size of the file.
 COPY_ALLOWANCE = 64 << 20
 READ_SIZE = 1 << 22  # bytes read at once
 
@@ -20,8 +20,9 @@ def make_arrays(
 ) -> Dict[str, np.ndarray]:
     """Make an array of each tensor. No two arrays share memory.
 
-    Each storage is read when a tensor first needs it, and dropped after the last tensor that does.
-    A tensor that covers a storage alone takes over its memory. Any other tensor is copied.
+    Each storage is read for the first tensor that views it, and dropped after the last one. A
+    tensor that is the only view of a storage, and covers all of it, takes over its memory. Any
+    other tensor is copied.
 
     Parameters
     ----------

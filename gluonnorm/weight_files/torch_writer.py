@@ -5,8 +5,8 @@ import zipfile
 from typing import List, Mapping, Sequence, Tuple
 
 from gluonnorm.errors import first_few
+from gluonnorm.weight_files.content import WeightFileError
 from gluonnorm.weight_files.torch_pickle import STORAGE_DTYPES
-from gluonnorm.weight_files.weight_file_error import WeightFileError
 
 import numpy as np
 

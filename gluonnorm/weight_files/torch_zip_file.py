@@ -11,10 +11,9 @@ import zipfile
 from typing import List
 
 from gluonnorm.errors import first_line
-from gluonnorm.weight_files.content import Content
+from gluonnorm.weight_files.content import Content, WeightFileError
 from gluonnorm.weight_files.torch_pickle import Storage, Tensor, TorchUnpickler
 from gluonnorm.weight_files.torch_tensors import fill_buffer, make_arrays
-from gluonnorm.weight_files.weight_file_error import WeightFileError
 from gluonnorm.weight_files.weight_search import find_weights
 
 import numpy as np

@@ -12,7 +12,7 @@ import pickletools
 from typing import Any, BinaryIO, Mapping, Tuple
 
 from gluonnorm.errors import first_line
-from gluonnorm.weight_files.weight_file_error import WeightFileError
+from gluonnorm.weight_files.content import WeightFileError
 
 OPERATIONS = {operation.code: operation for operation in pickletools.opcodes}
 # Bytes of the length that precedes an argument of variable size.
@@ -24,12 +24,13 @@ LENGTH_SIZES = {
 }
 
 
-class Inert:
+class StandIn:
     """Base of the stand-ins: takes any arguments and any state, and keeps none.
 
-    The pickle operation BUILD sets attributes of an object, or of a class, that has no
-    ``__setstate__``. An instance of a stand-in ignores its state. A stand-in class refuses it,
-    because its ``__setstate__`` needs an instance.
+    The pickle operation BUILD calls ``__setstate__``, or sets attributes where there is no such
+    method, and a pickle may apply it to an instance or to the class itself. An instance of a
+    stand-in ignores the state. The class cannot be changed: its ``__setstate__`` needs an instance,
+    so the call fails.
     """
 
     __slots__ = ()

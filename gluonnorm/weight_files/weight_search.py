@@ -1,11 +1,11 @@
-"""The search for the dictionary of weights in a checkpoint, which may hold much else."""
+"""Find the dictionary of weights in a checkpoint, which may hold other things as well."""
 
 from typing import Any, Dict, List, Optional, Tuple
 
 from gluonnorm.errors import first_few
+from gluonnorm.weight_files.content import WeightFileError
 from gluonnorm.weight_files.numpy_pickle import PickledArray
-from gluonnorm.weight_files.unpickler import Inert
-from gluonnorm.weight_files.weight_file_error import WeightFileError
+from gluonnorm.weight_files.unpickler import StandIn
 
 import numpy as np
 
@@ -38,8 +38,8 @@ def find_weights(
     weights : dict of str to array
         NumPy arrays, and instances of ``tensor_types`` as they are.
     notes : list of str
-        One sentence if other entries were left out. None is left out silently, because Detectron
-        has such blobs.
+        One sentence if entries that are no arrays were left out. Detectron's files have entries
+        that are None; these get no note.
 
     Raises
     ------
@@ -91,7 +91,7 @@ def _search(
     if len(holders) > 1:
         raise WeightFileError(
             f"{path}: holds {len(holders)} dictionaries of arrays ({_list_names(holders)}); save "
-            f"the one that is meant alone, or under {WRAPPER_NAMES[0]!r}"
+            f"only the one that you want, or save it under {WRAPPER_NAMES[0]!r}"
         )
     return tree[holders[0]] if holders else None
 
@@ -107,7 +107,7 @@ def _describe(tree: Any, array_types: Tuple[type, ...]) -> str:
         return f"a dictionary of {_list_names(list(tree)) if tree else 'nothing'}"
     if isinstance(tree, array_types):
         return "a single array"
-    if isinstance(tree, Inert):
+    if isinstance(tree, StandIn):
         return "an object"
     return f"a {type(tree).__name__}"
 
@@ -115,7 +115,7 @@ def _describe(tree: Any, array_types: Tuple[type, ...]) -> str:
 def _list_names(names: List[Any]) -> str:
     """List the first keys of a dictionary, and count the others."""
     shown = [_printable(name) for name in names[:SHOWN_NAMES]]
-    # The names that are only counted stay unconverted, because the repr of a key can be long.
+    # The repr of a key can be long, so the names that are only counted are not converted.
     hidden = [""] * len(names[SHOWN_NAMES:])
     return first_few(shown + hidden, SHOWN_NAMES)
 

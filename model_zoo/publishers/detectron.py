@@ -75,16 +75,16 @@ def published_weights() -> List[PublishedWeights]:
         Classifiers first, then detectors. The batch statistics of Detectron's files are folded
         into scale and shift, so norms with live statistics cannot start from them.
     """
-    records = []
+    published = []
     for classifier in CLASSIFIERS:
-        records.append(_classifier_weights(classifier))
+        published.append(_classifier_weights(classifier))
     for detector in DETECTORS:
         folder = f"{detector.model_id}/12_2017_baselines/{detector.name}.yaml.{detector.run}"
-        records.append(_detector_weights(detector, folder, STORED_STATISTICS, MODEL_ZOO_LICENSE))
+        published.append(_detector_weights(detector, folder, STORED_STATISTICS, MODEL_ZOO_LICENSE))
     for detector in GROUP_NORM_DETECTORS:
         folder = f"GN/{detector.model_id}/04_2018_gn_baselines/{detector.name}_{detector.run}"
-        records.append(_detector_weights(detector, folder, GROUP_NORM, None))
-    return records
+        published.append(_detector_weights(detector, folder, GROUP_NORM, None))
+    return published
 
 
 def _classifier_weights(classifier: _Classifier) -> PublishedWeights:

@@ -51,10 +51,10 @@ def published_weights() -> List[PublishedWeights]:
     list of PublishedWeights
         One file for each detector.
     """
-    records = []
+    published = []
     for detector in DETECTORS:
-        records.append(_detector_weights(detector))
-    return records
+        published.append(_detector_weights(detector))
+    return published
 
 
 def _detector_weights(detector: _Detector) -> PublishedWeights:

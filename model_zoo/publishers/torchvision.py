@@ -98,12 +98,12 @@ def published_weights() -> List[PublishedWeights]:
     list of PublishedWeights
         Classifiers first, then detectors.
     """
-    records = []
+    published = []
     for classifier in CLASSIFIERS:
-        records.append(_classifier_weights(classifier))
+        published.append(_classifier_weights(classifier))
     for detector in DETECTORS:
-        records.append(_detector_weights(detector))
-    return records
+        published.append(_detector_weights(detector))
+    return published
 
 
 def _classifier_weights(classifier: _Classifier) -> PublishedWeights:

@@ -6,6 +6,7 @@ samples in a cell as the cell has feature map pixels.
 
 from typing import Any, Dict, List
 
+from gluonnorm.types import IMAGENET_STD
 from model_zoo.classes import COCO_CLASSES
 from model_zoo.rows.model import Model
 
@@ -36,7 +37,7 @@ C4_SETTINGS: Dict[str, Any] = {
 # Without pretrained weights, the input is normalized and no stage is frozen.
 SCRATCH_SETTINGS: Dict[str, Any] = {
     **FPN_SETTINGS,
-    "std": (58.395, 57.12, 57.375),
+    "std": IMAGENET_STD,
     "freeze_at": 0,
 }
 
@@ -53,13 +54,13 @@ def rows() -> List[Model]:
     models = []
     for depth, schedule in ((50, "1x"), (50, "3x"), (101, "3x")):
         models += _frozen_bn_detectors(depth, schedule)
-    models.append(_norm_in_heads("mask_rcnn_R_50_FPN_3x_gn", "resnet50_v1b", "gn", FPN_SETTINGS))
+    models.append(_mask_rcnn_fpn("mask_rcnn_R_50_FPN_3x_gn", "resnet50_v1b", "gn", FPN_SETTINGS))
     models.append(
-        _norm_in_heads("mask_rcnn_R_50_FPN_3x_syncbn", "resnet50_v1a", "sync_bn", FPN_SETTINGS)
+        _mask_rcnn_fpn("mask_rcnn_R_50_FPN_3x_syncbn", "resnet50_v1a", "sync_bn", FPN_SETTINGS)
     )
     for schedule in ("3x", "9x"):
         name = f"scratch_mask_rcnn_R_50_FPN_{schedule}_gn"
-        models.append(_norm_in_heads(name, "resnet50_v1b", "gn", SCRATCH_SETTINGS))
+        models.append(_mask_rcnn_fpn(name, "resnet50_v1b", "gn", SCRATCH_SETTINGS))
     return models
 
 
@@ -92,7 +93,7 @@ def _frozen_bn_detectors(depth: int, schedule: str) -> List[Model]:
     return models
 
 
-def _norm_in_heads(name: str, backbone: str, norm: str, settings: Dict[str, Any]) -> Model:
+def _mask_rcnn_fpn(name: str, backbone: str, norm: str, settings: Dict[str, Any]) -> Model:
     """Describe a Mask R-CNN with a pyramid and one norm in backbone, neck and heads."""
     return Model(
         name=name,

@@ -1,7 +1,8 @@
 """The parts of scripts/benchmark.py.
 
-Three files run in the parent process: ``groups`` (what is compared), ``measure`` (which asks the
-rows in turn, through ``row_client``) and ``page`` (which writes the result). ``row_gluonnorm``,
-``row_gluoncv`` and ``row_torchvision`` are the programs of the rows' own processes; ``row_server``
-and ``inputs`` are what these programs share.
+A row is a process that computes one thing again and again. The parent process has ``groups`` (what
+is compared), ``machine`` (where), ``measure`` (asks the rows in turn, through ``row_client``),
+``results`` (what they answered), and ``page``, ``plot`` and ``agreement`` (write it down).
+``row_gluonnorm``, ``row_gluoncv`` and ``row_torchvision`` are the programs of the rows. They share
+``row_server``, which answers the parent, and ``inputs``. ``seeded_weights`` draws their weights.
 """

@@ -15,9 +15,9 @@ def agreement(expected: np.ndarray, detections: np.ndarray) -> str:
 
     Parameters
     ----------
-    expected : np.ndarray
+    expected : numpy.ndarray
         (N, 6) rows ``id, score, x1, y1, x2, y2``.
-    detections : np.ndarray
+    detections : numpy.ndarray
         (M, 6) rows of the other detector.
 
     Returns
@@ -51,9 +51,9 @@ def pair_detections(expected: np.ndarray, detections: np.ndarray) -> List[Tuple[
 
     Parameters
     ----------
-    expected : np.ndarray
+    expected : numpy.ndarray
         (N, 6) rows ``id, score, x1, y1, x2, y2``; earlier rows choose first.
-    detections : np.ndarray
+    detections : numpy.ndarray
         (M, 6) rows of the other detector.
 
     Returns

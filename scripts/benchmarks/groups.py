@@ -51,9 +51,9 @@ class Row:
     task : dict
         What the process is told. ``job`` is the name of one of its functions: "detector",
         "corrected_detector", "training", "nms" or "weights".
-    target : Target, optional
+    target : Target or None
         What it should reach.
-    compared_with : str, optional
+    compared_with : str or None
         The label of the row that it is compared with, if that is not the group's reference.
     """
 
@@ -80,7 +80,7 @@ class Group:
         The label of the row that the others are compared with, unless they name another.
     weights : tuple of dict
         Tasks of processes that write the files that the rows read.
-    corrected : Row, optional
+    corrected : Row or None
         A row that is not timed. Its detections are the expected ones where those of the
         reference depend on uninitialized memory.
     same_detections : bool

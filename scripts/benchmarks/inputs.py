@@ -16,6 +16,10 @@ STD = np.array((0.229, 0.224, 0.225), np.float32)[:, None, None]
 BLOCKS_PER_PHOTO = 12
 NUM_FOREGROUND_CLASSES = 80
 NMS_OBJECTS = 60
+# SGD of all training rows. The rate is small, so that the drawn weights hardly change.
+LEARNING_RATE = 1e-4
+MOMENTUM = 0.9
+WEIGHT_DECAY = 1e-4
 
 
 def synthetic_photos(count: int, size: Sequence[int], seed: int) -> np.ndarray:
@@ -32,7 +36,7 @@ def synthetic_photos(count: int, size: Sequence[int], seed: int) -> np.ndarray:
 
     Returns
     -------
-    np.ndarray
+    numpy.ndarray
         (count, H, W, 3) uint8 RGB.
     """
     height, width = size
@@ -71,7 +75,7 @@ def network_inputs(count: int, size: Sequence[int], seed: int) -> np.ndarray:
 
     Returns
     -------
-    np.ndarray
+    numpy.ndarray
         (count, 3, H, W) float32, RGB, normalized with ImageNet's mean and deviation.
     """
     photos = synthetic_photos(count, size, seed)
@@ -97,9 +101,9 @@ def ground_truth(
 
     Returns
     -------
-    boxes : np.ndarray
+    boxes : numpy.ndarray
         (count, objects, 4) float32, x1 y1 x2 y2 in pixels.
-    labels : np.ndarray
+    labels : numpy.ndarray
         (count, objects) int; 0 is the first foreground class.
     """
     random = np.random.RandomState(seed)
@@ -128,9 +132,9 @@ def nms_candidates(rois: int, classes: int, seed: int) -> Tuple[np.ndarray, np.n
 
     Returns
     -------
-    scores : np.ndarray
+    scores : numpy.ndarray
         (rois, classes) float32 probabilities.
-    boxes : np.ndarray
+    boxes : numpy.ndarray
         (rois, classes, 4) float32, x1 y1 x2 y2 in pixels.
     """
     random = np.random.RandomState(seed)
@@ -156,9 +160,9 @@ def best_detections(ids: np.ndarray, scores: np.ndarray, boxes: np.ndarray) -> L
 
     Parameters
     ----------
-    ids, scores : np.ndarray
+    ids, scores : numpy.ndarray
         (D,) or (D, 1), as the network returns them; padding has a negative score.
-    boxes : np.ndarray
+    boxes : numpy.ndarray
         (D, 4).
 
     Returns

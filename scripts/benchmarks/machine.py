@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Dict, Optional, Tuple
 
 import gluonnorm
-from gluonnorm._runtime import physical_cores
+from gluonnorm._runtime import physical_cores, processor_name
 from gluonnorm.errors import InputError
 
 # scripts/ is the working folder of the rows' processes, because they import ``benchmarks`` from it.
@@ -164,9 +164,10 @@ def _facts(versions: Dict[str, Optional[Dict[str, str]]]) -> Dict[str, str]:
         else:
             installed += [f"{name} {version}" for name, version in modules.items()]
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    cores = physical_cores()
     threads = os.environ["OMP_NUM_THREADS"]
     return {
-        "processor": f"{_processor()}, {physical_cores()} physical cores, {threads} threads used",
+        "processor": f"{processor_name()}, {cores} physical cores, {threads} threads used",
         "memory": f"{memory:.0f} GiB",
         "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         "versions": ", ".join(installed),
@@ -174,15 +175,3 @@ def _facts(versions: Dict[str, Optional[Dict[str, str]]]) -> Dict[str, str]:
         "load before": f"{os.getloadavg()[0]:.1f} (0 is an idle machine)",
         "date": date.today().isoformat(),
     }
-
-
-def _processor() -> str:
-    """Read the processor's name, from Linux if it tells."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    for line in lines:
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor() or "unknown processor"

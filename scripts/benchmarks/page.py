@@ -2,7 +2,7 @@
 
 from statistics import median
 from textwrap import shorten
-from typing import List, Optional, Sequence
+from typing import List, Optional, Sequence, Tuple
 
 from benchmarks.agreement import agreement
 from benchmarks.inputs import MIN_SCORE
@@ -294,12 +294,6 @@ def profile_section(group: str, row_result: RowResult) -> str:
     )
 
 
-def _operator_seconds(item) -> float:
-    """Return the seconds of an item (operator, (seconds, calls))."""
-    _, (seconds, _) = item
-    return seconds
-
-
 def put_profile(text: str, section: str) -> str:
     """Put a profile into a page: in place of the same row's, or at the end.
 
@@ -328,3 +322,9 @@ def put_profile(text: str, section: str) -> str:
     else:
         sections.append(section)
     return f"{page_before}{PROFILE_TITLE}\n\n" + "\n".join(sections)
+
+
+def _operator_seconds(operator: Tuple[str, List[float]]) -> float:
+    """The key that sorts operators, each a name with its seconds and calls, by their seconds."""
+    _, (seconds, _) = operator
+    return seconds

@@ -45,7 +45,7 @@ class GroupResult:
         The group.
     rows : list of RowResult
         In the order of the group's rows.
-    corrected_detections : list of list of float, optional
+    corrected_detections : list of list of float or None
         The detections of the group's corrected row, if it has one that could run.
     """
 

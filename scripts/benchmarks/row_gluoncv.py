@@ -7,6 +7,9 @@ from typing import Any, List, Tuple
 
 import gluonnorm  # noqa: F401  prepares the process before MXNet is imported
 from benchmarks.inputs import (
+    LEARNING_RATE,
+    MOMENTUM,
+    WEIGHT_DECAY,
     best_detections,
     ground_truth,
     network_inputs,
@@ -24,8 +27,6 @@ from gluoncv.model_zoo.rcnn.faster_rcnn.data_parallel import ForwardBackwardTask
 
 # Pixels. A RoI so far from the image samples nothing.
 FAR_AWAY = -1e4
-# Small, so that the drawn weights hardly change.
-LEARNING_RATE = 1e-4
 
 
 def build_network(task: Task, **settings: Any) -> mx.gluon.HybridBlock:
@@ -40,7 +41,7 @@ def build_network(task: Task, **settings: Any) -> mx.gluon.HybridBlock:
 
     Returns
     -------
-    HybridBlock
+    mx.gluon.HybridBlock
         The network. Loading is strict, so all weights come from the file.
     """
     net = model_zoo.get_model(task["network"], pretrained=False, pretrained_base=False, **settings)
@@ -58,7 +59,7 @@ def input_batch(task: Task) -> mx.nd.NDArray:
 
     Returns
     -------
-    NDArray
+    mx.nd.NDArray
         (1, 3, H, W), normalized.
     """
     return mx.nd.array(network_inputs(1, task["size"], task["seed"]))
@@ -69,7 +70,7 @@ def detections_of(outputs: List[mx.nd.NDArray]) -> List[List[float]]:
 
     Parameters
     ----------
-    outputs : list of NDArray
+    outputs : list of mx.nd.NDArray
         ids, scores and boxes, perhaps masks.
 
     Returns
@@ -165,14 +166,14 @@ def training_batch(net: mx.gluon.HybridBlock, task: Task) -> Tuple[List[mx.nd.ND
 
     Parameters
     ----------
-    net : HybridBlock
+    net : mx.gluon.HybridBlock
         GluonCV's network, which knows the anchors.
     task : dict
         ``images``, ``size`` and ``seed``.
 
     Returns
     -------
-    batch : list of NDArray
+    batch : list of mx.nd.NDArray
         What ``ForwardBackwardTask`` takes.
     loading : float
         Seconds that the transform takes for one image.
@@ -230,7 +231,7 @@ def prepare_training(task: Task) -> Tuple[Run, Facts]:
     net.collect_params().setattr("grad_req", "null")
     net.collect_train_params().setattr("grad_req", "write")
     net.hybridize(static_alloc=True)
-    sgd_settings = {"learning_rate": LEARNING_RATE, "momentum": 0.9, "wd": 1e-4}
+    sgd_settings = {"learning_rate": LEARNING_RATE, "momentum": MOMENTUM, "wd": WEIGHT_DECAY}
     trainer = mx.gluon.Trainer(net.collect_train_params(), "sgd", sgd_settings)
     losses = mx.gluon.loss
     work = ForwardBackwardTask(

@@ -7,6 +7,9 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import model_zoo
 from benchmarks.inputs import (
+    LEARNING_RATE,
+    MOMENTUM,
+    WEIGHT_DECAY,
     best_detections,
     ground_truth,
     network_inputs,
@@ -24,8 +27,6 @@ from train_faster_rcnn import learned_parameters
 
 FILE_ENDINGS = {"gluoncv": ".params", "torchvision": ".pth"}
 CALIBRATION_PHOTOS = 4
-# Small, so that the drawn weights hardly change.
-LEARNING_RATE = 1e-4
 
 
 def write_weights(task: Task) -> Facts:
@@ -117,7 +118,7 @@ def prepare_training(task: Task) -> Tuple[Run, Facts]:
     net: FasterRCNN = model_zoo.get_model(task["network"], freeze_at=2)
     weight_file = Path(task["folder"], task["stem"] + FILE_ENDINGS[source])
     conversion.load(net, str(weight_file), source)
-    sgd_settings = {"learning_rate": 1.0, "momentum": 0.9, "wd": 1e-4}
+    sgd_settings = {"learning_rate": 1.0, "momentum": MOMENTUM, "wd": WEIGHT_DECAY}
     trainer = mx.gluon.Trainer(
         learned_parameters(net), "sgd", sgd_settings, update_on_kvstore=False
     )

@@ -34,7 +34,7 @@ def serve(
     prepare : callable
         ``prepare(task)`` returns the computation, which it has run once, and facts about its
         result. The computation waits for its result. It is None for a task that is done.
-    profile : callable, optional
+    profile : callable or None
         ``profile(run)`` returns seconds and calls of each operator.
     """
     # Libraries print to standard output too. The answers get a copy of it, and everything else goes

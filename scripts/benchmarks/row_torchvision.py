@@ -8,7 +8,14 @@ import os
 from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
-from benchmarks.inputs import best_detections, ground_truth, network_inputs
+from benchmarks.inputs import (
+    LEARNING_RATE,
+    MOMENTUM,
+    WEIGHT_DECAY,
+    best_detections,
+    ground_truth,
+    network_inputs,
+)
 from benchmarks.row_server import Facts, Run, Task, serve
 
 import torch
@@ -146,7 +153,9 @@ def prepare_training(task: Task) -> Tuple[Run, Facts]:
     torch.manual_seed(task["seed"])
     model = training_model(task)
     learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.SGD(learned, lr=1e-4, momentum=0.9, weight_decay=1e-4)
+    optimizer = torch.optim.SGD(
+        learned, lr=LEARNING_RATE, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY
+    )
     images = image_list(task)
     targets = []
     for boxes, labels in zip(*ground_truth(task["images"], task["size"], task["seed"])):

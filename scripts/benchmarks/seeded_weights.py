@@ -32,9 +32,9 @@ def seed_weights(net: mx.gluon.HybridBlock, images: np.ndarray, seed: int) -> No
 
     Parameters
     ----------
-    net : HybridBlock
+    net : mx.gluon.HybridBlock
         A Faster or Mask R-CNN of this package.
-    images : np.ndarray
+    images : numpy.ndarray
         (B, 3, H, W) float32. On these the network finds as many candidates as a trained one.
     seed : int
         The same seed gives the same weights.
@@ -65,7 +65,7 @@ def draw_parameter(name: str, shape: Sequence[int], seed: int) -> np.ndarray:
 
     Returns
     -------
-    np.ndarray
+    numpy.ndarray
         float64.
     """
     random = np.random.RandomState(zlib.crc32(f"{seed}:{name}".encode()))
@@ -94,9 +94,9 @@ def scale_pyramid(net: mx.gluon.HybridBlock, batch: mx.nd.NDArray) -> None:
 
     Parameters
     ----------
-    net : HybridBlock
+    net : mx.gluon.HybridBlock
         A detector with a feature pyramid.
-    batch : NDArray
+    batch : mx.nd.NDArray
         (B, 3, H, W) images.
     """
     parameters = net.backbone._collect_params_with_prefix()
@@ -118,9 +118,9 @@ def scale_predictor(net: mx.gluon.HybridBlock, batch: mx.nd.NDArray) -> None:
 
     Parameters
     ----------
-    net : HybridBlock
+    net : mx.gluon.HybridBlock
         A detector.
-    batch : NDArray
+    batch : mx.nd.NDArray
         (B, 3, H, W) images. On these ``CANDIDATES_PER_IMAGE`` pairs of RoI and class have a score.
     """
     logits = predictor_logits(net, batch)
@@ -142,14 +142,14 @@ def predictor_logits(net: mx.gluon.HybridBlock, batch: mx.nd.NDArray) -> np.ndar
 
     Parameters
     ----------
-    net : HybridBlock
+    net : mx.gluon.HybridBlock
         A detector.
-    batch : NDArray
+    batch : mx.nd.NDArray
         (B, 3, H, W) images.
 
     Returns
     -------
-    np.ndarray
+    numpy.ndarray
         (R, C + 1) float32; column 0 is the background.
     """
     caught: List[np.ndarray] = []
@@ -168,7 +168,7 @@ def background_advantage(logits: np.ndarray, candidates: int) -> float:
 
     Parameters
     ----------
-    logits : np.ndarray
+    logits : numpy.ndarray
         (R, C + 1); column 0 is the background.
     candidates : int
         Pairs of RoI and foreground class that may have a score above ``MIN_SCORE``.
@@ -194,7 +194,7 @@ def count_candidates(logits: np.ndarray, advantage: float) -> int:
 
     Parameters
     ----------
-    logits : np.ndarray
+    logits : numpy.ndarray
         (R, C + 1); column 0 is the background.
     advantage : float
         What is added to the background's logits.

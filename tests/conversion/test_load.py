@@ -173,10 +173,8 @@ def test_another_eps_is_the_same_function(eps):
     )
     expected = scale * (x - mean) / np.sqrt(var + eps) + shift
     np.testing.assert_allclose(net.bn1(mx.nd.array(x)).asnumpy(), expected, rtol=1e-5, atol=1e-4)
-    assert (
-        f"eps {eps:g} in 20 BatchNorm layers (as given); gamma is rescaled to the 1e-05 used here"
-        in report.notes
-    )
+    note = f"eps {eps:g} in 20 BatchNorm layers (the argument eps)"
+    assert f"{note}; gamma is rescaled to the 1e-05 used here" in report.notes
 
 
 def test_a_variance_without_eps_must_be_positive():
@@ -185,11 +183,11 @@ def test_a_variance_without_eps_must_be_positive():
     before = values(net)
     theirs["bn1.running_var"][5] = 0
     with pytest.raises(
-        ConversionError, match=r"bn1: the least variance .* is 0, .* give eps=1e-05"
+        ConversionError, match=r"bn1: the smallest variance .* is 0, .* give eps=1e-05"
     ):
         load(net, theirs, "torchvision", eps=0)
     theirs["bn1.running_var"][5] = -0.5
-    with pytest.raises(ConversionError, match="least variance .* is -0.5"):
+    with pytest.raises(ConversionError, match="smallest variance .* is -0.5"):
         load(net, theirs, "torchvision")
     assert_untouched(net, before)
 
@@ -198,7 +196,7 @@ def test_a_detector_fills_a_backbone_and_a_backbone_a_detector(net, saved):
     bare = model_zoo.get_model("resnet18_v1b")
     report = load(bare, saved, "torchvision")
     assert report.loaded == 100 and any(
-        reason == "no part of a backbone" for _, reason in report.left_out
+        reason == "not a part of the backbone" for _, reason in report.left_out
     )
     before = values(net)
     classifier = {
@@ -260,7 +258,7 @@ def test_the_right_source_is_named(net, saved, source):
 
 
 def test_arguments_are_checked(net, saved):
-    with pytest.raises(ConversionError, match="no source 'caffe'; there are: gluoncv, torchvision"):
+    with pytest.raises(ConversionError, match="no source 'caffe'; give one of gluoncv"):
         load(net, saved, "caffe")
     with pytest.raises(ConversionError, match="num_classes_differ is 'drop'"):
         load(net, saved, "torchvision", num_classes_differ="drop")
@@ -276,12 +274,12 @@ def test_prefixes_and_arrays_of_mxnet(net, saved):
     report = load(
         net, {f"module.{name}": mx.nd.array(array) for name, array in saved.items()}, "torchvision"
     )
-    assert report.loaded == len(saved) and "prefix 'module.' taken off" in report.notes
+    assert report.loaded == len(saved) and "prefix 'module.' removed from all names" in report.notes
 
 
 def test_what_cannot_be_saved():
     with pytest.raises(
-        ConversionError, match="cannot save for 'detectron'; there are: gluoncv, torchvision"
+        ConversionError, match="cannot save for 'detectron'; give one of gluoncv, torchvision"
     ):
         save(tiny_detector("fpn"), None, "detectron")
     with pytest.raises(ConversionError, match="no name for 25 of .*box_head.stage"):
@@ -316,5 +314,6 @@ def test_saving_another_geometry_for_torchvision_warns(caplog):
     assert not caplog.records
     save(tiny_detector("fpn"), None, "torchvision")
     assert (
-        "anchors 'exact' for 'rounded'" in caplog.text and "convention='torchvision'" in caplog.text
+        "anchors='exact' (not 'rounded')" in caplog.text
+        and "convention='torchvision'" in caplog.text
     )

@@ -121,7 +121,7 @@ def change(*path, value):
         (change("images", value=[]), "empty data set"),
         (change("categories", value=[]), "no classes"),
         (change("categories", 1, "name", value="cat"), "class 'cat' is listed more than once"),
-        (change("categories", 1, "id", value=7), "category 1 has id 7, like another"),
+        (change("categories", 1, "id", value=7), "category 1 has the id 7 of another category"),
         (change("images", 0, "file_name", value=None), "image 0 has no 'file_name'"),
         (change("images", 0, "id", value="x"), "image 0 has id 'x'; want an integer"),
         (change("images", 0, "id", value=10), "two images have the same id"),
@@ -182,7 +182,7 @@ def test_missing_image_and_wrong_size(open_dataset, content, tmp_path):
     (tmp_path / "b.png").unlink()
     with pytest.raises(DataError, match="b.png: no such image file"):
         dataset[0]
-    with pytest.raises(DataError, match="a.png: is 30 x 20 pixels, but .* says 40 x 20"):
+    with pytest.raises(DataError, match="a.png: is 30 x 20 pixels, but .* states 40 x 20"):
         dataset[1]
 
 

@@ -84,7 +84,7 @@ def test_what_the_data_set_raises_names_the_item():
 
 
 def test_constructor():
-    with pytest.raises(DataError, match="list does not name its classes; give classes="):
+    with pytest.raises(DataError, match="list has no attribute 'classes'; give the names"):
         GluonCVDataset([(IMAGE, np.zeros((0, 5)))])
     with pytest.raises(DataError, match="empty data set"):
         GluonCVDataset(Items())

@@ -161,7 +161,7 @@ def test_faults_in_the_folder(root, tmp_path):
 def test_wrong_size(root):
     add(root, "one", "", size=SIZE.replace("30", "60"))
     with pytest.raises(
-        DataError, match="one.jpg: is 30 x 20 pixels, but its XML file says 60 x 20"
+        DataError, match="one.jpg: is 30 x 20 pixels, but its XML file states 60 x 20"
     ):
         VOCDataset(root, "train", classes=["cat"])[0]
 

@@ -235,7 +235,7 @@ def test_masks_that_are_not_there_cannot_be_scored():
     mask = rle.encode(np.ones((100, 100), np.uint8, order="F"))
     with pytest.raises(ValueError, match="annotation number 0 has no segmentation"):
         evaluate_coco(tiny_truth(), [{**result(), "segmentation": mask}], "segm")
-    with pytest.raises(ValueError, match="result number 1 has no segmentation, nor have 0 others"):
+    with pytest.raises(ValueError, match="result number 1 has no segmentation, the first of 1 "):
         evaluate_coco(
             tiny_truth(segmentation=mask), [{**result(), "segmentation": mask}, result()], "segm"
         )

@@ -14,7 +14,7 @@ def graph_of(block):
 def test_a_batch_norm_is_taken_apart(scale):
     layer = FrozenBatchNorm(4, epsilon=0.5, scale=scale)
     graph = graph_of(layer)
-    norm = match_channel_norm(graph.heads[0][0])
+    norm = match_channel_norm(graph.outputs[0][0])
     assert norm.data[0].name == "data" and norm.uses_gamma == scale
     assert float(norm.epsilon) == 0.5
     arrays = [layer.gamma, layer.beta, layer.running_mean, layer.running_var]
@@ -23,7 +23,7 @@ def test_a_batch_norm_is_taken_apart(scale):
 
 def test_mxnets_defaults_are_those_of_an_operator_without_attributes():
     symbol = mx.sym.BatchNorm(mx.sym.var("data"))
-    norm = match_channel_norm(Graph.read(symbol).heads[0][0])
+    norm = match_channel_norm(Graph.read(symbol).outputs[0][0])
     assert float(norm.epsilon) == 1e-3 and not norm.uses_gamma
 
 
@@ -43,7 +43,7 @@ def test_an_output_and_a_further_node_are_readers():
         ([norm, mx.sym.relu(convolution)], False),
     ):
         graph = Graph.read(mx.sym.Group(outputs))
-        node, _ = graph.heads[0]
+        node, _ = graph.outputs[0]
         assert is_only_reader(node, node.inputs[0][0], graph.readers()) == expected
 
 
@@ -51,13 +51,13 @@ def test_an_output_and_a_further_node_are_readers():
 @pytest.mark.parametrize("make", [mx.gluon.nn.Conv2D, mx.gluon.nn.Conv2DTranspose])
 def test_bias_of_a_layer(make, use_bias):
     layer = make(4, 1, in_channels=3, use_bias=use_bias)
-    assert has_bias(graph_of(layer).heads[0][0]) == use_bias
+    assert has_bias(graph_of(layer).outputs[0][0]) == use_bias
 
 
 def test_a_deconvolution_has_no_bias_by_default():
     symbol = mx.sym.Deconvolution(mx.sym.var("data"), kernel=(1, 1), num_filter=4)
-    assert not has_bias(Graph.read(symbol).heads[0][0])
+    assert not has_bias(Graph.read(symbol).outputs[0][0])
 
 
 def test_live_norms_match_as_well():
-    assert match_channel_norm(graph_of(BatchNorm(4)).heads[0][0]) is not None
+    assert match_channel_norm(graph_of(BatchNorm(4)).outputs[0][0]) is not None

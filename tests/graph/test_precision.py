@@ -4,7 +4,7 @@ from collections import Counter
 
 from gluonnorm.deploy import DeployError, Predictor, export, load
 from gluonnorm.graph.fold import fold_graph
-from gluonnorm.graph.precision import ranges, to_bfloat16
+from gluonnorm.graph.precision import measure_ranges, to_bfloat16
 from gluonnorm.graph.trace import trace
 from gluonnorm.photos.files import ImageError
 
@@ -166,7 +166,7 @@ def test_ranges_are_the_least_and_greatest_over_all_images():
     ]
     name = symbol.list_outputs()[0]
     maps = [net(mx.nd.array(batch)).asnumpy() for batch in batches]
-    found = ranges(symbol, values, [name], batches)
+    found = measure_ranges(symbol, values, [name], batches)
     assert found == {name: (float(min(m.min() for m in maps)), float(max(m.max() for m in maps)))}
 
 

@@ -1,5 +1,6 @@
 from types import SimpleNamespace
 
+from gluonnorm.graph.recalibrate import has_live_norms
 from gluonnorm.nn import (
     BatchNorm,
     FrozenBatchNorm,
@@ -282,3 +283,23 @@ def test_inference_then_agrees_with_training_on_the_one_batch():
     assert np.abs(net(x).asnumpy() - trained).max() > 0.1
     recalibrate(net, [x])
     np.testing.assert_allclose(net(x).asnumpy(), trained, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "name, live",
+    [
+        ("bn", True),
+        ("sync_bn", True),
+        ("sn", True),
+        ("sn_nobn", False),
+        ("gn", False),
+        ("global_bn", False),
+        ("frozen_bn", False),
+    ],
+)
+def test_live_norms_are_recognized(name, live):
+    norm = make_norm(name)(32)
+    norm.initialize()
+    assert has_live_norms(norm) == live
+    freeze(norm)
+    assert not has_live_norms(norm)

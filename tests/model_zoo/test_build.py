@@ -100,7 +100,7 @@ def copy_weights(source, target):
                 "give one of denormalize, normalize",
             ],
         ),
-        (C4, {"nms_threshold": 0.5}, ["no option 'nms_threshold'; did you mean nms_thresh"]),
+        (C4, {"nms_threshold": 0.5}, ["no setting 'nms_threshold'; did you mean nms_thresh"]),
         (C4, {"nms_thresh": 30}, ["nms_thresh is 30; it must be a number in 0..1"]),
         (C4, {"max_detections": 0}, ["max_detections is 0", "at least 1"]),
         (C4, {"anchor_sizes": ((32,), (64,))}, ["anchor_sizes has 2 levels", "gives 1 maps"]),

@@ -1,7 +1,7 @@
-"""GluonCV's own detectors with seeded weights, as the reference of the parity tests.
+"""GluonCV's own detectors with seeded weights, the reference ("judge") of the parity tests.
 
-GluonCV's CPU path for feature pyramids reads uninitialized memory. The networks built here run with
-that one call corrected, see ``_pyramid_without_negative_batch_index``.
+On a CPU, GluonCV's feature pyramids read uninitialized memory. The networks built here have a
+correction of that one call, see ``_pyramid_without_negative_batch_index``.
 """
 
 import contextlib

@@ -24,7 +24,7 @@ CASE_NAME = re.compile(
 )
 # Entries of a state dict that are settings and not weights.
 SETTINGS = re.compile(r"pixel_(mean|std)|.*anchor_generator.*|.*cell_anchors.*")
-NEAR = 1  # pixels; boxes of one class within this distance are the same detection
+MAX_DISTANCE = 1  # pixels between the corners of boxes that count as the same detection
 
 
 class Differences(NamedTuple):
@@ -263,6 +263,6 @@ def _matched_pairs(
         if not candidates:
             continue
         distance, nearest_row = min(candidates)
-        if distance < NEAR:
+        if distance < MAX_DISTANCE:
             free_rows.remove(nearest_row)
             yield nearest_row, expected_row

@@ -2,7 +2,7 @@
 
 import struct
 
-from gluonnorm.photos.files import SUFFIXES, ImageError, image_files, image_size, read_image
+from gluonnorm.photos.files import IMAGE_SUFFIXES, ImageError, image_files, image_size, read_image
 from gluonnorm.photos.prepare import check_image
 
 import cv2
@@ -158,7 +158,8 @@ def test_a_folder_and_a_name_that_cannot_be(tmp_path, read):
 
 def test_the_images_of_a_folder(tmp_path):
     names = sorted(
-        f"{number}{suffix}" for number, suffix in enumerate([*SUFFIXES, *map(str.upper, SUFFIXES)])
+        f"{number}{suffix}"
+        for number, suffix in enumerate([*IMAGE_SUFFIXES, *map(str.upper, IMAGE_SUFFIXES)])
     )
     for name in [*reversed(names), ".hidden.png", "notes.txt", "png", "a.png.part"]:
         (tmp_path / name).touch()  # what is in them is not looked at

@@ -19,10 +19,10 @@ def test_override_changes_a_copy():
 
 
 def test_an_unknown_option_is_answered_with_the_nearest():
-    with pytest.raises(InputError, match="no option 'nms_treshold'; did you mean nms_thresh"):
+    with pytest.raises(InputError, match="no setting 'nms_treshold'; did you mean nms_thresh"):
         DetectorConfig().override(nms_treshold=0.5)
     with pytest.raises(
-        InputError, match="no option 'zzz'; the options are convention, short, max_size"
+        InputError, match="no setting 'zzz'; the settings are convention, short, max_size"
     ):
         DetectorConfig().override(zzz=1)
 
@@ -182,7 +182,7 @@ def test_spec_survives_json():
 def test_spec_with_an_option_of_another_version():
     record = asdict(ModelSpec("m", "gn", None, None, ("a",), DetectorConfig()))
     record["config"]["max_detection"] = 3
-    with pytest.raises(InputError, match="no option 'max_detection'; did you mean max_detections"):
+    with pytest.raises(InputError, match="no setting 'max_detection'; did you mean max_detections"):
         ModelSpec.from_dict(record)
 
 

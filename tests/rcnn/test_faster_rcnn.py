@@ -87,7 +87,7 @@ def test_configure_reaches_a_hybridized_network():
         np.testing.assert_allclose(new[0, :kept], old[0, :kept], rtol=1e-5)
         assert (new[0, kept:] == -1).all()
     assert net.spec.config.score_thresh == threshold
-    with pytest.raises(InputError, match="no option 'score_tresh'; did you mean .*score_thresh"):
+    with pytest.raises(InputError, match="no setting 'score_tresh'; did you mean .*score_thresh"):
         net.configure(score_tresh=0.5)
     with pytest.raises(InputError, match="nms_thresh is 2; it must be a number in 0..1"):
         net.configure(nms_thresh=2)

@@ -54,7 +54,7 @@ def gradients(net, loss, x, boxes=BOXES, labels=LABELS, names=LOSS_NAMES):
 def test_losses_equal_their_formulas_on_the_same_targets(net):
     x, config, loss = images(2), net.config, FasterRCNNLoss(net)
     result = losses(loss, x)
-    maps = loss.first_stage(x)
+    maps = loss.feature_maps(x)
     logits, deltas = (
         np.concatenate([level.asnumpy() for level in levels], axis=1)
         for levels in net.rpn.over(maps.features)
@@ -105,7 +105,7 @@ def test_losses_equal_their_formulas_on_the_same_targets(net):
 
 def test_an_image_of_other_sides_is_padded_with_the_mean_and_proposals_end_at_the_image(net):
     loss, x, multiple = FasterRCNNLoss(net), images(2, 50, 70), net.preprocess.multiple
-    maps = loss.first_stage(x)
+    maps = loss.feature_maps(x)
     np.testing.assert_array_equal(
         maps.padded.asnumpy(),
         np.stack([padded(x[b : b + 1].asnumpy(), multiple)[0] for b in range(2)]),

@@ -85,7 +85,7 @@ def test_the_losses_equal_their_formulas(net):
     result = losses(loss, x)
     assert result.shape == (5, 2) and (result > 0).all()
     np.testing.assert_allclose(result[:4], losses(FasterRCNNLoss(net), x, BOXES, LABELS), rtol=1e-5)
-    maps = loss.first_stage(x)
+    maps = loss.feature_maps(x)
     mx.random.seed(7)
     targets = loss.make_targets(x, maps, GroundTruth(*TRUTH))
     rois, labels = targets.roi.rois.asnumpy(), targets.roi.labels.asnumpy()

@@ -25,7 +25,7 @@ def test_match_equals_two_loops():
         overlapping = np.array(want_iou) > 0
         assert overlapping.sum() > 10
         np.testing.assert_array_equal(
-            result.ground_truth[b, overlapping], np.array(want_truth)[overlapping]
+            result.ground_truth_index[b, overlapping], np.array(want_truth)[overlapping]
         )
 
 
@@ -34,7 +34,7 @@ def test_every_truth_has_a_best_box_even_at_low_overlap():
     truths = [[[8, 0, 18, 10], [20, 0, 30, 10]]]  # the first overlaps no box by more than 1 / 9
     result = matched(boxes, truths)
     np.testing.assert_allclose(result.iou, [[1 / 9, 1, 9 / 11]], rtol=1e-5)
-    assert result.ground_truth.tolist() == [[0, 1, 1]]
+    assert result.ground_truth_index.tolist() == [[0, 1, 1]]
     assert result.is_best.tolist() == [[1, 1, 0]]
 
 

@@ -28,11 +28,21 @@ def propose(
 
     Parameters
     ----------
+    extent : tuple of int
+        (height, width) in pixels, to which boxes are clipped.
+    pre_nms, post_nms : int
+        How many boxes of a level enter the suppression; how many proposals are returned.
+    nms_thresh : float
+        An IoU above it suppresses; with ``at_threshold`` also an equal one.
+    min_size : float
+        Boxes with a shorter side, after adding ``min_size_offset``, are dropped; in pixels.
+    offset : float
+        1 if the far corner of a box is its last pixel, else 0.
     joint : bool
         Whether all levels are one, and small boxes are dropped before the ``pre_nms`` best boxes
         are selected.
     order : str
-        What proposals are sorted by: "logit" or "sigmoid". Of equal scores that of the finer level
+        What proposals are sorted by: "logit" or "sigmoid". Between equal scores, the finer level
         comes first. The ``pre_nms`` best boxes of a level are always selected by their logits.
 
     Returns

@@ -3,13 +3,15 @@
 from mxnet import autograd, nd
 
 
-def run_recorded(layer, x, head=None):
+def run_recorded(layer, x, output_gradient=None):
     """Run a layer under autograd; return its output and the gradient of ``x``.
 
-    ``head`` is the gradient of the output; None means ones.
+    The backward pass starts with ``output_gradient``; None means ones.
     """
     x.attach_grad()
     with autograd.record():
         output = layer(x)
-    output.backward(nd.ones_like(output) if head is None else head)
+    if output_gradient is None:
+        output_gradient = nd.ones_like(output)
+    output.backward(output_gradient)
     return output.asnumpy(), x.grad.asnumpy()

@@ -303,7 +303,7 @@ def test_demo_draws_what_it_can_and_says_what_it_cannot(folder, exported):
         (
             "export.py",
             ["--params", "net-0000003.json", "--set", "nms_treshold=1", "--output", "other/net"],
-            "no option 'nms_treshold'; did you mean nms_thresh",
+            "no setting 'nms_treshold'; did you mean nms_thresh",
         ),
         (
             "export.py",

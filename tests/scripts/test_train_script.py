@@ -360,7 +360,7 @@ def test_a_fresh_run_does_not_mix_with_an_earlier_one(shapes, earlier, tmp_path)
         ),
         (["--network", "resnet18_v1b"], "is a bare backbone"),
         (["--norm", "groupnorm"], "no norm 'groupnorm'"),
-        (["--set", "num_samples=8"], "no option 'num_samples'; did you mean num_sample"),
+        (["--set", "num_samples=8"], "no setting 'num_samples'; did you mean num_sample"),
         (["--set", "short"], "--set short: give NAME=VALUE"),
         (["--set", "nms_thresh='high'"], "nms_thresh is 'high'; it must be a number in 0..1"),
         (["--pretrained-base", "absent.params"], "absent.params: no such file of weights"),
@@ -406,7 +406,7 @@ def cut(path, length):
             lambda root: edit_json(
                 root, lambda all: all["annotations"][0].update(bbox=[500, 10, 20, 20])
             ),
-            ["annotation 1: box (500, 10, 520, 30) lies outside the image of 96 x 64 pixels"],
+            ["annotation 1: box (500, 10, 520, 30) is outside the image of 96 x 64 pixels"],
         ),
         (
             lambda root: edit_json(root, lambda all: all["annotations"][0].update(category_id=9)),
@@ -496,7 +496,7 @@ def test_a_voc_folder_with_classes_of_its_own(voc, tmp_path):
                 f"{voc_object(corners=(96, 0, 99, 9))}"
                 "</annotation>"
             ),
-            ["b.xml: object 1: box (96, 0, 99, 9) lies outside the image"],
+            ["b.xml: object 1: box (96, 0, 99, 9) is outside the image"],
         ),
         (
             lambda root: (root / "ImageSets" / "Main" / "train.txt").write_text("\n"),

@@ -238,7 +238,7 @@ def test_folder_that_cannot_be_made(trained, tmp_path) -> None:
         save(str(tmp_path / "file" / "tiny"), net, trainer, {"step": 3}, tiny.SPEC)
 
 
-def test_spoilt_weights_are_not_saved(trained) -> None:
+def test_weights_that_are_not_finite_are_not_saved(trained) -> None:
     net, trainer, prefix = trained
     older = save(prefix, net, trainer, {"step": 2}, tiny.SPEC)
     net.out.bias.set_data(mx.nd.array([np.nan]))

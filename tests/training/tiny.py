@@ -1,4 +1,4 @@
-"""A problem small enough to train in milliseconds, with every source of chance a real one has."""
+"""A regression that trains in milliseconds, with shuffled batches, random noise and dropout."""
 
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
@@ -28,7 +28,7 @@ class Graph(gluon.Block):
     hidden : int
         Units of the first layer.
     dropout : float
-        The part of the hidden units that dropout sets to 0.
+        The fraction of the hidden units that dropout sets to 0.
     """
 
     loss_names = ("square", "absolute")

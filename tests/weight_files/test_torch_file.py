@@ -359,11 +359,11 @@ def test_every_cut_of_a_legacy_file(tmp_path):
 def test_an_altered_legacy_file(tmp_path):
     path, good = tmp_path / "a.pth", (12, TWELVE.tobytes())
     cases = [
-        ({"storages": {"0": (11, TWELVE.tobytes())}}, "does not lie where it should"),
+        ({"storages": {"0": (11, TWELVE.tobytes())}}, "is not where it should be"),
         ({"storages": {"0": good}, "keys": []}, "1 storages are missing"),
         ({"storages": {"0": good}, "keys": ["0", "1"]}, "storage '1' belongs to no tensor"),
         ({"storages": {"0": good}, "keys": 5}, "storage 5 belongs to no tensor"),
-        ({"storages": {"0": (-1, TWELVE.tobytes())}}, "does not lie where it should"),
+        ({"storages": {"0": (-1, TWELVE.tobytes())}}, "is not where it should be"),
     ]
     for arguments, message in cases:
         with pytest.raises(WeightFileError, match=message):

@@ -1,1 +1,1 @@
-"""One table a codebase: how its weight files name and lay out what this package has."""
+"""One file for each codebase: its names and layouts for the parameters of gluonnorm."""

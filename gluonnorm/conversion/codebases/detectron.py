@@ -10,7 +10,14 @@ from typing import List
 
 from gluonnorm.conversion.codebase import Codebase, IgnoredTensor
 from gluonnorm.conversion.layouts import BOXES_WITH_BACKGROUND, MASKS_WITH_BACKGROUND
-from gluonnorm.conversion.rules import LeafNames, Rule, with_endings
+from gluonnorm.conversion.rules import (
+    HEAD_BLOCK,
+    RESNET_PREFIX,
+    STAGE_BLOCK,
+    LeafNames,
+    Rule,
+    with_endings,
+)
 
 # A norm's shift is called like the bias of a convolution; "riv" is the running variance in Caffe2.
 LEAVES: LeafNames = {
@@ -26,10 +33,6 @@ LEAVES: LeafNames = {
 # end with blocks 7 and 35).
 LAST_BLOCKS = {2: (2,), 3: (3, 7), 4: (5, 22, 35), 5: (2,)}
 
-PREFIX = r"(?:backbone\.){0,2}"  # none in a bare ResNet, one in a C4 detector, two with a pyramid
-STAGE_BLOCK = PREFIX + r"layer(?P<stage>\d)\.(?P<block>\d+)\."
-# Stage 4 as the head of a C4 detector.
-HEAD_BLOCK = r"box_head\.stage\.(?:layer4\.)?(?P<block>\d+)\."
 BRANCH_LETTERS = {1: "a", 2: "b", 3: "c"}
 
 
@@ -44,9 +47,11 @@ def resnet_rules() -> List[Rule]:
         Each with Detectron's words for the leaves.
     """
     rules = [
-        Rule(PREFIX + "conv1", ("conv1_{leaf}",), leaves=LEAVES),
+        Rule(RESNET_PREFIX + "conv1", ("conv1_{leaf}",), leaves=LEAVES),
         # With GN the norm is called conv1_gn, with BN* res_conv1_bn.
-        Rule(PREFIX + "bn1", ("conv1_{norm}_{leaf}", "res_conv1_{norm}_{leaf}"), leaves=LEAVES),
+        Rule(
+            RESNET_PREFIX + "bn1", ("conv1_{norm}_{leaf}", "res_conv1_{norm}_{leaf}"), leaves=LEAVES
+        ),
     ]
     # Detectron calls the fourth stage res5. It is in the backbone or the head, never in both.
     rules += _block_rules(STAGE_BLOCK, "res{stage+1}_{block}")

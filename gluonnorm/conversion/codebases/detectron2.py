@@ -6,15 +6,16 @@ Its ImageNet files have its own names, or those of Detectron.
 from typing import Dict, List, Tuple
 
 from gluonnorm.conversion.codebase import Codebase, IgnoredTensor
-from gluonnorm.conversion.codebases.detectron import (
-    DETECTRON,
-    HEAD_BLOCK,
-    STAGE_BLOCK,
-    resnet_rules,
-)
+from gluonnorm.conversion.codebases.detectron import DETECTRON, resnet_rules
 from gluonnorm.conversion.codebases.detectron import LEAVES as DETECTRON_LEAVES
 from gluonnorm.conversion.layouts import BOXES, SCORES_BACKGROUND_LAST
-from gluonnorm.conversion.rules import PYTORCH_LEAVES, Rule, with_endings
+from gluonnorm.conversion.rules import (
+    HEAD_BLOCK,
+    PYTORCH_LEAVES,
+    STAGE_BLOCK,
+    Rule,
+    with_endings,
+)
 
 # The ResNet is under a pyramid, directly in a C4 detector, or alone in an ImageNet file.
 RESNET_PREFIXES = ("backbone.bottom_up.", "backbone.", "")

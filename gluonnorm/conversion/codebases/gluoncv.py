@@ -1,9 +1,9 @@
 """GluonCV: Faster and Mask R-CNN on ResNet v1b and v1d, C4 and FPN, and their backbones.
 
-Names are those of ``save_parameters``. Classifiers and C4 detectors have structural names. The
-pyramid is a ``SymbolBlock``, and its file has flat names, in which the layers of each stage are
-counted from the image on: ``features.resnetv1b_layers2_conv4_weight`` is ``layer2.1.conv2.weight``,
-since a block has three convolutions.
+The names are those of ``save_parameters``. Classifiers and C4 detectors have structural names. A
+pyramid is a ``SymbolBlock``, so its file has flat names, which number the layers of each stage:
+``features.resnetv1b_layers2_conv4_weight`` is ``layer2.1.conv2.weight``, since convolutions are
+numbered from 0 and a block has three of them.
 
 Sources: gluoncv/model_zoo/ (resnetv1b.py; rcnn/faster_rcnn/predefined_models.py;
 rcnn/mask_rcnn/mask_rcnn.py), and gluoncv/nn/feature.py for the pyramid. ``gluoncv_norms`` and
@@ -20,7 +20,7 @@ from gluonnorm.conversion.codebases.gluoncv_norms import rewrite_norms, sync_nor
 from gluonnorm.conversion.compatibility import differing_fields
 from gluonnorm.conversion.errors import ConversionError
 from gluonnorm.conversion.layouts import Arrays
-from gluonnorm.conversion.rules import LeafNames, Rule, Shapes
+from gluonnorm.conversion.rules import LeafNames, Rule, Shapes, count_convs
 
 LEAVES: LeafNames = {
     "weight": ("weight",),
@@ -36,12 +36,11 @@ PYRAMID_NORM_LEAVES: LeafNames = {
     "running_mean": ("moving_mean",),
     "running_var": ("moving_var",),
 }
-# A gluonnorm network that corresponds to one of GluonCV's models with SyncBatchNorm has this
-# parameter.
+# Only networks that correspond to GluonCV's models with SyncBatchNorm have this parameter.
 SYNC_NORM_MARK = "backbone.lateral5.norm.running_mean"
 PYRAMID_MARK = "backbone.lateral5.conv.weight"
-# GluonCV has no setting for these fields of a convention: with other values it detects something
-# else.
+# GluonCV has no setting for these fields of a convention. A network that was built with other
+# values detects something else in GluonCV.
 REQUIRED_FIELDS = (
     "anchors",
     "anchor_order",
@@ -79,8 +78,8 @@ def _rules(shapes: Shapes) -> List[Rule]:
     """Make the table of names, which depends on how many layers the heads have."""
     has_pyramid = PYRAMID_MARK in shapes
     rpn = "rpn.rpn_head." if has_pyramid else "rpn."
-    box_convs = _count_convs(shapes, "box_head")
-    mask_convs = _count_convs(shapes, "mask_head")
+    box_convs = count_convs(shapes, "box_head")
+    mask_convs = count_convs(shapes, "mask_head")
     # A head is a sequence of convolution, norm and ReLU, or of convolution and ReLU. gluonnorm
     # always counts a convolution with its norm as one, then the ReLU: hence i/2 * 3, or i/2 * 2.
     per_mask_conv = 3 if "mask_head.convs.0.norm.gamma" in shapes else 2
@@ -113,12 +112,6 @@ def _rules(shapes: Shapes) -> List[Rule]:
         Rule(r"mask_head\.deconv", (deconv + ".{leaf}",)),
         Rule(r"mask_head\.score", ("mask.mask.{leaf}",)),
     ]
-
-
-def _count_convs(shapes: Shapes, head: str) -> int:
-    """Count the convolutions of a head."""
-    pattern = re.compile(head + r"\.convs\.\d\.conv\.weight")
-    return sum(pattern.fullmatch(name) is not None for name in shapes)
 
 
 def _pyramid_norm_rules() -> List[Rule]:
@@ -209,35 +202,18 @@ def _stage_layers(
     """List the layers of the four stages."""
     # In a C4 detector, "features" is convolution 0, norm 1, ReLU 2, pooling 3, then the stages 1 to
     # 3 at 4 to 6; "top_features" is stage 4, the box head.
-    return [
-        *_block_layers(
-            r"layer(?P<stage>[1-3])\.",
-            "layer{stage}.",
-            "features.{stage+3}.",
-            "{stage}",
-            is_deep,
-            convs_per_block,
-            norm_words,
-        ),
-        *_block_layers(
-            r"layer(?P<stage>4)\.",
-            "layer4.",
-            "top_features.0.",
-            "4",
-            is_deep,
-            convs_per_block,
-            norm_words,
-        ),
-        *_block_layers(
-            r"box_head\.stage\.(?:layer4\.)?",
-            "layer4.",
-            "top_features.0.",
-            "4",
-            is_deep,
-            convs_per_block,
-            norm_words,
-        ),
-    ]
+    stages = (
+        # Pattern in gluonnorm, name in a classifier, name in a C4 detector, number in flat names.
+        (r"layer(?P<stage>[1-3])\.", "layer{stage}.", "features.{stage+3}.", "{stage}"),
+        (r"layer(?P<stage>4)\.", "layer4.", "top_features.0.", "4"),
+        (r"box_head\.stage\.(?:layer4\.)?", "layer4.", "top_features.0.", "4"),
+    )
+    layers: List[ResNetLayer] = []
+    for stage_layer, classifier, c4, stage in stages:
+        layers += _block_layers(
+            stage_layer, classifier, c4, stage, is_deep, convs_per_block, norm_words
+        )
+    return layers
 
 
 def _block_layers(
@@ -249,11 +225,11 @@ def _block_layers(
     convs_per_block: int,
     norm_words: Sequence[str],
 ) -> List[ResNetLayer]:
-    """List the layers of the blocks of a stage; the first four arguments are names of the stage."""
+    """List the layers of the blocks of a stage; ``_stage_layers`` explains the first arguments."""
     block_layer = stage_layer + r"(?P<block>\d+)\."
     layers = []
     for index in range(convs_per_block):
-        # Flat names count the layers of a stage through: block * convs_per_block + index.
+        # Flat names number the convolutions of a whole stage: block * convs_per_block + index.
         count = f"{{block*{convs_per_block}+{index}}}"
         conv = f"conv{index + 1}"
         norm = f"bn{index + 1}"
@@ -296,7 +272,7 @@ def _numbered(words: Sequence[str], number: int) -> Tuple[str, ...]:
 
 
 def additions(net: Any, arrays: Arrays) -> Arrays:
-    """Make what a file of GluonCV has beyond the arrays of gluonnorm, since GluonCV loads strictly.
+    """Make the arrays that GluonCV's strict loader needs in addition to gluonnorm's.
 
     Parameters
     ----------
@@ -308,7 +284,7 @@ def additions(net: Any, arrays: Arrays) -> Arrays:
     Returns
     -------
     dict of str to numpy.ndarray
-        Further arrays, and replacements of those that GluonCV reads otherwise.
+        Further arrays, and replacements for arrays that GluonCV's layers use differently.
 
     Raises
     ------

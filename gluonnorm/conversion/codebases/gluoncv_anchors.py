@@ -9,7 +9,7 @@ import numpy as np
 
 # The side of the table of the finest level of a pyramid; each further level has half of it.
 FIRST_LEVEL_CELLS = 384
-LEAST_CELLS = 16
+MIN_CELLS = 16
 C4_CELLS = 128  # side of the table of a detector without a pyramid
 
 
@@ -40,7 +40,7 @@ def anchor_tables(
             cells = C4_CELLS
         else:
             name = f"rpn.anchor_generator.{level}.anchors"
-            cells = max(FIRST_LEVEL_CELLS >> level, LEAST_CELLS)
+            cells = max(FIRST_LEVEL_CELLS >> level, MIN_CELLS)
         tables[name] = _level_table(stride, level_sizes, ratios, cells)
     return tables
 

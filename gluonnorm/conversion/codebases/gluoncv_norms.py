@@ -105,7 +105,7 @@ def _fold_norm_into_deconv(arrays: Arrays, conv: str, norm: str) -> None:
 
 
 def _head_layers(arrays: Arrays) -> Iterator[Tuple[str, str]]:
-    """Find each convolution of the heads that is followed by a norm, and the norm."""
+    """Find the pairs of convolution and norm in the heads."""
     for name in sorted(arrays):
         norm_match = HEAD_NORM.fullmatch(name)
         if norm_match is None:
@@ -160,8 +160,8 @@ def sync_norm_additions(arrays: Arrays) -> Arrays:
 def _with_unit_gamma(arrays: Arrays, conv: str, norm: str) -> Arrays:
     """Write a convolution and its norm with a gamma of 1 and GluonCV's epsilon.
 
-    The variance becomes smaller by the difference of the epsilons, but not below 0. What that and
-    gamma leave of the scale goes into the convolution.
+    The variance becomes smaller by the difference of the epsilons, but not below 0. The rest of the
+    norm's scale, and gamma, are multiplied into the convolution.
     """
     gamma = arrays[f"{norm}_gamma"].astype(np.float64)
     mean = arrays[f"{norm}_moving_mean"].astype(np.float64)

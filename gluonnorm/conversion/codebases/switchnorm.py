@@ -8,7 +8,15 @@ from typing import List, Tuple
 
 from gluonnorm.conversion.codebase import Codebase, IgnoredTensor
 from gluonnorm.conversion.layouts import BOXES_WITH_BACKGROUND, FLATTENED, MASKS_WITH_BACKGROUND
-from gluonnorm.conversion.rules import PYTORCH_LEAVES, Rule, Shapes, with_endings
+from gluonnorm.conversion.rules import (
+    HEAD_BLOCK,
+    PYTORCH_LEAVES,
+    RESNET_PREFIX,
+    STAGE_BLOCK,
+    Rule,
+    Shapes,
+    with_endings,
+)
 
 # The ResNet is under a pyramid, directly in a C4 detector, or alone in the file of a classifier.
 STEM_PREFIXES = ("Conv_Body.conv_body.res1.", "Conv_Body.res1.", "")
@@ -22,22 +30,16 @@ BLOCK_PREFIXES = (
 # under Conv_Body even for them.
 HEAD_BLOCK_PREFIXES = ("Box_Head.res5.{block}.", "Conv_Body.res5.{block}.", "layer4.{block}.")
 
-PREFIX = r"(?:backbone\.){0,2}"  # none in a bare ResNet, one in a C4 detector, two with a pyramid
-STAGE_BLOCK = PREFIX + r"layer(?P<stage>\d)\.(?P<block>\d+)\."
-# Stage 4 as the head of a C4 detector.
-HEAD_BLOCK = r"box_head\.stage\.(?:layer4\.)?(?P<block>\d+)\."
-
 
 def _rules(shapes: Shapes) -> List[Rule]:
-    """Make the table of names; how the mask convolutions are counted depends on their norms."""
-    # The layers of a head are counted through: convolution, norm, ReLU; or convolution, ReLU
-    # without a norm. gluonnorm always counts a convolution with its norm as one, then the ReLU:
-    # hence i/2*3 or i.
+    """Make the table of names; the numbers of the mask convolutions depend on their norms."""
+    # A head is a sequence of convolution, norm and ReLU, or of convolution and ReLU. gluonnorm
+    # always counts a convolution with its norm as one, then the ReLU: hence i/2*3, or i.
     has_mask_norms = "mask_head.convs.0.norm.gamma" in shapes
     mask_position = "{i/2*3}" if has_mask_norms else "{i}"
     return [
-        Rule(PREFIX + "conv1", with_endings(STEM_PREFIXES, "conv1.{leaf}")),
-        Rule(PREFIX + "bn1", with_endings(STEM_PREFIXES, "{norm}1.{leaf}"), FLATTENED),
+        Rule(RESNET_PREFIX + "conv1", with_endings(STEM_PREFIXES, "conv1.{leaf}")),
+        Rule(RESNET_PREFIX + "bn1", with_endings(STEM_PREFIXES, "{norm}1.{leaf}"), FLATTENED),
         *_block_rules(STAGE_BLOCK, BLOCK_PREFIXES),
         *_block_rules(HEAD_BLOCK, HEAD_BLOCK_PREFIXES),
         *_pyramid_rules(),

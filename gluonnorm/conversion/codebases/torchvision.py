@@ -10,10 +10,16 @@ import os
 import re
 from typing import List, Sequence, Tuple
 
-from gluonnorm.conversion.codebase import EPSILON, Codebase, IgnoredTensor, source_names
+from gluonnorm.conversion.codebase import (
+    EPSILON,
+    Codebase,
+    FileEpsilon,
+    IgnoredTensor,
+    source_names,
+)
 from gluonnorm.conversion.layouts import BOXES_WITH_BACKGROUND, MASKS_WITH_BACKGROUND, Arrays
 from gluonnorm.conversion.network import live_norms
-from gluonnorm.conversion.rules import Rule, Shapes
+from gluonnorm.conversion.rules import Rule, Shapes, count_convs
 
 import mxnet as mx
 import numpy as np
@@ -36,9 +42,9 @@ UNUSED_COCO_IDS = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
 
 def _rules(shapes: Shapes) -> List[Rule]:
     """Make the table of names, which depends on the convolutions in the box head."""
-    box_convs = _count_box_convs(shapes)
-    # In a v2 detector the layers of the box head are numbered: the convolutions, a Flatten, then
-    # the linear layer.
+    # The box head of a v2 detector numbers its layers: four convolutions, a Flatten, the linear
+    # layer. That of a v1 detector has no convolutions.
+    box_convs = count_convs(shapes, "box_head")
     fc1 = f"roi_heads.box_head.{box_convs + 1}" if box_convs else "roi_heads.box_head.fc6"
     return [
         # A detector is first looked for under the names of a detector, then of a classifier; a bare
@@ -89,12 +95,6 @@ def _rules(shapes: Shapes) -> List[Rule]:
     ]
 
 
-def _count_box_convs(shapes: Shapes) -> int:
-    """Count the convolutions of the box head: 4 in a v2 detector, else 0."""
-    pattern = re.compile(r"box_head\.convs\.\d\.conv\.weight")
-    return sum(pattern.fullmatch(name) is not None for name in shapes)
-
-
 def _conv_and_norm(layer: str, nested: str, flat: Tuple[str, ...] = ()) -> Tuple[Rule, Rule]:
     """Make the rules for a convolution and its norm; flat names exist without a norm only."""
     conv_templates = [nested + ".0.{leaf}"]
@@ -105,19 +105,20 @@ def _conv_and_norm(layer: str, nested: str, flat: Tuple[str, ...] = ()) -> Tuple
     return conv_rule, norm_rule
 
 
-def _epsilon(names: Sequence[str], file_name: str) -> Tuple[float, str]:
+def _epsilon(names: Sequence[str], file_name: str) -> FileEpsilon:
     """Recognize the published v1 detectors, whose epsilon is 0, by name or by content."""
     if os.path.basename(file_name) in FILES_WITHOUT_EPSILON:
-        return 0.0, "torchvision loads this published file with eps 0"
+        return FileEpsilon(0.0, "torchvision loads this published file with eps 0")
     has_flat_names = any(FLAT_NAME.fullmatch(name) for name in names)
     # FrozenBatchNorm2d has no num_batches_tracked; a live BatchNorm2d has, and its epsilon is 1e-5.
     has_counters = any("num_batches" in name for name in names)
     if has_flat_names and not has_counters:
-        return 0.0, (
+        return FileEpsilon(
+            0.0,
             "flat names without counters, as in the published v1 detectors, "
-            "which torchvision loads with eps 0"
+            "which torchvision loads with eps 0",
         )
-    return EPSILON, "torchvision's default"
+    return FileEpsilon(EPSILON, "torchvision's default")
 
 
 def _step_counters(net: mx.gluon.Block, arrays: Arrays) -> Arrays:
