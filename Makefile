@@ -4,6 +4,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # Without --no-compile pip also compiles the large packages that are never imported, a third of the time.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
+# Two processes with one thread each are faster than one process with two threads. Each file stays in one process,
+# because its tests share networks.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 PYTHON ?=
 PYTHONS := $(PYTHON) python3.11 python3.10 python3.9 python3.8 python3.12 python3 \
 	$(foreach v,11 10 9 8 12,$(wildcard $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions/3.$(v).*/bin/python))
@@ -21,10 +24,10 @@ demo: $(VENV)/runtime.stamp  ## draw a data set, train, evaluate, export and det
 	$(BIN)/python scripts/quickstart.py --output demo
 
 test: lint  ## check style and types, then run every test
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-fast: $(VENV)/test.stamp  ## run the tests that take less than ten seconds each
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 lint: $(VENV)/test.stamp  ## check style and layout (ruff) and types (mypy)
 	$(BIN)/ruff check .

@@ -93,6 +93,6 @@ setup(
         "cpu": ["mxnet==1.9.1", *TRAINING],
         "cu112": [*CUDA, *TRAINING],
         "peers": PEERS,
-        "test": ["pytest>=8", "ruff==0.17.6", "mypy"],
+        "test": ["pytest>=8", "pytest-xdist", "ruff==0.17.6", "mypy"],
     },
 )
