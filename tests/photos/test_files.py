@@ -31,7 +31,7 @@ def test_16_bits_a_channel(tmp_path, ending):
     np.testing.assert_allclose(found, cv2.imread(gray), rtol=0, atol=1)
 
 
-def test_16_bit_grey_in_the_other_order_of_bytes(tmp_path):
+def test_16_bit_gray_in_the_other_order_of_bytes(tmp_path):
     Image.fromarray(WIDE[:, :, 0].astype(">u2")).save(tmp_path / "a.tif")
     assert Image.open(tmp_path / "a.tif").mode == "I;16B"
     assert np.abs(read_image(tmp_path / "a.tif") - WIDE[:, :, :1] / 257).max() < 1
@@ -93,7 +93,7 @@ def test_of_an_animation_the_first_frame(tmp_path, name, options):
         ("a.gif", {}),
     ],
 )
-def test_colours_of_a_palette_are_kept_where_they_are_transparent(tmp_path, name, options):
+def test_colors_of_a_palette_are_kept_where_they_are_transparent(tmp_path, name, options):
     palette = Image.fromarray(np.uint8([[0, 1, 1], [1, 1, 0]]), "P")
     palette.putpalette([*RED, *BLUE] + [0] * 762)
     palette.save(tmp_path / name, **options)

@@ -47,7 +47,7 @@ def test_equals_a_loop_over_pixels(method, cells):
         np.testing.assert_array_equal(found[certain], value[certain] > 0.5, err_msg=str(box))
 
 
-def test_full_masks_fill_the_pixels_whose_centres_the_box_holds():
+def test_full_masks_fill_the_pixels_whose_centers_the_box_holds():
     full = np.ones((2, 28, 28), np.float32)
     boxes = np.float32([[2, 3, 12, 9], [2.6, 3.4, 11.4, 8.6]])
     whole, fraction = paste_masks(full, boxes, 15, 20, "sample")
