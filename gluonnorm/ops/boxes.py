@@ -120,7 +120,7 @@ def box_iou(F: Any, boxes: Tensor, other_boxes: Tensor) -> Tensor:
     return intersection / F.maximum(sum_of_areas - intersection, LEAST_UNION)
 
 
-def clip_boxes(F: Any, boxes: Tensor, height: Tensor, width: Tensor) -> Tensor:
+def clip_boxes(F: Any, boxes: Tensor, extent: Tuple[Tensor, Tensor], offset: float = 0.0) -> Tensor:
     """Move the corners of boxes that are outside an image onto its border.
 
     Parameters
@@ -129,23 +129,29 @@ def clip_boxes(F: Any, boxes: Tensor, height: Tensor, width: Tensor) -> Tensor:
         ``mxnet.ndarray`` or ``mxnet.symbol``.
     boxes : Tensor
         (..., 4) in pixels.
-    height, width : Tensor
-        The largest y and x of a corner, in pixels; they broadcast to (..., 1).
+    extent : tuple of Tensor
+        Height and width of the image in pixels, as :func:`image_extent` measures them; they
+        broadcast to (..., 1).
+    offset : float
+        1 if a box's far corner is its last pixel (Detectron), else 0.
 
     Returns
     -------
     Tensor
         (..., 4).
     """
+    height, width = extent
+    last_y = height - offset
+    last_x = width - offset
     x1, y1, x2, y2 = split_coordinates(F, boxes)
     x1 = F.maximum(x1, 0)
     y1 = F.maximum(y1, 0)
     x2 = F.maximum(x2, 0)
     y2 = F.maximum(y2, 0)
-    x1 = F.broadcast_minimum(x1, width)
-    y1 = F.broadcast_minimum(y1, height)
-    x2 = F.broadcast_minimum(x2, width)
-    y2 = F.broadcast_minimum(y2, height)
+    x1 = F.broadcast_minimum(x1, last_x)
+    y1 = F.broadcast_minimum(y1, last_y)
+    x2 = F.broadcast_minimum(x2, last_x)
+    y2 = F.broadcast_minimum(y2, last_y)
     return F.concat(x1, y1, x2, y2, dim=-1)
 
 

@@ -7,12 +7,14 @@ from gluonnorm.convention import BoxConvention
 from gluonnorm.errors import InputError, did_you_mean
 from gluonnorm.ops.coder import DELTA_CLIP, DeltaStds
 from gluonnorm.rcnn.setting_checks import (
+    COUNT,
+    FRACTION,
+    INTEGER_FROM_0,
+    NOT_NEGATIVE,
+    POSITIVE_NUMBER,
+    POSITIVE_TUPLE,
     check_anchor_sizes,
-    check_fraction,
-    check_integer,
-    check_not_negative,
-    check_positive,
-    check_positive_numbers,
+    check_setting,
 )
 from gluonnorm.types import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 
@@ -271,16 +273,16 @@ class DetectorConfig:
     def _check_numbers(self) -> None:
         """Check all counts, fractions and positive numbers."""
         for name in FRACTIONS:
-            check_fraction(name, getattr(self, name))
+            check_setting(name, getattr(self, name), FRACTION)
         for name in COUNTS:
-            check_integer(name, getattr(self, name), least=1)
+            check_setting(name, getattr(self, name), COUNT)
         for name in POSITIVE_NUMBERS:
-            check_positive(name, getattr(self, name))
-        check_integer("roi_sample_ratio", self.roi_sample_ratio, least=0)
-        check_not_negative("rpn_min_size", self.rpn_min_size)
+            check_setting(name, getattr(self, name), POSITIVE_NUMBER)
+        check_setting("roi_sample_ratio", self.roi_sample_ratio, INTEGER_FROM_0)
+        check_setting("rpn_min_size", self.rpn_min_size, NOT_NEGATIVE)
         if self.freeze_at is not None:
-            check_integer("freeze_at", self.freeze_at, least=0)
-        check_positive_numbers("box_stds", self.box_stds)
+            check_setting("freeze_at", self.freeze_at, INTEGER_FROM_0)
+        check_setting("box_stds", self.box_stds, POSITIVE_TUPLE)
         if len(self.box_stds) != 4:
             raise InputError(f"box_stds is {self.box_stds!r}; give 4 numbers, one for each delta")
         if self.rpn_convs not in (1, 2):
@@ -289,7 +291,7 @@ class DetectorConfig:
     def _check_anchors(self) -> None:
         """Check the anchors, and the thresholds that make them positive or negative."""
         check_anchor_sizes(self.anchor_sizes)
-        check_positive_numbers("anchor_ratios", self.anchor_ratios)
+        check_setting("anchor_ratios", self.anchor_ratios, POSITIVE_TUPLE)
         if self.rpn_neg_iou_thresh > self.rpn_pos_iou_thresh:
             raise InputError(
                 f"rpn_neg_iou_thresh is {self.rpn_neg_iou_thresh}, above rpn_pos_iou_thresh "

@@ -93,10 +93,7 @@ def _decoded_boxes(
     boxes = decode(F, deltas, rois, config.box_stds, config.delta_clip, offset)
     if not config.convention.clip_detections:
         return boxes
-    height, width = extent
-    last_y = height - offset
-    last_x = width - offset
-    return clip_boxes(F, boxes, last_y, last_x)
+    return clip_boxes(F, boxes, extent, offset)
 
 
 def _without_small(F: Any, scores: Tensor, boxes: Tensor, config: DetectorConfig) -> Tensor:

@@ -236,10 +236,7 @@ def _decoded_boxes(
     """Decode deltas (B, N, 4) at anchors, and clip the boxes to the image."""
     offset = config.convention.offset
     boxes = decode(F, deltas, anchors, RPN_STDS, config.delta_clip, offset)
-    height, width = extent
-    last_y = height - offset
-    last_x = width - offset
-    return clip_boxes(F, boxes, last_y, last_x)
+    return clip_boxes(F, boxes, extent, offset)
 
 
 def _without_small(F: Any, scores: Tensor, boxes: Tensor, config: DetectorConfig) -> Tensor:

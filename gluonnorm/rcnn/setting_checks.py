@@ -1,18 +1,34 @@
 """Checks of the settings of a detector.
 
-Each check raises InputError, whose message names the setting, its value and what is allowed.
+A requirement says what the value of a setting must be. A check raises InputError, whose message
+names the setting, its value and what is allowed.
 """
 
 from numbers import Real
-from typing import Any
+from typing import Any, Callable, NamedTuple
 
 from gluonnorm.errors import InputError
 
 ANCHOR_SIZES_HINT = "give one tuple of sizes for each feature map, all equally long"
 
 
-def check_fraction(name: str, value: Any) -> None:
-    """Check that a setting is a number in 0..1.
+class Requirement(NamedTuple):
+    """What the value of a setting must be.
+
+    Attributes
+    ----------
+    is_met : callable
+        ``is_met(value)`` is True for an allowed value, whatever its type.
+    wanted : str
+        The allowed values in words.
+    """
+
+    is_met: Callable[[Any], bool]
+    wanted: str
+
+
+def check_setting(name: str, value: Any, requirement: Requirement) -> None:
+    """Check that a setting has an allowed value.
 
     Parameters
     ----------
@@ -20,92 +36,40 @@ def check_fraction(name: str, value: Any) -> None:
         The name of the setting.
     value : object
         Its value.
+    requirement : Requirement
+        What the value must be.
 
     Raises
     ------
     InputError
-        The value is no such number.
+        The value does not meet the requirement.
+
+    Examples
+    --------
+    >>> check_setting("nms_thresh", 0.5, FRACTION)
     """
-    if not (_is_number(value) and 0 <= value <= 1):
-        raise InputError(f"{name} is {value!r}; it must be a number in 0..1")
+    if not requirement.is_met(value):
+        raise InputError(f"{name} is {value!r}; it must be {requirement.wanted}")
 
 
-def check_integer(name: str, value: Any, least: int) -> None:
-    """Check that a setting is an integer of at least some size.
+def integer_of_at_least(least: int) -> Requirement:
+    """Require an integer that is not below a limit.
 
     Parameters
     ----------
-    name : str
-        The name of the setting.
-    value : object
-        Its value.
     least : int
         The smallest value that is allowed.
 
-    Raises
-    ------
-    InputError
-        The value is no such integer.
+    Returns
+    -------
+    Requirement
+        What :func:`check_setting` takes.
     """
-    if not (_is_integer(value) and value >= least):
-        raise InputError(f"{name} is {value!r}; it must be an integer of at least {least}")
 
+    def is_met(value: Any) -> bool:
+        return _is_integer(value) and value >= least
 
-def check_positive(name: str, value: Any) -> None:
-    """Check that a setting is a positive number.
-
-    Parameters
-    ----------
-    name : str
-        The name of the setting.
-    value : object
-        Its value.
-
-    Raises
-    ------
-    InputError
-        The value is no such number.
-    """
-    if not _is_positive(value):
-        raise InputError(f"{name} is {value!r}; it must be a positive number")
-
-
-def check_not_negative(name: str, value: Any) -> None:
-    """Check that a setting is a number of at least 0.
-
-    Parameters
-    ----------
-    name : str
-        The name of the setting.
-    value : object
-        Its value.
-
-    Raises
-    ------
-    InputError
-        The value is no such number.
-    """
-    if not (_is_number(value) and value >= 0):
-        raise InputError(f"{name} is {value!r}; it must be a number of at least 0")
-
-
-def check_positive_numbers(name: str, value: Any) -> None:
-    """Check that a setting is a tuple of one or more positive numbers.
-
-    Parameters
-    ----------
-    name : str
-        The name of the setting.
-    value : object
-        Its value.
-
-    Raises
-    ------
-    InputError
-        The value is no such tuple.
-    """
-    if not _is_positive_tuple(value):
-        raise InputError(f"{name} is {value!r}; it must be a tuple of positive numbers")
+    return Requirement(is_met, f"an integer of at least {least}")
 
 
 def check_anchor_sizes(value: Any) -> None:
@@ -149,3 +113,21 @@ def _is_positive(value: Any) -> bool:
 def _is_positive_tuple(value: Any) -> bool:
     """Tell whether a value is a tuple of one or more numbers above 0."""
     return isinstance(value, tuple) and len(value) > 0 and all(map(_is_positive, value))
+
+
+def _is_fraction(value: Any) -> bool:
+    """Tell whether a value is a number in 0..1."""
+    return _is_number(value) and 0 <= value <= 1
+
+
+def _is_not_negative(value: Any) -> bool:
+    """Tell whether a value is a number of at least 0."""
+    return _is_number(value) and value >= 0
+
+
+FRACTION = Requirement(_is_fraction, "a number in 0..1")
+POSITIVE_NUMBER = Requirement(_is_positive, "a positive number")
+NOT_NEGATIVE = Requirement(_is_not_negative, "a number of at least 0")
+POSITIVE_TUPLE = Requirement(_is_positive_tuple, "a tuple of positive numbers")
+COUNT = integer_of_at_least(1)
+INTEGER_FROM_0 = integer_of_at_least(0)

@@ -56,7 +56,7 @@ def test_boxes_without_area_overlap_nothing_not_even_themselves():
 def test_clip_equals_the_numpy_half():
     boxes = (random_boxes(np.random.default_rng(3), 40) * 2 - 50).reshape(2, 20, 4)
     (result,) = both(
-        lambda F, boxes, height, width: clip_boxes(F, boxes, height, width), boxes, [30], [50]
+        lambda F, boxes, height, width: clip_boxes(F, boxes, (height, width)), boxes, [30], [50]
     )
     wanted = photo_boxes.clip_boxes(boxes.reshape(-1, 4), 30, 50).reshape(2, 20, 4)
     np.testing.assert_array_equal(result, wanted)
