@@ -120,24 +120,59 @@ def open_dataset(
         A file is missing or faulty, or the classes do not fit the files or are not known.
     """
     split_name = getattr(args, f"{split}_split") or DEFAULT_SPLITS[args.dataset][split]
-    classes = classes or args.classes
+    return _OPENERS[args.dataset](args, split_name, classes or args.classes)
+
+
+def _open_coco(
+    args: argparse.Namespace, split_name: str, classes: Optional[Sequence[str]]
+) -> Dataset:
+    """Open a COCO file."""
     root = args.data_root
-    if args.dataset == "voc":
-        return VOCDataset(root, split_name, classes, one_based=args.one_based)
-    if args.dataset == "coco":
-        annotation_file = _split_path(root, args.annotations, split_name)
-        image_folder = _split_path(root, args.image_dir or "{split}", split_name)
-        return COCODataset(annotation_file, image_folder, classes)
-    # RecordIO and LST files hold numbers for classes, so the names must come from elsewhere.
-    if classes is None:
-        raise InputError(f"--dataset {args.dataset} holds no class names; give --classes NAME ...")
-    normalized = not args.pixel_boxes
-    if args.dataset == "record":
-        record_file = _split_path(root, "{split}.rec", split_name)
-        return open_record(record_file, classes, normalized=normalized)
+    annotation_file = _split_path(root, args.annotations, split_name)
+    image_folder = _split_path(root, args.image_dir or "{split}", split_name)
+    return COCODataset(annotation_file, image_folder, classes)
+
+
+def _open_voc(
+    args: argparse.Namespace, split_name: str, classes: Optional[Sequence[str]]
+) -> Dataset:
+    """Open a Pascal VOC folder."""
+    return VOCDataset(args.data_root, split_name, classes, one_based=args.one_based)
+
+
+def _open_record(
+    args: argparse.Namespace, split_name: str, classes: Optional[Sequence[str]]
+) -> Dataset:
+    """Open a RecordIO file."""
+    record_file = _split_path(args.data_root, "{split}.rec", split_name)
+    return open_record(record_file, _named(args, classes), normalized=not args.pixel_boxes)
+
+
+def _open_lst(
+    args: argparse.Namespace, split_name: str, classes: Optional[Sequence[str]]
+) -> Dataset:
+    """Open an LST file of im2rec."""
+    root = args.data_root
     list_file = _split_path(root, "{split}.lst", split_name)
     image_folder = _split_path(root, args.image_dir or "", split_name)
-    return open_lst(list_file, image_folder, classes, normalized=normalized)
+    normalized = not args.pixel_boxes
+    return open_lst(list_file, image_folder, _named(args, classes), normalized=normalized)
+
+
+# One function a format. Each takes the flags, the split's name in the files, and the classes.
+_OPENERS = {
+    "coco": _open_coco,
+    "voc": _open_voc,
+    "record": _open_record,
+    "lst": _open_lst,
+}
+
+
+def _named(args: argparse.Namespace, classes: Optional[Sequence[str]]) -> Sequence[str]:
+    """Require classes for a format whose files hold numbers for them."""
+    if classes is None:
+        raise InputError(f"--dataset {args.dataset} holds no class names; give --classes NAME ...")
+    return classes
 
 
 def evaluation_loader(

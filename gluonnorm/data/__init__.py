@@ -6,6 +6,7 @@ it needs GluonCV.
 
 from gluonnorm.data.batchify import Batch, SampleInfo, batchify
 from gluonnorm.data.coco import COCODataset
+from gluonnorm.data.faults import Faults
 from gluonnorm.data.gluoncv import GluonCVDataset
 from gluonnorm.data.images import image_size, read_image
 from gluonnorm.data.labeled_image import DataError, Dataset, LabeledImage
@@ -24,6 +25,7 @@ __all__ = [
     "DataError",
     "Dataset",
     "EvalTransform",
+    "Faults",
     "GluonCVDataset",
     "LabeledImage",
     "Loader",
