@@ -1,11 +1,16 @@
-"""What every script needs: how it ends, devices, seeds and NAME=VALUE settings."""
+"""What every script needs: how it ends, plugins, devices, seeds and NAME=VALUE settings."""
 
+import argparse
 import ast
+import importlib
+import os
 import random
 import sys
+import traceback
+from types import ModuleType
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
-from gluonnorm.errors import GluonnormError, InputError, one_line
+from gluonnorm.errors import GluonnormError, InputError, first_line, one_line
 from gluonnorm.training import Interrupted
 
 import mxnet as mx
@@ -18,6 +23,7 @@ STOPPED_BY_CTRL_C = 130
 def run(main: Callable[[Any], Optional[int]], args: Any) -> None:
     """Call ``main(args)`` and end the process, with one line for errors that the user can mend.
 
+    The modules of ``--plugin`` are imported first, so that ``main`` knows what they register.
     This is the one place where errors become text:
 
     - ``GluonnormError`` (a wrong flag, a damaged file, a diverging loss) and ``OSError`` (a missing
@@ -34,6 +40,7 @@ def run(main: Callable[[Any], Optional[int]], args: Any) -> None:
         The parsed command line.
     """
     try:
+        import_plugins(getattr(args, "plugin", []))
         sys.exit(main(args))
     # Interrupted is a GluonnormError too, so it must come first.
     except Interrupted as stop:
@@ -45,6 +52,93 @@ def run(main: Callable[[Any], Optional[int]], args: Any) -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(STOPPED_BY_CTRL_C)
+
+
+def add_plugin_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the flag of the user's own modules; :func:`run` imports them.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        The script's parser.
+    """
+    parser.add_argument(
+        "--plugin",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="import this module of yours first, from the current folder or an installed package; "
+        "it registers norms, backbones and models (docs/extending.md). May be repeated",
+    )
+
+
+def import_plugins(modules: Sequence[str]) -> None:
+    """Import modules of the user, which register norms, backbones and models.
+
+    Parameters
+    ----------
+    modules : sequence of str
+        Names of modules, such as ``"my_parts"`` for ``my_parts.py`` in the current folder.
+
+    Raises
+    ------
+    InputError
+        A module cannot be imported.
+    """
+    for module in modules:
+        import_user_module(module, "--plugin")
+
+
+def import_user_module(module: str, flag: str) -> ModuleType:
+    """Import a module of the user from the current folder or from Python's path.
+
+    Only a name that the user gives on the command line may come here, never one from a file.
+
+    Parameters
+    ----------
+    module : str
+        The name of the module.
+    flag : str
+        The flag that names it, for messages.
+
+    Returns
+    -------
+    types.ModuleType
+        The module.
+
+    Raises
+    ------
+    InputError
+        There is no such module, or it fails while it is imported.
+    """
+    # Python puts the script's folder on its path, not the current one, where the user's files are.
+    folder = os.getcwd()
+    if sys.path[0] != folder:
+        sys.path.insert(0, folder)
+    try:
+        return importlib.import_module(module)
+    except GluonnormError:
+        raise
+    except ModuleNotFoundError as error:
+        if error.name not in (module, module.partition(".")[0]):
+            raise _failed_import(flag, module, error) from error
+        raise InputError(
+            f"{flag} {module}: no such module; give the name of a module without .py, in the "
+            f"current folder {folder!r} or in an installed package"
+        ) from error
+    except Exception as error:
+        raise _failed_import(flag, module, error) from error
+
+
+def _failed_import(flag: str, module: str, error: Exception) -> InputError:
+    """Make the error for a module that fails while it is imported; it names the place."""
+    kind = type(error).__name__
+    place = ""
+    # The message of a SyntaxError names the place already.
+    if not isinstance(error, SyntaxError):
+        last_frame = traceback.extract_tb(error.__traceback__)[-1]
+        place = f" ({last_frame.filename}, line {last_frame.lineno})"
+    return InputError(f"{flag} {module}: the module fails: {kind}: {first_line(error)}{place}")
 
 
 def contexts(gpus: str) -> List[mx.Context]:

@@ -26,7 +26,7 @@ from typing import List, Optional, Sequence
 
 from gluonnorm.errors import InputError
 
-from _cli import run
+from _cli import add_plugin_argument, run
 from benchmarks.groups import Group, Row, all_groups
 from benchmarks.machine import Machine, describe_machine
 from benchmarks.measure import measure
@@ -98,6 +98,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         help="measure nothing; put the time of each operator of these rows into "
         "the page. They must be rows of this package",
     )
+    add_plugin_argument(parser)
     return parser.parse_args(argv)
 
 

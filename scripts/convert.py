@@ -24,7 +24,7 @@ from gluonnorm.errors import InputError
 from model_zoo.catalogue import BACKBONES
 
 import mxnet as mx
-from _cli import run, seed_everything
+from _cli import add_plugin_argument, run, seed_everything
 from _models import add_norm_arguments, open_network
 
 # The codebases whose files this package also writes.
@@ -107,6 +107,7 @@ def parse_args() -> argparse.Namespace:
     )
     # open_network reads --set, which is of no use here.
     parser.set_defaults(set=[])
+    add_plugin_argument(parser)
     args = parser.parse_args()
     if args.list:
         return args

@@ -24,7 +24,7 @@ from gluonnorm.types import Detections
 from gluonnorm.visualize import draw
 
 import numpy as np
-from _cli import contexts, run, seed_everything
+from _cli import add_plugin_argument, contexts, run, seed_everything
 from _models import add_model_arguments, open_detector
 from _photos import list_photos
 from PIL import Image
@@ -88,6 +88,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--seed", type=int, default=233, help="seed of every random choice (default: 233)"
     )
+    add_plugin_argument(parser)
     return parser.parse_args()
 
 

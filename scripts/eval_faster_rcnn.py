@@ -15,7 +15,7 @@ from typing import Dict, Tuple
 from gluonnorm.evaluation import coco_results, evaluate_voc, predict
 
 import mxnet as mx
-from _cli import contexts, run, seed_everything
+from _cli import add_plugin_argument, contexts, run, seed_everything
 from _data import add_dataset_arguments, evaluation_loader, open_dataset
 from _models import add_model_arguments, open_detector
 from _scores import MASK_PREFIX, coco_scores
@@ -50,6 +50,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--seed", type=int, default=233, help="seed of every random choice (default: 233)"
     )
+    add_plugin_argument(parser)
     return parser.parse_args()
 
 

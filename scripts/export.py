@@ -27,7 +27,7 @@ from gluonnorm.types import Preprocess
 
 import mxnet as mx
 import numpy as np
-from _cli import contexts, run, seed_everything
+from _cli import add_plugin_argument, contexts, run, seed_everything
 from _models import add_model_arguments, open_network
 from _photos import list_photos
 
@@ -95,6 +95,7 @@ def parse_args() -> argparse.Namespace:
         default=233,
         help="seed of that choice, and of the noise without --image (default: 233)",
     )
+    add_plugin_argument(parser)
     return parser.parse_args()
 
 

@@ -38,7 +38,7 @@ from gluonnorm.types import Preprocess
 
 import mxnet as mx
 from _callbacks import CurvePicture, Evaluator, MixingPicture, Recalibration
-from _cli import contexts, parse_settings, run, seed_everything
+from _cli import add_plugin_argument, contexts, parse_settings, run, seed_everything
 from _data import add_dataset_arguments, open_dataset
 from _models import add_norm_arguments
 from _schedule import add_schedule_arguments, make_schedule
@@ -68,6 +68,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     add_dataset_arguments(parser)
     add_schedule_arguments(parser)
     add_run_arguments(parser)
+    add_plugin_argument(parser)
     return parser.parse_args(argv)
 
 
