@@ -1,0 +1,135 @@
+"""Find the image files that a data set names, and try whether they can be read."""
+
+import os
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from typing import Dict, FrozenSet, List, NamedTuple, Optional, Sequence
+from urllib.parse import unquote
+
+from gluonnorm.data.faults import Faults
+from gluonnorm.data.images import read_image, read_image_of_size
+from gluonnorm.data.labeled_image import DataError
+from gluonnorm.types import PathLike
+
+CHECKING_THREADS = 4
+
+
+class _Listing(NamedTuple):
+    """The files in one folder: their names, and the only spelling of a name in lower case."""
+
+    names: FrozenSet[str]
+    spelling_of: Dict[str, str]
+
+
+class ImageFolder:
+    """The image files below a folder, found by the names that annotations give them.
+
+    Each subfolder is listed once, and no file is opened, so that all files of a large data set can
+    be looked for when it is opened.
+
+    Parameters
+    ----------
+    folder : str or path-like
+        The folder that the names are relative to.
+    """
+
+    def __init__(self, folder: PathLike) -> None:
+        self._folder = os.fspath(folder)
+        self._listings: Dict[str, _Listing] = {}
+
+    def find(self, name: str) -> Optional[str]:
+        """Find an image file by the name that an annotation gives it.
+
+        The file is first looked for under exactly this name. Exporters often write the path of
+        another machine, so the name is then read with ``\\`` as the separator and with ``%20`` as
+        a space, and its leading folders are left out one by one, down to the file name alone.
+        Upper and lower case are the same where only one file fits.
+
+        Parameters
+        ----------
+        name : str
+            The name, such as ``"images/a.jpg"``.
+
+        Returns
+        -------
+        str or None
+            The path of the file; None if there is none.
+        """
+        exact_path = self._path_of(name)
+        if exact_path is not None:
+            return exact_path
+        readings = [name.replace("\\", "/")]
+        readings.append(unquote(readings[0]))
+        for reading in readings:
+            parts = [part for part in reading.split("/") if part not in ("", ".")]
+            for first in range(len(parts)):
+                path = self._path_of("/".join(parts[first:]))
+                if path is not None:
+                    return path
+        return None
+
+    def _path_of(self, name: str) -> Optional[str]:
+        """Return the path of a file below the folder, or None if it does not exist."""
+        path = os.path.join(self._folder, name)
+        folder, file_name = os.path.split(path)
+        listing = self._listings.get(folder)
+        if listing is None:
+            listing = self._listings[folder] = _list_files(folder)
+        if file_name in listing.names:
+            return path
+        spelling = listing.spelling_of.get(file_name.lower())
+        return None if spelling is None else os.path.join(folder, spelling)
+
+
+def readable_images(
+    paths: Sequence[str], sizes: Sequence[Optional[Sequence[int]]], source: str, faults: Faults
+) -> List[bool]:
+    """Decode every image file once, and record those that cannot be used.
+
+    Parameters
+    ----------
+    paths : sequence of str
+        N image files.
+    sizes : sequence
+        Height and width in pixels that the annotations state for each image, or None.
+    source : str
+        The name of the file that states the sizes, for messages.
+    faults : Faults
+        Gets a message for each image that is missing, damaged, or of another size.
+
+    Returns
+    -------
+    list of bool
+        Whether each image can be used.
+    """
+
+    def fault_of(position: int) -> Optional[str]:
+        """Read one image, and return what is wrong with it, or None."""
+        size = sizes[position]
+        try:
+            if size is None:
+                read_image(paths[position])
+            else:
+                read_image_of_size(paths[position], size, source)
+        except DataError as error:
+            return str(error)
+        return None
+
+    with ThreadPoolExecutor(CHECKING_THREADS) as pool:
+        messages = list(pool.map(fault_of, range(len(paths))))
+    for message in messages:
+        if message is not None:
+            faults.add(message)
+    return [message is None for message in messages]
+
+
+def _list_files(folder: str) -> _Listing:
+    """List the files in a folder; a folder that cannot be listed has none."""
+    try:
+        with os.scandir(folder or ".") as entries:
+            names = [entry.name for entry in entries if entry.is_file()]
+    except (OSError, ValueError):  # ValueError: the path contains a null byte
+        return _Listing(frozenset(), {})
+    lower_names = Counter(name.lower() for name in names)
+    spelling_of = {name.lower(): name for name in names if lower_names[name.lower()] == 1}
+    return _Listing(frozenset(names), spelling_of)
