@@ -77,8 +77,9 @@ class Recalibration(training.Callback):
 class Evaluator(training.Callback):
     """Score the network on the validation set, and keep the weights with the best score.
 
-    It runs every ``interval`` epochs and after the last one. The decisive score is the AP50 of
-    boxes, or the AP of masks for a network with masks.
+    It runs every ``interval`` epochs and after the last one. The best score so far saves a
+    checkpoint, unless the saver has just done it. The decisive score is the AP50 of boxes, or the
+    AP of masks for a network with masks.
 
     Parameters
     ----------
@@ -89,13 +90,11 @@ class Evaluator(training.Callback):
     dataset : Dataset
         The validation set.
     saver : CheckpointSaver
-        It must come earlier among the callbacks; its newest checkpoint is the one that is scored.
+        It must come earlier among the callbacks. It saves the weights of the best score.
     text, metrics : TextLog, MetricsLog
         Where the scores are written.
     interval : int
         Epochs from one evaluation to the next.
-    epochs : int
-        The last epoch.
     workers : int
         Threads that read and resize images.
     resume : bool
@@ -111,7 +110,6 @@ class Evaluator(training.Callback):
         text: training.TextLog,
         metrics: training.MetricsLog,
         interval: int,
-        epochs: int,
         workers: int,
         resume: bool,
     ) -> None:
@@ -122,21 +120,20 @@ class Evaluator(training.Callback):
         self.text = text
         self.metrics = metrics
         self.interval = interval
-        self.epochs = epochs
         self.workers = workers
         self.decisive = "segm/AP" if net.has_masks else "AP50"
         self.best = best_score(metrics.path, self.decisive) if resume else -1.0
 
     def on_epoch_end(self, loop: training.RunningLoop) -> None:
         """Evaluate if an evaluation is due."""
-        if loop.epoch % self.interval and loop.epoch != self.epochs:
+        if loop.epoch % self.interval and loop.epoch != loop.epochs:
             return
         scores = evaluate(self.net, self.ctx, self.dataset, self.workers)
         self.metrics.write({"step": loop.step, "epoch": loop.epoch, "eval": scores})
         self._report(loop.epoch, scores)
-        if scores[self.decisive] > self.best and self.saver.path is not None:
+        if scores[self.decisive] > self.best:
             self.best = scores[self.decisive]
-            training.mark_best(self.saver.path)
+            training.mark_best(self.saver.checkpoint(loop))
 
     def _report(self, epoch: int, scores: Dict[str, float]) -> None:
         """Write the scores to the log, and those over all classes to the terminal."""

@@ -12,7 +12,8 @@ These files are written beside --save-prefix:
   PREFIX-arguments.json               the flags and versions of the run
 
 Ctrl-C saves a checkpoint and ends with status 130. --resume continues from it, with the same
-numbers as a run that was never stopped.
+numbers as a run that was never stopped. Intervals count epochs, as GluonCV's do; --save-steps
+and --log-interval count updates.
 
 Example:
   python scripts/train_faster_rcnn.py --network faster_rcnn_resnet50_v2_custom \\
@@ -41,6 +42,7 @@ from _callbacks import CurvePicture, Evaluator, MixingPicture, Recalibration
 from _cli import add_plugin_argument, contexts, parse_settings, run, seed_everything
 from _data import add_dataset_arguments, open_dataset
 from _models import add_norm_arguments
+from _resume import checkpoint_to_resume
 from _schedule import add_schedule_arguments, make_schedule
 
 # Norms that compute with stored statistics, which a network without pretrained weights does not
@@ -138,11 +140,26 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--save-interval",
         type=int,
-        metavar="STEPS",
-        help="save a checkpoint every STEPS updates too, not only after each epoch",
+        default=1,
+        metavar="EPOCHS",
+        help="epochs from one checkpoint to the next; 0 saves only the last epoch, the best score "
+        "and an interrupted step, which are always saved (default: 1)",
     )
     group.add_argument(
-        "--resume", action="store_true", help="continue from the newest checkpoint of --save-prefix"
+        "--save-steps",
+        type=int,
+        default=0,
+        metavar="STEPS",
+        help="updates from one checkpoint within an epoch to the next (default: 0, none)",
+    )
+    group.add_argument(
+        "--resume",
+        nargs="?",
+        const=True,
+        default=False,
+        metavar="FILE",
+        help="continue from a checkpoint: one of its three files, or nothing for the newest one of "
+        "--save-prefix",
     )
     group.add_argument(
         "--recalibrate",
@@ -183,10 +200,7 @@ def main(args: argparse.Namespace) -> None:
     args : argparse.Namespace
         What ``parse_args`` returns.
     """
-    if args.recalibrate < 0:
-        raise InputError(
-            f"--recalibrate is {args.recalibrate}; want a number of batches, 0 for never"
-        )
+    check_run_arguments(args)
     seed_everything(args.seed)
     ctx = contexts(args.gpus)
     checkpoint = checkpoint_to_resume(args.save_prefix, args.resume)
@@ -214,36 +228,33 @@ def main(args: argparse.Namespace) -> None:
     print(f"curve      {args.save_prefix}-curve.png")
 
 
-def checkpoint_to_resume(prefix: str, resume: bool) -> Optional[str]:
-    """Find the checkpoint to continue from, and keep a fresh run away from an earlier one.
+def check_run_arguments(args: argparse.Namespace) -> None:
+    """Check the numbers of ``add_run_arguments`` before any work begins.
 
     Parameters
     ----------
-    prefix : str
-        The value of ``--save-prefix``.
-    resume : bool
-        The value of ``--resume``.
-
-    Returns
-    -------
-    str or None
-        The newest checkpoint's ``.json``; None for a fresh run.
+    args : argparse.Namespace
+        What ``parse_args`` returns.
 
     Raises
     ------
     InputError
-        There is no checkpoint to resume, or a fresh run would mix its files with an earlier run's.
+        A number is out of range.
     """
-    newest = training.latest(prefix)
-    if resume and newest is None:
-        raise InputError(f"--resume: no checkpoint under {prefix!r}; leave it out to start afresh")
-    # Pruning keeps the checkpoints of the highest steps, which would be those of the earlier run.
-    if newest is not None and not resume:
-        raise InputError(
-            f"{newest} is of an earlier run; --resume continues it, another "
-            "--save-prefix leaves it alone"
+    for flag, number in (
+        ("--recalibrate", args.recalibrate),
+        ("--save-interval", args.save_interval),
+        ("--save-steps", args.save_steps),
+        ("--val-interval", args.val_interval),
+    ):
+        if number < 0:
+            raise InputError(f"{flag} is {number}; want a number of 1 or more, 0 for never")
+    if args.save_interval > max(args.epochs, 1):
+        print(
+            f"note: --save-interval counts epochs, and {args.save_interval} is more than --epochs "
+            f"{args.epochs}; --save-steps counts updates",
+            file=sys.stderr,
         )
-    return newest
 
 
 def build_network(
@@ -512,7 +523,12 @@ def make_callbacks(
     if args.recalibrate:
         callbacks.append(Recalibration(net, batches, ctx, num_batches=args.recalibrate))
     saver = training.CheckpointSaver(
-        prefix, net, trainer, asdict(net.spec), every_steps=args.save_interval
+        prefix,
+        net,
+        trainer,
+        asdict(net.spec),
+        every_steps=args.save_steps,
+        every_epochs=args.save_interval,
     )
     callbacks.append(saver)
     # After the saver, so that an evaluation that fails costs no weights.
@@ -526,9 +542,8 @@ def make_callbacks(
                 text,
                 metrics,
                 interval=args.val_interval,
-                epochs=args.epochs,
                 workers=args.num_workers,
-                resume=args.resume,
+                resume=bool(args.resume),
             )
         )
     callbacks.append(CurvePicture(metrics, f"{prefix}-curve.png", args.network))

@@ -10,9 +10,12 @@ class RunningLoop(Protocol):
     ----------
     step : int
         Updates that have been launched.
+    epochs : int
+        Epochs that are complete at the end of the run.
     """
 
     step: int
+    epochs: int
 
     @property
     def epoch(self) -> int:

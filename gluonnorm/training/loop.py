@@ -144,6 +144,8 @@ class Loop:
     ----------
     step : int
         Updates launched so far.
+    epochs : int
+        Epochs that are complete at the end of the run; 0 before ``fit``.
 
     Examples
     --------
@@ -176,6 +178,7 @@ class Loop:
         self.seed = seed
         self.callbacks = list(callbacks)
         self.step = 0
+        self.epochs = 0
         self._unread_steps: Deque[_LaunchedStep] = deque()
         self._means = RunningMeans()
         self._progress_bar: Optional[tqdm] = None
@@ -220,10 +223,11 @@ class Loop:
                 f"start is {start}; give the number of updates already made, 0 for a fresh run"
             )
         self.step = start
+        self.epochs = epochs
         self._unread_steps.clear()
         with SignalGuard() as guard:
             while self.epoch < epochs:
-                self._run_epoch(epochs, guard)
+                self._run_epoch(guard)
 
     def settle(self) -> None:
         """Wait for the losses of all launched steps, check and report them.
@@ -237,12 +241,12 @@ class Loop:
         """
         self._read_losses(leave=0)
 
-    def _run_epoch(self, epochs: int, guard: SignalGuard) -> None:
+    def _run_epoch(self, guard: SignalGuard) -> None:
         """Run the steps that are left of the current epoch."""
         epoch, skip = divmod(self.step, self.steps_per_epoch)
         self._last_time = time.perf_counter()
         with tqdm(
-            desc=f"epoch {epoch + 1}/{epochs}",
+            desc=f"epoch {epoch + 1}/{self.epochs}",
             total=self.steps_per_epoch,
             initial=skip,
             unit="step",

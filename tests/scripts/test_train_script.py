@@ -169,6 +169,64 @@ def test_resume_keeps_the_best_of_before(shapes, earlier):
     )
 
 
+def steps_saved(prefix):
+    """The steps of a run's checkpoints, in ascending order."""
+    return sorted(int(path.stem[-7:]) for path in prefix.parent.glob(f"{prefix.name}-0*.json"))
+
+
+@pytest.mark.parametrize(
+    "flags, steps",
+    [
+        (["--save-interval", 2], [6, 9]),  # epochs 2 and 3, the last one
+        (["--save-interval", 0], [9]),
+        (["--save-interval", 2, "--save-steps", 4], [6, 8, 9]),  # 4 was deleted, the fourth
+    ],
+)
+def test_intervals_count_epochs_and_save_steps_counts_updates(shapes, tmp_path, flags, steps):
+    prefix = tmp_path / "run"
+    never = ["--val-interval", 0, "--epochs", 3, "--save-prefix", prefix]
+    done = train(*coco_flags(shapes), *never, *flags)
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    assert steps_saved(prefix) == steps
+
+
+def test_the_best_weights_are_saved_whatever_the_interval(shapes, straight, tmp_path):
+    prefix = tmp_path / "run"
+    flags = ["--save-interval", 50, "--epochs", 2, "--save-prefix", prefix]
+    done = train(*coco_flags(shapes), *flags)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == (
+        "note: --save-interval counts epochs, and 50 is more than --epochs 2; "
+        "--save-steps counts updates\n"
+    )
+    assert_same_arrays(f"{prefix}-best.params", f"{straight[0]}-best.params")
+    assert steps_saved(prefix) == [3, 6]
+
+
+@pytest.mark.parametrize("ending", [".json", ".params", ".states", ""])
+def test_a_checkpoint_is_resumed_by_name(shapes, straight, tmp_path, ending):
+    prefix = tmp_path / "run"
+    named = tmp_path / "named"
+    flags = [*coco_flags(shapes), "--val-interval", 0]
+    assert train(*flags, "--epochs", 1, "--save-prefix", named).returncode == 0
+    resume = ["--resume", f"{named}-0000003{ending}"]
+    done = train(*flags, "--epochs", 2, "--save-prefix", prefix, *resume)
+    assert done.returncode == 0, done.stderr
+    assert steps_saved(prefix) == [6] and steps_saved(named) == [3]
+    assert_same_arrays(f"{prefix}-0000006.params", f"{straight[0]}-0000006.params")
+
+
+def test_what_cannot_be_resumed_by_name_is_one_line(shapes, earlier, tmp_path):
+    flags = [*coco_flags(shapes), "--save-prefix", tmp_path / "run", "--resume"]
+    best = f"{earlier}-best.params"
+    assert_one_line(
+        train(*flags, best), "run-best.json is missing", f"--pretrained {best} starts a new run"
+    )
+    assert_one_line(train(*flags, earlier), f"--save-prefix {earlier} --resume continues")
+    assert_one_line(train(*flags, tmp_path / "none.json"), "none.json: no such checkpoint")
+    assert not list(tmp_path.glob("run*"))
+
+
 def test_a_cosine_falls_over_all_steps(shapes, tmp_path):
     flags = ["--lr-mode", "cosine", "--lr-warmup", 2, "--val-interval", 0, "--epochs", 2]
     done = train(*coco_flags(shapes), *flags, "--save-prefix", tmp_path / "run")
@@ -366,7 +424,10 @@ def test_a_fresh_run_does_not_mix_with_an_earlier_one(shapes, earlier, tmp_path)
         (["--pretrained-base", "absent.params"], "absent.params: no such file of weights"),
         (["--gpus", "99"], "--gpus asks for GPU 99"),
         (["--batch-size", "0"], "batch_size"),
-        (["--recalibrate", "-1"], "--recalibrate is -1; want a number of batches"),
+        (["--recalibrate", "-1"], "--recalibrate is -1; want a number of 1 or more"),
+        (["--save-interval", "-1"], "--save-interval is -1; want a number of 1 or more, 0 for"),
+        (["--save-steps", "-5"], "--save-steps is -5; want a number of 1 or more, 0 for never"),
+        (["--val-interval", "-1"], "--val-interval is -1; want a number of 1 or more, 0 for"),
         (["--lr-decay-epoch", "one"], "--lr-decay-epoch is 'one'; want numbers of epochs"),
         (["--lr-mode", "cosine", "--epochs", "0"], "total is 0 steps"),
         (["--train-split", "test"], "instances_test.json"),
