@@ -8,15 +8,16 @@ import os
 from typing import Optional, Sequence
 
 from gluonnorm.data import (
-    AspectGroupSampler,
     COCODataset,
     Dataset,
+    EqualSizeSampler,
     EvalTransform,
     Loader,
     VOCDataset,
 )
 from gluonnorm.data.recordio import open_lst, open_record
 from gluonnorm.errors import InputError
+from gluonnorm.photos.prepare import resized_size
 from gluonnorm.types import Preprocess
 
 # The official names of the splits, where a format has any.
@@ -187,16 +188,20 @@ def evaluation_loader(
     preprocess : Preprocess
         How the network wants its images.
     batch_size : int
-        Images in a batch.
+        Largest number of images in a batch.
     workers : int
         Threads that read and resize images.
 
     Returns
     -------
     Loader
-        Images of similar shape share a batch.
+        Only images that have the same size after resizing share a batch, so each of them gets the
+        detections that it would get alone.
     """
-    sampler = AspectGroupSampler(dataset.sizes(), batch_size, shuffle=False, seed=0)
+    sizes = []
+    for height, width in dataset.sizes().tolist():
+        sizes.append(resized_size(height, width, preprocess))
+    sampler = EqualSizeSampler(sizes, batch_size)
     transform = EvalTransform(preprocess)
     return Loader(
         dataset, transform, sampler, preprocess.padding, seed=0, train=False, workers=workers

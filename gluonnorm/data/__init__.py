@@ -11,7 +11,7 @@ from gluonnorm.data.gluoncv import GluonCVDataset
 from gluonnorm.data.images import image_size, read_image
 from gluonnorm.data.labeled_image import DataError, Dataset, LabeledImage
 from gluonnorm.data.loader import Loader
-from gluonnorm.data.sampler import AspectGroupSampler
+from gluonnorm.data.sampler import AspectGroupSampler, EqualSizeSampler
 from gluonnorm.data.synthetic import draw_shapes
 from gluonnorm.data.transforms import MASK_SIZE, EvalTransform, Sample, TrainTransform
 from gluonnorm.data.voc import VOCDataset
@@ -24,6 +24,7 @@ __all__ = [
     "COCODataset",
     "DataError",
     "Dataset",
+    "EqualSizeSampler",
     "EvalTransform",
     "Faults",
     "GluonCVDataset",

@@ -7,7 +7,7 @@ from typing import Callable, Deque, Iterator, List, Sequence
 
 from gluonnorm.data.batchify import Batch, batchify
 from gluonnorm.data.labeled_image import Dataset
-from gluonnorm.data.sampler import AspectGroupSampler
+from gluonnorm.data.sampler import BatchSampler
 from gluonnorm.data.transforms import Sample
 from gluonnorm.errors import GluonnormError, InputError
 
@@ -30,7 +30,7 @@ class Loader:
         The images and their annotations.
     transform : callable
         ``transform(labeled, rng)`` in training, else ``transform(labeled)``; returns a ``Sample``.
-    batch_sampler : AspectGroupSampler
+    batch_sampler : AspectGroupSampler or EqualSizeSampler
         Chooses the images of each batch.
     pad_value : sequence of float
         Color of the padding, as ``batchify`` takes it.
@@ -60,7 +60,7 @@ class Loader:
         self,
         dataset: Dataset,
         transform: Callable[..., Sample],
-        batch_sampler: AspectGroupSampler,
+        batch_sampler: BatchSampler,
         pad_value: Sequence[float],
         seed: int,
         train: bool,

@@ -1,10 +1,98 @@
 """Choose which images share a batch."""
 
-from typing import Iterator, List, Sequence, Union
+from typing import Dict, Iterator, List, Protocol, Sequence, Tuple, Union
 
 from gluonnorm.errors import InputError
 
 import numpy as np
+
+
+class BatchSampler(Protocol):
+    """What a ``Loader`` asks of the object that chooses the images of each batch."""
+
+    def __len__(self) -> int:
+        """Return the number of batches an epoch."""
+
+    def __iter__(self) -> Iterator[List[int]]:
+        """Iterate over the batches of the chosen epoch.
+
+        Yields
+        ------
+        list of int
+            Indices of the images of one batch.
+        """
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose batches the next iteration returns.
+
+        Parameters
+        ----------
+        epoch : int
+            Number of the epoch, 0 or more.
+        """
+
+
+class EqualSizeSampler:
+    """Group image indices into batches of images of one size, for evaluation.
+
+    Padding beside an image changes what a network detects on it. An image in a batch of one size
+    has no padding, so its detections do not depend on ``batch_size`` or on the number of devices.
+    Images of one size share batches wherever they are in the data set. Each image occurs once an
+    epoch, and every epoch is the same. A size with fewer images than ``batch_size``, or with a
+    remainder, has a short batch.
+
+    Parameters
+    ----------
+    sizes : numpy.ndarray
+        (N, 2), height and width of every image as the network gets it, that is after resizing.
+    batch_size : int
+        Largest number of images in a batch, at least 1.
+
+    Raises
+    ------
+    InputError
+        ``batch_size`` is less than 1.
+
+    Examples
+    --------
+    >>> list(EqualSizeSampler([(4, 6), (6, 4), (4, 6), (6, 4), (4, 6)], batch_size=2))
+    [[0, 2], [1, 3], [4]]
+    """
+
+    def __init__(self, sizes: Union[np.ndarray, Sequence[Sequence[int]]], batch_size: int) -> None:
+        if batch_size < 1:
+            raise InputError(f"batch_size is {batch_size}; want at least 1")
+        groups: Dict[Tuple[int, ...], List[int]] = {}
+        for index, size in enumerate(np.asarray(sizes).reshape(-1, 2).tolist()):
+            groups.setdefault(tuple(size), []).append(index)
+        batches = []
+        for group in groups.values():
+            for start in range(0, len(group), batch_size):
+                batches.append(group[start : start + batch_size])
+        self._batches = sorted(batches)
+
+    def __len__(self) -> int:
+        """Return the number of batches an epoch."""
+        return len(self._batches)
+
+    def __iter__(self) -> Iterator[List[int]]:
+        """Iterate over the batches, in the order of their first images.
+
+        Yields
+        ------
+        list of int
+            Indices of the images of one batch.
+        """
+        return iter(self._batches)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Do nothing, because every epoch is the same.
+
+        Parameters
+        ----------
+        epoch : int
+            Number of the epoch.
+        """
 
 
 class AspectGroupSampler:

@@ -28,7 +28,8 @@ def predict(
         ``masks`` (B, D, M, M). Rows are padded with -1. Further outputs are ignored.
     batches : iterable of data.Batch
         Each has ``images`` and ``samples``: one entry an image, with ``scale``, ``size`` and
-        ``image_id``.
+        ``image_id``. The images of a batch should have one size: padding beside an image changes
+        its detections. ``data.EqualSizeSampler`` makes such batches.
     ctx : mx.Context or sequence of mx.Context
         The devices of the network's parameters. A batch is split over them, and they work at the
         same time.

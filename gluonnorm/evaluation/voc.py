@@ -95,12 +95,13 @@ def _group_by(entries: Sequence[Mapping[str, Any]], key: str) -> Dict[int, Entri
 def _judge(annotations: Entries, results: Entries, iou_thresh: float) -> np.ndarray:
     """Call each detection of one class correct, wrong or ignored.
 
-    Returns (N,) int32, best score first; equal scores keep their order.
+    Returns (N,) int32, best score first. Of equal scores the smaller image id comes first, so that
+    the verdicts do not depend on the order in which images were evaluated.
     """
     annotations_by_image = _group_by(annotations, "image_id")
     matched: Set[Tuple[int, int]] = set()
     verdicts = []
-    for result in sorted(results, key=_negative_score):
+    for result in sorted(results, key=_best_first):
         image_id = result["image_id"]
         candidates = annotations_by_image[image_id]
         verdict = WRONG
@@ -117,9 +118,9 @@ def _judge(annotations: Entries, results: Entries, iou_thresh: float) -> np.ndar
     return np.array(verdicts, dtype=np.int32)
 
 
-def _negative_score(result: Mapping[str, Any]) -> float:
-    """The key that sorts results best score first."""
-    return -result["score"]
+def _best_first(result: Mapping[str, Any]) -> Tuple[float, int]:
+    """The key that sorts results best score first, and equal scores by their image."""
+    return -result["score"], result["image_id"]
 
 
 def _overlaps(result: Mapping[str, Any], candidates: Entries) -> np.ndarray:

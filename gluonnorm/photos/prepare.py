@@ -59,15 +59,36 @@ def prepare(photo: Photo, preprocess: Preprocess, resize: bool = True) -> Prepar
     """
     image = load_photo(photo)
     height, width = image.shape[:2]
-    resized_size = (height, width)
-    if resize:
-        resized_size = resize_size(
-            height, width, preprocess.short[-1], preprocess.max_size, preprocess.rounding
-        )
-    pixels = network_input(image, resized_size, preprocess)
-    resized_height, resized_width = resized_size
+    input_size = resized_size(height, width, preprocess) if resize else (height, width)
+    pixels = network_input(image, input_size, preprocess)
+    resized_height, resized_width = input_size
     scale = np.array([resized_width / width, resized_height / height], np.float32)
     return PreparedPhoto(pixels, scale, (height, width))
+
+
+def resized_size(height: int, width: int, preprocess: Preprocess) -> Tuple[int, int]:
+    """Compute the size that a photo has for the network, at inference.
+
+    Parameters
+    ----------
+    height, width : int
+        Size of the photo in pixels.
+    preprocess : Preprocess
+        The rules of the network. Of the lengths in ``short`` the last one is used.
+
+    Returns
+    -------
+    tuple of int
+        Height and width after resizing.
+
+    Examples
+    --------
+    >>> resized_size(60, 80, Preprocess(short=(30, 45), max_size=100))
+    (45, 60)
+    """
+    return resize_size(
+        height, width, preprocess.short[-1], preprocess.max_size, preprocess.rounding
+    )
 
 
 def load_photo(photo: Photo) -> np.ndarray:

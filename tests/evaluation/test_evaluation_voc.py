@@ -211,3 +211,16 @@ def test_bad_input():
         evaluate_voc(truth, results, metric="voc10")
     with pytest.raises(ValueError, match="image_id.*not in the ground truth"):
         evaluate_voc({**truth, "images": []}, results)
+
+
+def test_equal_scores_do_not_depend_on_the_order_of_images():
+    truth = {
+        "images": [{"id": 1}, {"id": 2}],
+        "categories": [{"id": 1, "name": "cat"}],
+        "annotations": [{"image_id": 1, "category_id": 1, "bbox": [0, 0, 9, 9]}],
+    }
+    correct = {"image_id": 1, "category_id": 1, "bbox": [0, 0, 9, 9], "score": 1.0}
+    wrong = {**correct, "image_id": 2}
+    # Of two detections with one score, that of image 1 comes first.
+    assert evaluate_voc(truth, [correct, wrong])["mAP"] == pytest.approx(1)
+    assert evaluate_voc(truth, [wrong, correct])["mAP"] == pytest.approx(1)
