@@ -6,7 +6,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 import gluonnorm  # noqa: F401  prepares the process before MXNet is imported
 from gluonnorm.backbones import FPN, Backbone, ResNetV1, ResNetV1Top, ResNetV2, ResNetV2Top
 from gluonnorm.errors import InputError, did_you_mean
-from gluonnorm.nn import NORM_NAMES, Norm, make_norm, used_in_heads
+from gluonnorm.nn import Norm, make_norm, norm_name, used_in_heads
 from gluonnorm.nn.rescale import DIRECTIONS
 from gluonnorm.rcnn import (
     ConvFCHead,
@@ -56,8 +56,8 @@ class _DetectorParts(NamedTuple):
 
 def get_model(
     name: str,
-    norm: Optional[str] = None,
-    head_norm: Optional[str] = None,
+    norm: Union[str, Norm, None] = None,
+    head_norm: Union[str, Norm, None] = None,
     rescale: Optional[str] = None,
     classes: Optional[Sequence[str]] = None,
     pretrained: Pretrained = False,
@@ -71,10 +71,12 @@ def get_model(
     ----------
     name : str
         One of :func:`list_models`.
-    norm : str or None
+    norm : str, callable or None
         The normalization of backbone, neck and heads: "frozen_bn", "global_bn", "bn", "sync_bn",
-        "gn", "sn" or "sn_nobn". None: the norm of the row, which is "frozen_bn" for most names.
-    head_norm : str or None
+        "gn", "sn", "sn_nobn", or a norm of your own, by its registered name or as a callable; see
+        :func:`gluonnorm.nn.register_norm`. None: the norm of the row, which is "frozen_bn" for
+        most names.
+    head_norm : str, callable or None
         Another norm for neck and heads. None: the head of a C4 detector has the backbone's norm;
         a pyramid and its heads have it if :func:`gluonnorm.nn.used_in_heads` is True for it or
         the row has norms in its heads, and otherwise they have no norm.
@@ -117,8 +119,8 @@ def get_model(
     ('red', 'white')
     >>> net = get_model("mask_rcnn_fpn_resnet50_v1b_coco", pretrained=True)  # doctest: +SKIP
     """
-    _check_choice("norm", norm, NORM_NAMES)
-    _check_choice("head_norm", head_norm, NORM_NAMES)
+    norm = None if norm is None else norm_name(norm)
+    head_norm = None if head_norm is None else norm_name(head_norm, "head_norm")
     _check_choice("rescale", rescale, DIRECTIONS)
     if name in BACKBONES:
         unusable = _unusable_for_backbone(head_norm, classes, pretrained, overrides)

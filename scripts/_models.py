@@ -68,7 +68,11 @@ def add_norm_arguments(group: Any) -> None:
     group : argparse.ArgumentParser or argument group
         What gets the flags.
     """
-    group.add_argument("--norm", help=f"{', '.join(NORM_NAMES)} (default: the model's own)")
+    group.add_argument(
+        "--norm",
+        help=f"{', '.join(NORM_NAMES)}, or one that a --plugin registers (default: the model's "
+        "own)",
+    )
     group.add_argument("--head-norm", metavar="NORM", help="another norm for neck and heads")
     group.add_argument(
         "--rescale",
@@ -158,8 +162,7 @@ def _network_of_checkpoint(
         net = model_zoo.from_spec(spec, ctx)
     except InputError as error:
         raise InputError(
-            f"{checkpoint} describes no network of this version ({error}); use the "
-            "version it was written with"
+            f"{checkpoint} describes no network that this version knows: {error}"
         ) from error
     training.load(checkpoint, net, spec=stated)
     return net

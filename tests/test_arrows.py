@@ -21,13 +21,14 @@ ARROWS: Dict[str, Tuple[str, ...]] = {
     "gluonnorm.errors": (),
     "gluonnorm.types": (),
     "gluonnorm.convention": (),
+    "gluonnorm.registry": (),
     "gluonnorm.weight_files": (),
     "gluonnorm.training": ("gluonnorm.weight_files",),
     # floor 1
     "gluonnorm.graph": (),
     "gluonnorm.ops": (),
     "gluonnorm.photos": (),
-    "gluonnorm.nn": ("gluonnorm.graph",),
+    "gluonnorm.nn": ("gluonnorm.graph", "gluonnorm.registry"),
     # floor 2
     "gluonnorm.backbones": ("gluonnorm.nn",),
     "gluonnorm.data": ("gluonnorm.photos",),
@@ -44,6 +45,7 @@ ARROWS: Dict[str, Tuple[str, ...]] = {
         "gluonnorm.nn",
         "gluonnorm.conversion",
         "gluonnorm.weight_files",
+        "gluonnorm.registry",
     ),
     "scripts": ("gluonnorm", "model_zoo"),
 }

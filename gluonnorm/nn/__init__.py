@@ -7,7 +7,15 @@ from gluonnorm.nn.conv import ConvNorm
 from gluonnorm.nn.freeze import freeze, freeze_batch_norms
 from gluonnorm.nn.group_norm import GroupNorm
 from gluonnorm.nn.mixing import MixingWeights, format_mixing_weights, mixing_weights
-from gluonnorm.nn.norm import NORM_NAMES, Norm, make_norm, used_in_heads
+from gluonnorm.nn.norm import (
+    NORM_NAMES,
+    Norm,
+    make_norm,
+    norm_name,
+    norm_names,
+    register_norm,
+    used_in_heads,
+)
 from gluonnorm.nn.rescale import Rescale
 from gluonnorm.nn.switch_norm import SwitchNorm
 
@@ -28,6 +36,9 @@ __all__ = [
     "freeze_batch_norms",
     "make_norm",
     "mixing_weights",
+    "norm_name",
+    "norm_names",
     "recalibrate",
+    "register_norm",
     "used_in_heads",
 ]

@@ -89,9 +89,13 @@ def copy_weights(source, target):
         ),
         ("resnet50v2", {}, ["no model 'resnet50v2'; did you mean resnet50_v2"]),
         ("?", {}, ["no model '?'; model_zoo.list_models() has all names"]),
-        (C4, {"norm": "groupnorm"}, ["no norm 'groupnorm'; give one of frozen_bn", ", gn,"]),
-        (C4, {"norm": "frozenbn"}, ["no norm 'frozenbn'; did you mean frozen_bn"]),
-        (C4, {"head_norm": "syncbn"}, ["no head_norm 'syncbn'; did you mean sync_bn"]),
+        (
+            C4,
+            {"norm": "groupnorm"},
+            ["no norm is called 'groupnorm'; give one of frozen_bn", ", gn,"],
+        ),
+        (C4, {"norm": "frozenbn"}, ["no norm is called 'frozenbn'", "did you mean frozen_bn"]),
+        (C4, {"head_norm": "syncbn"}, ["no head_norm is called 'syncbn'", "did you mean sync_bn"]),
         (
             C4,
             {"rescale": "denormalise"},

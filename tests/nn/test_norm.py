@@ -396,7 +396,10 @@ def test_make_norm_explains_wrong_names_and_settings():
         "sn_nobn; did you mean frozen_bn",
     ):
         make_norm("frozenbn")
-    with pytest.raises(InputError, match="called 'xyz'; give one of .*, sn_nobn$"):
+    with pytest.raises(
+        InputError,
+        match="called 'xyz'; give one of .*, sn_nobn. A norm of your own .*--plugin MODULE$",
+    ):
         make_norm("xyz")
     with pytest.raises(InputError, match="'gn' has no setting momentum; it has: .*num_groups"):
         make_norm("gn", momentum=0.9)

@@ -417,7 +417,7 @@ def test_a_fresh_run_does_not_mix_with_an_earlier_one(shapes, earlier, tmp_path)
             "did you mean faster_rcnn_fpn_resnet18_v1b_custom",
         ),
         (["--network", "resnet18_v1b"], "is a bare backbone"),
-        (["--norm", "groupnorm"], "no norm 'groupnorm'"),
+        (["--norm", "groupnorm"], "no norm is called 'groupnorm'"),
         (["--set", "num_samples=8"], "no setting 'num_samples'; did you mean num_sample"),
         (["--set", "short"], "--set short: give NAME=VALUE"),
         (["--set", "nms_thresh='high'"], "nms_thresh is 'high'; it must be a number in 0..1"),
