@@ -1,43 +1,65 @@
 """Data sets in Pascal VOC's format: a folder of XML files, a folder of images, lists of names."""
 
 import os
-import xml.etree.ElementTree as ElementTree
-from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
+import re
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
-from gluonnorm.data.annotations import (
-    ImageAnnotations,
-    check_classes,
-    coco_format,
-    make_annotations,
-)
-from gluonnorm.data.images import image_size, read_image_of_size
-from gluonnorm.data.labeled_image import DataError, LabeledImage
-from gluonnorm.errors import did_you_mean
+from gluonnorm.data.class_labels import ClassLabels
+from gluonnorm.data.faults import Faults
+from gluonnorm.data.file_dataset import AnnotatedFile, FileDataset
+from gluonnorm.data.file_index import FileIndex
+from gluonnorm.data.images import image_size
+from gluonnorm.data.labeled_image import DataError
+from gluonnorm.data.object_rows import ObjectRows
+from gluonnorm.data.text_files import read_lines
+from gluonnorm.data.voc_xml import VOCFile, read_voc_file
+from gluonnorm.errors import did_you_mean, first_few
 from gluonnorm.types import PathLike
 
-import numpy as np
+Split = Union[str, Tuple[Union[int, str], str]]
+
+ALL_FILES = "."  # the split of all XML files in the data set's folder
+XML_ENDINGS = (".xml",)
+ANNOTATION_FOLDERS = ("annotations",)
+IMAGE_FOLDERS = ("jpegimages", "images")
+# Where the lists are: the official place, and two where tools put them.
+LIST_FOLDERS = (os.path.join("ImageSets", "Main"), "ImageSets", "")
+YEAR_SPLIT = re.compile(r"(\d{4})_(.+)")
+# The second column in the list of one class, such as cat_train.txt: has it, unclear, has it not.
+LIST_FLAG = re.compile(r"(.*\S)\s+(?:-1|0|1)")
+# PaddleDetection's lists name the image and its XML file.
+IMAGE_AND_XML = re.compile(r"(.*\S)\s+(\S+\.xml)", re.IGNORECASE)
 
 
-class VOCDataset:
-    """Images and boxes of one split of a Pascal VOC folder with any classes.
+class VOCDataset(FileDataset):
+    """Images and boxes of a Pascal VOC folder with any classes.
 
-    Class names are matched by exact case. Objects marked ``difficult`` are flagged as crowd, and
-    boxes without an area are dropped. The constructor reads every annotation of the split, so that
-    faults show before training starts.
+    The images are in ``JPEGImages`` or ``images``, the XML files in ``Annotations``; without these
+    folders both are side by side, as labelImg saves them. Class names are matched by exact case.
+    Objects marked ``difficult`` are flagged as crowd, and boxes without an area are dropped. The
+    constructor reads every annotation of the split and looks for every image, so that all faults
+    show before training starts.
 
     Parameters
     ----------
     root : str or path-like
-        The folder that holds Annotations, JPEGImages and ImageSets/Main.
-    split : str
-        Name of a list in ImageSets/Main, such as "train".
+        The folder of the data set.
+    split : str, pair or sequence of them, optional
+        Which images are used. A name such as "train" is the list ``ImageSets/Main/train.txt``, or a
+        subfolder of ``root`` with images and XML files of its own. "2007_trainval", or the pair
+        ``(2007, "trainval")``, is the list "trainval" of the folder ``VOC2007``; a pair of two
+        names has any folder. A sequence joins several. None or "." takes every XML file of
+        ``root``.
     classes : sequence of str, optional
-        Names of the classes, in the order of the labels. None collects the names from every XML
-        file of ``root`` and sorts them, so that all splits agree.
+        Names of the classes to use, in the order of the labels. Objects of other classes are left
+        out. None collects the names from every XML file and sorts them, so that all splits agree.
     one_based : bool
         False uses coordinates as they are: x2 and y2 are the outer edges of the last pixels. True
         is for the official VOC files, whose pixels count from 1 and whose boxes include both
         corners: x1 and y1 are reduced by 1.
+    skip_bad : bool
+        False raises an error for all faults. True leaves out the images that have one, and lists
+        the faults in ``skipped``.
 
     Attributes
     ----------
@@ -45,164 +67,184 @@ class VOCDataset:
         Names of the C classes. A label is an index into this tuple.
     category_ids : tuple of int
         1..C, the category id of each class in ``coco_truth``.
+    skipped : tuple of str
+        The faults for which an image was left out.
 
     Raises
     ------
     DataError
-        The split, an XML file or an image is missing, the split is empty, an XML file is broken, a
-        class is not among ``classes``, or a box is outside its image.
+        The split is missing or empty, an image is listed twice, no object is of the given classes;
+        or, for single images, the image or its XML file is missing, the XML file is broken, an
+        object lacks something or has a word that is not known, a class differs from one of
+        ``classes`` in case or spaces alone, or a box is outside its image.
 
     Examples
     --------
     >>> dataset = VOCDataset("VOC2007", "trainval", one_based=True)  # doctest: +SKIP
     >>> image, boxes, labels, *_ = dataset[0]  # doctest: +SKIP
+    >>> both = VOCDataset("VOCdevkit", ["2007_trainval", "2012_trainval"])  # doctest: +SKIP
     """
 
     def __init__(
         self,
         root: PathLike,
-        split: str,
+        split: Union[Split, Sequence[Split], None] = None,
         classes: Optional[Sequence[str]] = None,
         one_based: bool = False,
+        skip_bad: bool = False,
     ) -> None:
-        self._root = os.fspath(root)
+        root = os.fspath(root)
+        faults = Faults(root, skip_bad)
+        sources = [_open_split(root, single) for single in _single_splits(split)]
+        xml_files = _XMLFiles(faults)
         if classes is None:
-            classes = _collect_classes(os.path.join(self._root, "Annotations"))
-        self.classes = check_classes(classes, self._root)
-        self.category_ids = tuple(range(1, len(self.classes) + 1))
-        label_of = {name: label for label, name in enumerate(self.classes)}
+            classes = xml_files.collect_classes(root, sources)
+        labels = ClassLabels(classes, root)
 
-        image_folder = os.path.join(self._root, "JPEGImages")
-        image_names = _image_names(image_folder)
-        self._names: List[str] = []
-        self._annotations: List[ImageAnnotations] = []
-        sizes: List[Tuple[int, int]] = []
-        for stem in _read_split(self._root, split):
-            if stem not in image_names:
-                raise DataError(
-                    f"{os.path.join(image_folder, stem)}.jpg: no such image file, but split "
-                    f"{split!r} lists it"
-                )
-            self._names.append(image_names[stem])
-            xml_path = os.path.join(self._root, "Annotations", stem + ".xml")
-            tree = _parse_xml(xml_path)
-            size = _stated_size(tree) or image_size(self._path(len(sizes)))
-            sizes.append(size)
-            self._annotations.append(_read_objects(tree, xml_path, label_of, size, one_based))
-        self._sizes = np.array(sizes, np.int64)
+        files: List[AnnotatedFile] = []
+        for source in sources:
+            for entry in _entries(source, xml_files, faults):
+                file = _annotated_file(source, entry, labels, one_based, faults)
+                if file is not None:
+                    files.append(file)
+        super().__init__(root, labels.classes, files, faults)
+        labels.require_use()
 
-    def __len__(self) -> int:
-        """Return the number of images."""
-        return len(self._names)
 
-    def __getitem__(self, index: int) -> LabeledImage:
-        """Read one image and its annotations.
+class _Source(NamedTuple):
+    """Where the images of one split are."""
 
-        Parameters
-        ----------
-        index : int
-            Position of the image in the split.
+    prefix: str  # of the images' names in messages
+    images: FileIndex
+    xml_files: FileIndex
+    list_path: Optional[str]  # None: every XML file names an image
+    class_files: FileIndex  # the XML files that classes are collected from
 
-        Returns
-        -------
-        LabeledImage
-            The decoded image with its boxes and labels.
 
-        Raises
-        ------
-        DataError
-            The image cannot be read, or has another size than its XML file states.
-        """
-        image = read_image_of_size(self._path(index), self._sizes[index], "its XML file")
-        # The image id is the position, also when `index` counts from the end.
-        image_id = range(len(self))[index]
-        return self._annotations[index].labeled_image(image, image_id, self._names[index])
+class _Entry(NamedTuple):
+    """One image of a split, by its name in the index, with its XML file and what lists it."""
 
-    def with_masks(self) -> "VOCDataset":
-        """Refuse to open the data set with masks, because the format has none.
+    image: str
+    content: VOCFile
+    listed_in: str
 
-        Raises
-        ------
-        DataError
-            Always.
-        """
+
+class _XMLFiles:
+    """Read every XML file once, and record the faults of those that cannot be read."""
+
+    def __init__(self, faults: Faults) -> None:
+        self._faults = faults
+        self._image_of: Dict[str, str] = {}
+        self._contents: Dict[str, Optional[VOCFile]] = {}
+
+    def read(self, path: str) -> Optional[VOCFile]:
+        """Return the content of a file; None if it cannot be read."""
+        if path not in self._contents:
+            self._contents[path] = None
+            with self._faults.catch():
+                self._contents[path] = read_voc_file(path)
+        return self._contents[path]
+
+    def read_for(self, path: str, image_path: str) -> Optional[VOCFile]:
+        """Return the content of the file that belongs to an image; it may belong to no other."""
+        other = self._image_of.setdefault(path, image_path)
+        if other != image_path:
+            raise DataError(
+                f"{path}: is the XML file of both {other} and {image_path}; give each its own"
+            )
+        return self.read(path)
+
+    def collect_classes(self, root: str, sources: Sequence[_Source]) -> List[str]:
+        """Collect the class names in all XML files, sorted."""
+        names: Set[str] = set()
+        for source in sources:
+            for name in source.class_files.names:
+                content = self.read(source.class_files.path(name))
+                if content is not None:
+                    names.update(content.names)
+        if names:
+            return sorted(names)
+        for content in filter(None, self._contents.values()):
+            for message in content.faults:
+                self._faults.add(message)
+        self._faults.raise_if_any()
+        folders = [source.class_files for source in sources]
+        counts = [f"{len(files.names)} XML files in {files.folder}" for files in folders]
         raise DataError(
-            f"{self._root}: VOC's XML files hold no masks; use a network of boxes alone, or give "
-            "a COCO file"
+            f"{root}: no classes: read {first_few(counts)}, and none has an object; if this is the "
+            "data set's folder, give the names as classes="
         )
 
-    def sizes(self) -> np.ndarray:
-        """Return the size of every image.
 
-        Returns
-        -------
-        numpy.ndarray
-            (N, 2) int, height and width in pixels, as the XML files state them.
-        """
-        return self._sizes
-
-    def coco_truth(self) -> Dict[str, Any]:
-        """Return the split's ground truth in COCO's format.
-
-        Returns
-        -------
-        dict
-            The content of a COCO annotation file. Image ids are positions in the split, and
-            ``difficult`` is ``iscrowd``.
-        """
-        return coco_format(self.classes, self._names, self._sizes, self._annotations)
-
-    def _path(self, index: int) -> str:
-        """Return the path of an image file."""
-        return os.path.join(self._root, "JPEGImages", self._names[index])
+def _single_splits(split: Union[Split, Sequence[Split], None]) -> List[Split]:
+    """List the single splits."""
+    if split is None:
+        return [ALL_FILES]
+    if isinstance(split, str):
+        return [split]
+    parts: List[Any] = list(split)
+    # GluonCV writes a single year as (2007, "trainval") too.
+    if parts and isinstance(parts[0], int):
+        parts = [parts]
+    for part in parts:
+        is_pair = isinstance(part, (tuple, list)) and len(part) == 2
+        if not isinstance(part, str) and not is_pair:
+            raise DataError(f"split {part!r}: want a name, or a pair such as (2007, 'trainval')")
+    if not parts:
+        raise DataError("no split is named; want at least one")
+    return parts
 
 
-def _read_split(root: str, split: str) -> List[str]:
-    """Read the file names, without extension, that a split lists."""
-    folder = os.path.join(root, "ImageSets", "Main")
-    path = os.path.join(folder, split + ".txt")
-    try:
-        with open(path, encoding="utf-8") as file:
-            lines = list(file)
-    except OSError as error:
-        known = [os.path.splitext(name)[0] for name in _list_folder(folder)]
-        raise DataError(
-            f"{path}: cannot be read: {error.strerror}; splits there: {', '.join(known)}"
-            f"{did_you_mean(split, known)}"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: is not a text file in UTF-8: {error}") from error
-    # The list of a single class, such as cat_train.txt, has a second column: 1, 0 or -1.
-    stems = [line.split()[0] for line in lines if line.strip()]
-    if not stems:
-        raise DataError(f"{path}: is an empty data set: it lists no images")
-    return stems
+def _open_split(root: str, split: Split) -> _Source:
+    """Find the folders and the list of one split."""
+    if not isinstance(split, str):
+        folder, list_name = split
+        prefix = f"VOC{folder}" if isinstance(folder, int) else folder
+        return _open_list(root, prefix, list_name)
+    if _list_path(root, split) is not None:
+        return _open_list(root, "", split)
+    year_split = YEAR_SPLIT.fullmatch(split)
+    if year_split is not None:
+        year, list_name = year_split.groups()
+        if os.path.isdir(os.path.join(root, f"VOC{year}")):
+            return _open_list(root, f"VOC{year}", list_name)
+    if os.path.isdir(os.path.join(root, split)):
+        prefix = "" if split == ALL_FILES else split
+        source = _open_folder(root, prefix)
+        # All splits of the data set have the same classes.
+        return source._replace(class_files=FileIndex(root, XML_ENDINGS)) if prefix else source
+    raise _no_such_split(root, split)
 
 
-def _image_names(folder: str) -> Dict[str, str]:
-    """Map the name of each image without extension to its file name, preferably of a JPEG."""
-    image_names: Dict[str, str] = {}
-    # JPEG files come last, so that they replace other files of the same name.
-    for name in sorted(_list_folder(folder), key=_is_jpeg):
-        stem, _ = os.path.splitext(name)
-        image_names[stem] = name
-    return image_names
+def _open_list(root: str, prefix: str, list_name: str) -> _Source:
+    """Open a folder of the data set with one of its lists."""
+    list_path = _list_path(os.path.join(root, prefix), list_name)
+    if list_path is None:
+        raise _no_such_split(os.path.join(root, prefix), list_name)
+    return _open_folder(root, prefix)._replace(list_path=list_path)
 
 
-def _is_jpeg(name: str) -> bool:
-    """Tell from its extension whether a file is a JPEG."""
-    return name.lower().endswith((".jpg", ".jpeg"))
+def _open_folder(root: str, prefix: str) -> _Source:
+    """Find the images and the XML files in a folder of the data set."""
+    folder = os.path.join(root, prefix)
+    subfolders = {name.lower(): name for name in _list_folder(folder)}
+    xml_files = FileIndex(_first_folder(folder, subfolders, ANNOTATION_FOLDERS), XML_ENDINGS)
+    return _Source(
+        prefix=prefix,
+        images=FileIndex(_first_folder(folder, subfolders, IMAGE_FOLDERS)),
+        xml_files=xml_files,
+        list_path=None,
+        class_files=xml_files,
+    )
 
 
-def _collect_classes(folder: str) -> List[str]:
-    """Collect the class names in all XML files of a folder, sorted."""
-    names: Set[str] = set()
-    for file_name in _list_folder(folder):
-        if file_name.endswith(".xml"):
-            path = os.path.join(folder, file_name)
-            for item in _parse_xml(path).findall("object"):
-                names.add(_required_text(item, "name", path))
-    return sorted(names)
+def _first_folder(folder: str, subfolders: Dict[str, str], names: Sequence[str]) -> str:
+    """Return the first subfolder with one of the names, or the folder itself."""
+    for name in names:
+        path = os.path.join(folder, subfolders.get(name, name))
+        if os.path.isdir(path):
+            return path
+    return folder
 
 
 def _list_folder(folder: str) -> List[str]:
@@ -216,77 +258,124 @@ def _list_folder(folder: str) -> List[str]:
         ) from error
 
 
-def _parse_xml(path: str) -> ElementTree.Element:
-    """Read an XML file, and return its root element."""
-    try:
-        return ElementTree.parse(path).getroot()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
-    except (ElementTree.ParseError, ValueError) as error:
-        # The parser raises a ValueError for an encoding that Python does not know.
-        raise DataError(f"{path}: is not valid XML: {error}") from error
+def _list_path(folder: str, list_name: str) -> Optional[str]:
+    """Return the path of a list, or None if there is none of this name."""
+    for list_folder in LIST_FOLDERS:
+        path = os.path.join(folder, list_folder, list_name + ".txt")
+        if os.path.isfile(path):
+            return path
+    return None
 
 
-def _stated_size(tree: ElementTree.Element) -> Optional[Tuple[int, int]]:
-    """Return the height and width that an XML file states, or None."""
-    try:
-        height = int(float(tree.findtext("size/height", "0")))
-        width = int(float(tree.findtext("size/width", "0")))
-    except ValueError:
-        return None
-    # Some annotation tools write 0 x 0 for a size that they do not know.
-    return (height, width) if height > 0 and width > 0 else None
-
-
-def _read_objects(
-    tree: ElementTree.Element,
-    path: str,
-    label_of: Dict[str, int],
-    size: Tuple[int, int],
-    one_based: bool,
-) -> ImageAnnotations:
-    """Read and check the objects of one XML file; ``size`` is the image's height and width."""
-    boxes = []
-    labels = []
-    crowd = []
-    for number, item in enumerate(tree.findall("object"), start=1):
-        where = f"{path}: object {number}"
-        name = _required_text(item, "name", where)
-        if name not in label_of:
-            raise DataError(
-                f"{where} is of class {name!r}, which is not among the classes "
-                f"{', '.join(label_of)}; correct the file or name the class"
-                f"{did_you_mean(name, label_of)}"
-            )
-        x1 = _required_number(item, "bndbox/xmin", where) - one_based
-        y1 = _required_number(item, "bndbox/ymin", where) - one_based
-        x2 = _required_number(item, "bndbox/xmax", where)
-        y2 = _required_number(item, "bndbox/ymax", where)
-        boxes.append([x1, y1, x2, y2])
-        labels.append(label_of[name])
-        crowd.append(item.findtext("difficult", "0").strip() not in ("", "0"))
-    return make_annotations(
-        boxes=boxes,
-        labels=labels,
-        crowd=crowd,
-        size=size,
-        where=f"{path}: object",
-        row_names=range(1, len(boxes) + 1),
+def _no_such_split(folder: str, split: str) -> DataError:
+    """Make the error for a split that is neither a list nor a folder."""
+    names = _list_folder(folder)
+    lists = os.path.join(folder, LIST_FOLDERS[0])
+    known = []
+    if os.path.isdir(lists):
+        known = [os.path.splitext(name)[0] for name in _list_folder(lists) if name[0] != "."]
+    parts = [name for name in names if os.path.isdir(os.path.join(folder, name))]
+    xml_count = len(FileIndex(folder, XML_ENDINGS).names)
+    return DataError(
+        f"{folder}: no split {split!r}: neither {os.path.join(*LIST_FOLDERS[:1], split)}.txt nor "
+        f"a folder {split}; lists there: {first_few(known)}; folders: {first_few(parts)}; without "
+        f"lists, the split {ALL_FILES!r} takes all {xml_count} XML files"
+        f"{did_you_mean(split, known + parts)}"
     )
 
 
-def _required_text(item: ElementTree.Element, tag: str, where: str) -> str:
-    """Return the text of a tag that an element must have."""
-    text = item.findtext(tag, "").strip()
-    if not text:
-        raise DataError(f"{where} has no <{tag.replace('/', '><')}>; add it, or remove the object")
-    return text
+def _entries(source: _Source, xml_files: _XMLFiles, faults: Faults) -> List[_Entry]:
+    """List the images of a split, and record those that lack a file."""
+    entries = []
+    if source.list_path is None:
+        for name in source.xml_files.names:
+            with faults.catch():
+                content = xml_files.read(source.xml_files.path(name))
+                if content is not None:
+                    image = _image_of_xml(source.images, name, content)
+                    entries.append(_Entry(image, content, content.path))
+        return entries
+    lines = read_lines(source.list_path)
+    if not lines:
+        raise DataError(f"{source.list_path}: is an empty data set: it lists no images")
+    for line in lines:
+        listed_in = f"{source.list_path}: line {line.number}"
+        with faults.catch():
+            image, xml = _files_of_line(source, line.text, listed_in)
+            image_path = source.images.path(image)
+            content = xml_files.read_for(source.xml_files.path(xml), image_path)
+            if content is not None:
+                entries.append(_Entry(image, content, listed_in))
+    return entries
 
 
-def _required_number(item: ElementTree.Element, tag: str, where: str) -> float:
-    """Return the number in a tag that an element must have."""
-    text = _required_text(item, tag, where)
-    try:
-        return float(text)
-    except ValueError as error:
-        raise DataError(f"{where} has {tag} {text!r}; want a number") from error
+def _image_of_xml(images: FileIndex, name: str, content: VOCFile) -> str:
+    """Find the image of an XML file, by the file's own name or by what it states."""
+    stem = os.path.splitext(name)[0]
+    image = images.find(stem)
+    if image is None and content.image_name:
+        image = images.find(content.image_name)
+    if image is None:
+        raise DataError(
+            f"{content.path}: has no image {stem} in {images.folder}, which holds "
+            f"{len(images.names)} images; add it or remove the XML file"
+        )
+    return image
+
+
+def _files_of_line(source: _Source, text: str, where: str) -> Tuple[str, str]:
+    """Find the image and the XML file that a line of a list names."""
+    images = source.images
+    image = images.find(text)
+    xml_reference = None
+    with_xml = IMAGE_AND_XML.fullmatch(text)
+    flagged = LIST_FLAG.fullmatch(text)
+    if image is None and with_xml is not None:
+        image = images.find(with_xml.group(1))
+        xml_reference = with_xml.group(2)
+    elif image is None and flagged is not None:
+        image = images.find(flagged.group(1))
+    if image is None:
+        raise DataError(
+            f"{where}: no such image file {text!r} in {images.folder}, which holds "
+            f"{len(images.names)} images; add it or remove the line"
+        )
+    xml = source.xml_files.find(xml_reference or os.path.splitext(image)[0])
+    if xml is None:
+        raise DataError(
+            f"{where}: image {image} has no XML file in {source.xml_files.folder}, which holds "
+            f"{len(source.xml_files.names)}; add it or remove the line"
+        )
+    return image, xml
+
+
+def _annotated_file(
+    source: _Source, entry: _Entry, labels: ClassLabels, one_based: bool, faults: Faults
+) -> Optional[AnnotatedFile]:
+    """Check the objects of one image; None if there is a fault."""
+    content = entry.content
+    rows = ObjectRows(f"{content.path}: object")
+    for message in content.faults:
+        rows.add_fault(message)
+    for item in content.objects:
+        with rows.catch():
+            label = labels.find(item.name, f"{content.path}: object {item.number}")
+            if label is not None:
+                x1, y1, x2, y2 = item.box
+                box = [x1 - one_based, y1 - one_based, x2, y2]
+                rows.add(item.number, box, label, item.difficult)
+
+    path = source.images.path(entry.image)
+    with faults.catch():
+        size = content.size or image_size(path)
+        annotations = rows.check(size, faults)
+        if annotations is not None:
+            return AnnotatedFile(
+                path=path,
+                name=os.path.join(source.prefix, entry.image),
+                size=size,
+                annotations=annotations,
+                listed_in=entry.listed_in,
+                size_source=content.path,
+            )
+    return None

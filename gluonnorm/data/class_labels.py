@@ -1,0 +1,103 @@
+"""Turn the class names of a data set's objects into labels."""
+
+from collections import Counter
+from typing import Counter as CounterType
+from typing import Dict, Optional, Sequence
+
+from gluonnorm.data.annotations import check_classes
+from gluonnorm.data.labeled_image import DataError
+from gluonnorm.errors import did_you_mean, first_few
+
+
+class ClassLabels:
+    """The labels of chosen classes, for formats whose objects have names.
+
+    Objects of other classes are left out. A name that differs from a chosen one only in case,
+    spaces or hyphens is an error, because it is probably misspelled.
+
+    Parameters
+    ----------
+    classes : sequence of str
+        Names of the C classes, in the order of the labels.
+    source : object
+        The file or folder of the data set. Messages begin with it.
+
+    Attributes
+    ----------
+    classes : tuple of str
+        The names.
+
+    Raises
+    ------
+    DataError
+        There are no names, or a name is repeated.
+
+    Examples
+    --------
+    >>> labels = ClassLabels(["cat", "dog"], "train")
+    >>> labels.find("dog", "a.xml: object 1"), labels.find("bird", "a.xml: object 2")
+    (1, None)
+    """
+
+    def __init__(self, classes: Sequence[str], source: object) -> None:
+        self.classes = check_classes(classes, source)
+        self._source = source
+        self._label_of = {name: label for label, name in enumerate(self.classes)}
+        self._spelling_of: Dict[str, str] = {_plain(name): name for name in self.classes}
+        self._used = 0
+        self._left_out: CounterType[str] = Counter()
+
+    def find(self, name: str, where: str) -> Optional[int]:
+        """Return the label of an object.
+
+        Parameters
+        ----------
+        name : str
+            The name of its class.
+        where : str
+            The file and the object. A message begins with it.
+
+        Returns
+        -------
+        int or None
+            The label; None if the class is not among the chosen ones.
+
+        Raises
+        ------
+        DataError
+            The name is another spelling of a chosen class.
+        """
+        label = self._label_of.get(name)
+        if label is not None:
+            self._used += 1
+            return label
+        spelling = self._spelling_of.get(_plain(name))
+        if spelling is not None:
+            raise DataError(
+                f"{where} is of class {name!r}, but the chosen class is {spelling!r}; correct one "
+                "of them, or choose both"
+            )
+        self._left_out[name] += 1
+        return None
+
+    def require_use(self) -> None:
+        """Raise an error if there are objects, and all of them were left out.
+
+        Raises
+        ------
+        DataError
+            No object is of a chosen class, but some are of other classes.
+        """
+        if self._used or not self._left_out:
+            return
+        others = list(self._left_out)
+        raise DataError(
+            f"{self._source}: no object is of the classes {first_few(self.classes)}; all "
+            f"{sum(self._left_out.values())} are of {first_few(others)}; choose among these"
+            f"{did_you_mean(self.classes[0], others)}"
+        )
+
+
+def _plain(name: str) -> str:
+    """Return a name without case, spaces, hyphens and underscores."""
+    return "".join(letter for letter in name.casefold() if letter not in " -_")

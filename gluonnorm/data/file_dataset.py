@@ -1,0 +1,173 @@
+"""The base of data sets whose images are files, with annotations that are read beforehand."""
+
+from typing import Any, Dict, List, NamedTuple, NoReturn, Sequence, Tuple
+
+from gluonnorm.data.annotations import ImageAnnotations, check_classes, coco_format
+from gluonnorm.data.faults import Faults
+from gluonnorm.data.images import read_image_of_size
+from gluonnorm.data.labeled_image import DataError, LabeledImage
+from gluonnorm.errors import first_few
+
+import numpy as np
+
+
+class AnnotatedFile(NamedTuple):
+    """An image file with its checked annotations.
+
+    Attributes
+    ----------
+    path : str
+        The image file.
+    name : str
+        Its name in messages and in ``coco_truth``.
+    size : tuple of int
+        Height and width in pixels.
+    annotations : ImageAnnotations
+        The checked annotations.
+    listed_in : str
+        The file that lists the image and, if it is a list, the line.
+    size_source : str
+        The file that states the size.
+    """
+
+    path: str
+    name: str
+    size: Tuple[int, int]
+    annotations: ImageAnnotations
+    listed_in: str
+    size_source: str
+
+
+class FileDataset:
+    """Images in files, whose annotations were read and checked when the data set was opened.
+
+    A reader of a format collects the files and their faults, and passes them on to this class,
+    which is the rest of the protocol ``data.Dataset``.
+
+    Parameters
+    ----------
+    source : str
+        The file or folder of the data set. Messages begin with it.
+    classes : sequence of str
+        Names of the C classes.
+    files : sequence of AnnotatedFile
+        The images without those that are faulty.
+    faults : Faults
+        What is wrong with the data set.
+
+    Attributes
+    ----------
+    classes : tuple of str
+        Names of the C classes. A label is an index into this tuple.
+    category_ids : tuple of int
+        1..C, the category id of each class in ``coco_truth``.
+    skipped : tuple of str
+        The faults for which something was left out; empty without ``skip_bad``.
+
+    Raises
+    ------
+    DataError
+        There are faults and they are not skipped, an image is listed twice, or no image is left.
+    """
+
+    def __init__(
+        self, source: str, classes: Sequence[str], files: Sequence[AnnotatedFile], faults: Faults
+    ) -> None:
+        self._source = source
+        self._files = _distinct_files(files, faults)
+        faults.raise_if_any()
+        self.classes = check_classes(classes, source)
+        self.category_ids = tuple(range(1, len(self.classes) + 1))
+        self.skipped = faults.messages
+        if not self._files:
+            reason = (
+                f", every image is faulty: {first_few(self.skipped, 1)}" if self.skipped else ""
+            )
+            raise DataError(f"{source}: is an empty data set{reason}")
+        sizes = [file.size for file in self._files]
+        self._sizes = np.array(sizes, np.int64)
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self._files)
+
+    def __getitem__(self, index: int) -> LabeledImage:
+        """Read one image and its annotations.
+
+        Parameters
+        ----------
+        index : int
+            Position of the image in the data set.
+
+        Returns
+        -------
+        LabeledImage
+            The decoded image with its boxes and labels.
+
+        Raises
+        ------
+        DataError
+            The image cannot be read, or has another size than its annotations were made for.
+        """
+        # The image id is the position, also when `index` counts from the end.
+        image_id = range(len(self))[index]
+        file = self._files[image_id]
+        image = self._read_image(file)
+        return file.annotations.labeled_image(image, image_id, file.name)
+
+    def with_masks(self) -> Any:
+        """Open the data set with masks, if its format has any.
+
+        Raises
+        ------
+        DataError
+            The format has no masks.
+        """
+        self._refuse_masks()
+
+    def sizes(self) -> np.ndarray:
+        """Return the size of every image.
+
+        Returns
+        -------
+        numpy.ndarray
+            (N, 2) int, height and width in pixels.
+        """
+        return self._sizes
+
+    def coco_truth(self) -> Dict[str, Any]:
+        """Return the ground truth in COCO's format.
+
+        Returns
+        -------
+        dict
+            The content of a COCO annotation file. Image ids are positions in the data set, and
+            ``difficult`` is ``iscrowd``.
+        """
+        names = [file.name for file in self._files]
+        annotations = [file.annotations for file in self._files]
+        return coco_format(self.classes, names, self._sizes, annotations)
+
+    def _read_image(self, file: AnnotatedFile) -> np.ndarray:
+        """Read an image, and check its size."""
+        return read_image_of_size(file.path, file.size, file.size_source)
+
+    def _refuse_masks(self) -> NoReturn:
+        """Raise the error of a format without masks."""
+        raise DataError(
+            f"{self._source}: this format holds no masks; use a network of boxes alone, or give a "
+            "COCO, YOLO or Labelme data set"
+        )
+
+
+def _distinct_files(files: Sequence[AnnotatedFile], faults: Faults) -> List[AnnotatedFile]:
+    """Leave out images that are listed a second time, and record each as a fault."""
+    first_of_path: Dict[str, AnnotatedFile] = {}
+    for file in files:
+        first = first_of_path.setdefault(file.path, file)
+        if first is not file:
+            faults.add(
+                f"{file.listed_in}: image {file.name} is listed in {first.listed_in} already; it "
+                "would count twice, so remove one of them"
+            )
+    return list(first_of_path.values())

@@ -1,0 +1,162 @@
+"""Find the files of a data set by the names that lists and annotation files give them."""
+
+import os
+import unicodedata
+from collections import defaultdict
+from typing import Dict, Iterator, List, Optional, Sequence, Set
+from urllib.parse import unquote
+
+from gluonnorm.data.labeled_image import DataError
+from gluonnorm.errors import first_few
+from gluonnorm.photos.files import IMAGE_SUFFIXES
+from gluonnorm.types import PathLike
+
+JPEG_SUFFIXES = (".jpg", ".jpeg", ".jfif")
+RARE_SUFFIXES = (".jp2", ".pgm", ".pnm", ".ppm", ".tga")
+# The endings of images, preferred ones first.
+IMAGE_ENDINGS = tuple(dict.fromkeys(JPEG_SUFFIXES + IMAGE_SUFFIXES + RARE_SUFFIXES))
+
+
+class FileIndex:
+    """The files with certain endings in a folder and its subfolders, which are listed once.
+
+    Names that begin with a dot are left out: they belong to the operating system or an editor.
+
+    Parameters
+    ----------
+    folder : str or path-like
+        The folder.
+    endings : sequence of str
+        The endings in small letters, such as ".jpg". Where two files differ only in their endings,
+        the earlier ending is preferred.
+
+    Attributes
+    ----------
+    folder : str
+        The folder.
+    names : list of str
+        The paths of all files relative to ``folder``, sorted, with "/" between their parts.
+
+    Raises
+    ------
+    DataError
+        The folder cannot be listed.
+    """
+
+    def __init__(self, folder: PathLike, endings: Sequence[str] = IMAGE_ENDINGS) -> None:
+        self.folder = os.fspath(folder)
+        self._endings = tuple(endings)
+        self.names = sorted(self._walk("", set()))
+        self._names_of_stem: Dict[str, List[str]] = defaultdict(list)
+        self._names_of_base: Dict[str, List[str]] = defaultdict(list)
+        for name in sorted(self.names, key=self._preference):
+            stem = _normalized(os.path.splitext(name)[0])
+            self._names_of_stem[stem].append(name)
+            self._names_of_base[os.path.basename(stem)].append(name)
+
+    def find(self, reference: str) -> Optional[str]:
+        """Find the file that a list or an annotation file means.
+
+        The reference may have an ending or none, ``\\`` between its parts, ``%20`` for a space,
+        and more leading folders than there are, because exporters write the paths of their own
+        machine. A reference without folders may be in any subfolder.
+
+        Parameters
+        ----------
+        reference : str
+            The name or path.
+
+        Returns
+        -------
+        str or None
+            One of ``names``, or the reference itself if it is the absolute path of a file. None if
+            there is no such file.
+
+        Raises
+        ------
+        DataError
+            Several subfolders have a file of this name.
+        """
+        if os.path.isabs(reference) and os.path.isfile(reference):
+            return reference
+        for spelling in dict.fromkeys((reference, unquote(reference))):
+            parts = _normalized(spelling).replace("\\", "/").split("/")
+            parts = [part for part in parts if part not in ("", ".")]
+            for first in range(len(parts)):
+                name = self._choose(self._names_of_stem, "/".join(parts[first:]))
+                if name is not None:
+                    return name
+            if len(parts) == 1:
+                name = self._choose(self._names_of_base, parts[0])
+                if name is not None:
+                    self._require_single_folder(reference, name)
+                    return name
+        return None
+
+    def path(self, name: str) -> str:
+        """Return the path of a file.
+
+        Parameters
+        ----------
+        name : str
+            What ``find`` returned.
+
+        Returns
+        -------
+        str
+            The path.
+        """
+        return os.path.join(self.folder, name)
+
+    def _walk(self, subfolder: str, seen: Set[str]) -> Iterator[str]:
+        """List the files in a subfolder and below. Each folder is listed once, links included."""
+        folder = os.path.join(self.folder, subfolder) if subfolder else self.folder
+        real_path = os.path.realpath(folder)
+        if real_path in seen:
+            return
+        seen.add(real_path)
+        try:
+            with os.scandir(folder) as entries:
+                visible = [entry for entry in entries if not entry.name.startswith(".")]
+        except OSError as error:
+            raise DataError(f"{folder}: cannot be listed: {error.strerror}") from error
+        for entry in visible:
+            name = f"{subfolder}/{entry.name}" if subfolder else entry.name
+            if entry.is_dir():
+                yield from self._walk(name, seen)
+            elif os.path.splitext(entry.name)[1].lower() in self._endings and entry.is_file():
+                yield name
+
+    def _preference(self, name: str) -> int:
+        """Return the place of a name's ending among the endings."""
+        return self._endings.index(os.path.splitext(name)[1].lower())
+
+    def _choose(self, names_of: Dict[str, List[str]], reference: str) -> Optional[str]:
+        """Choose a file by its name with an ending, its name without, or with another ending."""
+        stem, ending = os.path.splitext(reference)
+        names_of_stem: List[str] = []
+        if ending.lower() in self._endings:
+            names_of_stem = names_of.get(stem, [])
+            for name in names_of_stem:
+                if name.endswith(ending):
+                    return name
+            for name in names_of_stem:
+                if name.lower().endswith(ending.lower()):
+                    return name
+        names = names_of.get(reference, []) or names_of_stem
+        return names[0] if names else None
+
+    def _require_single_folder(self, reference: str, name: str) -> None:
+        """Raise a DataError if subfolders have other files of the same name."""
+        base = os.path.basename(_normalized(os.path.splitext(name)[0]))
+        stems = {os.path.splitext(other)[0] for other in self._names_of_base[base]}
+        if len(stems) > 1:
+            raise DataError(
+                f"{self.folder}: {reference!r} may be {first_few(sorted(stems))}; name its "
+                "subfolder too"
+            )
+
+
+def _normalized(name: str) -> str:
+    """Compose accented letters: macOS stores them in two characters, lists have one."""
+    return unicodedata.normalize("NFC", name)
