@@ -35,7 +35,13 @@ ARROWS: Dict[str, Tuple[str, ...]] = {
     "gluonnorm.evaluation": ("gluonnorm.photos",),
     "gluonnorm.visualize": (),
     # floor 3
-    "gluonnorm.rcnn": ("gluonnorm.nn", "gluonnorm.ops", "gluonnorm.graph", "gluonnorm.convention"),
+    "gluonnorm.rcnn": (
+        "gluonnorm.nn",
+        "gluonnorm.ops",
+        "gluonnorm.graph",
+        "gluonnorm.convention",
+        "gluonnorm.weight_files",
+    ),
     "gluonnorm.deploy": ("gluonnorm.graph", "gluonnorm.photos", "gluonnorm.weight_files"),
     "gluonnorm.conversion": ("gluonnorm.weight_files", "gluonnorm.convention"),
     # floors 4 and 5

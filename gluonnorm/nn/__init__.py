@@ -4,7 +4,7 @@ from gluonnorm.graph.fold import fold
 from gluonnorm.graph.recalibrate import recalibrate
 from gluonnorm.nn.batch_norm import BatchNorm, FrozenBatchNorm, SyncBatchNorm
 from gluonnorm.nn.conv import ConvNorm
-from gluonnorm.nn.freeze import freeze, freeze_batch_norms
+from gluonnorm.nn.freeze import freeze, freeze_batch_norms, is_frozen
 from gluonnorm.nn.group_norm import GroupNorm
 from gluonnorm.nn.mixing import MixingWeights, format_mixing_weights, mixing_weights
 from gluonnorm.nn.norm import (
@@ -34,6 +34,7 @@ __all__ = [
     "format_mixing_weights",
     "freeze",
     "freeze_batch_norms",
+    "is_frozen",
     "make_norm",
     "mixing_weights",
     "norm_name",

@@ -3,7 +3,7 @@
 from gluonnorm.nn.switch_norm import SwitchNorm
 
 import mxnet as mx
-from mxnet.gluon import HybridBlock
+from mxnet.gluon import HybridBlock, Parameter
 
 
 def freeze(block: HybridBlock) -> None:
@@ -18,7 +18,8 @@ def freeze(block: HybridBlock) -> None:
     block : mxnet.gluon.HybridBlock
         Any block; it is changed in place.
     """
-    block.collect_params().setattr("grad_req", "null")
+    for parameter in block.collect_params().values():
+        _freeze_parameter(parameter)
     freeze_batch_norms(block)
     block.apply(_freeze_switch_norm)
 
@@ -37,6 +38,25 @@ def freeze_batch_norms(block: HybridBlock) -> None:
     block.apply(_freeze_batch_norm)
 
 
+def is_frozen(parameter: Parameter) -> bool:
+    """Tell whether a parameter is a constant, stored statistics, or of a frozen block.
+
+    Programs that train a part of a network set ``grad_req`` of all parameters and then of some, so
+    ``grad_req`` does not tell it.
+
+    Parameters
+    ----------
+    parameter : mxnet.gluon.Parameter
+        Any parameter.
+
+    Returns
+    -------
+    bool
+        Whether it is not meant to learn.
+    """
+    return getattr(parameter, "is_frozen", False) or not parameter._differentiable
+
+
 def _freeze_batch_norm(layer: HybridBlock) -> None:
     """Freeze a layer if it is a batch norm."""
     if not isinstance(layer, mx.gluon.nn.BatchNorm):
@@ -45,7 +65,13 @@ def _freeze_batch_norm(layer: HybridBlock) -> None:
     # at the next one.
     layer._kwargs["use_global_stats"] = True
     for parameter in layer.params.values():
-        parameter.grad_req = "null"
+        _freeze_parameter(parameter)
+
+
+def _freeze_parameter(parameter: Parameter) -> None:
+    """Take the gradient of a parameter away, and note on it that it is frozen."""
+    parameter.grad_req = "null"
+    parameter.is_frozen = True
 
 
 def _freeze_switch_norm(layer: HybridBlock) -> None:

@@ -177,6 +177,7 @@ def suppress_pairs(
     score_thresh: float,
     max_detections: int,
     offset: float = 0.0,
+    across_classes: bool = False,
 ) -> Tuple[Tensor, Tensor, Tensor]:
     """Suppress selected boxes that overlap a better one of the same class.
 
@@ -192,6 +193,8 @@ def suppress_pairs(
         (B, K, 4) in pixels.
     iou_thresh, score_thresh, max_detections, offset
         As in :func:`per_class_nms`.
+    across_classes : bool
+        Whether a better box of another class suppresses as well.
 
     Returns
     -------
@@ -209,7 +212,7 @@ def suppress_pairs(
         coord_start=2,
         score_index=1,
         id_index=0,
-        force_suppress=False,
+        force_suppress=across_classes,
     )
     rows = F.slice_axis(rows, axis=1, begin=0, end=max_detections)
     kept_ids = F.slice_axis(rows, axis=-1, begin=0, end=1)

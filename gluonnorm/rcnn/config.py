@@ -8,6 +8,8 @@ from gluonnorm.errors import InputError, did_you_mean
 from gluonnorm.ops.coder import DELTA_CLIP, DeltaStds
 from gluonnorm.rcnn.setting_checks import (
     COUNT,
+    COUNT_OR_ALL,
+    FLAG,
     FRACTION,
     INTEGER_FROM_0,
     NOT_NEGATIVE,
@@ -141,6 +143,11 @@ class DetectorConfig:
         Beta of the smooth L1 loss of the box head's deltas.
     nms_thresh : float
         IoU in 0..1 above which the better detection of a class suppresses the other.
+    nms_topk : int
+        The most candidates of each class that enter the NMS of the detections; -1 for all.
+    force_nms : bool
+        Whether detections of different classes suppress each other. ``nms_topk`` then counts the
+        candidates of all classes together.
     score_thresh : float
         Detections have scores above it; in 0..1.
     max_detections : int
@@ -193,6 +200,8 @@ class DetectorConfig:
     delta_clip: float = DELTA_CLIP
     rcnn_smoothl1_beta: float = 1.0
     nms_thresh: float = 0.5
+    nms_topk: int = -1
+    force_nms: bool = False
     score_thresh: float = 0.05
     max_detections: int = 100
     max_candidates: int = 1000
@@ -278,6 +287,8 @@ class DetectorConfig:
             check_setting(name, getattr(self, name), COUNT)
         for name in POSITIVE_NUMBERS:
             check_setting(name, getattr(self, name), POSITIVE_NUMBER)
+        check_setting("nms_topk", self.nms_topk, COUNT_OR_ALL)
+        check_setting("force_nms", self.force_nms, FLAG)
         check_setting("roi_sample_ratio", self.roi_sample_ratio, INTEGER_FROM_0)
         check_setting("rpn_min_size", self.rpn_min_size, NOT_NEGATIVE)
         if self.freeze_at is not None:

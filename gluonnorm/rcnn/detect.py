@@ -57,7 +57,10 @@ def detect(
     probabilities = F.reshape(probabilities, (-1, num_rois, num_classes))
     # Pairs of a padded RoI get the score 0, which is above no threshold.
     is_roi = F.expand_dims(roi_scores >= 0, axis=-1)
-    pair_scores = F.reshape(F.broadcast_mul(probabilities, is_roi), (0, -1))
+    probabilities = F.broadcast_mul(probabilities, is_roi)
+    if config.nms_topk > 0:
+        probabilities = _with_topk(F, probabilities, num_rois, num_classes, config)
+    pair_scores = F.reshape(probabilities, (0, -1))
     # The suppression returns as many rows as it gets, so it needs at least max_detections.
     num_candidates = max(min(config.max_candidates, num_pairs), config.max_detections)
     scores, pairs = best_pairs(F, pair_scores, config.score_thresh, num_candidates, num_pairs)
@@ -78,7 +81,23 @@ def detect(
         config.score_thresh,
         config.max_detections,
         config.convention.offset,
+        across_classes=config.force_nms,
     )
+
+
+def _with_topk(
+    F: Any, probabilities: Tensor, num_rois: int, num_classes: int, config: DetectorConfig
+) -> Tensor:
+    """Set all probabilities (B, R, C) but the ``nms_topk`` best of each class to 0."""
+    if config.force_nms:
+        # All classes count together, as if they were one.
+        num_rois *= num_classes
+        probabilities = F.reshape(probabilities, (0, -1, 1))
+    if config.nms_topk >= num_rois:
+        return probabilities
+    best = F.topk(probabilities, axis=1, k=config.nms_topk, ret_typ="value")
+    least = F.slice_axis(best, axis=1, begin=-1, end=None)
+    return F.broadcast_mul(probabilities, F.broadcast_greater_equal(probabilities, least))
 
 
 def _decoded_boxes(

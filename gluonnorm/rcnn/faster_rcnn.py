@@ -3,16 +3,17 @@
 This file only routes arrays between the parts of the detector.
 """
 
-from dataclasses import replace
-from typing import Any, List, NamedTuple, Tuple
+from typing import Any, Dict, List, NamedTuple, Tuple
 
 from gluonnorm.errors import InputError
 from gluonnorm.ops.boxes import image_extent
 from gluonnorm.ops.pad import pad_to_multiple
 from gluonnorm.rcnn.anchors import pyramid_anchors
 from gluonnorm.rcnn.box_heads import BoxPredictor
-from gluonnorm.rcnn.config import DetectorConfig, ModelSpec
+from gluonnorm.rcnn.config import ModelSpec
 from gluonnorm.rcnn.detect import detect
+from gluonnorm.rcnn.detector import Detector
+from gluonnorm.rcnn.new_classes import DELTA_ROWS, SCORE_ROWS, copy_class_rows
 from gluonnorm.rcnn.roi_align import roi_align, roi_strides
 from gluonnorm.rcnn.rpn import RPNHead, propose
 from gluonnorm.types import Preprocess, Tensor
@@ -39,7 +40,7 @@ class FeatureMaps(NamedTuple):
     features: List[Tensor]
 
 
-class FasterRCNN(mx.gluon.HybridBlock):
+class FasterRCNN(Detector):
     """A two-stage detector, assembled from its parts.
 
     Parameters
@@ -77,7 +78,7 @@ class FasterRCNN(mx.gluon.HybridBlock):
         spec: ModelSpec,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(spec, **kwargs)
         num_levels = len(spec.config.anchor_sizes)
         num_maps = len(backbone.strides)
         if num_levels != num_maps:
@@ -85,7 +86,6 @@ class FasterRCNN(mx.gluon.HybridBlock):
                 f"anchor_sizes has {num_levels} levels, the backbone gives {num_maps} maps; "
                 "give one tuple of sizes for each map"
             )
-        self.spec = spec
         self._roi_strides = roi_strides(backbone.strides)
         with self.name_scope():
             self.backbone = backbone
@@ -94,53 +94,12 @@ class FasterRCNN(mx.gluon.HybridBlock):
             self.predictor = BoxPredictor(box_head.channels, len(spec.classes))
 
     @property
-    def config(self) -> DetectorConfig:
-        """The detector's settings."""
-        return self.spec.config
-
-    @property
-    def classes(self) -> Tuple[str, ...]:
-        """Names of the foreground classes, in the order of their ids."""
-        return self.spec.classes
-
-    @property
-    def has_masks(self) -> bool:
-        """Whether the network returns masks as its fourth output."""
-        return False
-
-    @property
     def preprocess(self) -> Preprocess:
         """What happens to a photo before this network sees it, and how the network pads it."""
         return self.config.preprocess(
             normalize=self.spec.rescale != "normalize",
             multiple=min(LARGEST_MULTIPLE, max(self.backbone.strides)),
         )
-
-    def configure(self, **changes: Any) -> None:
-        """Change settings on which no weight depends, such as ``nms_thresh``.
-
-        A hybridized network is traced again at the next call.
-
-        Parameters
-        ----------
-        **changes
-            Fields of :class:`DetectorConfig` and their new values.
-
-        Raises
-        ------
-        InputError
-            There is no setting of that name, a value is wrong, or the shape of a weight depends on
-            the setting.
-        """
-        config = self.config.override(**changes)
-        if _weight_shape_settings(config) != _weight_shape_settings(self.config):
-            raise InputError(
-                f"{', '.join(changes)}: widths, RoI size and number of anchors are those of the "
-                "weights; build another network to change them"
-            )
-        self.spec = replace(self.spec, config=config)
-        # MXNet keeps the traced graph, in which the old settings are constants.
-        self._clear_cached_op()
 
     def hybrid_forward(self, F: Any, x: Tensor) -> Tuple[Tensor, ...]:
         """Detect objects.
@@ -218,16 +177,14 @@ class FasterRCNN(mx.gluon.HybridBlock):
             channels=self.backbone.channels[0],
         )
 
-
-def _weight_shape_settings(config: DetectorConfig) -> Tuple[int, ...]:
-    """List the settings on which the shapes of weights depend."""
-    anchors_of_levels = [len(sizes) for sizes in config.anchor_sizes]
-    return (
-        config.fpn_channels,
-        config.rpn_channels,
-        config.rpn_convs,
-        config.roi_size,
-        config.mask_channels,
-        len(config.anchor_ratios),
-        *anchors_of_levels,
-    )
+    def _replace_predictors(self, num_classes: int, reused: Dict[int, int]) -> None:
+        """Make a box predictor for other classes, which takes over the rows of reused ones."""
+        old = self.predictor
+        weight = old.score.weight
+        # With the same prefix, the parameters have the same names as before.
+        new = BoxPredictor(weight.shape[1], num_classes, prefix=old.prefix)
+        new.initialize(ctx=weight.list_ctx())
+        new.cast(weight.dtype)
+        copy_class_rows(old.score, new.score, reused, SCORE_ROWS)
+        copy_class_rows(old.loc, new.loc, reused, DELTA_ROWS)
+        self.predictor = new

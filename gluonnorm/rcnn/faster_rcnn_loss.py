@@ -38,6 +38,7 @@ class FasterRCNNLoss:
     loss_block: Type[LossBlock] = LossBlock
 
     def __init__(self, net: FasterRCNN) -> None:
+        self._net = net
         self._feature_map_block = FeatureMapBlock(net)
         self._apply_backbone: Callable[[mx.nd.NDArray], List[mx.nd.NDArray]]
         self._apply_backbone = self._feature_map_block
@@ -84,8 +85,14 @@ class FasterRCNNLoss:
         Raises
         ------
         InputError
-            The ground truth has more or fewer arrays.
+            The ground truth has more or fewer arrays, or the network got other classes after this
+            loss was made.
         """
+        if self._losses.predictor is not self._net.predictor:
+            raise InputError(
+                "the network got other classes by reset_class after its loss was made; make the"
+                " loss, and the trainer, anew"
+            )
         expected = self.target_block.ground_truth_fields
         if len(ground_truth) != len(expected):
             raise InputError(

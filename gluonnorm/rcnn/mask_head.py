@@ -62,9 +62,28 @@ class MaskHead(mx.gluon.HybridBlock):
                 in_channels=width,
                 weight_initializer=init,
             )
-            self.score = nn.Conv2D(
-                num_classes, 1, in_channels=channels, weight_initializer=mx.init.Normal(0.001)
-            )
+            self.score = self.make_score(num_classes, channels)
+
+    @staticmethod
+    def make_score(num_classes: int, in_channels: int, **kwargs: Any) -> nn.Conv2D:
+        """Make the last layer, which computes the mask logits of each class.
+
+        Parameters
+        ----------
+        num_classes : int
+            The foreground classes.
+        in_channels : int
+            Channels of the hidden layers.
+        **kwargs
+            Arguments of ``HybridBlock``, such as ``prefix``.
+
+        Returns
+        -------
+        mxnet.gluon.nn.Conv2D
+            The layer, without values.
+        """
+        init = mx.init.Normal(0.001)
+        return nn.Conv2D(num_classes, 1, in_channels=in_channels, weight_initializer=init, **kwargs)
 
     def hybrid_forward(self, F: Any, x: Tensor) -> Tensor:
         """Compute mask logits: (N, in_channels, p, p) to (N, num_classes, 2 * p, 2 * p)."""

@@ -1,12 +1,13 @@
 """Mask R-CNN (He et al. 2017, arXiv 1703.06870): Faster R-CNN, and a mask for each detection."""
 
-from typing import Any, Tuple
+from typing import Any, Dict, Tuple
 
 from gluonnorm.ops.boxes import image_extent
 from gluonnorm.ops.masks import pick_class
 from gluonnorm.rcnn.config import ModelSpec
 from gluonnorm.rcnn.faster_rcnn import FasterRCNN
 from gluonnorm.rcnn.mask_head import MaskHead
+from gluonnorm.rcnn.new_classes import MASK_ROWS, copy_class_rows
 from gluonnorm.rcnn.rpn import RPNHead
 from gluonnorm.types import Tensor
 
@@ -83,6 +84,16 @@ class MaskRCNN(FasterRCNN):
         masks = F.reshape_like(masks, ids, lhs_begin=0, lhs_end=1, rhs_begin=0, rhs_end=2)
         masks = F.broadcast_mul(masks, F.expand_dims(is_detection, axis=-1))
         return ids, scores, boxes, masks
+
+    def _replace_predictors(self, num_classes: int, reused: Dict[int, int]) -> None:
+        """Make predictors for other classes: that of boxes, and the last layer of the masks."""
+        super()._replace_predictors(num_classes, reused)
+        old = self.mask_head.score
+        new = self.mask_head.make_score(num_classes, old.weight.shape[1], prefix=old.prefix)
+        new.initialize(ctx=old.weight.list_ctx())
+        new.cast(old.weight.dtype)
+        copy_class_rows(old, new, reused, MASK_ROWS)
+        self.mask_head.score = new
 
 
 def mask_size(net: MaskRCNN) -> int:

@@ -125,9 +125,21 @@ def _is_not_negative(value: Any) -> bool:
     return _is_number(value) and value >= 0
 
 
+def _is_count_or_all(value: Any) -> bool:
+    """Tell whether a value is an integer of at least 1, or -1."""
+    return _is_integer(value) and (value >= 1 or value == -1)
+
+
+def _is_flag(value: Any) -> bool:
+    """Tell whether a value is True or False."""
+    return isinstance(value, bool)
+
+
 FRACTION = Requirement(_is_fraction, "a number in 0..1")
 POSITIVE_NUMBER = Requirement(_is_positive, "a positive number")
 NOT_NEGATIVE = Requirement(_is_not_negative, "a number of at least 0")
 POSITIVE_TUPLE = Requirement(_is_positive_tuple, "a tuple of positive numbers")
 COUNT = integer_of_at_least(1)
+COUNT_OR_ALL = Requirement(_is_count_or_all, "an integer of at least 1, or -1 for all")
+FLAG = Requirement(_is_flag, "True or False")
 INTEGER_FROM_0 = integer_of_at_least(0)

@@ -5,7 +5,7 @@ from gluonnorm.rcnn import MaskRCNN
 import mxnet as mx
 import numpy as np
 import pytest
-from mxnet.gluon import SymbolBlock
+from mxnet.gluon import HybridBlock, SymbolBlock
 from reference.detector import align, detector
 from tiny_detector import images, tiny_detector
 
@@ -144,7 +144,7 @@ def test_an_exported_graph_has_four_outputs_and_gives_the_same(kind, tmp_path):
     wanted = {
         size: [array.asnumpy() for array in net(images(1, *size))] for size in ((64, 96), (50, 70))
     }
-    net.export(str(tmp_path / "net"), epoch=0)
+    HybridBlock.export(net, str(tmp_path / "net"), epoch=0)
     again = SymbolBlock.imports(
         str(tmp_path / "net-symbol.json"), ["data"], str(tmp_path / "net-0000.params")
     )
