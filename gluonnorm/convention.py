@@ -47,8 +47,10 @@ class BoxConvention:
         rounded up.
     inclusive : bool
         Whether the far corner of a box is its last pixel, so that the box is ``x2 - x1 + 1`` wide
-        (Detectron). This applies where boxes are coded, clipped (to side - 1) and suppressed, and
-        makes a difference of about a pixel a side.
+        (Detectron). This applies where boxes are coded, clipped (to side - 1), matched and
+        suppressed, and makes a difference of about a pixel a side. It is passed on as
+        ``Preprocess.inclusive``, by which ground truth is read as ``x + width - 1``, and as
+        ``Detections.inclusive``, by which COCO's rows are written with ``x2 - x1 + 1``.
     min_size_offset : float
         Pixels added to the sides of a proposal before they are compared with ``rpn_min_size``
         (GluonCV and Detectron: 1).

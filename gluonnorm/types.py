@@ -76,6 +76,10 @@ class Preprocess:
         The network itself pads its input on the right and at the bottom with the mean color until
         both sides are multiples of this number of pixels; 1 means no padding. The caller does not
         pad. Boxes end at the border of the image, not at the border of this padding.
+    inclusive : bool
+        Whether the far corner of a box is the last pixel of the photo that belongs to it, so that
+        the box is ``x2 - x1 + 1`` wide (Detectron). Ground truth then becomes ``x + width - 1``
+        before the resizing, and detections keep such corners. ``BoxConvention.inclusive`` decides.
     """
 
     short: Tuple[int, ...] = (800,)
@@ -87,6 +91,7 @@ class Preprocess:
     resize: str = "pixel"
     rounding: str = "nearest"
     multiple: int = 32
+    inclusive: bool = False
 
     def __post_init__(self) -> None:
         for name in ("short", "mean", "std"):
@@ -164,9 +169,11 @@ class Preprocess:
             )
 
     def _check_channels(self) -> None:
-        """Raise InputError if ``normalize``, ``mean`` or ``std`` is wrong."""
-        if not isinstance(self.normalize, (bool, np.bool_)):
-            raise InputError(f"Preprocess.normalize is {self.normalize!r}; want True or False")
+        """Raise InputError if a switch, ``mean`` or ``std`` is wrong."""
+        for name in ("normalize", "inclusive"):
+            value = getattr(self, name)
+            if not isinstance(value, (bool, np.bool_)):
+                raise InputError(f"Preprocess.{name} is {value!r}; want True or False")
         for name in ("mean", "std"):
             value = getattr(self, name)
             is_triple = isinstance(value, tuple) and len(value) == 3
@@ -190,19 +197,25 @@ class Detections(NamedTuple):
     Attributes
     ----------
     boxes : numpy.ndarray
-        (N, 4) float32, rows ``x1 y1 x2 y2`` in the image's own pixels.
+        (N, 4) float32, rows ``x1 y1 x2 y2`` in the image's own pixels, with the corners of the
+        network's codebase: see ``inclusive``.
     scores : numpy.ndarray
         (N,) float32 in 0..1.
     ids : numpy.ndarray
         (N,) int32, foreground class counted from 0.
     masks : numpy.ndarray or None
         (N, H, W) bool in the image's own pixels; None if the network has no masks.
+    inclusive : bool
+        False: a box is ``x2 - x1`` wide. True: its far corner is its last pixel, so that it is
+        ``x2 - x1 + 1`` wide and may have ``x2 = x1`` (Detectron, SwitchNorm_Detection).
+        ``evaluation.coco_results`` counts accordingly.
     """
 
     boxes: np.ndarray
     scores: np.ndarray
     ids: np.ndarray
     masks: Optional[np.ndarray] = None
+    inclusive: bool = False
 
 
 def _is_finite_number(value: Any) -> bool:

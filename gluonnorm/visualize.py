@@ -98,11 +98,12 @@ def draw(
         return pixels
     picture = Image.fromarray(pixels)
     canvas = ImageDraw.Draw(picture)
+    last_pixel = 0 if detections.inclusive else 1
     for index, color in zip(indices, colors):
         box = np.asarray(detections.boxes[index]).tolist()
         class_name = classes[detections.ids[index]]
         label = _Label(f"{class_name} {scores[index]:.2f}", color)
-        _draw_box(canvas, picture.size, box, label)
+        _draw_box(canvas, picture.size, box, last_pixel, label)
     return np.array(picture)
 
 
@@ -269,13 +270,16 @@ def _line_width(size: Sequence[int]) -> int:
 
 
 def _draw_box(
-    canvas: ImageDraw.ImageDraw, size: Tuple[int, int], box: Sequence[float], label: _Label
+    canvas: ImageDraw.ImageDraw,
+    size: Tuple[int, int],
+    box: Sequence[float],
+    last_pixel: int,
+    label: _Label,
 ) -> None:
-    """Draw the outline of a box, and its label above the top left corner."""
+    """Draw the outline of a box, whose last pixel is ``last_pixel`` before the far corner."""
     x1, y1, x2, y2 = box
-    # The second corner is exclusive: the last pixel of a box is the one before it.
-    last_x = max(x1, x2 - 1)
-    last_y = max(y1, y2 - 1)
+    last_x = max(x1, x2 - last_pixel)
+    last_y = max(y1, y2 - last_pixel)
     canvas.rectangle((x1, y1, last_x, last_y), outline=label.color, width=_line_width(size))
     _draw_label(canvas, size, box, label)
 

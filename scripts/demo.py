@@ -82,7 +82,7 @@ def parse_args() -> argparse.Namespace:
         help="write all that the network returns, whatever --score-thresh: per "
         "image file, height, width and detections, or error; per detection "
         "class, id, score, box (x1 y1 x2 y2 in pixels) and, of networks with "
-        "masks, mask (COCO's run lengths)",
+        "masks, mask (COCO's run lengths). inclusive: boxes are x2 - x1 + 1 wide",
     )
     parser.add_argument("--gpus", default="", help="e.g. 0 (default: the CPU)")
     parser.add_argument(
@@ -137,7 +137,11 @@ def main(args: argparse.Namespace) -> int:
         if args.json:
             entries.append(json_entry(file, image, detections, detector.classes))
     if args.json:
-        document = {"classes": detector.classes, "images": entries}
+        document = {
+            "classes": detector.classes,
+            "inclusive": detector.preprocess.inclusive,
+            "images": entries,
+        }
         Path(args.json).write_text(json.dumps(document), encoding="utf-8")
     any_error = any("error" in entry for entry in entries)
     return UNREADABLE_IMAGES if any_error else 0

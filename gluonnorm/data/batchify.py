@@ -22,12 +22,15 @@ class SampleInfo(NamedTuple):
         The image's id in ``Dataset.coco_truth``.
     name : str
         The image's file name, for messages.
+    inclusive : bool
+        Whether the far corner of a box is its last pixel.
     """
 
     scale: np.ndarray
     size: np.ndarray
     image_id: int
     name: str
+    inclusive: bool = False
 
 
 class Batch(NamedTuple):
@@ -97,7 +100,14 @@ def batchify(samples: Sequence[Sample], pad_value: Sequence[float]) -> Batch:
     for row, sample in enumerate(samples):
         boxes[row, : len(sample.boxes)] = sample.boxes
         labels[row, : len(sample.labels)] = sample.labels
-        infos.append(SampleInfo(sample.scale, sample.size, sample.image_id, sample.name))
+        info = SampleInfo(
+            scale=sample.scale,
+            size=sample.size,
+            image_id=sample.image_id,
+            name=sample.name,
+            inclusive=sample.inclusive,
+        )
+        infos.append(info)
     masks = _pad_masks(samples, box_count)
     return Batch(
         images=_on_cpu(_pad_images(samples, pad_value)),

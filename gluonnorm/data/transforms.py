@@ -10,7 +10,7 @@ from gluonnorm.data.images import data_errors
 from gluonnorm.data.labeled_image import LabeledImage
 from gluonnorm.data.masks import crop_masks
 from gluonnorm.errors import InputError
-from gluonnorm.photos.boxes import flip_boxes, valid_boxes
+from gluonnorm.photos.boxes import flip_boxes, inclusive_corners, valid_boxes
 from gluonnorm.photos.prepare import prepare
 from gluonnorm.types import Preprocess
 
@@ -31,7 +31,8 @@ class Sample(NamedTuple):
     image : numpy.ndarray
         (3, H', W') float32, resized; normalized and in RGB or BGR as ``preprocess`` demands.
     boxes : numpy.ndarray
-        (G, 4) float32, rows ``x1 y1 x2 y2`` in pixels of the resized image.
+        (G, 4) float32, rows ``x1 y1 x2 y2`` in pixels of the resized image. If ``inclusive``, the
+        far corner is where the last pixel of the original box went.
     labels : numpy.ndarray
         (G,) int32, 0-based foreground class of each box.
     scale : numpy.ndarray
@@ -45,6 +46,8 @@ class Sample(NamedTuple):
     masks : numpy.ndarray or None
         (G, S, S) float32 in 0..1 with S = ``MASK_SIZE``: the part of each cell of a grid over the
         box that the mask covers. None if the data set has no masks.
+    inclusive : bool
+        ``Preprocess.inclusive``: whether the far corner of a box is its last pixel.
     """
 
     image: np.ndarray
@@ -55,6 +58,7 @@ class Sample(NamedTuple):
     image_id: int
     name: str
     masks: Optional[np.ndarray] = None
+    inclusive: bool = False
 
 
 class TrainTransform:
@@ -161,10 +165,15 @@ def _make_sample(labeled: LabeledImage, preprocess: Preprocess, mirror: bool) ->
     with data_errors(labeled.name):
         photo = prepare(labeled.image, preprocess)
     pixels = photo.pixels
-    boxes = labeled.boxes * np.tile(photo.scale, 2)
+    photo_boxes = labeled.boxes
+    pixel_width = 0.0  # of the photo's pixels in the resized image, as far as corners skip one
+    if preprocess.inclusive:
+        photo_boxes = inclusive_corners(photo_boxes)
+        pixel_width = float(photo.scale[0])
+    boxes = photo_boxes * np.tile(photo.scale, 2)
     if mirror:
         pixels = np.ascontiguousarray(pixels[:, :, ::-1])
-        boxes = flip_boxes(boxes, pixels.shape[2])
+        boxes = flip_boxes(boxes, pixels.shape[2] - pixel_width)
     keep = ~labeled.crowd & valid_boxes(boxes)
     return Sample(
         image=pixels,
@@ -174,14 +183,17 @@ def _make_sample(labeled: LabeledImage, preprocess: Preprocess, mirror: bool) ->
         size=np.array(photo.size, np.int32),
         image_id=labeled.image_id,
         name=labeled.name,
-        masks=_sample_masks(labeled, keep, mirror),
+        masks=_sample_masks(labeled, photo_boxes, keep, mirror),
+        inclusive=preprocess.inclusive,
     )
 
 
-def _sample_masks(labeled: LabeledImage, keep: np.ndarray, mirror: bool) -> Optional[np.ndarray]:
-    """Crop the masks of the kept boxes to (kept, S, S) float32; None without masks."""
+def _sample_masks(
+    labeled: LabeledImage, photo_boxes: np.ndarray, keep: np.ndarray, mirror: bool
+) -> Optional[np.ndarray]:
+    """Crop the masks to the kept boxes of the photo: (kept, S, S) float32; None without masks."""
     if labeled.masks is None:
         return None
     # A crop is relative to its box, so it can be taken from the original image, before resizing.
-    crops = crop_masks(labeled.masks[keep], labeled.boxes[keep], MASK_SIZE)
+    crops = crop_masks(labeled.masks[keep], photo_boxes[keep], MASK_SIZE)
     return np.ascontiguousarray(crops[:, :, ::-1]) if mirror else crops

@@ -354,6 +354,7 @@ class Predictor:
             scale=photo_outputs.prepared.scale,
             size=photo_outputs.prepared.size,
             mask_paste=self.mask_paste,
+            inclusive=self.preprocess.inclusive,
         )
 
     def _count_truncated(self, candidate_scores: np.ndarray) -> None:
@@ -378,18 +379,21 @@ class Predictor:
 
 def _settings_of_manifest(manifest: Manifest, prefix: str) -> _Settings:
     """Read a predictor's settings from a manifest; entries that old ones lack have defaults."""
+    config: Dict[str, Any] = manifest.get("config", {})
+    convention: Dict[str, Any] = config.get("convention", {})
+    # Version 0.1 wrote how corners are counted into the convention alone.
+    defaults = {"inclusive": convention.get("inclusive", False)}
     try:
         classes = tuple(manifest["classes"])
-        preprocess = Preprocess.from_manifest(manifest["preprocess"])
+        preprocess = Preprocess.from_manifest({**defaults, **manifest["preprocess"]})
     except (KeyError, TypeError, InputError) as error:
         raise DeployError(
             f"{prefix}.json does not say how to prepare photos ({error}); export again"
         ) from error
-    config: Dict[str, Any] = manifest.get("config", {})
     return _Settings(
         classes=classes,
         preprocess=preprocess,
-        mask_paste=config.get("convention", {}).get("mask_paste", "sample"),
+        mask_paste=convention.get("mask_paste", "sample"),
         score_thresh=config.get("score_thresh", 0),
     )
 

@@ -5,6 +5,7 @@ import io
 from typing import Any, Dict, Iterable, List, Mapping, Sequence, Tuple
 
 from gluonnorm.errors import InputError
+from gluonnorm.photos.boxes import exclusive_corners
 from gluonnorm.types import Detections
 
 import numpy as np
@@ -33,7 +34,8 @@ def coco_results(
     -------
     list of dict
         ``{image_id, category_id, bbox, score}`` for each detection; ``bbox`` is x, y, width, height
-        in pixels. Detections with masks have ``segmentation`` as well: ``size`` and the compressed
+        in pixels. The width is ``x2 - x1``, or ``x2 - x1 + 1`` if the detections are ``inclusive``.
+        Detections with masks have ``segmentation`` as well: ``size`` and the compressed
         run lengths as text.
 
     Raises
@@ -52,6 +54,8 @@ def coco_results(
         _check_class_ids(image_id, image_detections.ids, len(category_ids))
         # In float32 the width and the height would be rounded once more.
         corners = image_detections.boxes.astype(np.float64)
+        if image_detections.inclusive:
+            corners = exclusive_corners(corners)
         sides = corners[:, 2:] - corners[:, :2]
         boxes = np.concatenate([corners[:, :2], sides], axis=1)
         for row, class_id in enumerate(image_detections.ids):

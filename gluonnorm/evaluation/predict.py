@@ -27,9 +27,10 @@ def predict(
         (B, D, 1), ``scores`` (B, D, 1), ``boxes`` (B, D, 4) in pixels of its input, and optionally
         ``masks`` (B, D, M, M). Rows are padded with -1. Further outputs are ignored.
     batches : iterable of data.Batch
-        Each has ``images`` and ``samples``: one entry an image, with ``scale``, ``size`` and
-        ``image_id``. The images of a batch should have one size: padding beside an image changes
-        its detections. ``data.EqualSizeSampler`` makes such batches.
+        Each has ``images`` and ``samples``: one entry an image, with ``scale``, ``size``,
+        ``image_id``, and ``inclusive`` (False if it is missing). The images of a batch should have
+        one size: padding beside an image changes its detections. ``data.EqualSizeSampler`` makes
+        such batches.
     ctx : mx.Context or sequence of mx.Context
         The devices of the network's parameters. A batch is split over them, and they work at the
         same time.
@@ -56,6 +57,7 @@ def predict(
                 scale=sample.scale,
                 size=sample.size,
                 mask_paste=mask_paste or "sample",
+                inclusive=getattr(sample, "inclusive", False),
             )
             yield int(sample.image_id), detections
 

@@ -1,7 +1,8 @@
 """Arithmetic of boxes in NumPy arrays, for data, metrics and drawing.
 
 Boxes are (N, 4) float32 rows ``x1 y1 x2 y2`` in absolute pixels. The second corner is exclusive: a
-box is ``x2 - x1`` wide, without "+1". N may be 0.
+box is ``x2 - x1`` wide, without "+1". N may be 0. ``inclusive_corners`` and ``exclusive_corners``
+convert to and from boxes whose second corner is their last pixel (Detectron).
 """
 
 import numpy as np
@@ -111,3 +112,52 @@ def valid_boxes(boxes: np.ndarray) -> np.ndarray:
     is_finite = np.isfinite(boxes).all(axis=1)
     has_area = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
     return is_finite & has_area
+
+
+def inclusive_corners(boxes: np.ndarray) -> np.ndarray:
+    """Move the far corner of each box back onto the last pixel of the box.
+
+    Detectron reads ground truth in this way (``xywh_to_xyxy`` in its utils/boxes.py): a box of
+    COCO's format ends at ``x + width - 1``. A box narrower than a pixel then has ``x2 = x1``.
+
+    Parameters
+    ----------
+    boxes : numpy.ndarray
+        (N, 4), in pixels of the photo, ``x2 - x1`` wide.
+
+    Returns
+    -------
+    numpy.ndarray
+        (N, 4) float32, a new array; boxes are ``x2 - x1 + 1`` wide.
+
+    Examples
+    --------
+    >>> inclusive_corners(np.float32([[10, 20, 14, 20.5]])).tolist()
+    [[10.0, 20.0, 13.0, 20.0]]
+    """
+    moved = np.array(boxes, np.float32)
+    moved[:, 2:] = np.maximum(moved[:, 2:] - 1, moved[:, :2])
+    return moved
+
+
+def exclusive_corners(boxes: np.ndarray) -> np.ndarray:
+    """Move the far corner of each box from its last pixel to the end of that pixel.
+
+    Parameters
+    ----------
+    boxes : numpy.ndarray
+        (N, 4), in pixels of the photo, ``x2 - x1 + 1`` wide.
+
+    Returns
+    -------
+    numpy.ndarray
+        (N, 4) of the same dtype, a new array; boxes are ``x2 - x1`` wide.
+
+    Examples
+    --------
+    >>> exclusive_corners(np.float32([[10, 20, 13, 20]])).tolist()
+    [[10.0, 20.0, 14.0, 21.0]]
+    """
+    moved = np.array(boxes)
+    moved[:, 2:] += 1
+    return moved

@@ -3,7 +3,7 @@
 from typing import Callable, Dict, NamedTuple, Optional, Sequence, Tuple
 
 from gluonnorm.errors import InputError
-from gluonnorm.photos.boxes import clip_boxes, valid_boxes
+from gluonnorm.photos.boxes import clip_boxes, exclusive_corners, valid_boxes
 from gluonnorm.types import Detections
 
 import numpy as np
@@ -20,6 +20,7 @@ def detections_in_photo(
     scale: np.ndarray,
     size: Sequence[int],
     mask_paste: str = "sample",
+    inclusive: bool = False,
 ) -> Detections:
     """Convert the network's outputs for one resized photo to the photo's own pixels.
 
@@ -42,6 +43,9 @@ def detections_in_photo(
         Height and width of the photo in pixels.
     mask_paste : str
         The method of ``paste_masks``.
+    inclusive : bool
+        Whether the far corner of a box is its last pixel (``Preprocess.inclusive``). Boxes then end
+        at the last pixel of the photo, and those with ``x2 = x1`` are one pixel wide.
 
     Returns
     -------
@@ -50,9 +54,12 @@ def detections_in_photo(
     """
     height, width = size
     photo_boxes = boxes / np.tile(np.asarray(scale, np.float32), 2)
-    clipped_boxes = clip_boxes(photo_boxes, height, width)
+    covered = exclusive_corners(photo_boxes) if inclusive else photo_boxes
+    last_pixel = 1 if inclusive else 0
+    clipped_boxes = clip_boxes(photo_boxes, height - last_pixel, width - last_pixel)
     is_detection = ids[:, 0] >= 0
-    keep = is_detection & valid_boxes(photo_boxes) & valid_boxes(clipped_boxes)
+    has_area = valid_boxes(covered) & valid_boxes(clip_boxes(covered, height, width))
+    keep = is_detection & has_area
     pasted = None
     if masks is not None:
         pasted = paste_masks(masks[keep], photo_boxes[keep], height, width, mask_paste)
@@ -61,6 +68,7 @@ def detections_in_photo(
         scores=scores[keep, 0],
         ids=ids[keep, 0].astype(np.int32),
         masks=pasted,
+        inclusive=inclusive,
     )
 
 

@@ -273,6 +273,7 @@ class DetectorConfig:
             resize=self.resize,
             rounding=self.rounding,
             multiple=multiple if self.multiple is None else self.multiple,
+            inclusive=self.convention.inclusive,
         )
 
     def _check_input(self) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from gluonnorm.ops.boxes import box_iou
+from gluonnorm.ops.boxes import box_iou, split_coordinates
 from gluonnorm.types import Tensor
 
 
@@ -25,7 +25,7 @@ class Match(NamedTuple):
     is_best: Tensor
 
 
-def match(F: Any, boxes: Tensor, ground_truth_boxes: Tensor) -> Match:
+def match(F: Any, boxes: Tensor, ground_truth_boxes: Tensor, offset: float = 0.0) -> Match:
     """Find for each box the ground-truth box that it overlaps most.
 
     Parameters
@@ -35,13 +35,22 @@ def match(F: Any, boxes: Tensor, ground_truth_boxes: Tensor) -> Match:
     boxes : Tensor
         (B, N, 4) in pixels, or (1, N, 4) if all images share these boxes.
     ground_truth_boxes : Tensor
-        (B, G, 4) in pixels. Boxes without area, such as padding with -1, match nothing.
+        (B, G, 4) in pixels. Boxes with ``x2 = x1``, such as padding with -1, match nothing.
+    offset : float
+        1 if the far corner of a box is its last pixel (Detectron), so that areas and overlaps count
+        one pixel more along each axis; else 0.
 
     Returns
     -------
     Match
         (B, N) each.
     """
+    if offset:
+        boxes = _with_last_pixel(F, boxes, offset)
+        # The loader drops ground truth with x2 = x1, so only padding is that narrow. With an area
+        # of one pixel it would match anchors that reach over the border of the image.
+        x1, _, x2, _ = split_coordinates(F, ground_truth_boxes)
+        ground_truth_boxes = _with_last_pixel(F, ground_truth_boxes, offset * (x2 > x1))
     iou = box_iou(F, boxes, ground_truth_boxes)
     best_iou = F.max(iou, axis=1, keepdims=True)
     reaches_best = F.broadcast_equal(iou, best_iou)
@@ -52,3 +61,9 @@ def match(F: Any, boxes: Tensor, ground_truth_boxes: Tensor) -> Match:
         iou=F.max(iou, axis=2),
         is_best=F.max(is_best_pair, axis=2),
     )
+
+
+def _with_last_pixel(F: Any, boxes: Tensor, offset: Any) -> Tensor:
+    """Add ``offset``, a number or (..., 1), to the far corners of boxes (..., 4)."""
+    x1, y1, x2, y2 = split_coordinates(F, boxes)
+    return F.concat(x1, y1, x2 + offset, y2 + offset, dim=-1)

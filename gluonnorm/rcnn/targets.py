@@ -72,7 +72,8 @@ def rpn_targets(
     RPNTargets
         For ``rpn_num_sample`` anchors of each image.
     """
-    matches = match(F, F.expand_dims(anchors, axis=0), ground_truth_boxes)
+    offset = config.convention.offset
+    matches = match(F, F.expand_dims(anchors, axis=0), ground_truth_boxes, offset)
     is_close = matches.iou >= config.rpn_pos_iou_thresh
     positive = F.maximum(is_close, matches.is_best)
     is_far = matches.iou < config.rpn_neg_iou_thresh
@@ -81,7 +82,7 @@ def rpn_targets(
     ground_truth_index = gather(F, matches.ground_truth_index, sampled.indices)
     matched_boxes = gather(F, ground_truth_boxes, ground_truth_index)
     sampled_anchors = F.take(anchors, sampled.indices)
-    deltas = encode(F, matched_boxes, sampled_anchors, RPN_STDS, config.convention.offset)
+    deltas = encode(F, matched_boxes, sampled_anchors, RPN_STDS, offset)
     return RPNTargets(sampled=sampled, deltas=deltas)
 
 
@@ -123,7 +124,8 @@ def roi_targets(
     is_proposal = scores >= 0
     is_object = ground_truth.labels >= 0
     valid = F.concat(is_proposal, is_object, dim=1)
-    matches = match(F, candidates, ground_truth.boxes)
+    offset = config.convention.offset
+    matches = match(F, candidates, ground_truth.boxes, offset)
     is_close = matches.iou >= config.pos_iou_thresh
     positive = valid * is_close
     negative = valid * (1 - positive)
@@ -131,7 +133,7 @@ def roi_targets(
     rois = gather(F, candidates, sampled.indices)
     ground_truth_index = gather(F, matches.ground_truth_index, sampled.indices)
     matched_boxes = gather(F, ground_truth.boxes, ground_truth_index)
-    deltas = encode(F, matched_boxes, rois, config.box_stds, config.convention.offset)
+    deltas = encode(F, matched_boxes, rois, config.box_stds, offset)
     # Padding may be a box at -1, and RoIAlign must not read outside the image.
     rois_inside = F.maximum(rois, 0)
     matched_labels = gather(F, ground_truth.labels, ground_truth_index)

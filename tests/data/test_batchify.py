@@ -84,3 +84,13 @@ def test_metadata():
 def test_no_samples():
     with pytest.raises(InputError, match="no samples"):
         batchify([], (0, 0, 0))
+
+
+def test_a_batch_keeps_how_corners_are_counted():
+    image = np.zeros((3, 4, 4), np.float32)
+    no_boxes = np.zeros((0, 4), np.float32)
+    for inclusive in (False, True):
+        sample = Sample(
+            image, no_boxes, np.int32([]), np.ones(2), np.array([4, 4]), 1, "", None, inclusive
+        )
+        assert batchify([sample], (0, 0, 0)).samples[0].inclusive is inclusive

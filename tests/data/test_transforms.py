@@ -161,3 +161,36 @@ def test_no_masks_and_none_left():
     assert EvalTransform(RAW)(labeled._replace(masks=None)).masks is None
     none = labeled._replace(crowd=np.ones(3, bool))
     assert EvalTransform(RAW)(none).masks.shape == (0, MASK_SIZE, MASK_SIZE)
+
+
+INCLUSIVE = Preprocess(short=(48,), max_size=200, inclusive=True)
+BOXES = np.float32([[3, 5, 10, 12], [20, 0, 40, 24], [7, 7, 8, 20], [0, 4, 30, 4.5]])
+
+
+def labeled_boxes(masks=None):
+    """An image of 24 x 40 pixels; the last two boxes are a pixel wide and half a pixel high."""
+    return labeled_image_of(noise(24, 40), BOXES, [0, 1, 2, 3])._replace(masks=masks)
+
+
+def test_inclusive_boxes_end_at_their_last_pixel_before_the_resizing():
+    """Detectron reads x + width - 1, scales that, and drops boxes of one pixel."""
+    sample = EvalTransform(INCLUSIVE)(labeled_boxes())
+    expected = [[2 * 3, 2 * 5, 2 * 9, 2 * 11], [2 * 20, 0, 2 * 39, 2 * 23]]
+    np.testing.assert_allclose(sample.boxes, expected, rtol=1e-6)
+    assert sample.labels.tolist() == [0, 1]
+    assert sample.inclusive and not EvalTransform(RAW)(labeled_boxes()).inclusive
+
+
+def test_a_mirrored_inclusive_box_covers_the_mirrored_pixels():
+    sample = TrainTransform(INCLUSIVE, flip=1)(labeled_boxes(), np.random.default_rng(0))
+    # Of 40 columns, 3 .. 9 become 30 .. 36, and 20 .. 39 become 0 .. 19; the scale is 2.
+    expected = [[2 * 30, 2 * 5, 2 * 36, 2 * 11], [0, 0, 2 * 19, 2 * 23]]
+    np.testing.assert_allclose(sample.boxes, expected, rtol=1e-6)
+
+
+def test_masks_are_cropped_to_the_inclusive_box():
+    masks = np.zeros((4, 24, 40), bool)
+    masks[1, :, 20:30] = True  # of the columns 20 .. 39
+    sample = EvalTransform(INCLUSIVE)(labeled_boxes(masks))
+    # The crop spans 19 pixels, of which the mask covers 10.
+    assert sample.masks[1].mean() == pytest.approx(10 / 19, abs=0.01)

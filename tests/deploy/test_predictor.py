@@ -305,3 +305,26 @@ def test_batch_size_is_a_number_of_photos(net, exported, batch_size):
             ValueError, match=f"batch_size is {batch_size}; want an integer of at least 1"
         ):
             make()
+
+
+def test_a_record_of_version_0_1_counts_corners_as_its_convention_says(exported, tmp_path):
+    """Version 0.1 wrote no ``inclusive`` among the rules of preprocessing."""
+
+    def older(record):
+        del record["preprocess"]["inclusive"]
+        record["config"]["convention"]["inclusive"] = True
+
+    predictor = Predictor(rewritten(exported, tmp_path, older))
+    assert predictor.preprocess.inclusive
+    assert predictor(photo_of(50, 77)).inclusive
+    assert not Predictor(exported)(photo_of(50, 77)).inclusive
+
+
+def test_a_network_with_inclusive_corners_says_so(net, tmp_path):
+    inclusive = tiny_detector("fpn", convention="detectron", **SETTINGS)
+    export(inclusive, str(tmp_path / "inclusive"))
+    photo = photo_of(50, 77)
+    for predictor in (Predictor.from_network(inclusive), Predictor(str(tmp_path / "inclusive"))):
+        found = predictor(photo)
+        assert len(found.ids) and found.inclusive and predictor.preprocess.inclusive
+        assert found.boxes[:, 2].max() <= 76 and found.boxes[:, 3].max() <= 49

@@ -3,7 +3,7 @@ import copy
 import io
 import json
 
-from gluonnorm.evaluation import coco_results, evaluate_coco
+from gluonnorm.evaluation import coco_results, evaluate_coco, evaluate_voc
 from gluonnorm.evaluation.coco import METRICS
 from gluonnorm.types import Detections
 
@@ -248,3 +248,17 @@ def test_coco_results_refuse_a_class_the_data_set_lacks(class_id):
     )
     with pytest.raises(ValueError, match="image 5.*2 classes"):
         coco_results([(5, found)], category_ids=(1, 3))
+
+
+@pytest.mark.parametrize("inclusive", [False, True])
+def test_rows_of_detections_that_equal_the_ground_truth_score_one(inclusive):
+    """Also for small boxes, where a missing pixel would cost most of the thresholds."""
+    truth = tiny_truth(bbox=[10, 10, 4, 3])
+    box = [10, 10, 13, 12] if inclusive else [10, 10, 14, 13]
+    found = Detections(
+        np.float32([box]), np.float32([0.9]), np.int32([1]), masks=None, inclusive=inclusive
+    )
+    results = coco_results([(5, found)], category_ids=(1, 3))
+    assert results[0]["bbox"] == [10, 10, 4, 3]
+    assert evaluate_coco(truth, results)["AP"] == pytest.approx(1)
+    assert evaluate_voc(truth, results, iou_thresh=0.99)["mAP"] == pytest.approx(1)

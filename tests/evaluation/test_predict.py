@@ -1,6 +1,8 @@
 from typing import NamedTuple, Tuple
 
-from gluonnorm.evaluation import predict
+from gluonnorm.data import EvalTransform, LabeledImage, batchify
+from gluonnorm.evaluation import coco_results, predict
+from gluonnorm.types import Preprocess
 
 import mxnet as mx
 import numpy as np
@@ -147,3 +149,20 @@ def test_a_network_without_masks_gives_none():
 
 def test_no_batches_give_no_detections():
     assert list(predict(FakeNet({}), [])) == []
+
+
+@pytest.mark.parametrize("inclusive", [False, True])
+def test_ground_truth_that_comes_back_as_detections_is_itself(inclusive):
+    """What a perfect network learns from a sample becomes the annotation's own box again."""
+    boxes = np.float32([[3, 5, 10, 12], [20, 0, 41, 23]])
+    image = np.zeros((23, 41, 3), np.uint8)
+    labeled = LabeledImage(image, boxes, np.int32([2, 0]), np.zeros(2, bool), 31, "a.png")
+    preprocess = Preprocess(short=(37,), max_size=200, inclusive=inclusive)
+    batch = batchify([EvalTransform(preprocess)(labeled)], (0, 0, 0))
+    learned = batch.boxes.asnumpy()[0].tolist()
+    net = FakeNet({0: [[2, 0.9, *learned[0]], [0, 0.8, *learned[1]]]})
+    (pair,) = predict(net, [batch._replace(images=images(0))])
+    assert pair[1].inclusive is inclusive
+    results = coco_results([pair], category_ids=(1, 2, 3))
+    np.testing.assert_allclose(results[0]["bbox"], [3, 5, 7, 7], atol=1e-4)
+    np.testing.assert_allclose(results[1]["bbox"], [20, 0, 21, 23], atol=1e-4)

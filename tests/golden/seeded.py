@@ -12,6 +12,10 @@ import zlib
 import numpy as np
 
 BLOCK_COUNT = 12
+# Parts of the names of norms at the end of a residual branch.
+LAST_NORMS = (".bn3.", ".bn2.last", ".sn3.", ".gn3.", "branch2c_bn_", "branch2c_gn_")
+SCALE_ENDINGS = ("weight", "_s")  # PyTorch's and Caffe2's names of a norm's scale
+MIXING_WEIGHTS = ("mean_weight", "var_weight")  # of SwitchNorm, before the softmax
 
 
 def tensor(name, shape, salt=0):
@@ -20,7 +24,8 @@ def tensor(name, shape, salt=0):
     Parameters
     ----------
     name : str
-        The name of the tensor in PyTorch's style, such as ``conv1.weight``.
+        The name of the tensor in the style of PyTorch or Caffe2, such as ``conv1.weight`` or
+        ``conv1_gn_s``.
     shape : sequence of int
         The shape.
     salt : int
@@ -40,12 +45,17 @@ def tensor(name, shape, salt=0):
         return generator.uniform(0.5, 1.5, shape).astype(np.float32)
     if name.endswith("running_mean"):
         return (0.1 * generator.randn(*shape)).astype(np.float32)
-    if len(shape) == 1 and name.endswith("weight"):
+    if name.endswith(MIXING_WEIGHTS):
+        return generator.randn(*shape).astype(np.float32)
+    # SwitchNorm_Detection stores the scales and shifts of SwitchNorm as (1, C, 1, 1).
+    is_channels = len(shape) == 4 and shape[0] == shape[2] == shape[3] == 1
+    is_vector = len(shape) <= 1 or is_channels
+    if is_vector and shape and name.endswith(SCALE_ENDINGS):
         # The scale of a norm. Small scales at the end of residual branches keep the sum small.
-        is_last_norm = ".bn3." in name or ".bn2.last" in name
+        is_last_norm = any(part in name for part in LAST_NORMS)
         low, high = (0.1, 0.3) if is_last_norm else (0.5, 1.0)
         return generator.uniform(low, high, shape).astype(np.float32)
-    if len(shape) <= 1:
+    if is_vector:
         return (0.05 * generator.randn(*shape)).astype(np.float32)
     return _weight_matrix(name, shape, generator)
 

@@ -19,7 +19,7 @@ from golden import seeded
 
 FOLDER = Path(__file__).resolve().parent.parent / "golden"
 CASE_NAME = re.compile(
-    r"(?P<source>torchvision|detectron2)_(?P<model>.+)"
+    r"(?P<source>torchvision|detectron2|detectron|switchnorm)_(?P<model>.+)"
     r"_(?P<height>\d+)x(?P<width>\d+)_s(?P<salt>\d+)"
 )
 # Entries of a state dict that are settings and not weights.
@@ -74,7 +74,8 @@ class Case:
     Attributes
     ----------
     source : str
-        The program: "torchvision" or "detectron2".
+        The program whose names the weights have: "torchvision", "detectron2", "detectron" or
+        "switchnorm".
     model : str
         Name of the model in the program.
     eps : float or None
@@ -134,7 +135,7 @@ class Case:
         Returns
         -------
         np.ndarray
-            (H, W, 3), RGB in 0..255: float32 for torchvision, uint8 for Detectron2.
+            (H, W, 3), RGB in 0..255: float32 for torchvision, uint8 for the others.
         """
         image = seeded.image(*self.size, self.salt).transpose(1, 2, 0)
         if self.source == "torchvision":

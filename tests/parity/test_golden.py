@@ -1,5 +1,9 @@
 """Detectors with the weights of other programs' models return what these programs returned."""
 
+from gluonnorm.deploy import Predictor
+from gluonnorm.evaluation import coco_results
+
+import numpy as np
 import pytest
 from parity import golden
 
@@ -31,3 +35,22 @@ def test_a_frozen_resnet_equals_a_live_one_in_inference():
     case = golden.Case(golden.FOLDER / "torchvision_resnet50_320x427_s0.npz")
     for norm in ("bn", "global_bn", "frozen_bn"):
         assert golden.compare(case, case.network(norm=norm)).features < 1e-4
+
+
+def test_result_rows_are_those_that_detectron_writes():
+    """Its evaluation writes boxes as x, y, x2 - x1 + 1, y2 - y1 + 1 (``xyxy_to_xywh``)."""
+    name = "switchnorm_e2e_mask_rcnn_R-50-C4_2x_256x320_s55.npz"
+    case = golden.Case(golden.FOLDER / name)
+    detections = Predictor.from_network(case.network(), resize=False)(case.image())
+    rows = coco_results([(1, detections)], category_ids=range(80))
+    corners = case.answer["boxes"]
+    expected = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2] + 1], axis=1)
+    actual = np.array([row["bbox"] for row in rows])
+    # Both lists are sorted here, because the program writes class by class.
+    np.testing.assert_allclose(_sorted_rows(actual), _sorted_rows(expected), atol=0.02)
+    assert expected[:, 2].min() < 1  # one detection is narrower than a pixel
+
+
+def _sorted_rows(boxes):
+    """Sort rows by their first column, then the second."""
+    return boxes[np.lexsort((boxes[:, 1], boxes[:, 0]))]

@@ -1,4 +1,12 @@
-from gluonnorm.photos.boxes import box_area, box_iou, clip_boxes, flip_boxes, valid_boxes
+from gluonnorm.photos.boxes import (
+    box_area,
+    box_iou,
+    clip_boxes,
+    exclusive_corners,
+    flip_boxes,
+    inclusive_corners,
+    valid_boxes,
+)
 from gluonnorm.photos.paste import detections_in_photo, paste_masks
 
 import numpy as np
@@ -127,3 +135,31 @@ def test_to_photo_pastes_where_the_box_lay_before_it_was_cut():
         np.testing.assert_array_equal(found.masks, wanted)
     none = detections_in_photo(*rows(), masks[:1], np.float32([2, 4]), (20, 100))
     assert none.masks.shape == (0, 20, 100) and none.boxes.shape == (0, 4)
+
+
+def test_inclusive_boxes_of_one_pixel_stay_and_end_at_the_last_pixel():
+    """In Detectron x2 = x1 is one pixel, and a photo 100 wide ends at 99."""
+    point = [20, 8, 20, 16]
+    narrow = [40, 8, 39.9, 16]  # 0.95 pixels of the photo wide
+    reversed_box = [60, 8, 57, 16]  # its width is negative
+    beyond = [150, -8, 500, 44]
+    last_column = [199, 8, 199, 16]
+    outside = [200, 8, 230, 16]
+    found = detections_in_photo(
+        *rows(point, narrow, reversed_box, beyond, last_column, outside),
+        None,
+        np.float32([2, 4]),
+        (20, 100),
+        inclusive=True,
+    )
+    expected = [[10, 2, 10, 4], [20, 2, 19.95, 4], [75, 0, 99, 11], [99, 2, 99, 4]]
+    np.testing.assert_allclose(found.boxes, expected, rtol=1e-6)
+    assert found.ids.tolist() == [0, 1, 3, 4] and found.inclusive
+
+
+def test_inclusive_corners_are_those_of_the_last_pixel():
+    boxes = np.float32([[3, 4, 10, 5], [0, 0, 0.5, 2]])
+    before = boxes.copy()
+    np.testing.assert_array_equal(inclusive_corners(boxes), [[3, 4, 9, 4], [0, 0, 0, 1]])
+    np.testing.assert_array_equal(exclusive_corners(inclusive_corners(boxes))[0], boxes[0])
+    np.testing.assert_array_equal(boxes, before)

@@ -168,7 +168,10 @@ def test_the_input_is_as_configured():
         "multiple": 8,
         "normalize": True,
     }
-    assert asdict(tiny_detector("c4", **settings).preprocess) == settings
+    expected = {**settings, "inclusive": False}
+    assert asdict(tiny_detector("c4", **settings).preprocess) == expected
+    inclusive = tiny_detector("c4", convention="detectron", **settings)
+    assert asdict(inclusive.preprocess) == {**settings, "inclusive": True}
 
 
 @pytest.mark.parametrize(

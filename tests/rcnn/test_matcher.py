@@ -2,7 +2,7 @@ from gluonnorm.rcnn.matcher import Match, match
 
 import numpy as np
 import reference.matching as slow
-from reference.boxes import random_boxes
+from reference.boxes import iou, random_boxes
 from reference.graph import both
 
 PADDING = np.full((1, 4), -1, np.float32)
@@ -60,3 +60,25 @@ def test_one_set_of_anchors_serves_every_image():
     np.testing.assert_allclose(
         iou, [slow.match(anchors.tolist(), image.tolist())[1] for image in truths], atol=1e-6
     )
+
+
+def with_offset(F, boxes, truths):
+    """Match boxes whose far corner is their last pixel."""
+    return match(F, boxes, truths, 1.0)
+
+
+def test_inclusive_boxes_overlap_with_their_last_pixels():
+    rng = np.random.default_rng(2)
+    boxes = random_boxes(rng, 40)
+    truths = random_boxes(rng, 6) + np.float32([0, 0, 1, 1])  # no truth is a single pixel
+    result = Match(*both(with_offset, boxes[None], truths[None]))
+    expected = [max(iou(box, truth, 1.0) for truth in truths.tolist()) for box in boxes.tolist()]
+    np.testing.assert_allclose(result.iou[0], expected, atol=1e-6)
+    plain = matched(boxes[None], truths[None])
+    assert (result.iou - plain.iou).max() > 0.01
+
+
+def test_padding_matches_no_inclusive_box_outside_the_image():
+    boxes = [[[-9, -9, 3, 3], [-1, -1, -1, -1]]]
+    result = Match(*both(with_offset, boxes, [[[-1, -1, -1, -1]]]))
+    assert not result.iou.any() and not result.is_best.any()
