@@ -1,6 +1,7 @@
 """From photos to detections: preprocessing, network, and the way back to the photo's own pixels."""
 
 import os
+import threading
 import warnings
 from typing import (
     Any,
@@ -22,9 +23,9 @@ from gluonnorm.deploy.candidate_count import expose_candidate_count
 from gluonnorm.deploy.export import load
 from gluonnorm.errors import InputError
 from gluonnorm.graph.trace import contexts, hybridize_for_inference
-from gluonnorm.photos.files import ImageError, image_files
+from gluonnorm.photos.files import ImageError, image_files, source_name
 from gluonnorm.photos.paste import detections_in_photo
-from gluonnorm.photos.prepare import Photo, Photos, PreparedPhoto, prepare
+from gluonnorm.photos.prepare import Photo, Photos, PreparedPhoto, is_image_source, prepare
 from gluonnorm.types import Detections, PathLike, Preprocess, is_positive_integer
 
 import mxnet as mx
@@ -86,6 +87,9 @@ class _PhotoOutputs(NamedTuple):
 
 class Predictor:
     """Detect objects on photos with an exported network.
+
+    Several threads may share a predictor. The network then runs one batch at a time, while other
+    threads read photos and paste masks; the results are those of a single thread.
 
     Parameters
     ----------
@@ -205,6 +209,10 @@ class Predictor:
         self._ctx = ctx
         self._resize = resize
         self._batch_size = int(batch_size)
+        # MXNet gives each thread that runs a static graph at the same time buffers of its own, and
+        # keeps them: four threads would take four times the memory, and gain nothing, because the
+        # network uses all cores by itself.
+        self._running = threading.Lock()
         self._graph, self._num_outputs = expose_candidate_count(net)
         hybridize_for_inference(self._graph)
 
@@ -221,9 +229,11 @@ class Predictor:
 
         Parameters
         ----------
-        image : path, numpy.ndarray, list or tuple
-            A file, or an array (H, W, 3) in RGB, uint8 or float32 in 0..255; a list or tuple of
-            these; or a folder, which means the list ``photos.files.image_files(folder)``.
+        image : photo, list or tuple of photos, or path of a folder
+            A photo is the path of an image file, its content as bytes, a binary file object, an
+            image of Pillow, or an array of NumPy or MXNet: (H, W, 3) in RGB, or (H, W) or (H, W, 1)
+            of gray levels, uint8 or float32 in 0..255. A folder means the list
+            ``photos.files.image_files(folder)``.
         resize : bool or None
             As for the class, for this call only. None takes the setting of the predictor.
 
@@ -240,9 +250,10 @@ class Predictor:
             photo of a few pixels, or with one side a hundred times the other, if the network has
             layers that need more. With several photos the message says which one.
         """
-        if isinstance(image, (list, tuple)) or _is_folder(image):
-            return list(self.stream(image, resize))
-        photo = self._read(image, resize)
+        argument: Any = image
+        if isinstance(argument, (list, tuple)) or _is_folder(argument):
+            return list(self.stream(argument, resize))
+        photo = self._read(argument, resize)
         return self._detections(self._run([photo])[0])
 
     def stream(
@@ -255,7 +266,7 @@ class Predictor:
 
         Parameters
         ----------
-        images : path or iterable of path or numpy.ndarray
+        images : path or iterable of photos
             A folder, or photos as for a call.
         resize : bool or None
             As for a call.
@@ -290,8 +301,8 @@ class Predictor:
 
         Parameters
         ----------
-        photo : path or numpy.ndarray
-            A file, or an array (H, W, 3) in RGB, uint8 or float32 in 0..255.
+        photo : path, bytes, binary file object, PIL.Image.Image, numpy.ndarray or mx.nd.NDArray
+            A photo as for a call.
         resize : bool or None
             As for a call.
 
@@ -315,16 +326,18 @@ class Predictor:
             prepared = prepare(photo, self.preprocess, resize)
         except ImageError as error:
             raise ImageError(f"{name}{error}") from error
-        if isinstance(photo, (str, os.PathLike)):
-            name = f"{name}{photo}: "
+        source: Any = photo
+        if is_image_source(source):
+            name = f"{name}{source_name(source)}: "
         return _NamedPhoto(prepared, name)
 
     def _run(self, photos: List[_NamedPhoto]) -> List[_PhotoOutputs]:
         """Run the network on photos that have the same size after resizing."""
         pixels = np.stack([photo.prepared.pixels for photo in photos])
         try:
-            outputs = self._graph(mx.nd.array(pixels, ctx=self._ctx))
-            arrays = [output.asnumpy() for output in outputs]
+            with self._running:
+                outputs = self._graph(mx.nd.array(pixels, ctx=self._ctx))
+                arrays = [output.asnumpy() for output in outputs]
         except mx.MXNetError as error:
             input_height, input_width = pixels.shape[2:]
             if min(input_height, input_width) >= NARROW:
@@ -364,7 +377,10 @@ class Predictor:
         """
         is_truncated = candidate_scores[:, -1] > self._score_thresh
         num_truncated = int(is_truncated.sum())
-        if num_truncated and not self.truncated_photos:
+        with self._running:
+            is_first = num_truncated > 0 and self.truncated_photos == 0
+            self.truncated_photos += num_truncated
+        if is_first:
             limit = candidate_scores.shape[1] - 1
             warnings.warn(
                 f"a photo has more than config.max_candidates = {limit} pairs of box and class "
@@ -374,7 +390,6 @@ class Predictor:
                 "predictor's `truncated_photos` counts such photos",
                 stacklevel=2,
             )
-        self.truncated_photos += num_truncated
 
 
 def _settings_of_manifest(manifest: Manifest, prefix: str) -> _Settings:

@@ -1,20 +1,28 @@
 """The way in, from a photo to the input of a network: read, check, resize, normalize."""
 
-import math
 import os
-from typing import Any, List, NamedTuple, Tuple, Union
+from typing import Any, List, NamedTuple, Protocol, Tuple, Union
 
-from gluonnorm.photos.files import ImageError, read_image
+from gluonnorm.photos.files import ImageSource, read_image
+from gluonnorm.photos.levels import ImageError, check_floats
 from gluonnorm.photos.resize import resize as resize_image
 from gluonnorm.photos.resize import resize_size
-from gluonnorm.types import PathLike, Preprocess
+from gluonnorm.types import Preprocess
 
 import numpy as np
+from PIL import Image
 
-Photo = Union[PathLike, np.ndarray]
+
+class DeviceArray(Protocol):
+    """An array that copies itself to NumPy, such as an MXNet NDArray. This room needs no MXNet."""
+
+    def asnumpy(self) -> np.ndarray:
+        """Return the same numbers as a NumPy array."""
+
+
+Photo = Union[ImageSource, np.ndarray, DeviceArray]
 # Lists of any content: mypy takes neither a list of paths nor a list of arrays for a List[Photo].
 Photos = Union[List[Any], Tuple[Photo, ...]]
-OVERSHOOT = 64  # gray levels by which sharpening or cubic resizing may leave 0..255
 
 
 class PreparedPhoto(NamedTuple):
@@ -40,8 +48,8 @@ def prepare(photo: Photo, preprocess: Preprocess, resize: bool = True) -> Prepar
 
     Parameters
     ----------
-    photo : path or numpy.ndarray
-        A file, or an array (H, W, 3) in RGB, uint8 or float32 in 0..255.
+    photo : path, bytes, binary file object, PIL.Image.Image, numpy.ndarray or mx.nd.NDArray
+        A photo as for ``load_photo``.
     preprocess : Preprocess
         The rules of the network. Of the lengths in ``short`` the last one is used.
     resize : bool
@@ -92,12 +100,12 @@ def resized_size(height: int, width: int, preprocess: Preprocess) -> Tuple[int, 
 
 
 def load_photo(photo: Photo) -> np.ndarray:
-    """Read a photo if it is a file, and check its pixels.
+    """Read a photo if it is a file or an image of Pillow, and check its pixels.
 
     Parameters
     ----------
-    photo : path or numpy.ndarray
-        A file, or an array (H, W, 3) in RGB, uint8 or floating point in 0..255.
+    photo : path, bytes, binary file object, PIL.Image.Image, numpy.ndarray or mx.nd.NDArray
+        What ``files.read_image`` reads, or an array as for ``check_image``.
 
     Returns
     -------
@@ -109,57 +117,91 @@ def load_photo(photo: Photo) -> np.ndarray:
     ImageError
         The file cannot be read, or the array is not a photo.
     """
-    if isinstance(photo, (str, os.PathLike)):
-        photo = read_image(photo)
-    return check_image(photo)
+    image: Any = photo
+    if is_image_source(photo):
+        image = read_image(image)
+    return check_image(image)
 
 
-def check_image(image: Any) -> np.ndarray:
-    """Check that an array is a photo in RGB with values in 0..255.
-
-    Values in 0..1 cannot be told from a very dark photo in 0..255, so they pass as one. A caller
-    with such values multiplies them by 255 first.
+def is_image_source(photo: Any) -> bool:
+    """Tell whether ``files.read_image`` reads an object: a file, its content or a Pillow image.
 
     Parameters
     ----------
-    image : numpy.ndarray
-        (H, W, 3), uint8 or of any floating-point type; H and W at least 1.
+    photo : object
+        Any object.
+
+    Returns
+    -------
+    bool
+        False for arrays and for everything that is no photo at all.
+    """
+    if isinstance(photo, (str, os.PathLike, bytes, bytearray, memoryview, Image.Image)):
+        return True
+    return callable(getattr(photo, "read", None))
+
+
+def check_image(image: Any) -> np.ndarray:
+    """Check that an array is a photo with values in 0..255, and make it RGB.
+
+    Parameters
+    ----------
+    image : numpy.ndarray or mx.nd.NDArray
+        (H, W, 3), or of gray levels (H, W) or (H, W, 1), uint8 or of any floating-point type; H
+        and W at least 1.
 
     Returns
     -------
     numpy.ndarray
-        ``image`` itself if it is uint8 or float32, else a float32 copy.
+        (H, W, 3) in RGB. The array itself if it is RGB and uint8 or float32, else a copy.
 
     Raises
     ------
     ImageError
-        Another type, shape or dtype; NaN or infinity; values far outside 0..255.
+        Another type, shape or dtype; NaN or infinity; values far outside 0..255; floats of which
+        none is farther from 0 than 4, such as those in 0..1 or normalized ones.
     """
+    if hasattr(image, "asnumpy"):
+        image = image.asnumpy()
     if not isinstance(image, np.ndarray):
         raise ImageError(
-            f"image is a {type(image).__name__}; "
-            "want a path or an (H, W, 3) NumPy array, RGB in 0..255"
+            f"image is a {type(image).__name__}; want a path or an array (H, W, 3) of NumPy or "
+            "MXNet, RGB in 0..255, or an image of Pillow, or an image file as bytes or opened"
         )
-    if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-        raise ImageError(
-            f"image has the shape {image.shape}; want (H, W, 3), RGB, at least one pixel"
-        )
+    image = _three_channels(image)
     if image.dtype == np.uint8:
         return image
     if image.dtype.kind != "f":
-        raise ImageError(f"image is of {image.dtype}; want uint8, or float32 in 0..255")
-    low = float(image.min())
-    high = float(image.max())
-    # A NaN anywhere makes the minimum and the maximum NaN, so looking at both finds it without
-    # another pass.
-    if not (math.isfinite(low) and math.isfinite(high)):
-        raise ImageError("image holds NaN or infinity; want float32 in 0..255")
-    if low < -OVERSHOOT or high > 255 + OVERSHOOT:
         raise ImageError(
-            f"image holds values from {low:.6g} to {high:.6g}; "
-            "want float32 in 0..255, not normalized"
+            f"image is of {image.dtype}; want uint8, or float32 in 0..255; scale the values first"
         )
+    check_floats(image)
     return image.astype(np.float32, copy=False)
+
+
+def _three_channels(image: np.ndarray) -> np.ndarray:
+    """Repeat gray levels as red, green and blue, and check the shape: (H, W, 3)."""
+    if image.ndim == 2:
+        image = image[:, :, None]
+    if image.ndim == 3 and image.shape[2] == 1 and image.size:
+        return np.repeat(image, 3, axis=2)
+    if image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+        raise ImageError(
+            f"image has the shape {image.shape}; want (H, W, 3), RGB, or (H, W), gray, "
+            f"at least one pixel{_advice(image.shape)}"
+        )
+    return image
+
+
+def _advice(shape: Tuple[int, ...]) -> str:
+    """The end of the message about a shape: what to do about the frequent ones."""
+    if len(shape) == 4:
+        return "; give several photos as a list"
+    if len(shape) == 3 and shape[2] == 4:
+        return "; leave out the fourth channel: image[:, :, :3]"
+    if len(shape) == 3 and shape[0] in (1, 3):
+        return "; move the channels to the end: image.transpose(1, 2, 0)"
+    return ""
 
 
 def network_input(image: np.ndarray, size: Tuple[int, int], preprocess: Preprocess) -> np.ndarray:

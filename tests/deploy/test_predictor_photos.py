@@ -1,6 +1,11 @@
 """Several photos, folders, tiny photos, and files that are no photos: each gets its own result."""
 
-from gluonnorm.deploy import Predictor
+import io
+import threading
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+
+from gluonnorm.deploy import Predictor, export
 from gluonnorm.photos.files import ImageError, image_files
 from model_zoo import get_model
 
@@ -137,9 +142,10 @@ def test_no_photos(net, tmp_path):
         (np.full((8, 8, 3), np.nan, np.float32), "NaN"),
         (None, "a NoneType"),
         (np.full((8, 8, 3), None), "of object"),
-        (b"photo.jpg", "a bytes"),
+        (b"photo.jpg", "image of 9 bytes: cannot be read as an image"),
         ([], "a list"),
-        (mx.nd.zeros((8, 8, 3)), "NDArray"),
+        (mx.nd.zeros((3, 8, 8)), r"shape \(3, 8, 8\); .* image.transpose\(1, 2, 0\)"),
+        (np.full((8, 8, 3), 0.5, np.float32), "which are black in 0..255"),
     ],
 )
 def test_what_is_no_photo_is_refused_and_named(net, image, message):
@@ -242,14 +248,63 @@ def assert_within(found, size):
     assert found.masks is None or found.masks.shape == (len(boxes), height, width)
 
 
-def test_floats_in_0_to_1_are_a_dark_photo(net):
-    predictor, photo = Predictor.from_network(net), photo_of(64, 96)
-    dark = predictor.prepare(photo.astype(np.float32) / 255)
-    np.testing.assert_allclose(
-        dark,
-        predictor.prepare(photo.astype(np.float32)) / 255
-        - (1 - 1 / 255)
-        * (np.float32(predictor.preprocess.mean) / predictor.preprocess.std).reshape(3, 1, 1),
-        rtol=0,
-        atol=1e-5,
-    )
+def test_every_kind_of_photo_gets_the_same_detections(net, tmp_path):
+    predictor = Predictor.from_network(net, batch_size=3)
+    pixels = photo_of(64, 96)
+    path = tmp_path / "a.png"
+    Image.fromarray(pixels).save(path)
+    content = path.read_bytes()
+    kinds = [path, str(path), content, Image.open(path), Image.fromarray(pixels), pixels]
+    kinds += [pixels.astype(np.float64), mx.nd.array(pixels), mx.nd.array(pixels, dtype="uint8")]
+    expected = predictor(pixels)
+    assert len(expected.ids) > 3
+    assert_close([predictor(kind) for kind in kinds], [expected] * len(kinds))
+    assert_close(predictor(kinds), [expected] * len(kinds))
+    assert_close(list(predictor.stream(iter(kinds))), [expected] * len(kinds))
+    assert_close([predictor(io.BytesIO(content))], [expected])
+    with open(path, "rb") as file:
+        assert_close(predictor([file, io.BytesIO(content)]), [expected] * 2)
+        with pytest.raises(ImageError, match=r"^images\[1\]: .*a.png: is empty, or a file that"):
+            predictor([pixels, file])
+
+
+def test_gray_photos_get_the_detections_of_their_color_version(net):
+    predictor = Predictor.from_network(net, batch_size=2)
+    gray = photo_of(64, 96)[:, :, 0]
+    expected = predictor(np.dstack([gray, gray, gray]))
+    assert len(expected.ids) > 3
+    kinds = [gray, gray[:, :, None], mx.nd.array(gray), Image.fromarray(gray)]
+    assert_close(predictor(kinds), [expected] * len(kinds))
+
+
+@pytest.mark.parametrize("from_files", [False, True])
+def test_threads_share_a_predictor(photos, alone, net, tmp_path, from_files):
+    predictor = Predictor.from_network(net)
+    if from_files:
+        export(net, str(tmp_path / "tiny"))
+        predictor = Predictor(str(tmp_path / "tiny"))
+    jobs = list(range(len(photos))) * 4
+    barrier = threading.Barrier(8)
+
+    def start_together():
+        """Let all threads make their first call, which builds the graph, at the same time."""
+        barrier.wait(timeout=60)
+
+    with ThreadPoolExecutor(8, initializer=start_together) as pool:
+        found = list(pool.map(lambda index: predictor(photos[index]), jobs))
+        streamed = list(pool.map(lambda _: list(predictor.stream(photos)), range(4)))
+    assert_close(found, [alone[index] for index in jobs])
+    for results in streamed:
+        assert_close(results, alone)
+
+
+def test_threads_count_truncated_photos_together():
+    # The network always has more candidates than one.
+    limited = tiny_detector("fpn", **{**SETTINGS, "max_candidates": 1, "max_detections": 1})
+    predictor = Predictor.from_network(limited)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(predictor, [photo_of(64, 96, seed) for seed in range(24)]))
+    assert predictor.truncated_photos == 24
+    assert sum("max_candidates" in str(warning.message) for warning in caught) == 1

@@ -191,13 +191,15 @@ def test_folders_that_have_no_images(tmp_path):
         (np.zeros((4, 5, 3), bool), "of bool"),
         (np.zeros((4, 5, 3), complex), "of complex128"),
         (np.zeros((4, 5, 3), np.uint16), "of uint16"),
-        (np.zeros((4, 5, 1), np.uint8), r"shape \(4, 5, 1\)"),
-        (np.zeros((1, 4, 5, 3), np.uint8), r"shape \(1, 4, 5, 3\)"),
+        (np.zeros((4, 5, 2), np.uint8), r"shape \(4, 5, 2\)"),
+        (np.zeros((4, 5, 4), np.uint8), r"shape \(4, 5, 4\); .*; leave out the fourth channel"),
+        (np.zeros((3, 4, 5), np.uint8), r"shape \(3, 4, 5\); .*; move the channels to the end"),
+        (np.zeros((1, 4, 5, 3), np.uint8), r"shape \(1, 4, 5, 3\); .*; give .* as a list"),
         (np.zeros(3, np.uint8), r"shape \(3,\)"),
         (np.zeros((4, 0, 3)), "at least one pixel"),
         (np.array(["a", "b"]), r"shape \(2,\)"),
-        (Image.new("RGB", (4, 5)), "image is a Image"),
-        (3, "image is a int"),
+        ([[1, 2, 3]], "image is a list; want a path or an array"),
+        (3, "image is a int; want a path or an array"),
     ],
 )
 def test_arrays_and_others_that_are_no_picture(image, message):
@@ -211,6 +213,29 @@ def test_floats_of_every_kind(dtype):
     assert image.dtype == np.float32 and image.tolist() == [[[0, 128, 255]]]
 
 
-def test_floats_in_0_to_1_cannot_be_told_from_a_dark_picture():
-    image = np.random.default_rng(3).random((4, 5, 3), np.float32)
-    assert check_image(image) is image
+@pytest.mark.parametrize(
+    "low, high", [(0, 1), (0, 1.02), (-1, 1), (-0.5, 0.5), (-2.1, 2.64), (0, 1e-6), (-1, 0)]
+)
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_floats_in_0_to_1_and_normalized_ones_are_no_picture(low, high, dtype):
+    image = np.linspace(low, high, 60).reshape(4, 5, 3).astype(dtype)
+    with pytest.raises(ImageError, match="which are black in 0..255; multiply .* by 255"):
+        check_image(image)
+
+
+def test_a_black_picture_is_one_in_any_range():
+    for dtype in (np.uint8, np.float32):
+        image = np.zeros((4, 5, 3), dtype)
+        assert check_image(image) is image
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
+def test_gray_arrays(dtype):
+    gray = np.arange(20).reshape(4, 5).astype(dtype)
+    for image in (gray, gray[:, :, None]):
+        checked = check_image(image)
+        assert checked.shape == (4, 5, 3)
+        assert checked.dtype == ("uint8" if dtype == "uint8" else "float32")
+        assert (checked == gray[:, :, None]).all()
+    with pytest.raises(ImageError, match=r"shape \(0, 5, 1\)"):
+        check_image(np.zeros((0, 5)))
