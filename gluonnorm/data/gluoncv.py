@@ -9,10 +9,13 @@ from gluonnorm.data.annotations import (
     coco_format,
     make_annotations,
 )
+from gluonnorm.data.faults import Faults
 from gluonnorm.data.labeled_image import DataError, LabeledImage
 from gluonnorm.errors import first_line
 
 import numpy as np
+
+BOX_COLUMNS = 5  # corners and class
 
 
 class GluonCVDataset:
@@ -20,8 +23,11 @@ class GluonCVDataset:
 
     This holds for GluonCV's VOC, COCO, LST and RecordIO data sets, and for your own. ``image`` is
     (H, W, 3) uint8, RGB, an array or NDArray. ``label`` is (G, 5 or more) with columns xmin, ymin,
-    xmax, ymax, class and, if there is a sixth column, VOC's ``difficult``. Boxes are used as the
-    data set returns them.
+    xmax, ymax, class and perhaps more. Boxes are used as the data set returns them; rows of -1 are
+    left out.
+
+    GluonCV gives a sixth column several meanings: VOC's ``difficult``, the ratio of mixup, or what
+    a file holds. Only its ``VOCDetection`` is known to have ``difficult`` there.
 
     Parameters
     ----------
@@ -29,6 +35,11 @@ class GluonCVDataset:
         The data set to wrap, with ``len`` and indexing.
     classes : sequence of str, optional
         Names of the C classes. None uses the data set's own attribute ``classes``.
+    difficult : bool, optional
+        What the sixth column is: True, VOC's ``difficult``; False, something to be left out. None
+        is right for labels of five columns and for ``VOCDetection``.
+    skip_bad : bool
+        True reads every item once and leaves out those that have a fault.
 
     Attributes
     ----------
@@ -36,11 +47,13 @@ class GluonCVDataset:
         Names of the C classes. A label is an index into this tuple.
     category_ids : tuple of int
         1..C, the category id of each class in ``coco_truth``.
+    skipped : tuple of str
+        The faults for which an item was left out.
 
     Raises
     ------
     DataError
-        The data set is empty, or has no class names and none are passed.
+        The data set is empty, or has no class names and none are passed, or every item is faulty.
 
     Examples
     --------
@@ -51,8 +64,15 @@ class GluonCVDataset:
     [[1.0, 2.0, 5.0, 8.0]]
     """
 
-    def __init__(self, dataset: Any, classes: Optional[Sequence[str]] = None) -> None:
+    def __init__(
+        self,
+        dataset: Any,
+        classes: Optional[Sequence[str]] = None,
+        difficult: Optional[bool] = None,
+        skip_bad: bool = False,
+    ) -> None:
         self._dataset = dataset
+        self._difficult = _returns_difficult(dataset) if difficult is None else difficult
         self._type_name = type(dataset).__name__
         if classes is None:
             classes = getattr(dataset, "classes", None)
@@ -68,10 +88,14 @@ class GluonCVDataset:
         # move it between another thread's seek and read.
         self._lock = threading.Lock()
         self._scanned: Optional[Tuple[np.ndarray, List[ImageAnnotations]]] = None
+        self._positions: Sequence[int] = range(len(dataset))
+        self.skipped: Tuple[str, ...] = ()
+        if skip_bad:
+            self._scan(skip_bad=True)
 
     def __len__(self) -> int:
         """Return the number of images."""
-        return len(self._dataset)
+        return len(self._positions)
 
     def __getitem__(self, index: int) -> LabeledImage:
         """Read one item, and check its image and its label.
@@ -92,17 +116,10 @@ class GluonCVDataset:
             The item cannot be read, its image or label has another form, a class is out of range,
             or a box is outside the image. The message begins with the item's index.
         """
-        name = f"{self._type_name}[{index}]"
-        position = range(len(self))[index]
-        item = self._read_item(position, name)
-        image = _to_numpy(item[0])
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-            raise DataError(
-                f"{name}: image has shape {image.shape} and type {image.dtype}; want (H, W, 3) "
-                "uint8: wrap the data set before any transform"
-            )
-        annotations = self._read_label(_to_numpy(item[1]), image, name)
-        return annotations.labeled_image(image, position, name)
+        image_id = range(len(self))[index]
+        position = self._positions[image_id]
+        image, annotations = self._read(position)
+        return annotations.labeled_image(image, image_id, self._name(position))
 
     def with_masks(self) -> "GluonCVDataset":
         """Refuse to open the data set with masks, because GluonCV's labels have none.
@@ -137,8 +154,24 @@ class GluonCVDataset:
             The content of a COCO annotation file. Image ids are positions in the data set.
         """
         sizes, annotations = self._scan()
-        names = [f"{self._type_name}[{index}]" for index in range(len(self))]
+        names = [self._name(position) for position in self._positions]
         return coco_format(self.classes, names, sizes, annotations)
+
+    def _name(self, position: int) -> str:
+        """Name an item for messages."""
+        return f"{self._type_name}[{position}]"
+
+    def _read(self, position: int) -> Tuple[np.ndarray, ImageAnnotations]:
+        """Read one item of the wrapped data set, and check its image and its label."""
+        name = self._name(position)
+        item = self._read_item(position, name)
+        image = _to_numpy(item[0])
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+            raise DataError(
+                f"{name}: image has shape {image.shape} and type {image.dtype}; want (H, W, 3) "
+                "uint8: wrap the data set before any transform"
+            )
+        return image, self._read_label(_to_numpy(item[1]), image, name)
 
     def _read_item(self, position: int, name: str) -> Sequence[Any]:
         """Read an item of the wrapped data set, and check that it is a pair."""
@@ -156,8 +189,12 @@ class GluonCVDataset:
         """Check the label of one image: (G, 5 or more), or an empty array of any shape."""
         if label.size == 0:
             label = np.zeros((0, 5), np.float32)
-        if label.ndim != 2 or label.shape[1] < 5:
+        if label.ndim != 2 or label.shape[1] < BOX_COLUMNS:
             raise DataError(f"{name}: label has shape {label.shape}; want (G, 5 or more)")
+        # GluonCV's COCODetection returns a row of -1 for an image without boxes, and LstDetection
+        # multiplies the rows of -1 that pad a label by the image's sides.
+        is_padding = (label[:, 4] == -1) & (label[:, :4] < 0).all(axis=1)
+        label = label[~is_padding]
 
         class_count = len(self.classes)
         labels = label[:, 4]
@@ -169,30 +206,62 @@ class GluonCVDataset:
                 f"{name}: label {wrong[0]:g} is out of range; want 0..{class_count - 1} for the "
                 f"{class_count} classes"
             )
-        crowd = np.zeros(len(label), bool)
-        if label.shape[1] > 5:
-            crowd = label[:, 5] > 0
         height, width = image.shape[:2]
         return make_annotations(
             boxes=label[:, :4],
             labels=labels,
-            crowd=crowd,
+            crowd=self._read_crowd(label, name),
             size=(height, width),
             where=f"{name}: row",
             row_names=range(len(label)),
         )
 
-    def _scan(self) -> Tuple[np.ndarray, List[ImageAnnotations]]:
+    def _read_crowd(self, label: np.ndarray, name: str) -> np.ndarray:
+        """Read which boxes of one image are marked ``difficult``."""
+        columns = label.shape[1]
+        if columns == BOX_COLUMNS or self._difficult is False:
+            return np.zeros(len(label), bool)
+        if self._difficult is None or columns > BOX_COLUMNS + 1:
+            raise DataError(
+                f"{name}: label has {columns} columns; if the sixth is VOC's difficult, give "
+                "difficult=True, and difficult=False to leave out what follows the class"
+            )
+        marks = label[:, BOX_COLUMNS]
+        wrong = marks[(marks != 0) & (marks != 1)]
+        if wrong.size:
+            raise DataError(f"{name}: label has difficult {wrong[0]:g}; want 0 or 1")
+        return marks == 1
+
+    def _scan(self, skip_bad: bool = False) -> Tuple[np.ndarray, List[ImageAnnotations]]:
         """Decode all images once, and keep their sizes and annotations."""
         if self._scanned is None:
             sizes = []
             annotations = []
-            for index in range(len(self)):
-                labeled = self[index]
-                sizes.append(labeled.image.shape[:2])
-                annotations.append(ImageAnnotations(labeled.boxes, labeled.labels, labeled.crowd))
+            positions = []
+            faults = Faults(self._type_name, skip_bad)
+            for position in self._positions:
+                with faults.catch():
+                    image, image_annotations = self._read(position)
+                    sizes.append(image.shape[:2])
+                    annotations.append(image_annotations)
+                    positions.append(position)
+            faults.raise_if_any()
+            if not positions:
+                raise DataError(f"{self._type_name}: every item is faulty: {faults.messages[0]}")
+            self._positions = positions
+            self.skipped = faults.messages
             self._scanned = np.array(sizes, np.int64), annotations
         return self._scanned
+
+
+def _returns_difficult(dataset: Any) -> Optional[bool]:
+    """Tell whether a data set is GluonCV's ``VOCDetection``; None if it is another."""
+    is_voc = any(
+        base.__name__ == "VOCDetection" and base.__module__.startswith("gluoncv.")
+        for base in type(dataset).__mro__
+    )
+    # A transform may return other columns.
+    return True if is_voc and getattr(dataset, "_transform", None) is None else None
 
 
 def _to_numpy(array: Any) -> np.ndarray:

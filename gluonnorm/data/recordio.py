@@ -4,16 +4,23 @@
 """
 
 import os
-from typing import Sequence
+from typing import Optional, Sequence
 
 from gluonnorm.data.gluoncv import GluonCVDataset
 from gluonnorm.data.labeled_image import DataError
+from gluonnorm.data.lst import LSTDataset
 from gluonnorm.types import PathLike
 
-from gluoncv.data import LstDetection, RecordFileDetection
+from gluoncv.data import RecordFileDetection
 
 
-def open_record(path: PathLike, classes: Sequence[str], normalized: bool = True) -> GluonCVDataset:
+def open_record(
+    path: PathLike,
+    classes: Sequence[str],
+    normalized: bool = True,
+    difficult: Optional[bool] = None,
+    skip_bad: bool = False,
+) -> GluonCVDataset:
     """Open the detection data set in a RecordIO file.
 
     Parameters
@@ -25,6 +32,11 @@ def open_record(path: PathLike, classes: Sequence[str], normalized: bool = True)
     normalized : bool
         True if the file's coordinates are fractions of the image's sides, as im2rec usually
         writes them; False if they are pixels.
+    difficult : bool, optional
+        What the sixth number of a row is: True, VOC's ``difficult``; False, something to be left
+        out. None is right for rows of five numbers.
+    skip_bad : bool
+        True reads every record once and leaves out those that have a fault.
 
     Returns
     -------
@@ -44,47 +56,40 @@ def open_record(path: PathLike, classes: Sequence[str], normalized: bool = True)
     stem, _ = os.path.splitext(path)
     _require_file(path)
     _require_file(stem + ".idx")
-    return GluonCVDataset(RecordFileDetection(path, coord_normalized=normalized), classes)
+    records = RecordFileDetection(path, coord_normalized=normalized)
+    return GluonCVDataset(records, classes, difficult, skip_bad)
 
 
 def open_lst(
-    path: PathLike, root: PathLike, classes: Sequence[str], normalized: bool = True
-) -> GluonCVDataset:
+    path: PathLike,
+    root: PathLike,
+    classes: Sequence[str],
+    normalized: bool = True,
+    difficult: Optional[bool] = None,
+    skip_bad: bool = False,
+) -> LSTDataset:
     """Open the detection data set in an LST file of im2rec.
 
     Parameters
     ----------
-    path : str or path-like
-        The file, which ends in .lst.
-    root : str or path-like
-        The folder that the file's image names are relative to.
-    classes : sequence of str
-        Names of the classes.
-    normalized : bool
-        True if the file's coordinates are fractions of the image's sides, False if they are
-        pixels.
+    path, root, classes, normalized, difficult, skip_bad
+        As for ``LSTDataset``.
 
     Returns
     -------
-    GluonCVDataset
+    LSTDataset
         The data set.
 
     Raises
     ------
     DataError
-        The file is missing, or is not an LST file.
+        As for ``LSTDataset``.
 
     Examples
     --------
     >>> dataset = open_lst("train.lst", "images", ["cat", "dog"])  # doctest: +SKIP
     """
-    path = os.fspath(path)
-    _require_file(path)
-    try:
-        dataset = LstDetection(path, root=os.fspath(root), coord_normalized=normalized)
-    except ValueError as error:
-        raise DataError(f"{path}: is not an LST file: {error}") from error
-    return GluonCVDataset(dataset, classes)
+    return LSTDataset(path, root, classes, normalized, difficult, skip_bad)
 
 
 def _require_file(path: str) -> None:

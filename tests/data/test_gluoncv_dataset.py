@@ -3,6 +3,7 @@ from gluonnorm.data import DataError, GluonCVDataset
 import mxnet as mx
 import numpy as np
 import pytest
+from gluoncv.data import MixupDetection
 
 IMAGE = np.zeros((20, 30, 3), np.uint8)
 
@@ -16,7 +17,8 @@ class Items(list):
 def test_labeled_images():
     label = np.array([[1, 2, 5, 8, 1, 0], [3, 3, 40, 9, 0, 1], [4, 4, 4, 4, 0, 0]])
     dataset = GluonCVDataset(
-        Items([(mx.nd.array(IMAGE + 7, dtype="uint8"), label), (IMAGE, np.array([]))])
+        Items([(mx.nd.array(IMAGE + 7, dtype="uint8"), label), (IMAGE, np.array([]))]),
+        difficult=True,
     )
     assert (
         dataset.classes == ("cat", "dog") and dataset.category_ids == (1, 2) and len(dataset) == 2
@@ -104,3 +106,54 @@ def test_there_are_no_masks():
         DataError, match="Items: its labels hold no masks; use a network of boxes alone, or give"
     ):
         dataset.with_masks()
+
+
+ROW = [1, 2, 5, 8, 1]
+
+
+@pytest.mark.parametrize("sixth", [0, 1, 0.3])
+def test_sixth_column_of_unknown_meaning(sixth):
+    items = Items([(IMAGE, np.array([[*ROW, sixth]]))])
+    with pytest.raises(DataError, match=r"Items\[0\]: label has 6 columns; .*difficult=True"):
+        GluonCVDataset(items)[0]
+    assert GluonCVDataset(items, difficult=False)[0].crowd.tolist() == [False]
+
+
+def test_difficult_is_0_or_1():
+    items = Items([(IMAGE, np.array([[*ROW, 0], [*ROW, 0.3]]))])
+    with pytest.raises(DataError, match="label has difficult 0.3; want 0 or 1"):
+        GluonCVDataset(items, difficult=True)[0]
+    items = Items([(IMAGE, np.array([[*ROW, 0, 1]]))])
+    with pytest.raises(DataError, match="label has 7 columns"):
+        GluonCVDataset(items, difficult=True)[0]
+
+
+def test_ratio_of_mixup_is_not_difficult():
+    """GluonCV's mixup adds a column, which is 1 while mixup is switched off."""
+    items = MixupDetection(Items([(IMAGE, np.array([ROW]))]))
+    with pytest.raises(DataError, match=r"MixupDetection\[0\]: label has 6 columns"):
+        GluonCVDataset(items, classes=["cat", "dog"])[0]
+    assert GluonCVDataset(items, ["cat", "dog"], difficult=False)[0].crowd.tolist() == [False]
+
+
+def test_rows_of_minus_one_are_left_out():
+    """COCODetection returns such a row for an image without boxes, LstDetection scales them."""
+    label = np.array([[-1.0] * 5, ROW, [-30, -20, -30, -20, -1]])
+    dataset = GluonCVDataset(Items([(IMAGE, label), (IMAGE, label[:1])]))
+    assert dataset[0].boxes.tolist() == [[1, 2, 5, 8]] and dataset[1].boxes.shape == (0, 4)
+
+
+def test_all_faults_at_once():
+    wrong = np.array([[1, 2, 5, 8, 2]])
+    items = Items([(IMAGE, wrong), (IMAGE, np.array([ROW])), IMAGE, (IMAGE, np.array([ROW]))])
+    with pytest.raises(DataError, match=r"Items: 2 faults; .*label 2 .*Items\[2\]: is a"):
+        GluonCVDataset(items).sizes()
+    dataset = GluonCVDataset(items, skip_bad=True)
+    assert len(dataset) == 2 and dataset[1].name == "Items[3]" and dataset[-1].image_id == 1
+    assert len(dataset.skipped) == 2 and dataset.sizes().tolist() == [[20, 30]] * 2
+    assert [entry["file_name"] for entry in dataset.coco_truth()["images"]] == [
+        "Items[1]",
+        "Items[3]",
+    ]
+    with pytest.raises(DataError, match="Items: every item is faulty: Items"):
+        GluonCVDataset(Items([(IMAGE, wrong)]), skip_bad=True)

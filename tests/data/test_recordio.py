@@ -101,7 +101,7 @@ def test_voc(tmp_path):
 def test_faults(lst, rec, tmp_path):
     with pytest.raises(DataError, match="absent.rec: no such file"):
         open_record(tmp_path / "absent.rec", ["cat"])
-    with pytest.raises(DataError, match="absent.lst: no such file"):
+    with pytest.raises(DataError, match="absent.lst: cannot be read: No such"):
         open_lst(tmp_path / "absent.lst", tmp_path, ["cat"])
     with pytest.raises(DataError, match=r"RecordFileDetection\[1\]: label 1 is out of range"):
         open_record(rec, ["cat"])[1]
@@ -109,8 +109,5 @@ def test_faults(lst, rec, tmp_path):
     with pytest.raises(DataError, match="data.idx: no such file"):
         open_record(rec, ["cat"])
     (tmp_path / "0.png").unlink()
-    with pytest.raises(DataError, match=r"LstDetection\[0\]: cannot be read"):
-        open_lst(lst, tmp_path, ["cat", "dog"])[0]
-    lst.write_text("0\tnot\ta number\tx.png\n")
-    with pytest.raises(DataError, match="data.lst: is not an LST file"):
-        open_lst(lst, tmp_path, ["cat"])
+    with pytest.raises(DataError, match="data.lst: line 1: no such image file '0.png'"):
+        open_lst(lst, tmp_path, ["cat", "dog"])
