@@ -82,6 +82,12 @@ def parse_args() -> argparse.Namespace:
         ".pth, .pkl, .params, .safetensors",
     )
     load_group.add_argument(
+        "--entry",
+        metavar="NAME",
+        help="which weights of a checkpoint that has several, such as ema, or the beginning of the "
+        "names before a dot (default: the only ones, or the plain ones beside averaged ones)",
+    )
+    load_group.add_argument(
         "--backbone-only",
         action="store_true",
         help="fill a detector's backbone from an ImageNet file, and leave the rest fresh",
@@ -173,9 +179,11 @@ def load(args: argparse.Namespace) -> None:
         )
     net = build_network(args)
     if args.backbone_only:
-        report = conversion.load_backbone(net, args.weights, args.source, args.eps)
+        report = conversion.load_backbone(net, args.weights, args.source, args.eps, args.entry)
     else:
-        report = conversion.load(net, args.weights, args.source, args.num_classes_differ, args.eps)
+        report = conversion.load(
+            net, args.weights, args.source, args.num_classes_differ, args.eps, args.entry
+        )
     make_parent_folder(args.output)
     net.save_parameters(args.output)
     print(report)

@@ -2,7 +2,19 @@
 
 import re
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Set,
+    Tuple,
+    Union,
+)
 
 from gluonnorm.conversion.layouts import SAME_LAYOUT, Arrays, LayoutChange
 from gluonnorm.conversion.rules import (
@@ -207,6 +219,27 @@ def source_names(codebase: Codebase, shapes: Shapes) -> Dict[str, SourceName]:
             candidates = _candidates(rule, words, leaves.get(leaf, ()))
             names[name] = SourceName(candidates, rule.layout)
             break
+    return names
+
+
+def known_names(codebase: Codebase, shapes: Shapes) -> Set[str]:
+    """Collect all names that a codebase may have for the parameters of a network.
+
+    Parameters
+    ----------
+    codebase : Codebase
+        The codebase.
+    shapes : mapping of str to tuple of int
+        The shapes of the network's parameters by name.
+
+    Returns
+    -------
+    set of str
+        The candidates of all parameters.
+    """
+    names: Set[str] = set()
+    for source_name in source_names(codebase, shapes).values():
+        names.update(source_name.candidates)
     return names
 
 

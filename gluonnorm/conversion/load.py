@@ -1,9 +1,10 @@
 """Load weights of other codebases into a network, after everything has been checked."""
 
 import os
-from typing import Any, List, Mapping, Optional, Tuple, Union
+from typing import Any, Collection, Mapping, Optional, Union
 
 from gluonnorm.conversion.classes import CLASSES_DIFFER
+from gluonnorm.conversion.codebase import known_names
 from gluonnorm.conversion.compatibility import convention_difference, stride_difference
 from gluonnorm.conversion.errors import ConversionError
 from gluonnorm.conversion.layouts import Arrays
@@ -12,7 +13,13 @@ from gluonnorm.conversion.network import backbone_parameters, network_parameters
 from gluonnorm.conversion.report import Report
 from gluonnorm.conversion.sources import find_source, likely_mistake
 from gluonnorm.types import PathLike
-from gluonnorm.weight_files import WeightFileError, read_file, remove_parallel_prefix
+from gluonnorm.weight_files import (
+    Content,
+    WeightFileError,
+    read_file,
+    take_entry,
+    take_off_prefix,
+)
 
 import mxnet as mx
 import numpy as np
@@ -27,6 +34,7 @@ def load(
     source: str,
     num_classes_differ: Optional[str] = None,
     eps: Optional[float] = None,
+    entry: Optional[str] = None,
 ) -> Report:
     """Load weights of another codebase into a detector or a bare backbone.
 
@@ -50,6 +58,9 @@ def load(
         torchvision's published v1 detectors and for bare scales and shifts (BN* of Detectron), else
         1e-5. Gamma is rescaled, so that the network computes the file's function with its own
         epsilon.
+    entry : str or None
+        Which weights of a checkpoint that has several, such as "ema", or the beginning of the names
+        in a flat file. None takes the only ones, or the plain ones beside averaged ones.
 
     Returns
     -------
@@ -65,10 +76,17 @@ def load(
     --------
     >>> report = load(net, "maskrcnn_resnet50_fpn_coco.pth", "torchvision")  # doctest: +SKIP
     """
-    return _load_into(net, network_parameters(net), weights, source, num_classes_differ, eps)
+    parameters = network_parameters(net)
+    return _load_into(net, parameters, weights, source, num_classes_differ, eps, entry)
 
 
-def load_backbone(net: Block, weights: Weights, source: str, eps: Optional[float] = None) -> Report:
+def load_backbone(
+    net: Block,
+    weights: Weights,
+    source: str,
+    eps: Optional[float] = None,
+    entry: Optional[str] = None,
+) -> Report:
     """Load an ImageNet classifier, or the backbone of a detector, into the ResNet of a detector.
 
     The other parameters of the detector are left as they are. In a C4 detector the fourth stage of
@@ -84,6 +102,8 @@ def load_backbone(net: Block, weights: Weights, source: str, eps: Optional[float
         The codebase of the weights, a key of ``SOURCES``.
     eps : float or None
         The epsilon of the file's BatchNorm layers, see :func:`load`.
+    entry : str or None
+        Which weights of a checkpoint that has several, see :func:`load`.
 
     Returns
     -------
@@ -95,7 +115,7 @@ def load_backbone(net: Block, weights: Weights, source: str, eps: Optional[float
     ConversionError
         Lists all missing, unexpected, misshapen and unusable arrays. The network is then unchanged.
     """
-    return _load_into(net, backbone_parameters(net), weights, source, None, eps)
+    return _load_into(net, backbone_parameters(net), weights, source, None, eps, entry)
 
 
 def read_arrays(path: PathLike) -> Arrays:
@@ -116,8 +136,10 @@ def read_arrays(path: PathLike) -> Arrays:
     ConversionError
         The file cannot be read.
     """
-    arrays, _ = _read_file(path)
-    return arrays
+    try:
+        return read_file(path).arrays
+    except WeightFileError as error:
+        raise ConversionError(str(error)) from error
 
 
 def _load_into(
@@ -127,6 +149,7 @@ def _load_into(
     source: str,
     num_classes_differ: Optional[str],
     eps: Optional[float],
+    entry: Optional[str],
 ) -> Report:
     """Check everything, then set the values of the parameters."""
     codebase = find_source(source)
@@ -139,11 +162,14 @@ def _load_into(
             f"eps is {eps!r}; give a number from 0 to less than 1, or None for the codebase's own"
         )
     shapes = {name: parameter.shape for name, parameter in parameters.items()}
-    arrays, file_name, notes = _read_weights(weights)
+    arrays, notes = _read_weights(weights, entry, known_names(codebase, shapes))
+    file_name = "" if isinstance(weights, Mapping) else os.fspath(weights)
     try:
         result = match(codebase, shapes, arrays, file_name, num_classes_differ, eps)
     except ConversionError as error:
-        raise ConversionError(f"{error}{likely_mistake(codebase, arrays, shapes)}") from None
+        said = "".join(f"; {note}" for note in notes if "prefix" in note)
+        mistake = likely_mistake(codebase, arrays, shapes)
+        raise ConversionError(f"{error}{said}{mistake}") from None
     wrong_stride = stride_difference(net, codebase, shapes)
     if wrong_stride and codebase.stride_certain:
         raise ConversionError(
@@ -164,15 +190,24 @@ def _load_into(
     )
 
 
-def _read_weights(weights: Weights) -> Tuple[Arrays, str, List[str]]:
-    """Return the arrays by name, the name of their file ("" for arrays in memory), and notes."""
-    if not isinstance(weights, Mapping):
-        arrays, notes = _read_file(weights)
-        return arrays, os.fspath(weights), notes
-    arrays = {str(name): _to_numpy(name, value) for name, value in weights.items()}
-    bare = remove_parallel_prefix(arrays)
-    notes = [] if bare.keys() == arrays.keys() else ["prefix 'module.' removed from all names"]
-    return bare, "", notes
+def _read_weights(weights: Weights, entry: Optional[str], known: Collection[str]) -> Content:
+    """Return the arrays by the codebase's names, without a prefix of the training program."""
+    path = "the weights" if isinstance(weights, Mapping) else os.fspath(weights)
+    try:
+        if isinstance(weights, Mapping):
+            arrays = {str(name): _to_numpy(name, value) for name, value in weights.items()}
+            content = Content(arrays, [])
+            if entry is not None:
+                content = take_entry(content, path, entry)
+        else:
+            content = read_file(weights, entry)
+    except WeightFileError as error:
+        raise ConversionError(str(error)) from error
+    try:
+        bare = take_off_prefix(content.arrays, known)
+    except WeightFileError as error:
+        raise ConversionError(f"{path}: {error}") from error
+    return Content(bare.arrays, content.notes + bare.notes)
 
 
 def _to_numpy(name: str, value: Any) -> np.ndarray:
@@ -184,11 +219,3 @@ def _to_numpy(name: str, value: Any) -> np.ndarray:
             "such as the 'model' or 'state_dict' of a checkpoint"
         )
     return array
-
-
-def _read_file(path: PathLike) -> Tuple[Arrays, List[str]]:
-    """Read a file, and turn a WeightFileError into a ConversionError."""
-    try:
-        return read_file(path)
-    except WeightFileError as error:
-        raise ConversionError(str(error)) from error

@@ -6,13 +6,10 @@ its comparison of stored arrays with parameters.
 
 from gluonnorm.weight_files.atomic import atomic_files, file_digest, remove_if_exists
 from gluonnorm.weight_files.content import Content, WeightFileError
-from gluonnorm.weight_files.formats import (
-    read_arrays,
-    read_file,
-    remove_parallel_prefix,
-    write_arrays,
-)
+from gluonnorm.weight_files.formats import read_arrays, read_file, write_arrays
 from gluonnorm.weight_files.mismatches import Mismatches, compare, shape_fits
+from gluonnorm.weight_files.prefixes import take_off_prefix
+from gluonnorm.weight_files.weight_search import take_entry
 
 __all__ = [
     "Content",
@@ -24,7 +21,8 @@ __all__ = [
     "read_arrays",
     "read_file",
     "remove_if_exists",
-    "remove_parallel_prefix",
     "shape_fits",
+    "take_entry",
+    "take_off_prefix",
     "write_arrays",
 ]

@@ -2,12 +2,14 @@
 
 import os
 import zipfile
+from functools import partial
 from typing import Callable, Dict, Mapping, Optional, Tuple
 
 from gluonnorm.errors import first_line
 from gluonnorm.types import PathLike
 from gluonnorm.weight_files.atomic import atomic_files
 from gluonnorm.weight_files.content import Content, WeightFileError, unreadable_file
+from gluonnorm.weight_files.foreign_files import describe_file, describe_folder
 from gluonnorm.weight_files.half_precision import to_single_precision
 from gluonnorm.weight_files.npz_file import read_npz, write_npz
 from gluonnorm.weight_files.params_file import read_params, write_params
@@ -16,10 +18,11 @@ from gluonnorm.weight_files.safetensors_file import read_safetensors, write_safe
 from gluonnorm.weight_files.torch_legacy_file import read_torch_legacy
 from gluonnorm.weight_files.torch_writer import write_torch
 from gluonnorm.weight_files.torch_zip_file import read_torch_zip
+from gluonnorm.weight_files.weight_search import take_entry
 
 import numpy as np
 
-Reader = Callable[[str], Content]
+Reader = Callable[[str, Optional[str]], Content]
 Writer = Callable[[str, Mapping[str, np.ndarray]], None]
 
 READABLE = ".params, .npz, .pth, .pt, .pkl or .safetensors"
@@ -37,7 +40,6 @@ ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
 TORCH_LEGACY_MAGIC = b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 PICKLE_MAGIC = b"\x80"  # of protocol 2 and later; the protocol follows
 NEWEST_PROTOCOL = b"\x05"
-DATA_PARALLEL_PREFIX = "module."
 
 
 def read_arrays(path: PathLike) -> Dict[str, np.ndarray]:
@@ -61,19 +63,22 @@ def read_arrays(path: PathLike) -> Dict[str, np.ndarray]:
     return read_file(path).arrays
 
 
-def read_file(path: PathLike) -> Content:
+def read_file(path: PathLike, entry: Optional[str] = None) -> Content:
     """Read the arrays of a file of weights. Nothing in the file is run.
 
     The format is recognized by the content of the file, not by its name: MXNet's .params, .npz,
     PyTorch's .pth in both formats, a pickle of arrays (Detectron, Detectron2), .safetensors. In a
     checkpoint, ``weight_search.find_weights`` finds the dictionary of weights. ``arg:`` and
-    ``aux:`` (MXNet) and a ``module.`` in front of every name (PyTorch's DataParallel) are removed.
-    float16 and bfloat16 become float32, which is exact; other dtypes stay.
+    ``aux:`` (MXNet) in front of names are removed. float16 and bfloat16 become float32, which is
+    exact; other dtypes stay.
 
     Parameters
     ----------
     path : str or os.PathLike
         The file.
+    entry : str or None
+        Which of several weights in the file is wanted: the entry of a checkpoint, such as "ema", or
+        the beginning of the names before a dot. None: the rule of ``find_weights``.
 
     Returns
     -------
@@ -84,42 +89,15 @@ def read_file(path: PathLike) -> Content:
     Raises
     ------
     WeightFileError
-        There is no such file; it holds no weights; it is cut, damaged or altered; or a pickle
-        names code. The message is one line.
+        There is no such file; it holds no weights, or several; it is cut, damaged or altered; or a
+        pickle asks for code. The message is one line.
     """
     path = os.fspath(path)
     read = _choose_reader(path)
-    content = read(path)
+    content = read(path, entry)
     if not content.arrays:
         raise WeightFileError(f"{path}: holds no arrays; give the file of the weights themselves")
-    arrays, notes = to_single_precision(content)
-    return Content(remove_parallel_prefix(arrays), notes)
-
-
-def remove_parallel_prefix(arrays: Mapping[str, np.ndarray]) -> Dict[str, np.ndarray]:
-    """Remove the ``module.`` that PyTorch's DataParallel puts in front of every name.
-
-    Parameters
-    ----------
-    arrays : mapping of str to numpy.ndarray
-        The arrays by name.
-
-    Returns
-    -------
-    dict of str to numpy.ndarray
-        The same arrays in the same order. The names are unchanged if any of them has no such
-        beginning.
-
-    Examples
-    --------
-    >>> arrays = {"module.fc.weight": np.zeros((1, 2)), "module.fc.bias": np.zeros(1)}
-    >>> list(remove_parallel_prefix(arrays))
-    ['fc.weight', 'fc.bias']
-    """
-    bare = dict(arrays)
-    while bare and all(name.startswith(DATA_PARALLEL_PREFIX) for name in bare):
-        bare = {name[len(DATA_PARALLEL_PREFIX) :]: array for name, array in bare.items()}
-    return bare
+    return to_single_precision(content)
 
 
 def write_arrays(path: PathLike, arrays: Mapping[str, np.ndarray]) -> None:
@@ -170,16 +148,16 @@ def _choose_reader(path: str) -> Reader:
     """Choose the reader for the content of a file; raise WeightFileError if there is none."""
     head, file_size = _read_head(path)
     if head.startswith(MXNET_MAGIC):
-        return read_params
+        return partial(_read_flat, read_params)
     if head.startswith(ZIP_MAGICS):
-        return read_npz if _is_npz(path) else read_torch_zip
+        return partial(_read_flat, read_npz) if _is_npz(path) else read_torch_zip
     if TORCH_LEGACY_MAGIC in head[:40]:
         return read_torch_legacy
     if _is_safetensors(path, head, file_size):
-        return read_safetensors
+        return partial(_read_flat, read_safetensors)
     if head.startswith(PICKLE_MAGIC) and head[1:2] <= NEWEST_PROTOCOL:
         return read_pickle
-    foreign = _describe_foreign(head)
+    foreign = describe_file(path, head)
     if foreign is not None:
         raise WeightFileError(f"{path}: {foreign}")
     # Pickles of protocols 0 and 1 have no magic number, so the name has to tell.
@@ -191,12 +169,16 @@ def _choose_reader(path: str) -> Reader:
     )
 
 
+def _read_flat(read: Callable[[str], Content], path: str, entry: Optional[str]) -> Content:
+    """Read a file of a format without dictionaries in each other, and take an entry of it."""
+    content = read(path)
+    return content if entry is None else take_entry(content, path, entry)
+
+
 def _read_head(path: str) -> Tuple[bytes, int]:
     """Read the first bytes of a file, and its size; raise WeightFileError if it cannot be read."""
     if os.path.isdir(path):
-        raise WeightFileError(
-            f"{path}: is a folder, not a file of weights; give a file in it ({READABLE})"
-        )
+        raise WeightFileError(f"{path}: {describe_folder(path)}")
     try:
         file_size = os.path.getsize(path)
         with open(path, "rb") as file:
@@ -228,23 +210,3 @@ def _is_safetensors(path: str, head: bytes, file_size: int) -> bool:
         return False
     header_size = int.from_bytes(head[:8], "little")
     return header_size <= file_size - 8 or path.endswith(".safetensors")
-
-
-def _describe_foreign(head: bytes) -> Optional[str]:
-    """Recognize a common file that is not of weights: what it is, and what to do; else None."""
-    if head.startswith(b"version https://git-lfs"):
-        return "a pointer of git-lfs, not the file; run git lfs pull"
-    if head.lstrip().startswith(b"<"):
-        return "a page of HTML or XML, not weights; fetch the file behind the link"
-    if head[257:262] == b"ustar":
-        return (
-            "a tar archive (PyTorch before 0.1.10, or packed); unpack it, or load and save it "
-            "again with a later PyTorch"
-        )
-    if head.startswith(b"\x1f\x8b"):
-        return "compressed with gzip; gunzip it"
-    if head.startswith(b"\x93NUMPY"):
-        return "a single array without names; save with numpy.savez"
-    if head.startswith(b"\x89HDF"):
-        return f"an HDF5 file; save it as {READABLE}"
-    return None

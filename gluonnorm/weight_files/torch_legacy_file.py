@@ -7,7 +7,7 @@ every machine. Sources: torch/serialization.py, torch/_utils.py.
 """
 
 import os
-from typing import Any, BinaryIO, Dict
+from typing import Any, BinaryIO, Dict, Optional
 
 from gluonnorm.weight_files.content import Content, WeightFileError
 from gluonnorm.weight_files.torch_pickle import Storage, Tensor, TorchUnpickler
@@ -22,7 +22,7 @@ VERSION = 1001
 LENGTH_SIZE = 8  # bytes of the number of elements in front of each storage
 
 
-def read_torch_legacy(path: str) -> Content:
+def read_torch_legacy(path: str, entry: Optional[str] = None) -> Content:
     """Read the weights in a .pth file of PyTorch 0.1.10 to 1.5.
 
     Only the storages that the weights use are read.
@@ -31,6 +31,8 @@ def read_torch_legacy(path: str) -> Content:
     ----------
     path : str
         The file.
+    entry : str or None
+        Where the weights are in a checkpoint, see ``find_weights``.
 
     Returns
     -------
@@ -55,6 +57,7 @@ def read_torch_legacy(path: str) -> Content:
         unpickler = TorchUnpickler(file, path)
         tree = unpickler.read()
         keys = Unpickler(file, path, {}).read()
+        _refuse_foreign_storages(path, unpickler.foreign_storages)
         offsets = _find_storages(file, path, keys, unpickler.storages)
 
         def read_storage(storage: Storage) -> np.ndarray:
@@ -63,8 +66,18 @@ def read_torch_legacy(path: str) -> Content:
             fill_buffer(file, buffer, path)
             return buffer.view(storage.dtype)
 
-        tensors, notes = find_weights(tree, path, (Tensor,))
-        return Content(make_arrays(path, tensors, read_storage), notes)
+        found = find_weights(tree, path, entry, (Tensor,))
+        arrays = make_arrays(path, found.arrays, read_storage)
+        return Content(arrays, [*found.notes, *unpickler.notes()])
+
+
+def _refuse_foreign_storages(path: str, foreign_storages: Dict[str, str]) -> None:
+    """Refuse elements of unknown size, behind which no storage can be found."""
+    for key, type_name in foreign_storages.items():
+        raise WeightFileError(
+            f"{path}: storage {key:.40} holds {type_name}, whose elements are not known here; save "
+            "the weights alone (a state_dict)"
+        )
 
 
 def _find_storages(

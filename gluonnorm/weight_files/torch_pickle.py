@@ -5,7 +5,7 @@ from typing import Any, BinaryIO, Dict, NamedTuple, Tuple
 
 from gluonnorm.weight_files.half_precision import BFLOAT16
 from gluonnorm.weight_files.numpy_pickle import PLAIN_STAND_INS
-from gluonnorm.weight_files.unpickler import StandIn, Unpickler
+from gluonnorm.weight_files.unpickler import Foreign, StandIn, Unpickler, spend_on_copy
 
 import numpy as np
 
@@ -21,6 +21,7 @@ STORAGE_DTYPES = {
     "ByteStorage": np.dtype("u1"),
     "BoolStorage": np.dtype("?"),
 }
+POINTER_SIZE = 8  # bytes of an entry of a tuple
 
 
 class Storage(NamedTuple):
@@ -77,7 +78,10 @@ class _StorageType(StandIn):
 
 
 class _RebuildTensor(StandIn):
-    """Stand-in for ``torch._utils._rebuild_tensor`` and ``_rebuild_tensor_v2``."""
+    """Stand-in for ``torch._utils._rebuild_tensor`` and ``_rebuild_tensor_v2``.
+
+    A tensor of a storage that is not known, or with metadata such as a conjugation, is foreign.
+    """
 
     def __new__(
         cls,
@@ -89,14 +93,14 @@ class _RebuildTensor(StandIn):
         hooks: Any = None,
         metadata: Any = None,
     ) -> Any:
+        if isinstance(storage, Foreign) or metadata:
+            return Foreign()
         shape = tuple(size)
         strides = tuple(stride)
-        if not isinstance(storage, Storage) or len(shape) != len(strides) or metadata:
+        if not isinstance(storage, Storage) or len(shape) != len(strides):
             raise pickle.UnpicklingError("a tensor of an unknown kind")
         if not _are_counts(offset, *shape, *strides):
-            raise pickle.UnpicklingError(
-                f"a tensor of size {shape}, stride {strides} and offset {offset}"
-            )
+            raise pickle.UnpicklingError("a tensor whose size, stride or offset are no counts")
         last_element = offset
         for length, step in zip(shape, strides):
             last_element += (length - 1) * step
@@ -115,19 +119,34 @@ class _RebuildTensor(StandIn):
 class _RebuildParameter(StandIn):
     """Stand-in for ``torch._utils._rebuild_parameter``: the tensor of the parameter.
 
-    Before version 1.0, PyTorch wrote ``torch.nn.parameter.Parameter`` instead.
+    Before version 1.0, PyTorch wrote ``torch.nn.parameter.Parameter`` instead. A parameter with
+    attributes of its own is ``_rebuild_parameter_with_state``.
     """
 
-    def __new__(cls, data: Any = None, requires_grad: Any = True, hooks: Any = None) -> Any:
-        if not isinstance(data, Tensor):
+    def __new__(
+        cls, data: Any = None, requires_grad: Any = True, hooks: Any = None, state: Any = None
+    ) -> Any:
+        if not isinstance(data, (Tensor, Foreign)):
             raise pickle.UnpicklingError("a parameter without a tensor")
         return data
 
 
+class _RebuildFromType(StandIn):
+    """Stand-in for ``torch._tensor._rebuild_from_type_v2``: a tensor that has attributes."""
+
+    def __new__(cls, rebuild: Any, tensor_type: Any, arguments: Any, state: Any) -> Any:
+        if rebuild not in (_RebuildTensor, _RebuildParameter):
+            return Foreign()
+        return rebuild(*arguments)
+
+
 class _Size(StandIn):
-    """Stand-in for ``torch.Size``: a tuple."""
+    """Stand-in for ``torch.Size``: a tuple of integers."""
 
     def __new__(cls, lengths: Any = ()) -> Any:
+        spend_on_copy(POINTER_SIZE * len(lengths))
+        if not _are_counts(*lengths):
+            raise pickle.UnpicklingError("a size that is no row of counts")
         return tuple(lengths)
 
 
@@ -137,6 +156,8 @@ def _torch_stand_ins() -> Dict[Tuple[str, str], type]:
     stand_ins["torch._utils", "_rebuild_tensor"] = _RebuildTensor
     stand_ins["torch._utils", "_rebuild_tensor_v2"] = _RebuildTensor
     stand_ins["torch._utils", "_rebuild_parameter"] = _RebuildParameter
+    stand_ins["torch._utils", "_rebuild_parameter_with_state"] = _RebuildParameter
+    stand_ins["torch._tensor", "_rebuild_from_type_v2"] = _RebuildFromType
     stand_ins["torch.nn.parameter", "Parameter"] = _RebuildParameter
     stand_ins["torch", "Size"] = _Size
     stand_ins["torch", "device"] = StandIn
@@ -163,11 +184,14 @@ class TorchUnpickler(Unpickler):
     ----------
     storages : dict of str to Storage
         Every storage that the pickle mentions, complete, by key.
+    foreign_storages : dict of str to str
+        The type of each storage of elements that are not known here, by key.
     """
 
     def __init__(self, file: BinaryIO, path: str) -> None:
         super().__init__(file, path, TORCH_STAND_INS)
         self.storages: Dict[str, Storage] = {}
+        self.foreign_storages: Dict[str, str] = {}
 
     def persistent_load(self, pid: Any) -> Any:
         """Make the storage, or the part of one, that a persistent id of the pickle describes.
@@ -197,14 +221,20 @@ class TorchUnpickler(Unpickler):
             view = views[0]
             start = view[1]
             length = view[2]
-        is_type = isinstance(storage_type, type) and issubclass(storage_type, _StorageType)
-        if not is_type or storage_type is _StorageType:
+        if not isinstance(storage_type, type) or not issubclass(storage_type, StandIn):
+            raise pickle.UnpicklingError("a storage without a type")
+        if not isinstance(key, str):
+            raise pickle.UnpicklingError("a storage whose key is no text")
+        if issubclass(storage_type, Foreign):
+            self.foreign_storages[key] = storage_type.source_name
+            return Foreign()
+        if not issubclass(storage_type, _StorageType) or storage_type is _StorageType:
             raise pickle.UnpicklingError("a storage of an unknown type")
         if not _are_counts(total_length, start, length) or start + length > total_length:
             raise pickle.UnpicklingError(
                 f"a storage of {total_length} elements of which {length} from {start} on are wanted"
             )
-        complete = Storage(str(key), storage_type.dtype, total_length, 0, total_length)
+        complete = Storage(key, storage_type.dtype, total_length, 0, total_length)
         known = self.storages.setdefault(complete.key, complete)
         if known != complete:
             raise pickle.UnpicklingError(f"storage {key} with two descriptions")

@@ -8,10 +8,11 @@ this member). Sources: torch/serialization.py, torch/_utils.py.
 import io
 import os
 import zipfile
-from typing import List
+from typing import List, Optional
 
 from gluonnorm.errors import first_line
 from gluonnorm.weight_files.content import Content, WeightFileError
+from gluonnorm.weight_files.foreign_files import describe_archive
 from gluonnorm.weight_files.torch_pickle import Storage, Tensor, TorchUnpickler
 from gluonnorm.weight_files.torch_tensors import fill_buffer, make_arrays
 from gluonnorm.weight_files.weight_search import find_weights
@@ -21,7 +22,7 @@ import numpy as np
 PICKLE_NAME = "data.pkl"
 
 
-def read_torch_zip(path: str) -> Content:
+def read_torch_zip(path: str, entry: Optional[str] = None) -> Content:
     """Read the weights in a .pth file of PyTorch 1.6 or later.
 
     Only the storages that the weights use are read, so a checkpoint's optimizer state costs
@@ -31,6 +32,8 @@ def read_torch_zip(path: str) -> Content:
     ----------
     path : str
         The file.
+    entry : str or None
+        Where the weights are in a checkpoint, see ``find_weights``.
 
     Returns
     -------
@@ -44,7 +47,7 @@ def read_torch_zip(path: str) -> Content:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            return _read_archive(path, archive)
+            return _read_archive(path, archive, entry)
     except WeightFileError:
         raise
     except Exception as error:
@@ -55,7 +58,7 @@ def read_torch_zip(path: str) -> Content:
         ) from error
 
 
-def _read_archive(path: str, archive: zipfile.ZipFile) -> Content:
+def _read_archive(path: str, archive: zipfile.ZipFile, entry: Optional[str]) -> Content:
     """Check the members of an open zip, and read the weights in it."""
     folder = _find_folder(path, archive.namelist())
     _refuse_inflation(path, archive.infolist())
@@ -80,9 +83,10 @@ def _read_archive(path: str, archive: zipfile.ZipFile) -> Content:
         return buffer.view(stored_dtype)
 
     pickle_file = io.BytesIO(archive.read(f"{folder}{PICKLE_NAME}"))
-    tree = TorchUnpickler(pickle_file, path).read()
-    tensors, notes = find_weights(tree, path, (Tensor,))
-    return Content(make_arrays(path, tensors, read_storage), notes)
+    unpickler = TorchUnpickler(pickle_file, path)
+    found = find_weights(unpickler.read(), path, entry, (Tensor,))
+    arrays = make_arrays(path, found.arrays, read_storage)
+    return Content(arrays, [*found.notes, *unpickler.notes()])
 
 
 def _find_folder(path: str, names: List[str]) -> str:
@@ -96,6 +100,8 @@ def _find_folder(path: str, names: List[str]) -> str:
                 f"{path}: a TorchScript program, not weights alone; load it with torch.jit.load "
                 "and save its state_dict"
             )
+    if not pickle_names:
+        raise WeightFileError(f"{path}: {describe_archive(names)}")
     has_duplicates = len(set(names)) != len(names)
     if len(pickle_names) != 1 or has_duplicates:
         raise WeightFileError(

@@ -1,5 +1,7 @@
 """Loading and saving on real networks of small size: all or nothing, and the same values back."""
 
+import pickle
+
 import model_zoo
 from gluonnorm import conversion
 from gluonnorm.conversion import ConversionError, load, load_backbone, save
@@ -274,7 +276,8 @@ def test_prefixes_and_arrays_of_mxnet(net, saved):
     report = load(
         net, {f"module.{name}": mx.nd.array(array) for name, array in saved.items()}, "torchvision"
     )
-    assert report.loaded == len(saved) and "prefix 'module.' removed from all names" in report.notes
+    assert report.loaded == len(saved)
+    assert f"prefix 'module.' taken off {len(saved)} names" in report.notes
 
 
 def test_what_cannot_be_saved():
@@ -317,3 +320,53 @@ def test_saving_another_geometry_for_torchvision_warns(caplog):
         "anchors='exact' (not 'rounded')" in caplog.text
         and "convention='torchvision'" in caplog.text
     )
+
+
+@pytest.mark.parametrize("prefix", ["model.", "_orig_mod.", "model._orig_mod.module.", "net."])
+def test_prefixes_of_training_programs_are_taken_off_and_reported(net, saved, prefix):
+    report = load(net, {prefix + name: array for name, array in saved.items()}, "torchvision")
+    assert report.loaded == len(saved) and not report.left_out
+    stated = " ".join(report.notes)
+    assert all(word in stated for word in prefix.split(".") if word)
+    backbone = load_backbone(net, {prefix + name: saved[name] for name in saved}, "torchvision")
+    assert backbone.loaded == sum(".body." in name for name in saved)
+
+
+def test_averaged_weights_and_their_counter(net, saved):
+    arrays = {f"module.{name}": array for name, array in saved.items()}
+    report = load(net, {**arrays, "n_averaged": np.array(12)}, "torchvision")
+    assert report.loaded == len(saved) and "left out, a counter: n_averaged" in report.notes
+
+
+def test_an_entry_chooses_among_several_weights(tmp_path, net, saved):
+    other = {name: array + 1 for name, array in saved.items()}
+    path = str(tmp_path / "a.pkl")
+    with open(path, "wb") as file:
+        pickle.dump(
+            {"model": saved, "ema": {f"module.{name}": other[name] for name in other}}, file
+        )
+    name = "rpn.head.cls_logits.bias"
+    report = load(net, path, "torchvision")
+    np.testing.assert_array_equal(net.rpn.score.bias.data().asnumpy(), saved[name])
+    assert "the weights under 'model' are taken; the file also has 'ema'" in str(report)
+    report = load(net, path, "torchvision", entry="ema")
+    np.testing.assert_array_equal(net.rpn.score.bias.data().asnumpy(), other[name])
+    assert "the weights under 'ema' are taken" in str(report)
+    with pytest.raises(ConversionError, match="give one of model, ema"):
+        load(net, path, "torchvision", entry="net")
+    flat = {f"ema.{name}": array for name, array in other.items()}
+    flat.update({f"net.{name}": array for name, array in saved.items()})
+    with pytest.raises(ConversionError, match="several prefixes .ema, net.; choose one"):
+        load(net, flat, "torchvision")
+    load_backbone(net, flat, "torchvision", entry="net")
+    load(net, flat, "torchvision", entry="net")
+    np.testing.assert_array_equal(net.rpn.score.bias.data().asnumpy(), saved[name])
+
+
+def test_names_without_the_prefix_are_an_error_that_says_how_to_leave_them_out(net, saved):
+    arrays = {f"model.{name}": array for name, array in saved.items()}
+    arrays["criterion.weight"] = np.ones((3, 3), np.float32)
+    with pytest.raises(ConversionError, match="1 unexpected: criterion.weight.*entry='model'"):
+        load(net, arrays, "torchvision")
+    report = load(net, arrays, "torchvision", entry="model")
+    assert "the arrays under 'model' are taken, 1 others are not" in report.notes

@@ -1,5 +1,7 @@
 """convert.py from one end to the other: in, back, and the errors a user can cause."""
 
+import pickle
+
 import model_zoo
 from gluonnorm import conversion
 
@@ -224,3 +226,24 @@ def test_errors_say_what_to_do(flags, words, tmp_path, monkeypatch):
     ended = convert(*flags)
     assert ended.returncode == 2 and words in ended.stderr, ended.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_a_checkpoint_with_several_weights(folder):
+    """The report states the choice and the prefix; --entry makes another one."""
+    arrays = conversion.read_arrays(str(folder / "resnet18.pth"))
+    averaged = {f"module.{name}": array + 1 for name, array in arrays.items()}
+    with open(folder / "several.pkl", "wb") as file:
+        pickle.dump({"net": arrays, "ema": averaged, "epoch": 3}, file)
+    flags = ["--network", "resnet18_v1b", "--source", "torchvision"]
+    flags += ["--weights", folder / "several.pkl", "--output", folder / "several.params"]
+    ended = convert(*flags)
+    assert ended.returncode == 0, ended.stderr
+    assert "the weights under 'net' are taken; the file also has 'ema'" in ended.stdout
+    ended = convert(*flags, "--entry", "ema")
+    assert ended.returncode == 0, ended.stderr
+    assert "the weights under 'ema' are taken" in ended.stdout
+    assert "prefix 'module.' taken off" in ended.stdout
+    written = conversion.read_arrays(str(folder / "several.params"))
+    np.testing.assert_array_equal(written["conv1.weight"], arrays["conv1.weight"] + 1)
+    ended = convert(*flags, "--entry", "model")
+    assert ended.returncode == 2 and "give one of net, ema" in ended.stderr

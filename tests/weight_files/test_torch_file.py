@@ -235,11 +235,9 @@ def test_only_the_weights_of_a_checkpoint_are_read(tmp_path, container):
         ("os", "system"),
         ("posix", "system"),
         ("builtins", "eval"),
-        ("builtins", "getattr"),
-        ("torch", "load"),
-        ("torch.nn.modules.conv", "Conv2d"),
-        ("torch._utils", "_rebuild_sparse_tensor"),
-        ("torch", "UntypedStorage"),
+        ("__builtin__", "exec.__call__"),
+        ("subprocess", "Popen"),
+        ("importlib._bootstrap", "_load"),
     ],
 )
 def test_code_is_named_and_not_run(tmp_path, container, module, name):
@@ -319,7 +317,7 @@ def test_zips_that_are_something_else(tmp_path):
             read_torch_zip(str(path))
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("notes.txt", "")
-    with pytest.raises(WeightFileError, match="a zip, but not of weights: 0 members data.pkl"):
+    with pytest.raises(WeightFileError, match="a zip, but not of weights .it has notes.txt."):
         read_torch_zip(str(path))
 
 
@@ -413,7 +411,6 @@ def test_against_pytorch(tmp_path, seeded, legacy):
             "args": argparse.Namespace(lr=0.1, device=torch.device("cpu"), names=["a"]),
             "epoch": 3,
         },
-        {f"module.{name}": value for name, value in weights.items()},
         {"state_dict": weights},
     ):
         torch.save(tree, path, _use_new_zipfile_serialization=not legacy)
@@ -432,6 +429,7 @@ def test_against_pytorch(tmp_path, seeded, legacy):
         assert "1 tensor was bfloat16 and is read as float32" in notes
     torch.save(net, path, _use_new_zipfile_serialization=not legacy)
     with pytest.raises(
-        WeightFileError, match="asks for torch.nn.modules.container.Sequential, so it holds code"
+        WeightFileError,
+        match="an object of torch.nn.modules.container.Sequential .a complete network, whose code",
     ):
         read_file(path)

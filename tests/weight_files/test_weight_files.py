@@ -67,7 +67,7 @@ def test_written_files_are_read_by_the_formats_own_programs(tmp_path):
     assert data[8 + length :] == ARRAYS["b.weight"].tobytes() + ARRAYS["a.bias"].tobytes()
 
 
-def test_prefixes_of_mxnet_and_of_data_parallel(tmp_path):
+def test_prefixes_of_mxnet(tmp_path):
     def names(arrays):
         mx.nd.save(str(tmp_path / "a.params"), {name: mx.nd.ones((1,)) for name in arrays})
         return list(read_arrays(tmp_path / "a.params"))
@@ -77,9 +77,6 @@ def test_prefixes_of_mxnet_and_of_data_parallel(tmp_path):
         "conv_mean",
         "plain:x",
     ]
-    assert names(["module.a", "module.b.module.c"]) == ["a", "b.module.c"]
-    assert names(["module.module.a", "module.module.b"]) == ["a", "b"]
-    assert names(["module.a", "b"]) == ["module.a", "b"]
     mx.nd.save(str(tmp_path / "b.params"), {"arg:a": mx.nd.ones((1,)), "aux:a": mx.nd.ones((1,))})
     assert "arg:a and aux:a would both be a" in fault(tmp_path / "b.params")
 
@@ -140,17 +137,16 @@ def test_bfloat16(tmp_path):
         (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
         (b"\x93NUMPY\x01\x00", "a single array without names"),
         (b"\x80", "not a pickle of arrays"),
-        (b"hello", r"not a readable .* file \(it begins with b'hello'\)"),
-        (bytes(600), "not a readable .* file"),
+        (b"\xe0hello\x01", r"not a readable .* file \(it begins with b'.xe0hello.x01'\)"),
+        (bytes(600), "begins with zeros alone, so it was never written to the end"),
     ],
 )
 @pytest.mark.parametrize("ending", [".pth", ".pkl", ".npz", ".params", ".safetensors", ""])
 def test_files_of_something_else(tmp_path, content, message, ending):
     path = tmp_path / f"a{ending}"
     path.write_bytes(content)
-    if (
-        ending == ".pkl" and "readable .* file" in message
-    ):  # a pickle of protocol 0 may begin with anything
+    # A pickle of protocol 0 may begin with anything.
+    if ending == ".pkl" and "readable .* file" in message:
         message = "not a pickle of arrays"
     assert re.search(message, fault(path))
 
