@@ -125,8 +125,9 @@ def _is_same(known: Any, entry: Any) -> bool:
     if known is entry or known == entry:
         return True
     if isinstance(known, functools.partial) and isinstance(entry, functools.partial):
-        has_same_arguments = known.args == entry.args and known.keywords == entry.keywords
-        return has_same_arguments and _is_same(known.func, entry.func)
+        pairs = zip((known.func, *known.args), (entry.func, *entry.args))
+        has_same_keywords = known.keywords == entry.keywords and len(known.args) == len(entry.args)
+        return has_same_keywords and all(_is_same(first, second) for first, second in pairs)
     place = getattr(known, "__module__", None), getattr(known, "__qualname__", None)
     # A function inside a function, and a lambda, can be another one at the same place.
     if None in place or "<" in str(place[1]):

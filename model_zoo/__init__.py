@@ -1,6 +1,18 @@
 """Detectors and backbones by name: ``model_zoo.get_model("faster_rcnn_fpn_resnet50_v1b_coco")``."""
 
+from model_zoo.backbone_builders import register_backbone
 from model_zoo.build import from_spec, get_model
-from model_zoo.catalogue import list_models
+from model_zoo.catalogue import list_models, register
+from model_zoo.from_parts import get_faster_rcnn, get_mask_rcnn
+from model_zoo.rows.model import Model
 
-__all__ = ["from_spec", "get_model", "list_models"]
+__all__ = [
+    "Model",
+    "from_spec",
+    "get_faster_rcnn",
+    "get_mask_rcnn",
+    "get_model",
+    "list_models",
+    "register",
+    "register_backbone",
+]

@@ -1,26 +1,19 @@
 """Networks from names: the only place where backbones meet the two-stage detector."""
 
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import gluonnorm  # noqa: F401  prepares the process before MXNet is imported
-from gluonnorm.backbones import FPN, Backbone, ResNetV1, ResNetV1Top, ResNetV2, ResNetV2Top
+from gluonnorm.backbones import FPN, Backbone
 from gluonnorm.errors import InputError, did_you_mean
 from gluonnorm.nn import Norm, make_norm, norm_name, used_in_heads
 from gluonnorm.nn.rescale import DIRECTIONS
-from gluonnorm.rcnn import (
-    ConvFCHead,
-    DetectorConfig,
-    FasterRCNN,
-    MaskHead,
-    MaskRCNN,
-    ModelSpec,
-    Res5Head,
-    RPNHead,
-    TwoFCHead,
-)
+from gluonnorm.rcnn import BlockHead, DetectorConfig, FasterRCNN, ModelSpec
 from gluonnorm.types import IMAGENET_MEAN, IMAGENET_STD
-from model_zoo.catalogue import BACKBONES, MODELS, list_models, unknown_model
+from model_zoo.assemble import DetectorParts, assemble, build_fpn_box_head
+from model_zoo.backbone_builders import BACKBONES, BackboneParts, BackboneRequest
+from model_zoo.catalogue import MODELS, check_backbone, list_models, unknown_model
+from model_zoo.foreign_parts import initialize, top_as_box_head
 from model_zoo.rows.model import Model
 from model_zoo.weights import load_pretrained, load_pretrained_base
 
@@ -29,29 +22,9 @@ import mxnet as mx
 Context = Union[mx.Context, Sequence[mx.Context], None]
 Pretrained = Union[bool, str, Path]
 DEFAULT_NORM = "frozen_bn"
-C4_STAGES = 3  # the fourth stage of the ResNet is the box head
-ALL_STAGES = 4
-
-
-class _DetectorParts(NamedTuple):
-    """What depends on the neck of a detector: its backbone, its box head and the heads' norm.
-
-    Attributes
-    ----------
-    backbone : Backbone
-        The ResNet, with a pyramid if the neck is "fpn".
-    box_head : HybridBlock
-        RoI features in, features of the box predictor out.
-    mask_channels : int
-        The number of channels that a mask head reads.
-    head_norm : Norm or None
-        The norm in the heads; None: convolutions with biases.
-    """
-
-    backbone: Backbone
-    box_head: mx.gluon.HybridBlock
-    mask_channels: int
-    head_norm: Optional[Norm]
+# The names in the description of a network that was made of parts, which no file holds.
+FASTER_RCNN_FROM_PARTS = "faster_rcnn_from_parts"
+MASK_RCNN_FROM_PARTS = "mask_rcnn_from_parts"
 
 
 def get_model(
@@ -139,13 +112,13 @@ def get_model(
         norm=norm or model.norm,
         head_norm=head_norm,
         rescale=rescale,
-        classes=_choose_classes(model, classes),
+        classes=choose_classes(model.name, model.classes, classes),
         config=DetectorConfig(**model.settings).override(**overrides),
     )
     net = from_spec(spec, ctx)
     # Weights of the complete network come last, because they replace weights of the backbone.
     if pretrained_base:
-        load_pretrained_base(net, pretrained_base, model.backbone, spec.norm, name)
+        load_pretrained_base(net, pretrained_base, model.backbone, norm or model.norm, name)
     if pretrained:
         load_pretrained(net, pretrained, name, reset=classes is not None)
     _freeze_backbone(net, has_weights=bool(pretrained or pretrained_base))
@@ -182,28 +155,20 @@ def from_spec(spec: Union[ModelSpec, Dict[str, Any]], ctx: Context = None) -> Fa
     """
     if not isinstance(spec, ModelSpec):
         spec = ModelSpec.from_dict(spec)
+    if spec.model in (FASTER_RCNN_FROM_PARTS, MASK_RCNN_FROM_PARTS):
+        raise InputError(
+            "this network was made of parts, which no file holds; make it again with "
+            "model_zoo.get_faster_rcnn or get_mask_rcnn and load the weights into it, or register "
+            "the parts as a backbone and a model (docs/extending.md)"
+        )
     if spec.model not in MODELS:
         raise unknown_model(spec.model, MODELS)
     _check_rescale(spec)
 
     model = MODELS[spec.model]
-    config = spec.config
-    parts = _c4_parts(model, spec) if model.neck == "c4" else _fpn_parts(model, spec)
-    # All levels have equally many anchors in a cell, because they share the weights of the RPN.
-    anchors_per_cell = len(config.anchor_sizes[0]) * len(config.anchor_ratios)
-    rpn_head = RPNHead(
-        parts.backbone.channels[0],
-        config.rpn_channels,
-        anchors_per_cell,
-        config.rpn_convs,
-    )
-    if model.mask_convs is None:
-        net = FasterRCNN(parts.backbone, rpn_head, parts.box_head, spec)
-    else:
-        mask_head = _build_mask_head(model.mask_convs, parts, spec)
-        net = MaskRCNN(parts.backbone, rpn_head, parts.box_head, mask_head, spec)
-    net.initialize(ctx=ctx)
-    return net
+    norm = spec.norm or model.norm
+    parts = _c4_parts(model, spec, norm) if model.neck == "c4" else _fpn_parts(model, spec, norm)
+    return assemble(parts, spec, model.mask_convs, ctx)
 
 
 def _check_choice(option: str, value: Optional[str], choices: Sequence[str]) -> None:
@@ -241,14 +206,34 @@ def _unusable_for_backbone(
     return unusable
 
 
-def _choose_classes(model: Model, classes: Optional[Sequence[str]]) -> Tuple[str, ...]:
-    """Return the caller's classes, or else the row's."""
+def choose_classes(
+    name: str, own_classes: Optional[Sequence[str]], classes: Optional[Sequence[str]]
+) -> Tuple[str, ...]:
+    """Return the caller's classes, or else the model's own.
+
+    Parameters
+    ----------
+    name : str
+        The name of the model, for messages.
+    own_classes : sequence of str or None
+        The classes of the model; None if it has none.
+    classes : sequence of str or None
+        What the caller gave.
+
+    Returns
+    -------
+    tuple of str
+        The classes, in the order of their ids.
+
+    Raises
+    ------
+    InputError
+        There are no classes, or two have one name.
+    """
     if classes is None:
-        if model.classes is None:
-            raise InputError(
-                f"{model.name!r} has no classes of its own; give classes=('name', ...)"
-            )
-        return model.classes
+        if own_classes is None:
+            raise InputError(f"{name!r} has no classes of its own; give classes=('name', ...)")
+        return tuple(own_classes)
     if isinstance(classes, str) or not classes or len(set(classes)) != len(classes):
         raise InputError(f"classes is {classes!r}; give one or more different names in a sequence")
     return tuple(str(name) for name in classes)
@@ -258,8 +243,8 @@ def _get_backbone(
     name: str, norm: str, rescale: Optional[str], pretrained_base: Pretrained, ctx: Context
 ) -> Backbone:
     """Build a bare backbone with all stages, and load its weights if the caller asks for it."""
-    backbone = _build_backbone(name, norm, ALL_STAGES, rescale)
-    backbone.initialize(ctx=ctx)
+    backbone = _build_backbone(name, None, norm, norm, rescale).backbone
+    initialize(backbone, ctx)
     if pretrained_base:
         load_pretrained_base(backbone, pretrained_base, name, norm)
     return backbone
@@ -274,83 +259,83 @@ def _freeze_backbone(net: FasterRCNN, has_weights: bool) -> None:
     net.backbone.freeze_at(freeze_at)
 
 
-def _c4_parts(model: Model, spec: ModelSpec) -> _DetectorParts:
-    """Build a backbone that ends at stride 16, and a box head from the last stage of the ResNet."""
-    head_norm = make_norm(spec.head_norm or spec.norm)
-    backbone = _build_backbone(model.backbone, spec.norm, C4_STAGES, spec.rescale)
-    fourth_stage = _build_fourth_stage(model.backbone, head_norm)
-    box_head = Res5Head(fourth_stage, fourth_stage.channels)
-    return _DetectorParts(
-        backbone=backbone,
-        box_head=box_head,
-        mask_channels=box_head.channels,
-        head_norm=head_norm,
-    )
+def _build_backbone(
+    name: str, neck: Optional[str], norm: str, top_norm: str, rescale: Optional[str]
+) -> BackboneParts:
+    """Build the backbone of a name, with the layers for a C4 box head if the neck is "c4"."""
+    check_backbone(name)
+    make = make_norm(norm)
+    make_top = make if top_norm == norm else make_norm(top_norm)
+    return BACKBONES[name](BackboneRequest(neck, make, make_top, rescale))
 
 
-def _fpn_parts(model: Model, spec: ModelSpec) -> _DetectorParts:
+def _c4_parts(model: Model, spec: ModelSpec, norm: str) -> DetectorParts:
+    """Build a backbone with one map, and a box head from the last stage of the backbone."""
+    head_norm = spec.head_norm or norm
+    backbone, top = _build_backbone(model.backbone, "c4", norm, head_norm, spec.rescale)
+    has_masks = model.mask_convs is not None
+    box_head = top_as_box_head(top, backbone, spec.config, has_masks)
+    return c4_detector_parts(backbone, box_head, make_norm(head_norm))
+
+
+def _fpn_parts(model: Model, spec: ModelSpec, norm: str) -> DetectorParts:
     """Build a backbone with a pyramid, and a box head for RoIs of its levels."""
     config = spec.config
-    resnet = _build_backbone(model.backbone, spec.norm, ALL_STAGES, spec.rescale)
-    head_norm = _choose_fpn_head_norm(model, spec)
-    backbone = FPN(resnet, config.fpn_channels, head_norm, model.fpn_extra)
-    return _DetectorParts(
-        backbone=backbone,
-        box_head=_build_fpn_box_head(model.head, config, head_norm),
+    maps = _build_backbone(model.backbone, "fpn", norm, norm, spec.rescale).backbone
+    head_norm = choose_head_norm(norm, spec.head_norm, model.norm_in_heads)
+    return DetectorParts(
+        backbone=FPN(maps, config.fpn_channels, head_norm, model.fpn_extra),
+        box_head=build_fpn_box_head(model.head, config, head_norm),
         mask_channels=config.fpn_channels,
         head_norm=head_norm,
     )
 
 
-def _choose_fpn_head_norm(model: Model, spec: ModelSpec) -> Optional[Norm]:
-    """Choose the norm of a pyramid and its heads: the caller's, the backbone's, or none."""
-    if spec.head_norm:
-        return make_norm(spec.head_norm)
-    if model.norm_in_heads or used_in_heads(spec.norm):
-        return make_norm(spec.norm)
+def c4_detector_parts(
+    backbone: Backbone, box_head: mx.gluon.HybridBlock, head_norm: Optional[Norm]
+) -> DetectorParts:
+    """Collect the parts of a detector with one map.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        Images to one map.
+    box_head : HybridBlock
+        The box head; a mask head reads what it shares.
+    head_norm : Norm or None
+        The norm of a mask head.
+
+    Returns
+    -------
+    DetectorParts
+        The parts.
+    """
+    shares_nothing = isinstance(box_head, BlockHead)
+    mask_channels = backbone.channels[0] if shares_nothing else box_head.channels
+    return DetectorParts(backbone, box_head, mask_channels, head_norm)
+
+
+def choose_head_norm(
+    norm: Optional[str], head_norm: Optional[str], norm_in_heads: bool = False
+) -> Optional[Norm]:
+    """Choose the norm of a pyramid and its heads: the caller's, the backbone's, or none.
+
+    Parameters
+    ----------
+    norm : str or None
+        The norm of the backbone; None if layers of the user brought it along.
+    head_norm : str or None
+        What the caller asks for.
+    norm_in_heads : bool
+        Whether the heads have the backbone's norm, whichever it is.
+
+    Returns
+    -------
+    Norm or None
+        Makes the norms; None: convolutions with biases.
+    """
+    if head_norm:
+        return make_norm(head_norm)
+    if norm and (norm_in_heads or used_in_heads(norm)):
+        return make_norm(norm)
     return None
-
-
-def _build_backbone(name: str, norm: str, stages: int, rescale: Optional[str]) -> Backbone:
-    """Build a ResNet with its first stages; without the fourth it returns its last map only."""
-    variant, depth = _parse_backbone(name)
-    # A C4 detector reads the map of stride 16 only; a pyramid reads the maps of all stages.
-    out_stages = (stages,) if stages == C4_STAGES else None
-    if variant == "v2":
-        return ResNetV2(depth, make_norm(norm), stages, out_stages, rescale)
-    return ResNetV1(depth, variant[-1], make_norm(norm), stages, out_stages, rescale)
-
-
-def _build_fourth_stage(backbone_name: str, norm: Norm) -> mx.gluon.HybridBlock:
-    """Build the fourth stage of a ResNet, which is the box head of a C4 detector."""
-    variant, depth = _parse_backbone(backbone_name)
-    if variant == "v2":
-        return ResNetV2Top(depth, norm=norm)
-    return ResNetV1Top(depth, variant=variant[-1], norm=norm)
-
-
-def _parse_backbone(name: str) -> Tuple[str, int]:
-    """Split "resnet50_v1b" into ("v1b", 50)."""
-    resnet, variant = name.split("_")
-    depth = int(resnet[len("resnet") :])
-    return variant, depth
-
-
-def _build_fpn_box_head(
-    head: str, config: DetectorConfig, norm: Optional[Norm]
-) -> mx.gluon.HybridBlock:
-    """Build the box head that a row names, for example "2fc" or "4conv1fc"."""
-    if head.endswith("2fc"):
-        return TwoFCHead(config.fpn_channels, config.roi_size, pool=head == "pool2fc")
-    return ConvFCHead(config.fpn_channels, config.roi_size, norm, num_convs=int(head[0]))
-
-
-def _build_mask_head(num_convs: int, parts: _DetectorParts, spec: ModelSpec) -> MaskHead:
-    """Build the mask head; without convolutions of its own (C4) there is nothing to normalize."""
-    return MaskHead(
-        parts.mask_channels,
-        spec.config.mask_channels,
-        len(spec.classes),
-        num_convs,
-        parts.head_norm if num_convs else None,
-    )

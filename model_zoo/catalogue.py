@@ -1,26 +1,12 @@
 """Every model by its name: detectors as rows, bare backbones as names."""
 
-from typing import Dict, Iterable, List, Tuple
+from typing import Dict, Iterable, List
 
 from gluonnorm.errors import InputError, did_you_mean
+from gluonnorm.registry import Registry
+from model_zoo.backbone_builders import BACKBONES
 from model_zoo.rows import detectron, detectron2, gluoncv, own, torchvision
 from model_zoo.rows.model import Model
-
-BACKBONE_DEPTHS = {
-    "v1a": (50, 101, 152),
-    "v1b": (18, 34, 50, 101, 152),
-    "v1d": (18, 34, 50, 101, 152),
-    "v2": (18, 34, 50, 101),
-}
-
-
-def _name_backbones() -> Tuple[str, ...]:
-    """Name every ResNet, for example "resnet50_v1b"."""
-    names = []
-    for variant, depths in BACKBONE_DEPTHS.items():
-        for depth in depths:
-            names.append(f"resnet{depth}_{variant}")
-    return tuple(names)
 
 
 def _collect_models() -> Dict[str, Model]:
@@ -34,8 +20,54 @@ def _collect_models() -> Dict[str, Model]:
     return models
 
 
-BACKBONES = _name_backbones()
-MODELS = _collect_models()
+MODELS: Registry[Model] = Registry("model", _collect_models())
+
+
+def register(model: Model) -> None:
+    """Add a row of your own to the catalogue; its name then works wherever a model is named.
+
+    Files store the name alone: import the module that registers it before a file is opened, in a
+    script with ``--plugin MODULE``.
+
+    Parameters
+    ----------
+    model : Model
+        The row. Its backbone is a ResNet of the package, or one that
+        :func:`model_zoo.register_backbone` named.
+
+    Raises
+    ------
+    InputError
+        The name stands for another model or a backbone already, or there is no such backbone.
+
+    Examples
+    --------
+    >>> row = Model("faster_rcnn_resnet34", "resnet34_v1b", neck="fpn", head="2fc")
+    >>> register(row)  # doctest: +SKIP
+    """
+    if not isinstance(model, Model):
+        raise InputError(f"register got {model!r}; give a model_zoo.Model")
+    if model.name in BACKBONES:
+        raise InputError(f"{model.name!r} is the name of a backbone; give the model another one")
+    check_backbone(model.backbone)
+    MODELS.register(model.name, model)
+
+
+def check_backbone(name: str) -> None:
+    """Refuse the name of a backbone that does not exist.
+
+    Parameters
+    ----------
+    name : str
+        The name.
+
+    Raises
+    ------
+    InputError
+        No backbone has this name.
+    """
+    if name not in BACKBONES:
+        raise InputError(f"no backbone is called {name!r}{BACKBONES.way_out(name)}")
 
 
 def list_models() -> List[str]:
@@ -72,7 +104,13 @@ def unknown_model(name: str, known_names: Iterable[str]) -> InputError:
     Examples
     --------
     >>> print(unknown_model("resnet50v2", ["resnet50_v2", "fpn"]))
-    no model 'resnet50v2'; did you mean resnet50_v2? model_zoo.list_models() has all names
+    no model 'resnet50v2'; did you mean resnet50_v2? model_zoo.list_models() has all names, and a
+    model of your own needs the module that registers it: import that first, in a script with
+    --plugin MODULE
     """
     suggestion = did_you_mean(name, known_names) or ";"
-    return InputError(f"no model {name!r}{suggestion} model_zoo.list_models() has all names")
+    return InputError(
+        f"no model {name!r}{suggestion} model_zoo.list_models() has all names, and a model of your "
+        "own needs the module that registers it: import that first, in a script with --plugin "
+        "MODULE"
+    )

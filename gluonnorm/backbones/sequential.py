@@ -1,10 +1,10 @@
 """Use any Gluon ``features`` sequence as a backbone, or split it into a backbone and a head."""
 
-from typing import List, Optional, Tuple
+from typing import Any, Callable, List, Optional, Tuple
 
 from gluonnorm.backbones.base import Backbone
 from gluonnorm.errors import InputError
-from gluonnorm.nn import freeze_batch_norms
+from gluonnorm.nn import freeze_batch_norms, infer_shapes_of_call
 from gluonnorm.types import Tensor
 
 import mxnet as mx
@@ -16,7 +16,7 @@ class SequentialBackbone(Backbone):
 
     Parameters
     ----------
-    features : mxnet.gluon.nn.HybridSequential
+    features : mxnet.gluon.HybridBlock
         Maps (N, 3, H, W) to (N, C, H / stride, W / stride), rounded as its layers do.
     stride : int, optional
         Stride of the map in pixels of the image. None measures it, by shape inference.
@@ -33,7 +33,7 @@ class SequentialBackbone(Backbone):
 
     def __init__(
         self,
-        features: nn.HybridSequential,
+        features: HybridBlock,
         stride: Optional[int] = None,
         channels: Optional[int] = None,
         **kwargs,
@@ -53,7 +53,7 @@ class SequentialBackbone(Backbone):
         list of list of mxnet.gluon.HybridBlock
             As in :meth:`Backbone.stages`.
         """
-        return [[layer] for layer in self.features]
+        return [[layer] for layer in self.features._children.values()]
 
     def hybrid_forward(self, F, x: Tensor) -> List[Tensor]:
         return [self.features(x)]
@@ -136,21 +136,56 @@ def measure(features: HybridBlock, side: int = 512) -> Tuple[int, int]:
     InputError
         The layers do not make one map (N, C, H, W) that grows with the image.
     """
-    heights = []
+    strides, channels = measure_maps(features, features, side)
+    if len(strides) != 1:
+        raise InputError(f"these layers make {len(strides)} maps; one map is needed")
+    return strides[0], channels[0]
+
+
+def measure_maps(
+    make_maps: Callable[[mx.sym.Symbol], Any], features: HybridBlock, side: int = 512
+) -> Tuple[List[int], List[int]]:
+    """Measure strides and channels of feature maps, by shape inference.
+
+    Parameters
+    ----------
+    make_maps : callable
+        Takes images (N, 3, H, W), and returns a map or a list of maps, made by the layers.
+    features : mxnet.gluon.HybridBlock
+        The layers. Nothing is computed; shapes of parameters that are open are settled.
+    side : int
+        Side of an image in pixels; the other image has twice that side.
+
+    Returns
+    -------
+    strides : list of int
+        Stride of each map in pixels of the image.
+    channels : list of int
+        Number of its channels.
+
+    Raises
+    ------
+    InputError
+        What is returned are no maps (N, C, H, W) that grow with the image.
+    """
+    shapes_of_sides = []
     for length in (side, 2 * side):
         image_shape = (1, 3, length, length)
-        _, shapes, _ = features(mx.sym.var("data")).infer_shape(data=image_shape)
-        if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][2] < 2:
+        shapes = infer_shapes_of_call(make_maps, features, image_shape)
+        for shape in shapes:
+            if len(shape) != 4 or shape[2] < 2:
+                raise InputError(
+                    f"these layers turn an image {image_shape} into {shapes}; a backbone must "
+                    "give maps (N, C, H, W): stop before global pooling"
+                )
+        shapes_of_sides.append(shapes)
+    strides = []
+    for small, large in zip(*shapes_of_sides):
+        growth = large[2] - small[2]
+        if growth < 1 or side % growth:
             raise InputError(
-                f"these layers turn an image {image_shape} into {shapes}; a backbone must "
-                "give one map (N, C, H, W): stop before global pooling"
+                f"these layers make maps {small[2]} and {large[2]} high of images {side} and "
+                f"{2 * side} high; a backbone's stride must be an integer"
             )
-        _, channels, height, _ = shapes[0]
-        heights.append(height)
-    growth = heights[1] - heights[0]
-    if growth < 1 or side % growth:
-        raise InputError(
-            f"these layers make maps {heights[0]} and {heights[1]} high of images {side} and "
-            f"{2 * side} high; a backbone's stride must be an integer"
-        )
-    return side // growth, channels
+        strides.append(side // growth)
+    return strides, [shape[1] for shape in shapes_of_sides[0]]

@@ -16,7 +16,14 @@ from gluonnorm.nn.norm import (
     register_norm,
     used_in_heads,
 )
+from gluonnorm.nn.replace_norms import (
+    NormReplacements,
+    ReplacedNorm,
+    count_norms,
+    replace_norms,
+)
 from gluonnorm.nn.rescale import Rescale
+from gluonnorm.nn.shapes import infer_shapes, infer_shapes_of_call
 from gluonnorm.nn.switch_norm import SwitchNorm
 
 __all__ = [
@@ -27,13 +34,18 @@ __all__ = [
     "GroupNorm",
     "MixingWeights",
     "Norm",
+    "NormReplacements",
+    "ReplacedNorm",
     "Rescale",
     "SwitchNorm",
     "SyncBatchNorm",
+    "count_norms",
     "fold",
     "format_mixing_weights",
     "freeze",
     "freeze_batch_norms",
+    "infer_shapes",
+    "infer_shapes_of_call",
     "is_frozen",
     "make_norm",
     "mixing_weights",
@@ -41,5 +53,6 @@ __all__ = [
     "norm_names",
     "recalibrate",
     "register_norm",
+    "replace_norms",
     "used_in_heads",
 ]

@@ -1,7 +1,5 @@
 """Freeze parts of a network: no gradient for the parameters, *and* stored statistics in norms."""
 
-from gluonnorm.nn.switch_norm import SwitchNorm
-
 import mxnet as mx
 from mxnet.gluon import HybridBlock, Parameter
 
@@ -21,7 +19,7 @@ def freeze(block: HybridBlock) -> None:
     for parameter in block.collect_params().values():
         _freeze_parameter(parameter)
     freeze_batch_norms(block)
-    block.apply(_freeze_switch_norm)
+    block.apply(_use_stored_statistics)
 
 
 def freeze_batch_norms(block: HybridBlock) -> None:
@@ -74,7 +72,7 @@ def _freeze_parameter(parameter: Parameter) -> None:
     parameter.is_frozen = True
 
 
-def _freeze_switch_norm(layer: HybridBlock) -> None:
-    """Let a layer use its stored statistics if it is a switchable norm."""
-    if isinstance(layer, SwitchNorm):
+def _use_stored_statistics(layer: HybridBlock) -> None:
+    """Let a layer use its stored statistics if it says that it can, as ``SwitchNorm`` does."""
+    if hasattr(layer, "use_global_stats"):
         layer.use_global_stats = True

@@ -1,7 +1,7 @@
 """Two-stage detection: anchors, proposals, RoIs, heads, targets, losses, detections and masks."""
 
 from gluonnorm.convention import CONVENTIONS, BoxConvention
-from gluonnorm.rcnn.box_heads import BoxPredictor, ConvFCHead, Res5Head, TwoFCHead
+from gluonnorm.rcnn.box_heads import BlockHead, BoxPredictor, ConvFCHead, Res5Head, TwoFCHead
 from gluonnorm.rcnn.config import DetectorConfig, ModelSpec
 from gluonnorm.rcnn.faster_rcnn import FasterRCNN
 from gluonnorm.rcnn.faster_rcnn_loss import FasterRCNNLoss
@@ -11,6 +11,7 @@ from gluonnorm.rcnn.mask_rcnn_loss import MaskRCNNLoss, make_loss
 from gluonnorm.rcnn.rpn import RPNHead
 
 __all__ = [
+    "BlockHead",
     "BoxConvention",
     "BoxPredictor",
     "CONVENTIONS",

@@ -175,17 +175,17 @@ class ConvFCHead(_DirectHead):
         return F.Activation(hidden, act_type="relu")
 
 
-class Res5Head(mx.gluon.HybridBlock):
-    """The backbone's last stage on every RoI, then the mean over its map: the head of C4 detectors.
-
-    It is the head of ResNet detectors without a pyramid (He et al. 2016, arXiv 1512.03385).
+class BlockHead(_DirectHead):
+    """Any layers as a box head, which a mask head shares nothing with.
 
     Parameters
     ----------
     stage : mxnet.gluon.HybridBlock
-        From (N, C, p, p) to (N, channels, ceil(p / 2), ceil(p / 2)).
+        From (N, C, p, p) to (N, channels), or to (N, channels, h, w).
     channels : int
         Channels that ``stage`` returns.
+    pool : bool
+        Whether ``stage`` returns a map, whose mean is taken.
     **kwargs
         Arguments of ``HybridBlock``, such as ``prefix``.
 
@@ -194,14 +194,58 @@ class Res5Head(mx.gluon.HybridBlock):
     channels : int
         The width of the result.
     shared_stride : int
-        2: the shared half is the stage, which halves a map.
+        1: the shared half returns its input.
     """
 
-    shared_stride = 2
-
-    def __init__(self, stage: mx.gluon.HybridBlock, channels: int, **kwargs: Any) -> None:
+    def __init__(
+        self, stage: mx.gluon.HybridBlock, channels: int, pool: bool, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.stage = stage
+        with self.name_scope():
+            self.pool = nn.GlobalAvgPool2D() if pool else None
+        self.channels = channels
+
+    def hybrid_forward(self, F: Any, x: Tensor) -> Tensor:
+        """Apply both halves of the head: (N, C, p, p) to (N, channels)."""
+        x = self.stage(x)
+        if self.pool is not None:
+            x = self.pool(x)
+        return F.flatten(x)
+
+
+class Res5Head(mx.gluon.HybridBlock):
+    """The backbone's last stage on every RoI, then the mean over its map: the head of C4 detectors.
+
+    It is the head of ResNet detectors without a pyramid (He et al. 2016, arXiv 1512.03385).
+
+    Parameters
+    ----------
+    stage : mxnet.gluon.HybridBlock
+        From (N, C, p, p) to (N, channels, ceil(p / s), ceil(p / s)), where s is ``shared_stride``.
+    channels : int
+        Channels that ``stage`` returns.
+    shared_stride : int
+        By what ``stage`` divides the side of a map: 2 for the last stage of a ResNet.
+    **kwargs
+        Arguments of ``HybridBlock``, such as ``prefix``.
+
+    Attributes
+    ----------
+    channels, shared_stride : int
+        As above; ``channels`` is the width of the result.
+    """
+
+    def __init__(
+        self,
+        stage: mx.gluon.HybridBlock,
+        channels: int,
+        shared_stride: int = 2,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.stage = stage
+        self.shared_stride = shared_stride
         with self.name_scope():
             self.pool = nn.GlobalAvgPool2D()
         self.channels = channels
@@ -217,7 +261,7 @@ class Res5Head(mx.gluon.HybridBlock):
         Returns
         -------
         Tensor
-            (N, channels, ceil(p / 2), ceil(p / 2)).
+            (N, channels, ceil(p / s), ceil(p / s)), where s is ``shared_stride``.
         """
         return self.stage(x)
 

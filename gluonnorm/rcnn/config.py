@@ -51,7 +51,7 @@ POSITIVE_NUMBERS = ("rpn_smoothl1_beta", "rcnn_smoothl1_beta", "delta_clip")
 # JSON returns a list for the tuple of classes, so both are accepted.
 DESCRIPTION_TYPES: Dict[str, Tuple[type, ...]] = {
     "model": (str,),
-    "norm": (str,),
+    "norm": (str, type(None)),
     "head_norm": (str, type(None)),
     "rescale": (str, type(None)),
     "classes": (list, tuple),
@@ -321,8 +321,8 @@ class ModelSpec:
     ----------
     model : str
         The model's name in ``model_zoo``.
-    norm : str
-        The norm of the backbone.
+    norm : str, optional
+        The norm of the backbone; None means the norms that layers of the user brought along.
     head_norm : str, optional
         The norm of neck and heads; None means the model's own choice for ``norm``.
     rescale : str, optional
@@ -334,7 +334,7 @@ class ModelSpec:
     """
 
     model: str
-    norm: str
+    norm: Optional[str]
     head_norm: Optional[str]
     rescale: Optional[str]
     classes: Tuple[str, ...]

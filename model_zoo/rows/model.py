@@ -20,14 +20,15 @@ class Model:
     name : str
         The name that ``model_zoo.get_model`` takes.
     backbone : str
-        The name of the ResNet, one of ``model_zoo.catalogue.BACKBONES``.
+        The name of the backbone, one of ``model_zoo.catalogue.BACKBONES``.
     neck : str
-        "c4": one feature map of stride 16; the fourth stage of the ResNet is the box head.
-        "fpn": a feature pyramid of strides 4 to 64.
+        "c4": one feature map, of stride 16 for a ResNet; the backbone's last stage is the box head.
+        "fpn": a feature pyramid of all maps of the backbone, of strides 4 to 64 for a ResNet.
     head : str
-        The box head. "res5" with the neck "c4". With the neck "fpn": "2fc", two fully connected
-        layers; "pool2fc", the same after an average pooling of 3x3 cells (GluonCV's Mask R-CNN);
-        "1conv1fc" or "4conv1fc", convolutions and one fully connected layer.
+        The box head. "res5", the backbone's last stage, with the neck "c4". With the neck "fpn":
+        "2fc", two fully connected layers; "pool2fc", the same after an average pooling of 3x3
+        cells (GluonCV's Mask R-CNN); "1conv1fc" or "4conv1fc", convolutions and one fully
+        connected layer.
     classes : tuple of str, or None
         The names of the classes, in the order of their ids. None: the caller has to name them.
     norm : str
@@ -64,7 +65,7 @@ class Model:
     backbone: str
     neck: str
     head: str
-    classes: Optional[Tuple[str, ...]]
+    classes: Optional[Tuple[str, ...]] = None
     norm: str = "frozen_bn"
     fpn_extra: str = "pool"
     mask_convs: Optional[int] = None

@@ -196,7 +196,7 @@ def test_spec_without_a_key(key):
 
 @pytest.mark.parametrize(
     "key,value",
-    [("model", 3), ("norm", None), ("head_norm", 1), ("classes", "abc"), ("config", [1])],
+    [("model", 3), ("norm", 3), ("head_norm", 1), ("classes", "abc"), ("config", [1])],
 )
 def test_spec_with_a_value_of_a_wrong_type(key, value):
     values = asdict(ModelSpec("m", "gn", None, None, ("a",), DetectorConfig()))

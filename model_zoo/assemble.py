@@ -1,0 +1,117 @@
+"""Put the parts of a detector together: backbone, RPN and heads."""
+
+from typing import NamedTuple, Optional
+
+from gluonnorm.backbones import Backbone
+from gluonnorm.nn import Norm
+from gluonnorm.rcnn import (
+    ConvFCHead,
+    DetectorConfig,
+    FasterRCNN,
+    MaskHead,
+    MaskRCNN,
+    ModelSpec,
+    RPNHead,
+    TwoFCHead,
+)
+from model_zoo.foreign_parts import initialize
+
+from mxnet.gluon import HybridBlock
+
+
+class DetectorParts(NamedTuple):
+    """What depends on the neck of a detector: its backbone, its box head and the heads' norm.
+
+    Attributes
+    ----------
+    backbone : Backbone
+        Images to maps, with a pyramid if the neck is "fpn".
+    box_head : HybridBlock
+        RoI features in, features of the box predictor out.
+    mask_channels : int
+        The number of channels that a mask head reads.
+    head_norm : Norm or None
+        The norm in the heads; None: convolutions with biases.
+    """
+
+    backbone: Backbone
+    box_head: HybridBlock
+    mask_channels: int
+    head_norm: Optional[Norm]
+
+
+def assemble(
+    parts: DetectorParts, spec: ModelSpec, mask_convs: Optional[int], ctx: object = None
+) -> FasterRCNN:
+    """Make a detector of its parts, and initialize what has no values yet.
+
+    Parameters
+    ----------
+    parts : DetectorParts
+        Backbone and box head.
+    spec : ModelSpec
+        Names, classes and settings.
+    mask_convs : int or None
+        The number of convolutions in the mask head. None: the detector predicts no masks.
+    ctx : mxnet.Context, sequence of them, or None
+        The devices of the parameters; None is the CPU.
+
+    Returns
+    -------
+    FasterRCNN
+        The initialized network; a :class:`gluonnorm.rcnn.MaskRCNN` if it has a mask head.
+
+    Raises
+    ------
+    InputError
+        The settings do not fit the parts.
+    """
+    config = spec.config
+    # All levels have equally many anchors in a cell, because they share the weights of the RPN.
+    anchors_per_cell = len(config.anchor_sizes[0]) * len(config.anchor_ratios)
+    rpn_head = RPNHead(
+        parts.backbone.channels[0],
+        config.rpn_channels,
+        anchors_per_cell,
+        config.rpn_convs,
+    )
+    if mask_convs is None:
+        net = FasterRCNN(parts.backbone, rpn_head, parts.box_head, spec)
+    else:
+        mask_head = _build_mask_head(mask_convs, parts, spec)
+        net = MaskRCNN(parts.backbone, rpn_head, parts.box_head, mask_head, spec)
+    initialize(net, ctx)
+    return net
+
+
+def build_fpn_box_head(head: str, config: DetectorConfig, norm: Optional[Norm]) -> HybridBlock:
+    """Build the box head that a row names, for example "2fc" or "4conv1fc".
+
+    Parameters
+    ----------
+    head : str
+        One of ``model_zoo.rows.model.FPN_HEADS``.
+    config : DetectorConfig
+        Its channels and RoI size.
+    norm : Norm or None
+        The norm of the head's convolutions.
+
+    Returns
+    -------
+    HybridBlock
+        The box head.
+    """
+    if head.endswith("2fc"):
+        return TwoFCHead(config.fpn_channels, config.roi_size, pool=head == "pool2fc")
+    return ConvFCHead(config.fpn_channels, config.roi_size, norm, num_convs=int(head[0]))
+
+
+def _build_mask_head(num_convs: int, parts: DetectorParts, spec: ModelSpec) -> MaskHead:
+    """Build the mask head; without convolutions of its own (C4) there is nothing to normalize."""
+    return MaskHead(
+        parts.mask_channels,
+        spec.config.mask_channels,
+        len(spec.classes),
+        num_convs,
+        parts.head_norm if num_convs else None,
+    )
