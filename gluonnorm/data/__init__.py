@@ -1,8 +1,4 @@
-"""Data sets, and the way from their images and annotations to batches.
-
-RecordIO and LST files are opened by ``gluonnorm.data.recordio``. It is not imported here, because
-it needs GluonCV.
-"""
+"""Data sets, and the way from their images and annotations to batches."""
 
 from gluonnorm.data.batchify import Batch, SampleInfo, batchify
 from gluonnorm.data.coco import COCODataset
@@ -11,6 +7,8 @@ from gluonnorm.data.gluoncv import GluonCVDataset
 from gluonnorm.data.images import image_size, read_image
 from gluonnorm.data.labeled_image import DataError, Dataset, LabeledImage
 from gluonnorm.data.loader import Loader
+from gluonnorm.data.lst import LSTDataset
+from gluonnorm.data.recordio import RecordDataset
 from gluonnorm.data.sampler import AspectGroupSampler, EqualSizeSampler
 from gluonnorm.data.synthetic import draw_shapes
 from gluonnorm.data.transforms import MASK_SIZE, EvalTransform, Sample, TrainTransform
@@ -28,8 +26,10 @@ __all__ = [
     "EvalTransform",
     "Faults",
     "GluonCVDataset",
+    "LSTDataset",
     "LabeledImage",
     "Loader",
+    "RecordDataset",
     "Sample",
     "SampleInfo",
     "TrainTransform",

@@ -1,4 +1,6 @@
-"""GluonCV's own data sets go in as they are."""
+"""RecordIO and LST files, and GluonCV's own data sets of the same files."""
+
+import io
 
 from gluonnorm.data import AspectGroupSampler, DataError, EvalTransform, GluonCVDataset, Loader
 from gluonnorm.data.recordio import open_lst, open_record
@@ -7,7 +9,7 @@ from gluonnorm.types import Preprocess
 import mxnet as mx
 import numpy as np
 import pytest
-from gluoncv.data import VOCDetection
+from gluoncv.data import LstDetection, RecordFileDetection, VOCDetection
 from PIL import Image
 
 BOXES = [
@@ -98,16 +100,108 @@ def test_voc(tmp_path):
     assert dataset[1].boxes.shape == (0, 4)
 
 
+def write_records(path, *labels, image=b""):
+    """Write records of the given labels; all have the same image, by default a gray one."""
+    if not image:
+        content = io.BytesIO()
+        Image.new("RGB", (30, 20), (9, 9, 9)).save(content, "JPEG")
+        image = content.getvalue()
+    writer = mx.recordio.MXIndexedRecordIO(str(path.with_suffix(".idx")), str(path), "w")
+    for key, label in enumerate(labels, start=5):
+        header = mx.recordio.IRHeader(0, label, key, 0)
+        writer.write_idx(key, mx.recordio.pack(header, image))
+    writer.close()
+    return path
+
+
+ROW = [0, 0.1, 0.2, 0.5, 0.6]
+
+
+def test_records_without_boxes(tmp_path):
+    path = write_records(tmp_path / "a.rec", [2, 5], [2, 5, *[-1] * 5], [4, 5, 30, 20, *ROW])
+    dataset = open_record(path, ["cat"])
+    assert [len(dataset[index].boxes) for index in range(3)] == [0, 0, 1]
+    np.testing.assert_allclose(dataset[2].boxes, [[3, 4, 15, 12]], rtol=1e-6)
+    assert dataset.sizes().tolist() == [[20, 30]] * 3 and dataset[0].image.shape == (20, 30, 3)
+    assert len(dataset.coco_truth()["annotations"]) == 1
+
+
+def test_sixth_column(tmp_path):
+    path = write_records(tmp_path / "a.rec", [2, 6, *ROW, 1], [2, 6, *ROW, 0])
+    with pytest.raises(DataError, match="a.rec: rows have 6 numbers; .*difficult=True"):
+        open_record(path, ["cat"])
+    dataset = open_record(path, ["cat"], difficult=True)
+    assert [dataset[index].crowd.tolist() for index in range(2)] == [[True], [False]]
+    assert open_record(path, ["cat"], difficult=False)[0].crowd.tolist() == [False]
+
+
+def test_pixels(tmp_path):
+    path = write_records(tmp_path / "a.rec", [2, 5, 0, 3, 4, 15, 12])
+    assert open_record(path, ["cat"], normalized=False)[0].boxes.tolist() == [[3, 4, 15, 12]]
+    with pytest.raises(DataError, match="record 5: row 0 has coordinate 3; want fractions"):
+        open_record(path, ["cat"])
+
+
+def test_all_faults_at_once(tmp_path):
+    path = write_records(tmp_path / "a.rec", [1.0], [2, 5, 3, *ROW[1:]], [2, 5, *ROW])
+    message = "a.rec: 2 faults; .*record 5: label has 1 number.*record 6: row 0: label 3 is out of"
+    with pytest.raises(DataError, match=message):
+        open_record(path, ["cat"])
+    dataset = open_record(path, ["cat"], skip_bad=True)
+    assert len(dataset) == 1 and len(dataset.skipped) == 2 and dataset[0].name == "7"
+
+
+def test_records_that_are_no_images(tmp_path):
+    path = write_records(tmp_path / "a.rec", [2, 5, *ROW], image=b"GIF, or perhaps not")
+    with pytest.raises(DataError, match="a.rec: record 5: .*cannot be read as an image"):
+        open_record(path, ["cat"])
+
+
+def test_truncated_image(tmp_path):
+    content = io.BytesIO()
+    noise = np.random.RandomState(0).randint(0, 255, (60, 80, 3), np.uint8)
+    Image.fromarray(noise).save(content, "JPEG")
+    half = content.getvalue()[: len(content.getvalue()) // 2]
+    path = write_records(tmp_path / "a.rec", [2, 5, *ROW], image=half)
+    with pytest.raises(DataError, match="a.rec: record 5: .*cannot be read as an image.*truncated"):
+        open_record(path, ["cat"])[0]
+
+
+def test_index_of_another_file(tmp_path):
+    path = write_records(tmp_path / "a.rec", [2, 5, *ROW])
+    path.with_suffix(".idx").write_text("5\t4\n")
+    with pytest.raises(DataError, match="a.rec: record 5: cannot be read: .*; is the .idx file"):
+        open_record(path, ["cat"])
+    path.with_suffix(".idx").write_text("5\t99999\n")
+    with pytest.raises(DataError, match="record 5: cannot be read: the file ends before it; is"):
+        open_record(path, ["cat"])
+    path.with_suffix(".idx").write_text("5 0\n")
+    with pytest.raises(DataError, match="a.idx: line 1 is '5 0'; want a key and a position"):
+        open_record(path, ["cat"])
+    path.with_suffix(".idx").write_text("")
+    with pytest.raises(DataError, match="a.idx: is an empty data set"):
+        open_record(path, ["cat"])
+
+
 def test_faults(lst, rec, tmp_path):
     with pytest.raises(DataError, match="absent.rec: no such file"):
         open_record(tmp_path / "absent.rec", ["cat"])
     with pytest.raises(DataError, match="absent.lst: cannot be read: No such"):
         open_lst(tmp_path / "absent.lst", tmp_path, ["cat"])
-    with pytest.raises(DataError, match=r"RecordFileDetection\[1\]: label 1 is out of range"):
-        open_record(rec, ["cat"])[1]
+    with pytest.raises(DataError, match=r"record 1: row 0: label 1 is out of range"):
+        open_record(rec, ["cat"])
     (tmp_path / "data.idx").unlink()
-    with pytest.raises(DataError, match="data.idx: no such file"):
+    with pytest.raises(DataError, match="data.idx: no such file; .*rec2idx.py makes it"):
         open_record(rec, ["cat"])
     (tmp_path / "0.png").unlink()
     with pytest.raises(DataError, match="data.lst: line 1: no such image file '0.png'"):
         open_lst(lst, tmp_path, ["cat", "dog"])
+
+
+def test_gluoncv_reads_the_same(lst, rec):
+    """GluonCV's own readers, wrapped, give the same boxes."""
+    for dataset in (
+        GluonCVDataset(LstDetection(str(lst), root=str(lst.parent)), ["cat", "dog"]),
+        GluonCVDataset(RecordFileDetection(str(rec)), ["cat", "dog"]),
+    ):
+        check_boxes(dataset)
