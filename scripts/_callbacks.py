@@ -1,7 +1,7 @@
 """The training script's own callbacks: recalibration, evaluation and pictures of the run."""
 
 import os
-from typing import Callable, Dict, Iterable, Iterator, List
+from typing import Any, Callable, Dict, Iterable, Iterator, List
 
 from gluonnorm import training
 from gluonnorm.data import Batch, Dataset
@@ -97,8 +97,6 @@ class Evaluator(training.Callback):
         Epochs from one evaluation to the next.
     workers : int
         Threads that read and resize images.
-    resume : bool
-        Whether the run continues an earlier one, whose best score then counts.
     """
 
     def __init__(
@@ -111,7 +109,6 @@ class Evaluator(training.Callback):
         metrics: training.MetricsLog,
         interval: int,
         workers: int,
-        resume: bool,
     ) -> None:
         self.net = net
         self.ctx = ctx
@@ -122,18 +119,28 @@ class Evaluator(training.Callback):
         self.interval = interval
         self.workers = workers
         self.decisive = "segm/AP" if net.has_masks else "AP50"
-        self.best = best_score(metrics.path, self.decisive) if resume else -1.0
+        self.best = -1.0
+
+    def on_resume(self, loop: training.RunningLoop) -> None:
+        """Take over the best score, and make up an evaluation during which the run was killed."""
+        evaluations = earlier_evaluations(self.metrics.path, loop.step)
+        for row in evaluations:
+            self.best = max(self.best, row["eval"].get(self.decisive, -1.0))
+        is_scored = bool(evaluations) and evaluations[-1]["step"] == loop.step
+        if loop.step % loop.steps_per_epoch == 0 and not is_scored:
+            self.on_epoch_end(loop)
 
     def on_epoch_end(self, loop: training.RunningLoop) -> None:
         """Evaluate if an evaluation is due."""
         if loop.epoch % self.interval and loop.epoch != loop.epochs:
             return
         scores = evaluate(self.net, self.ctx, self.dataset, self.workers)
-        self.metrics.write({"step": loop.step, "epoch": loop.epoch, "eval": scores})
-        self._report(loop.epoch, scores)
+        # The row comes last: without it the evaluation is made up, and the best weights with it.
         if scores[self.decisive] > self.best:
             self.best = scores[self.decisive]
             training.mark_best(self.saver.checkpoint(loop))
+        self._report(loop.epoch, scores)
+        self.metrics.write({"step": loop.step, "epoch": loop.epoch, "eval": scores})
 
     def _report(self, epoch: int, scores: Dict[str, float]) -> None:
         """Write the scores to the log, and those over all classes to the terminal."""
@@ -167,6 +174,11 @@ class CurvePicture(training.Callback):
         self.png_path = png_path
         self.title = title
 
+    def on_resume(self, loop: training.RunningLoop) -> None:
+        """Draw the rows of the earlier run, if there are any."""
+        if os.path.exists(self.metrics.path):
+            self.on_epoch_end(loop)
+
     def on_epoch_end(self, loop: training.RunningLoop) -> None:
         """Draw all rows that have been written so far."""
         rows = training.read_metrics(self.metrics.path)
@@ -196,6 +208,10 @@ class MixingPicture(training.Callback):
         self.png_path = png_path
         self.title = title
 
+    def on_resume(self, loop: training.RunningLoop) -> None:
+        """Draw the weights of the checkpoint, as the earlier run may have been killed before."""
+        self.on_epoch_end(loop)
+
     def on_epoch_end(self, loop: training.RunningLoop) -> None:
         """Draw the weights as they are now."""
         rows = mixing_weights(self.net)
@@ -203,22 +219,22 @@ class MixingPicture(training.Callback):
             plot_mixing_weights(rows, self.png_path, self.title)
 
 
-def best_score(metrics_path: str, name: str) -> float:
-    """Read the best score that an earlier part of a run has reached.
+def earlier_evaluations(metrics_path: str, step: int) -> List[Dict[str, Any]]:
+    """Read the evaluations of the run that is continued.
 
     Parameters
     ----------
     metrics_path : str
         The JSON lines of ``training.MetricsLog``; the file may be missing.
-    name : str
-        The score, such as ``"AP50"``.
+    step : int
+        Updates made by the run. Later evaluations belong to steps that are repeated.
 
     Returns
     -------
-    float
-        The highest value, or -1 without any evaluation.
+    list of dict
+        Rows with ``step`` and ``eval``, steps ascending.
     """
     if not os.path.exists(metrics_path):
-        return -1.0
+        return []
     rows = training.read_metrics(metrics_path)
-    return max((row["eval"][name] for row in rows if "eval" in row), default=-1.0)
+    return [row for row in rows if "eval" in row and row["step"] <= step]

@@ -1,15 +1,18 @@
-"""Which checkpoint a training run continues from."""
+"""Which checkpoint a training run continues from, and what it says about it."""
 
 import os
-from typing import Optional, Union
+import sys
+from typing import Any, Dict, List, Optional, Union
 
 from gluonnorm import training
-from gluonnorm.errors import InputError
+from gluonnorm.errors import InputError, first_few
 from gluonnorm.training.checkpoint import FILE_ENDINGS
 
+import mxnet as mx
 
-def checkpoint_to_resume(prefix: str, resume: Union[bool, str]) -> Optional[str]:
-    """Find the checkpoint to continue from, and keep a run away from the files of an earlier one.
+
+def check_resume(prefix: str, resume: Union[bool, str]) -> Optional[str]:
+    """Check ``--resume`` against the files that are there, before any work begins.
 
     Parameters
     ----------
@@ -21,7 +24,7 @@ def checkpoint_to_resume(prefix: str, resume: Union[bool, str]) -> Optional[str]
     Returns
     -------
     str or None
-        The checkpoint's ``.json``; None for a fresh run.
+        The ``.json`` of the checkpoint that ``--resume`` names; None if it names none.
 
     Raises
     ------
@@ -29,23 +32,17 @@ def checkpoint_to_resume(prefix: str, resume: Union[bool, str]) -> Optional[str]
         There is no such checkpoint, or the run would mix its files with those of an earlier run.
     """
     newest = training.latest(prefix)
-    if isinstance(resume, str) and resume:
-        chosen = checkpoint_of_file(resume)
-        # Pruning keeps the checkpoints of the highest steps, which would be those of the other run.
-        if newest is not None and os.path.realpath(newest) != os.path.realpath(chosen):
-            raise InputError(
-                f"--resume {resume}: {newest} exists, and the run would mix its checkpoints with "
-                "it; give another --save-prefix, or delete the checkpoints that you do not want"
-            )
-        return chosen
-    if resume and newest is None:
-        raise InputError(f"--resume: no checkpoint under {prefix!r}; leave it out to start afresh")
-    if newest is not None and not resume:
+    chosen = checkpoint_of_file(resume) if isinstance(resume, str) and resume else None
+    continues_prefix = bool(resume) if chosen is None else _is_under(prefix, chosen)
+    # Pruning keeps the checkpoints of the highest steps, which would be those of the earlier run.
+    if newest is not None and not continues_prefix:
         raise InputError(
             f"{newest} is of an earlier run; --resume continues it, another "
             "--save-prefix leaves it alone"
         )
-    return newest
+    if resume and newest is None and chosen is None:
+        raise InputError(f"--resume: no checkpoint under {prefix!r}; leave it out to start afresh")
+    return chosen
 
 
 def checkpoint_of_file(path: str) -> str:
@@ -85,3 +82,98 @@ def checkpoint_of_file(path: str) -> str:
     raise InputError(
         f"--resume {path}: no such checkpoint; give its .json, such as run-0001200.json"
     )
+
+
+def load_checkpoint(
+    prefix: str,
+    resume: Union[bool, str],
+    net: mx.gluon.Block,
+    trainer: mx.gluon.Trainer,
+    spec: Dict[str, Any],
+) -> Dict[str, Any]:
+    """Load the checkpoint that a run continues, and say which others were set aside.
+
+    Parameters
+    ----------
+    prefix : str
+        The value of ``--save-prefix``.
+    resume : bool or str
+        The value of ``--resume``.
+    net : mx.gluon.Block
+        The network that takes the weights.
+    trainer : mx.gluon.Trainer
+        The trainer that takes the optimizer.
+    spec : dict
+        The network's description.
+
+    Returns
+    -------
+    dict
+        The state of the loop; ``{"step": 0}`` for a fresh run.
+
+    Raises
+    ------
+    InputError
+        As for ``check_resume``.
+    CheckpointError
+        The named checkpoint, or every one of the prefix, is damaged or does not fit.
+    """
+    chosen = check_resume(prefix, resume)
+    if not resume:
+        return {"step": 0}
+    if chosen is not None:
+        state = training.load(chosen, net, trainer, spec)
+        _leave_newer_ones(prefix, chosen)
+        return state
+    loaded = training.load_newest(prefix, net, trainer, spec)
+    assert loaded is not None, "check_resume has seen a checkpoint"
+    if loaded.faults:
+        _note(
+            f"{first_few(loaded.faults)}; continuing from {loaded.path}, and the damaged "
+            "checkpoints now end in .aside"
+        )
+    return loaded.state
+
+
+def note_changes(saved: Dict[str, Any], current: Dict[str, Any]) -> None:
+    """Say what makes a continued run differ from one that was never stopped.
+
+    Parameters
+    ----------
+    saved : dict
+        The state of the checkpoint.
+    current : dict
+        The state of the loop that continues from it.
+    """
+    changes = []
+    for name, value in current.items():
+        if saved.get(name, value) != value:
+            changes.append(f"{name} was {saved[name]} and is {value}")
+    if changes:
+        _note(
+            f"--resume: {', '.join(changes)}; the run will not repeat one that was never stopped "
+            "(an epoch follows from --batch-size and the data set)"
+        )
+
+
+def _leave_newer_ones(prefix: str, chosen: str) -> None:
+    """Set the checkpoints aside that the run goes back behind."""
+    newer: List[str] = []
+    for path in training.newest_first(prefix):
+        if os.path.realpath(path) == os.path.realpath(chosen):
+            break
+        newer.append(path)
+    training.set_aside(newer)
+    if newer:
+        _note(f"going back to {chosen}; the newer {first_few(newer)} now end in .aside")
+
+
+def _is_under(prefix: str, path: str) -> bool:
+    """Whether a checkpoint is one of those under a prefix."""
+    checkpoints = map(os.path.realpath, training.newest_first(prefix))
+    return os.path.realpath(path) in checkpoints
+
+
+def _note(text: str) -> None:
+    """Print a line that is no error."""
+    print(f"note: {text}", file=sys.stderr)

@@ -103,7 +103,9 @@ def main(args: argparse.Namespace) -> None:
     held_out = COCODataset(data_folder / "annotations" / "instances_val.json", data_folder / "val")
 
     print(f"2. training {NETWORK} with group norm, from scratch, for {args.epochs} epochs")
-    remove_earlier_run(prefix)
+    # Of two demos that run at the same time, one must not delete the files of the other.
+    with training.PrefixLock(str(prefix)):
+        remove_earlier_run(prefix)
     seed_everything(args.seed)
     fresh_net = model_zoo.get_model(NETWORK, norm=NORM, classes=held_out.classes, **SETTINGS)
     scores_before = evaluate(fresh_net, [mx.cpu()], held_out)
@@ -144,8 +146,9 @@ def remove_earlier_run(prefix: Path) -> None:
     prefix : pathlib.Path
         Folder and first part of the files' names.
     """
-    for file in prefix.parent.glob(f"{prefix.name}*"):
+    for file in prefix.parent.glob(f"{prefix.name}-*"):
         file.unlink()
+    prefix.with_suffix(".log").unlink(missing_ok=True)
 
 
 def train_flags(data_folder: Path, prefix: Path, epochs: int, seed: int) -> List[str]:

@@ -13,7 +13,8 @@ These files are written beside --save-prefix:
 
 Ctrl-C saves a checkpoint and ends with status 130. --resume continues from it, with the same
 numbers as a run that was never stopped. Intervals count epochs, as GluonCV's do; --save-steps
-and --log-interval count updates.
+and --log-interval count updates. If the newest checkpoint is damaged, --resume takes the one before
+and says so. PREFIX.lock keeps a second run away as long as the first one lives.
 
 Example:
   python scripts/train_faster_rcnn.py --network faster_rcnn_resnet50_v2_custom \\
@@ -42,7 +43,7 @@ from _callbacks import CurvePicture, Evaluator, MixingPicture, Recalibration
 from _cli import add_plugin_argument, contexts, parse_settings, run, seed_everything
 from _data import add_dataset_arguments, open_dataset
 from _models import add_norm_arguments
-from _resume import checkpoint_to_resume
+from _resume import check_resume, load_checkpoint, note_changes
 from _schedule import add_schedule_arguments, make_schedule
 
 # Norms that compute with stored statistics, which a network without pretrained weights does not
@@ -203,7 +204,35 @@ def main(args: argparse.Namespace) -> None:
     check_run_arguments(args)
     seed_everything(args.seed)
     ctx = contexts(args.gpus)
-    checkpoint = checkpoint_to_resume(args.save_prefix, args.resume)
+    kvstore = mx.kv.create(args.kv_store)
+    args.save_prefix = worker_prefix(args.save_prefix, kvstore.rank)
+    with training.PrefixLock(args.save_prefix) as lock:
+        if lock.note:
+            print(f"note: {lock.note}", file=sys.stderr)
+        train(args, ctx, kvstore)
+    print(f"checkpoint {training.latest(args.save_prefix)}")
+    print(f"log        {args.save_prefix}.log")
+    print(f"curve      {args.save_prefix}-curve.png")
+
+
+def train(args: argparse.Namespace, ctx: List[mx.Context], kvstore: mx.kv.KVStore) -> None:
+    """Train under a prefix that no other run uses.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        What ``parse_args`` returns.
+    ctx : list of mx.Context
+        The devices that hold the weights.
+    kvstore : mx.kv.KVStore
+        Where the gradients of all devices and machines are added up.
+
+    Raises
+    ------
+    GluonnormError
+        Whatever the user can mend: flags, data, checkpoints, a loss that is not finite.
+    """
+    check_resume(args.save_prefix, args.resume)
     train_set = open_dataset(args, "train")
     val_set = open_dataset(args, "val", train_set.classes) if args.val_interval else None
     net = build_network(args, train_set.classes, ctx)
@@ -213,19 +242,31 @@ def main(args: argparse.Namespace) -> None:
         train_set = train_set.with_masks()
         val_set = None if val_set is None else val_set.with_masks()
 
-    kvstore = mx.kv.create(args.kv_store)
     trainer = make_trainer(net, kvstore, args.momentum, args.wd)
     spec = asdict(net.spec)
-    first_step = 0
-    if checkpoint is not None:
-        first_step = training.load(checkpoint, net, trainer, spec)["step"]
-
     loop = make_loop(args, net, trainer, kvstore, ctx, train_set, val_set)
+    state = load_checkpoint(args.save_prefix, args.resume, net, trainer, spec)
+    note_changes(state, loop.state_at(state["step"]))
     write_arguments(f"{args.save_prefix}-arguments.json", vars(args), spec)
-    loop.fit(args.epochs, first_step)
-    print(f"checkpoint {training.latest(args.save_prefix)}")
-    print(f"log        {args.save_prefix}.log")
-    print(f"curve      {args.save_prefix}-curve.png")
+    loop.fit(args.epochs, state["step"])
+
+
+def worker_prefix(prefix: str, rank: int) -> str:
+    """Give every worker of a distributed run files of its own.
+
+    Parameters
+    ----------
+    prefix : str
+        The value of ``--save-prefix``.
+    rank : int
+        The worker's number, from 0.
+
+    Returns
+    -------
+    str
+        The prefix itself for worker 0.
+    """
+    return f"{prefix}-worker{rank}" if rank else prefix
 
 
 def check_run_arguments(args: argparse.Namespace) -> None:
@@ -543,7 +584,6 @@ def make_callbacks(
                 metrics,
                 interval=args.val_interval,
                 workers=args.num_workers,
-                resume=bool(args.resume),
             )
         )
     callbacks.append(CurvePicture(metrics, f"{prefix}-curve.png", args.network))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Dict, List, NamedTuple
 
 from gluonnorm.errors import GluonnormError, InputError, first_line
-from gluonnorm.weight_files import atomic_files, file_digest
+from gluonnorm.weight_files import atomic_files, file_digest, read_description
 
 import mxnet as mx
 
@@ -134,7 +134,7 @@ def read_bundle(prefix: str) -> Bundle:
     symbol_file, params_file, manifest_file = bundle_paths(prefix)
     _require_files(prefix, [symbol_file, params_file, manifest_file])
     try:
-        manifest = json.loads(manifest_file.read_text(encoding="utf-8"))
+        manifest = read_description(str(manifest_file))
         checksums = manifest["provenance"]["sha256"]
         symbol_digest = checksums["symbol"]
         params_digest = checksums["params"]

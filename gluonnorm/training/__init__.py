@@ -5,11 +5,20 @@
 """
 
 from gluonnorm.training.callback import Callback, RunningLoop, StepRecord
-from gluonnorm.training.checkpoint import CheckpointError, load, read, save
-from gluonnorm.training.checkpoint_folder import latest, mark_best, prune
+from gluonnorm.training.checkpoint import CheckpointError, DamagedCheckpoint, load, read, save
+from gluonnorm.training.checkpoint_folder import (
+    LoadedCheckpoint,
+    latest,
+    load_newest,
+    mark_best,
+    newest_first,
+    prune,
+    set_aside,
+)
 from gluonnorm.training.log import MetricsLog, RunningMeans, TextLog, read_metrics
 from gluonnorm.training.loop import Interrupted, Loop, NonFiniteLoss
 from gluonnorm.training.parameters import trainable_parameters
+from gluonnorm.training.prefix_lock import PrefixLock
 from gluonnorm.training.saver import CheckpointSaver
 from gluonnorm.training.schedule import cosine, scale_for_batch, warmup_multistep
 from gluonnorm.training.step import LossGraph, TrainStep
@@ -18,11 +27,14 @@ __all__ = [
     "Callback",
     "CheckpointError",
     "CheckpointSaver",
+    "DamagedCheckpoint",
     "Interrupted",
+    "LoadedCheckpoint",
     "Loop",
     "LossGraph",
     "MetricsLog",
     "NonFiniteLoss",
+    "PrefixLock",
     "RunningLoop",
     "RunningMeans",
     "StepRecord",
@@ -31,12 +43,15 @@ __all__ = [
     "cosine",
     "latest",
     "load",
+    "load_newest",
     "mark_best",
+    "newest_first",
     "prune",
     "read",
     "read_metrics",
     "save",
     "scale_for_batch",
+    "set_aside",
     "trainable_parameters",
     "warmup_multistep",
 ]

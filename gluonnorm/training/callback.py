@@ -12,10 +12,13 @@ class RunningLoop(Protocol):
         Updates that have been launched.
     epochs : int
         Epochs that are complete at the end of the run.
+    steps_per_epoch : int
+        Updates in an epoch.
     """
 
     step: int
     epochs: int
+    steps_per_epoch: int
 
     @property
     def epoch(self) -> int:
@@ -61,6 +64,16 @@ class Callback:
     Override the methods you need; the others do nothing.
     """
 
+    def on_resume(self, loop: RunningLoop) -> None:
+        """Act before the first step of a run that continues an earlier one.
+
+        Parameters
+        ----------
+        loop : RunningLoop
+            ``loop.step`` updates were made by the earlier run, which may have been killed before
+            its callbacks had answered the last of them.
+        """
+
     def on_step_end(self, loop: RunningLoop) -> None:
         """Act after a step was launched.
 
@@ -92,7 +105,7 @@ class Callback:
         """
 
     def on_interrupt(self, loop: RunningLoop) -> None:
-        """Act after SIGINT or SIGTERM, before the loop stops.
+        """Act before the loop stops early: after SIGINT or SIGTERM, or if a batch cannot be loaded.
 
         Parameters
         ----------

@@ -3,33 +3,58 @@
 A checkpoint of step 1200 under the prefix ``run/blood`` is three files:
 ``run/blood-0001200.params`` (weights by structural names), ``.states`` (the trainer's optimizer
 with its momentum) and ``.json``, the header. The header describes the network, and holds the loop's
-state and the checksums of the other two files. It is written last: a checkpoint exists if and only
-if its header does.
+state and the checksums of the other two files and of itself. It is written last: a checkpoint
+exists if and only if its header does.
 
 MXNet writes ``.states`` as a pickle, which can run code when it is loaded: resume only from
 checkpoints you trust.
 """
 
+import hashlib
 import json
 import os
+import re
 from typing import Any, Callable, Dict, List, Optional
 
 from gluonnorm.errors import GluonnormError, first_few, first_line
 from gluonnorm.training.checkpoint_mismatch import spec_mismatches, trainer_mismatches
 from gluonnorm.training.parameters import trainer_parameter_names
-from gluonnorm.weight_files import atomic_files, compare, file_digest
+from gluonnorm.weight_files import atomic_files, compare, file_digest, read_description
 
 import mxnet as mx
 import numpy as np
 from mxnet import gluon
 
 FILE_ENDINGS = ("params", "states", "json")  # in the order in which they appear
-HEADER_KEYS = {"spec", "state", "trained", "files"}
+HEADER_TYPES = {"spec": dict, "state": dict, "trained": list, "files": dict}
+HEADER_DIGEST_KEY = "sha256"  # headers of version 0.1 do not have it
+RIGHT_FILE = "give the .json that was saved beside the .params"
 UNTOUCHED = "Older checkpoints are untouched"
 
 
 class CheckpointError(GluonnormError, RuntimeError):
     """A checkpoint cannot be written or read, or does not belong to this network."""
+
+
+class DamagedCheckpoint(CheckpointError):
+    """A file of a checkpoint is missing, cut off or altered.
+
+    Parameters
+    ----------
+    fault : str
+        What is wrong with which file.
+    way_out : str
+        What the user can do.
+
+    Attributes
+    ----------
+    fault : str
+        What is wrong with which file.
+    """
+
+    def __init__(self, fault: str, way_out: str = "use an earlier checkpoint") -> None:
+        self.fault = fault
+        super().__init__(f"{fault}; {way_out}")
 
 
 def save(
@@ -79,6 +104,7 @@ def save(
             _write(states_path, trainer.save_states, states_temporary)
             header["files"]["params"] = _fingerprint(params_temporary)
             header["files"]["states"] = _fingerprint(states_temporary)
+            header[HEADER_DIGEST_KEY] = _header_digest(header)
             with open(header_temporary, "w", encoding="utf-8") as file:
                 json.dump(header, file, indent=1)
     except OSError as error:
@@ -104,20 +130,22 @@ def read(path: str) -> Dict[str, Any]:
 
     Raises
     ------
-    CheckpointError
-        The file cannot be read, or is not the header of a checkpoint.
+    DamagedCheckpoint
+        The file cannot be read, was altered, or is not the header of a checkpoint.
     """
     try:
-        with open(path, encoding="utf-8") as file:
-            header = json.load(file)
+        header = read_description(path)
     except (OSError, ValueError) as error:
-        raise CheckpointError(
-            f"{path} cannot be read as a checkpoint's .json ({error}); give the .json that was "
-            "saved beside the .params"
+        raise DamagedCheckpoint(
+            f"{path} cannot be read as a checkpoint's .json ({first_line(error)})", RIGHT_FILE
         ) from error
-    if not isinstance(header, dict) or not HEADER_KEYS <= set(header):
-        raise CheckpointError(
-            f"{path} is JSON but not of a checkpoint; give the .json saved beside the .params"
+    fault = _header_fault(header)
+    if fault:
+        raise DamagedCheckpoint(f"{path} is JSON but not of a checkpoint ({fault})", RIGHT_FILE)
+    if header.get(HEADER_DIGEST_KEY, _header_digest(header)) != _header_digest(header):
+        raise DamagedCheckpoint(
+            f"{path} was altered since it was written (its own SHA-256 differs)",
+            f"copy it again, or take the field {HEADER_DIGEST_KEY!r} out if you mean the change",
         )
     return header
 
@@ -149,9 +177,11 @@ def load(
 
     Raises
     ------
+    DamagedCheckpoint
+        A file is missing, cut off or altered. The network and the trainer are then unchanged.
     CheckpointError
-        A file is missing, damaged or altered, or does not fit; the message lists everything that
-        does not fit. The network and the trainer are then unchanged.
+        The checkpoint does not fit; the message lists everything that does not. The network and the
+        trainer are then unchanged.
     """
     header = read(path)
     # JSON makes lists of tuples, so the description is compared in the form it has in the file.
@@ -163,6 +193,12 @@ def load(
             "with the checkpoint's values, or start without the checkpoint"
         )
     stem = os.path.splitext(path)[0]
+    step = header["state"]["step"]
+    if trainer is not None and _step_in_name(stem) not in (None, step):
+        raise DamagedCheckpoint(
+            f"{path} holds the state of step {step}, which is not the step of its name",
+            "give the files of the checkpoint their names again",
+        )
     params_path = f"{stem}.params"
     states_path = f"{stem}.states"
     _verify(params_path, header["files"]["params"])
@@ -222,6 +258,12 @@ def _weight_mismatches(params_path: str, net: gluon.Block) -> List[str]:
     return [str(mismatches)] if mismatches else []
 
 
+def _step_in_name(stem: str) -> Optional[int]:
+    """The step in the name of a checkpoint; None if the files were given another name."""
+    match = re.search(r"-(\d{7,})$", stem)
+    return int(match[1]) if match else None
+
+
 def _fingerprint(path: str) -> Dict[str, Any]:
     """Size and checksum of a file, as the header holds them."""
     return {"size": os.path.getsize(path), "sha256": file_digest(path, "sha256")}
@@ -230,17 +272,45 @@ def _fingerprint(path: str) -> Dict[str, Any]:
 def _verify(path: str, expected: Dict[str, Any]) -> None:
     """Compare a file with the size and checksum that the header holds."""
     try:
-        actual = _fingerprint(path)
+        # The size comes first: what stands in for the file may be a device without an end.
+        size = os.path.getsize(path)
+        if size != expected["size"]:
+            raise DamagedCheckpoint(
+                f"{path} is damaged: {size} bytes, {expected['size']} were written"
+            )
+        digest = file_digest(path, "sha256")
     except OSError as error:
-        raise CheckpointError(
-            f"{path} cannot be read ({error}); use an earlier checkpoint"
-        ) from error
-    if actual["size"] != expected["size"]:
-        raise CheckpointError(
-            f"{path} is damaged: {actual['size']} bytes, {expected['size']} were written; use an "
-            "earlier checkpoint"
-        )
-    if actual["sha256"] != expected["sha256"]:
-        raise CheckpointError(
-            f"{path} was altered since it was written (SHA-256 differs); use an earlier checkpoint"
-        )
+        raise DamagedCheckpoint(f"{path} cannot be read ({error})") from error
+    if digest != expected["sha256"]:
+        raise DamagedCheckpoint(f"{path} was altered since it was written (SHA-256 differs)")
+
+
+def _header_fault(header: Dict[str, Any]) -> str:
+    """Say which field of a header is missing or of a wrong type; "" if it is complete."""
+    for name, expected_type in HEADER_TYPES.items():
+        if not isinstance(header.get(name), expected_type):
+            return f"{name} is missing or of a wrong type"
+    if not _is_count(header["state"].get("step")):
+        return "state.step is no number of updates"
+    if not all(isinstance(name, str) for name in header["trained"]):
+        return "trained holds something else than names"
+    for ending in FILE_ENDINGS[:2]:
+        fingerprint = header["files"].get(ending)
+        if not isinstance(fingerprint, dict):
+            return f"files.{ending} is missing or of a wrong type"
+        if not _is_count(fingerprint.get("size")) or not isinstance(fingerprint.get("sha256"), str):
+            return f"files.{ending} has no size and sha256"
+    return ""
+
+
+def _is_count(value: Any) -> bool:
+    """Whether a value of a JSON file is an integer of at least 0."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _header_digest(header: Dict[str, Any]) -> str:
+    """Compute the checksum of everything in a header except for this checksum itself."""
+    # The trip through JSON turns tuples into the lists that a reader gets.
+    content = json.loads(json.dumps(header))
+    content.pop(HEADER_DIGEST_KEY, None)
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -1,15 +1,23 @@
-"""Find the newest checkpoint of a run, delete the oldest ones, and keep the best one."""
+"""Find and load the newest checkpoint of a run, delete the oldest ones, and keep the best one."""
 
 import os
 import re
 import shutil
-from typing import List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from gluonnorm.errors import InputError
-from gluonnorm.training.checkpoint import FILE_ENDINGS, CheckpointError
+from gluonnorm.errors import InputError, first_few
+from gluonnorm.training.checkpoint import (
+    FILE_ENDINGS,
+    CheckpointError,
+    DamagedCheckpoint,
+    load,
+)
 from gluonnorm.weight_files import atomic_files, remove_if_exists
 
+from mxnet import gluon
+
 HEADER_ENDING = FILE_ENDINGS[-1]
+ASIDE_ENDING = ".aside"
 
 
 class _CheckpointFile(NamedTuple):
@@ -17,6 +25,128 @@ class _CheckpointFile(NamedTuple):
 
     step: int
     ending: str
+
+
+class LoadedCheckpoint(NamedTuple):
+    """What ``load_newest`` has loaded.
+
+    Attributes
+    ----------
+    path : str
+        The header of the checkpoint, a ``.json``.
+    state : dict
+        The ``state`` that was saved.
+    faults : tuple of str
+        What is wrong with the newer checkpoints, newest first. Their files now end in ``.aside``.
+    """
+
+    path: str
+    state: Dict[str, Any]
+    faults: Tuple[str, ...]
+
+
+def load_newest(
+    prefix: str, net: gluon.Block, trainer: gluon.Trainer, spec: Dict[str, Any]
+) -> Optional[LoadedCheckpoint]:
+    """Load the newest checkpoint that is not damaged.
+
+    The damaged ones that are newer are renamed, so that ``prune`` does not count them.
+
+    Parameters
+    ----------
+    prefix : str
+        The prefix under which the checkpoints were saved.
+    net, trainer, spec
+        As for ``checkpoint.load``.
+
+    Returns
+    -------
+    LoadedCheckpoint or None
+        What was loaded; None without checkpoints.
+
+    Raises
+    ------
+    CheckpointError
+        All checkpoints are damaged, or the newest sound one does not fit. Nothing is then renamed,
+        and the network and the trainer are unchanged.
+    """
+    damaged = []
+    faults = []
+    for path in newest_first(prefix):
+        try:
+            state = load(path, net, trainer, spec)
+        except DamagedCheckpoint as error:
+            damaged.append(path)
+            faults.append(error.fault)
+            continue
+        set_aside(damaged)
+        return LoadedCheckpoint(path, state, tuple(faults))
+    if faults:
+        raise CheckpointError(
+            f"no checkpoint under {prefix} can be continued: {first_few(faults)}; start afresh "
+            "with another prefix"
+        )
+    return None
+
+
+def newest_first(prefix: str) -> List[str]:
+    """List the checkpoints of a run, those of the highest steps first.
+
+    Parameters
+    ----------
+    prefix : str
+        The prefix under which the checkpoints were saved.
+
+    Returns
+    -------
+    list of str
+        The paths of their headers, each a ``.json``.
+    """
+    steps = _complete_steps(_list_files(prefix))
+    return [checkpoint_path(prefix, step) for step in reversed(steps)]
+
+
+def checkpoint_path(prefix: str, step: int) -> str:
+    """Name the header of a checkpoint.
+
+    Parameters
+    ----------
+    prefix : str
+        The prefix under which the checkpoint is saved.
+    step : int
+        The number of updates made.
+
+    Returns
+    -------
+    str
+        The path of a ``.json``, which need not exist.
+    """
+    return f"{prefix}-{step:07d}.{HEADER_ENDING}"
+
+
+def set_aside(paths: Sequence[str]) -> None:
+    """Rename the files of checkpoints so that a run neither continues nor deletes them.
+
+    Parameters
+    ----------
+    paths : sequence of str
+        The headers of the checkpoints. The names of all their files get the ending ``.aside``.
+
+    Raises
+    ------
+    CheckpointError
+        A file cannot be renamed.
+    """
+    for path in paths:
+        stem = os.path.splitext(path)[0]
+        # The header goes first, so that a kill in between leaves no header without its files.
+        for ending in reversed(FILE_ENDINGS):
+            file = f"{stem}.{ending}"
+            try:
+                if os.path.lexists(file):
+                    os.replace(file, file + ASIDE_ENDING)
+            except OSError as error:
+                raise CheckpointError(f"cannot rename {file}: {error}") from error
 
 
 def latest(prefix: str) -> Optional[str]:
@@ -32,10 +162,7 @@ def latest(prefix: str) -> Optional[str]:
     str or None
         The path of its header, a ``.json``; None without checkpoints.
     """
-    steps = _complete_steps(_list_files(prefix))
-    if not steps:
-        return None
-    return f"{prefix}-{steps[-1]:07d}.{HEADER_ENDING}"
+    return next(iter(newest_first(prefix)), None)
 
 
 def prune(prefix: str, keep: int) -> None:

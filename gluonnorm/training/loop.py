@@ -12,7 +12,6 @@ from typing import (
     Iterable,
     Iterator,
     NamedTuple,
-    NoReturn,
     Optional,
     Sequence,
     Tuple,
@@ -179,6 +178,7 @@ class Loop:
         self.callbacks = list(callbacks)
         self.step = 0
         self.epochs = 0
+        self._first_step = 0
         self._unread_steps: Deque[_LaunchedStep] = deque()
         self._means = RunningMeans()
         self._progress_bar: Optional[tqdm] = None
@@ -197,7 +197,22 @@ class Loop:
         dict of str to int
             ``step``, ``epoch`` and ``seed``. Give ``step`` to ``fit`` as ``start``.
         """
-        return {"step": self.step, "epoch": self.epoch, "seed": self.seed}
+        return self.state_at(self.step)
+
+    def state_at(self, step: int) -> Dict[str, int]:
+        """Return what ``state`` is after a number of updates.
+
+        Parameters
+        ----------
+        step : int
+            The number of updates made.
+
+        Returns
+        -------
+        dict of str to int
+            ``step``, ``epoch`` and ``seed``.
+        """
+        return {"step": step, "epoch": step // self.steps_per_epoch, "seed": self.seed}
 
     def fit(self, epochs: int, start: int = 0) -> None:
         """Train to the end of an epoch.
@@ -217,6 +232,8 @@ class Loop:
             SIGINT or SIGTERM came. A second signal raises ``KeyboardInterrupt`` at once.
         InputError
             ``start`` is negative, or an epoch has fewer batches than ``steps_per_epoch``.
+        Exception
+            Whatever ``batches`` or ``adapt`` raises, after all ``on_interrupt`` callbacks.
         """
         if start < 0:
             raise InputError(
@@ -225,7 +242,11 @@ class Loop:
         self.step = start
         self.epochs = epochs
         self._unread_steps.clear()
+        self._first_step = start
         with SignalGuard() as guard:
+            if start > 0:
+                for callback in self.callbacks:
+                    callback.on_resume(self)
             while self.epoch < epochs:
                 self._run_epoch(guard)
 
@@ -253,27 +274,41 @@ class Loop:
             disable=None,
         ) as self._progress_bar:
             try:
-                batches = iter(guard.wait(self.batches, epoch, skip))
+                batches = iter(self._get(guard, self.batches, epoch, skip))
                 for index in range(skip, self.steps_per_epoch):
                     _seed_everything(self.seed, self.step)
-                    batch = guard.wait(_next_batch, batches, epoch, index, self.steps_per_epoch)
-                    self._launch(batch, epoch)
+                    prepared = self._get(guard, self._prepare, batches, epoch, index)
+                    self._launch(prepared, epoch)
             except StopRequest:
                 self._stop()
+                raise Interrupted(self.step) from None
             self.settle()
         for callback in self.callbacks:
             callback.on_epoch_end(self)
 
-    def _stop(self) -> NoReturn:
-        """Tell the callbacks that a signal came, and raise ``Interrupted``."""
+    def _get(self, guard: SignalGuard, produce: Callable[..., Any], *arguments: Any) -> Any:
+        """Get something from the data side; if that fails, no finished step is lost."""
+        try:
+            return guard.wait(produce, *arguments)
+        except Exception:
+            # Without a step of its own the run has nothing to save.
+            if self.step > self._first_step:
+                self._stop()
+            raise
+
+    def _prepare(self, batches: Iterator[Any], epoch: int, index: int) -> Sequence[Any]:
+        """Take the next batch, and turn it into the inputs of the step and the images' names."""
+        return self.adapt(_next_batch(batches, epoch, index, self.steps_per_epoch))
+
+    def _stop(self) -> None:
+        """Settle, and tell the callbacks that the loop stops here."""
         self.settle()
         for callback in self.callbacks:
             callback.on_interrupt(self)
-        raise Interrupted(self.step) from None
 
-    def _launch(self, batch: Any, epoch: int) -> None:
+    def _launch(self, prepared: Sequence[Any], epoch: int) -> None:
         """Launch a step, then read the losses of the step before."""
-        *inputs, names = self.adapt(batch)
+        *inputs, names = prepared
         rate = self.rate(self.step)
         losses = self.train_step(*inputs, batch_size=self.batch_size, rate=rate)
         self.step += 1

@@ -1,11 +1,12 @@
 """The callback that saves checkpoints."""
 
+import os
 from typing import Any, Dict, Optional
 
 from gluonnorm.errors import InputError
 from gluonnorm.training.callback import Callback, RunningLoop
 from gluonnorm.training.checkpoint import save
-from gluonnorm.training.checkpoint_folder import check_keep, prune
+from gluonnorm.training.checkpoint_folder import check_keep, checkpoint_path, prune
 
 from mxnet import gluon
 
@@ -67,6 +68,13 @@ class CheckpointSaver(Callback):
         self.path: Optional[str] = None
         self._saved_step: Optional[int] = None
 
+    def on_resume(self, loop: RunningLoop) -> None:
+        """Take the checkpoint that the run continues for the newest one, if it has this prefix."""
+        path = checkpoint_path(self.prefix, loop.step)
+        if os.path.exists(path):
+            self.path = path
+            self._saved_step = loop.step
+
     def on_step_end(self, loop: RunningLoop) -> None:
         """Save a checkpoint if one is due at this step."""
         if self.every_steps and loop.step % self.every_steps == 0:
@@ -81,8 +89,8 @@ class CheckpointSaver(Callback):
             self._save(loop)
 
     def on_interrupt(self, loop: RunningLoop) -> None:
-        """Save a checkpoint."""
-        self._save(loop)
+        """Save a checkpoint, unless there is one of this step."""
+        self.checkpoint(loop)
 
     def checkpoint(self, loop: RunningLoop) -> str:
         """Return the checkpoint of the current step, which is saved if it is not there yet.

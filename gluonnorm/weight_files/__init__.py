@@ -6,6 +6,7 @@ its comparison of stored arrays with parameters.
 
 from gluonnorm.weight_files.atomic import atomic_files, file_digest, remove_if_exists
 from gluonnorm.weight_files.content import Content, WeightFileError
+from gluonnorm.weight_files.description import read_description
 from gluonnorm.weight_files.formats import read_arrays, read_file, write_arrays
 from gluonnorm.weight_files.mismatches import Mismatches, compare, shape_fits
 from gluonnorm.weight_files.prefixes import take_off_prefix
@@ -19,6 +20,7 @@ __all__ = [
     "compare",
     "file_digest",
     "read_arrays",
+    "read_description",
     "read_file",
     "remove_if_exists",
     "shape_fits",

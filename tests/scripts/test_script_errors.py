@@ -116,7 +116,8 @@ def folder(tmp_path_factory):
     (folder / "cut.params").write_bytes((folder / "net.params").read_bytes()[:5000])
     (folder / "damaged.json").write_text('{"spec": {')
     (folder / "older.json").write_text(
-        '{"spec": {"model": 3}, "state": {}, "trained": [], "files": {}}'
+        '{"spec": {"model": 3}, "state": {"step": 3}, "trained": [], "files": {"params": '
+        '{"size": 3, "sha256": ""}, "states": {"size": 3, "sha256": ""}}}'
     )
     return folder
 

@@ -1,0 +1,215 @@
+"""What a training run survives: kills, damaged checkpoints, bad images, a second run."""
+
+import importlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from gluonnorm import training
+from gluonnorm.data import COCODataset, draw_shapes
+
+import mxnet as mx
+import numpy as np
+import pytest
+from in_process import SCRIPTS, run_script
+
+STEPS = 3  # of an epoch: six images, two at a time
+FLAGS = (
+    "--network faster_rcnn_fpn_resnet18_v1b_custom --norm gn --batch-size 2 --lr 0.01 "
+    "--dataset coco --train-split train --val-split val --set short=64 max_size=96 "
+    "fpn_channels=32 rpn_channels=8 anchor_sizes=((8,),(16,),(32,),(64,),(128,)) num_sample=8 "
+    "rpn_num_sample=16 rpn_train_pre_nms=50 rpn_train_post_nms=20 rpn_test_pre_nms=50 "
+    "rpn_test_post_nms=10 max_detections=5"
+).split()
+# A plugin that waits for ever at the beginning of the second evaluation.
+STALL = """
+import time
+import _callbacks
+
+evaluate = _callbacks.evaluate
+calls = []
+
+
+def stall(*arguments):
+    calls.append(arguments)
+    if len(calls) == 2:
+        print("evaluating", flush=True)
+        time.sleep(600)
+    return evaluate(*arguments)
+
+
+_callbacks.evaluate = stall
+"""
+
+
+def train(root, prefix, *flags):
+    return run_script(
+        "train_faster_rcnn.py", *FLAGS, "--data-root", root, "--save-prefix", prefix, *flags
+    )
+
+
+def assert_one_line(done, *messages):
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1, done.stderr
+    assert all(message in done.stderr for message in messages), done.stderr
+
+
+def assert_same_run(prefix, straight):
+    """Compare the weights of the last step, the best weights and the metrics of two runs."""
+    for ending in ("0000006", "best"):
+        found, wanted = (mx.nd.load(f"{run}-{ending}.params") for run in (prefix, straight))
+        assert found.keys() == wanted.keys()
+        for name, array in wanted.items():
+            np.testing.assert_array_equal(found[name].asnumpy(), array.asnumpy(), err_msg=name)
+    found, wanted = (training.read_metrics(f"{run}-metrics.jsonl") for run in (prefix, straight))
+    for key in ("step", "losses", "eval"):
+        assert [row.get(key) for row in found] == [row.get(key) for row in wanted]
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shapes")
+    draw_shapes(folder, train=2 * STEPS, val=2, size=(64, 96))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def straight(shapes, tmp_path_factory):
+    """The prefix of a run of two epochs that nothing disturbed."""
+    prefix = tmp_path_factory.mktemp("straight") / "run"
+    done = train(shapes, prefix, "--epochs", 2)
+    assert done.returncode == 0, done.stderr
+    return prefix
+
+
+@pytest.fixture
+def earlier(straight, tmp_path):
+    """The prefix of a copy of that run, to be harmed."""
+    shutil.copytree(straight.parent, tmp_path / "earlier")
+    return tmp_path / "earlier" / "run"
+
+
+@pytest.mark.slow
+def test_a_run_killed_during_its_evaluation_makes_it_up(shapes, straight, tmp_path):
+    prefix = tmp_path / "run"
+    (tmp_path / "stall.py").write_text(STALL)
+    command = [sys.executable, SCRIPTS / "train_faster_rcnn.py", *FLAGS, "--plugin", "stall"]
+    command += ["--data-root", shapes, "--save-prefix", prefix, "--epochs", "2"]
+    with subprocess.Popen(
+        list(map(str, command)),
+        env={**os.environ, "PYTHONPATH": str(SCRIPTS.parent)},
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            while "evaluating" not in process.stdout.readline():
+                assert process.poll() is None
+        finally:
+            process.send_signal(signal.SIGKILL)
+    rows = training.read_metrics(f"{prefix}-metrics.jsonl")
+    assert [row["step"] for row in rows if "eval" in row] == [STEPS]
+    assert Path(f"{prefix}.lock").exists() and Path(f"{prefix}-0000006.json").exists()
+    # All steps are made, so the resumed run has nothing to do but the evaluation.
+    done = train(shapes, prefix, "--epochs", 2, "--resume")
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    assert "epoch 2: AP" in done.stdout
+    assert_same_run(prefix, straight)
+    assert not Path(f"{prefix}.lock").exists()
+    # A further resume does not evaluate again.
+    assert "epoch 2: AP" not in train(shapes, prefix, "--epochs", 2, "--resume").stdout
+
+
+def test_a_damaged_newest_checkpoint_costs_its_steps_alone(shapes, straight, earlier):
+    newest = Path(f"{earlier}-0000006.params")
+    content = newest.read_bytes()
+    newest.unlink()  # the best weights may be another name of the same file
+    newest.write_bytes(content[:1000])
+    done = train(shapes, earlier, "--epochs", 2, "--resume")
+    assert done.returncode == 0 and done.stderr.count("\n") == 1, done.stderr
+    assert done.stderr.startswith(f"note: {newest} is damaged: 1000 bytes, {len(content)} were")
+    assert f"continuing from {earlier}-0000003.json" in done.stderr
+    assert Path(f"{newest}.aside").read_bytes() == content[:1000]
+    for ending in ("params", "json"):  # of the step that was made once more
+        assert Path(f"{earlier}-0000006.{ending}").exists()
+    assert_same_run(earlier, straight)
+
+
+def test_a_run_goes_back_to_a_checkpoint_by_name(shapes, straight, earlier):
+    done = train(shapes, earlier, "--epochs", 2, "--resume", f"{earlier}-0000003.json")
+    assert done.returncode == 0 and done.stderr.count("\n") == 1, done.stderr
+    assert done.stderr.startswith(f"note: going back to {earlier}-0000003.json; the newer ")
+    assert Path(f"{earlier}-0000006.json.aside").exists()
+    assert_same_run(earlier, straight)
+
+
+def test_a_damaged_checkpoint_by_name_is_refused(shapes, earlier):
+    states = Path(f"{earlier}-0000006.states")
+    states.unlink()
+    files = sorted(path.name for path in earlier.parent.iterdir())
+    done = train(shapes, earlier, "--epochs", 3, "--resume", f"{earlier}-0000006.json")
+    assert_one_line(done, f"{states} cannot be read", "use an earlier checkpoint")
+    assert sorted(path.name for path in earlier.parent.iterdir()) == files
+
+
+def test_another_seed_or_batch_size_is_noted(shapes, earlier):
+    flags = ["--epochs", 2, "--resume", "--seed", 5, "--batch-size", 3, "--val-interval", 0]
+    done = train(shapes, earlier, *flags)
+    assert done.returncode == 0, done.stderr
+    assert "note: --resume: epoch was 2 and is 3, seed was 233 and is 5" in done.stderr
+
+
+def test_two_runs_do_not_share_a_prefix(shapes, earlier):
+    files = {path: path.read_bytes() for path in earlier.parent.iterdir()}
+    with training.PrefixLock(str(earlier)):
+        lock = earlier.parent / "run.lock"
+        files[lock] = lock.read_bytes()
+        for flags in ([], ["--resume"]):
+            done = train(shapes, earlier, "--epochs", 3, *flags)
+            assert_one_line(done, f"{earlier} is in use by process {os.getpid()} on host")
+        assert {path: path.read_bytes() for path in earlier.parent.iterdir()} == files
+
+
+def image_of_batch(root, number, monkeypatch):
+    """The path of an image of a batch of the first epoch."""
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    script = importlib.import_module("train_faster_rcnn")
+    flags = [*FLAGS, "--data-root", str(root)]
+    dataset = COCODataset(root / "annotations" / "instances_train.json", root / "train")
+    net = script.build_network(script.parse_args(flags), dataset.classes, [mx.cpu()])
+    loader = script.make_loader(dataset, net.preprocess, 2, 233, workers=1, part=0, num_parts=1)
+    batch = list(script.epoch_batches(loader)(0, 0))[number]
+    return root / "train" / batch.samples[0].name
+
+
+@pytest.mark.slow
+def test_a_bad_image_loses_no_finished_step(shapes, straight, tmp_path, monkeypatch):
+    root = shutil.copytree(shapes, tmp_path / "data")
+    prefix = tmp_path / "run"
+    image = image_of_batch(root, 2, monkeypatch)
+    content = image.read_bytes()
+    image.write_bytes(content[:700])
+    done = train(root, prefix, "--epochs", 2)
+    assert_one_line(done, f"{image.name}: cannot be read as an image")
+    assert training.read(training.latest(str(prefix)))["state"]["step"] == 2
+    # As long as the image is bad, the run comes no further, and its checkpoint stays.
+    assert_one_line(train(root, prefix, "--epochs", 2, "--resume"), image.name)
+    assert training.latest(str(prefix)) == f"{prefix}-0000002.json"
+    image.write_bytes(content)
+    done = train(root, prefix, "--epochs", 2, "--resume")
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    assert_same_run(prefix, straight)
+
+
+@pytest.mark.slow
+def test_after_a_loss_that_is_not_finite_the_run_continues_from_before(shapes, straight, tmp_path):
+    prefix = tmp_path / "run"
+    assert train(shapes, prefix, "--epochs", 1).returncode == 0
+    wild = train(shapes, prefix, "--epochs", 2, "--resume", "--lr", 1e30)
+    assert_one_line(wild, "step 5: the loss is not finite")
+    assert training.latest(str(prefix)) == f"{prefix}-0000003.json"
+    assert train(shapes, prefix, "--epochs", 2, "--resume").returncode == 0
+    assert_same_run(prefix, straight)
