@@ -1,13 +1,23 @@
 """Weights into networks: everything is checked before anything is changed."""
 
+import json
 import logging
 from pathlib import Path
-from typing import Dict, Iterable, Optional, Tuple, Union
+from typing import Collection, Dict, Iterable, Optional, Sequence, Tuple, Union
 
 from gluonnorm.backbones import FPN, Backbone, ResNetV2, ResNetV2Top, mxnet_names
 from gluonnorm.conversion import Report, load, load_backbone, looks_like
-from gluonnorm.errors import InputError, did_you_mean
-from gluonnorm.weight_files import Mismatches, compare, read_arrays
+from gluonnorm.conversion.classes import CLASS_LAYERS, place_shared_rows, share_classes
+from gluonnorm.errors import InputError, did_you_mean, first_few
+from gluonnorm.weight_files import (
+    Mismatches,
+    WeightFileError,
+    compare,
+    read_arrays,
+    read_file,
+    take_off_prefix,
+)
+from model_zoo.catalogue import MODELS
 from model_zoo.download import download
 from model_zoo.published_weights import (
     KEY_PHRASE,
@@ -49,7 +59,7 @@ def load_pretrained(
     name : str
         The name of the model.
     reset : bool
-        Whether the predictors may stay random: they do if the number of classes differs.
+        Whether predictors may stay random, see :func:`load_record`.
 
     Raises
     ------
@@ -136,7 +146,8 @@ def load_record(
         "all": the complete network. "base": the backbone and, in a C4 detector, the fourth stage
         in the box head, unless the file has no statistics for the head's norm.
     reset : bool
-        Whether the predictors may stay random if the number of classes differs.
+        Whether predictors may stay random. Classes that the file has by name get its predictors,
+        the other classes of the network keep theirs. False: other classes are an error.
     folder : str, Path or None
         The cache, see :func:`model_zoo.download.cache_folder`.
     progress : bool
@@ -161,16 +172,31 @@ def load_record(
     """
     if part not in PARTS:
         raise InputError(f"part is {part!r}; give one of {', '.join(PARTS)}")
-    path = str(download(record, folder, progress))
     if part == "base":
-        return _load_base_record(net, record, path)
-    report = load(net, path, record.source, "reset" if reset else None, record.eps)
+        return _load_base_record(net, record, str(download(record, folder, progress)))
+    classes = _classes_of(record)
+    shared = None if classes is None else share_classes(classes, net.classes)
+    if shared is not None and not reset:
+        raise InputError(
+            f"{record.key} is for the classes {first_few(classes or ())}, the network for "
+            f"{first_few(net.classes)}; give get_model classes=, and predictors of other names "
+            "start fresh"
+        )
+    path = str(download(record, folder, progress))
+    on_difference = "reset" if reset else None
+    report = load(net, path, record.source, on_difference, record.eps, classes=classes)
     log.info("%s", report)
+    if shared is not None:
+        log.warning("%s: %s", record.key, shared.note())
     return report
 
 
 def load_weights(net: mx.gluon.HybridBlock, path: str) -> None:
     """Load a complete network that ``net.save_parameters`` saved.
+
+    The ``.json`` of a checkpoint beside the file names its classes. If they differ from the
+    network's, the predictors of classes that both have by name are loaded, and those of the other
+    classes of the network stay as they are; a warning says which.
 
     Parameters
     ----------
@@ -189,8 +215,11 @@ def load_weights(net: mx.gluon.HybridBlock, path: str) -> None:
     --------
     >>> load_weights(net, "detector.params")  # doctest: +SKIP
     """
-    arrays = read_arrays(path)
     parameters = net._collect_params_with_prefix()
+    arrays = _read(path, parameters)
+    classes = _classes_beside(path)
+    if classes is not None:
+        arrays = _with_shared_classes(net, arrays, classes, path)
     mismatches = compare(arrays, parameters)
     if mismatches:
         raise _wrong_network(path, mismatches, arrays)
@@ -228,7 +257,7 @@ def load_base(backbone: Backbone, fourth_stage: Optional[mx.gluon.HybridBlock], 
     --------
     >>> load_base(net.backbone, None, "resnet50_v1b.params")  # doctest: +SKIP
     """
-    arrays = read_arrays(path)
+    arrays = _read(path, backbone._collect_params_with_prefix())
     if isinstance(backbone, ResNetV2):
         arrays = _with_mxnet_layer_names(arrays)
     backbone_parameters = _parameters_named_as_in(arrays, backbone)
@@ -258,6 +287,58 @@ def load_base(backbone: Backbone, fourth_stage: Optional[mx.gluon.HybridBlock], 
             raise _wrong_network(path, mismatches, arrays)
         _assign(stage_parameters, stage_arrays)
     _assign(backbone_parameters, backbone_arrays)
+
+
+def _read(path: str, known: Collection[str]) -> Arrays:
+    """Read a file, and take off a prefix without which its names are known."""
+    content = read_file(path)
+    try:
+        bare = take_off_prefix(content.arrays, known)
+    except WeightFileError as error:
+        raise InputError(f"{path}: {error}") from error
+    for note in (*content.notes, *bare.notes):
+        log.info("%s: %s", path, note)
+    return bare.arrays
+
+
+def _classes_beside(path: str) -> Optional[Sequence[str]]:
+    """Read the names of the classes from the checkpoint's ``.json`` beside a file of weights."""
+    header = Path(path).with_suffix(".json")
+    try:
+        classes = json.loads(header.read_text(encoding="utf-8"))["spec"]["classes"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        # There is no checkpoint, or a .json of another kind.
+        return None
+    is_names = isinstance(classes, list) and all(isinstance(name, str) for name in classes)
+    return classes if is_names else None
+
+
+def _with_shared_classes(
+    net: mx.gluon.HybridBlock, arrays: Arrays, classes: Sequence[str], path: str
+) -> Arrays:
+    """Replace the rows of other classes by the network's own, and warn of it."""
+    shared = share_classes(classes, net.classes)
+    if shared is None:
+        return arrays
+    arranged = dict(arrays)
+    for name, parameter in net._collect_params_with_prefix().items():
+        stored = arrays.get(name)
+        # Another difference than that of rows is an error, which the comparison reports.
+        if not name.startswith(CLASS_LAYERS) or stored is None:
+            continue
+        if stored.shape[1:] == tuple(parameter.shape[1:]):
+            current = parameter.data(parameter.list_ctx()[0]).asnumpy()
+            arranged[name] = place_shared_rows(name, stored, current, shared)
+    log.warning("%s: %s", path, shared.note())
+    return arranged
+
+
+def _classes_of(record: PublishedWeights) -> Optional[Sequence[str]]:
+    """Return the names of the classes that a published detector was trained on, if it has them."""
+    for name in record.models:
+        if name in MODELS and MODELS[name].classes is not None:
+            return MODELS[name].classes
+    return None
 
 
 def _find_record(value: str) -> Optional[PublishedWeights]:

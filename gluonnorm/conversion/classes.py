@@ -1,11 +1,12 @@
 """Find and settle a difference between the numbers of classes of a file and of a network."""
 
-from typing import List, NamedTuple, Optional, Tuple
+from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 from gluonnorm.conversion.codebase import Codebase
 from gluonnorm.conversion.errors import ConversionError
 from gluonnorm.conversion.layouts import BOX_ROWS, Arrays
 from gluonnorm.conversion.rules import Shapes
+from gluonnorm.errors import first_few
 from gluonnorm.types import Shape
 
 import numpy as np
@@ -148,6 +149,108 @@ def reduced_to_classes(arrays: Arrays, codebase: Codebase, counts: ClassCounts) 
         if name.startswith(CLASS_LAYERS):
             reduced[name] = array[_kept_rows(name, kept_classes)]
     return reduced
+
+
+class SharedClasses(NamedTuple):
+    """The classes that a file and a network both have by name.
+
+    Attributes
+    ----------
+    in_file : tuple of int
+        The ids of these classes in the file.
+    in_network : tuple of int
+        Their ids in the network, in the same order.
+    fresh : tuple of str
+        The other classes of the network.
+    file_count : int
+        The number of classes in the file.
+    """
+
+    in_file: Tuple[int, ...]
+    in_network: Tuple[int, ...]
+    fresh: Tuple[str, ...]
+    file_count: int
+
+    def note(self) -> str:
+        """Tell which predictors come from the file.
+
+        Returns
+        -------
+        str
+            A sentence for the report.
+        """
+        count = len(self.in_network)
+        total = count + len(self.fresh)
+        if not self.fresh:
+            return f"the predictors of all {total} classes were found in the file by name"
+        return (
+            f"the file has {count} of the {total} classes by name; fresh predictors: "
+            f"{first_few(self.fresh)}"
+        )
+
+
+def share_classes(
+    file_classes: Sequence[str], network_classes: Sequence[str]
+) -> Optional[SharedClasses]:
+    """Find the classes that a file and a network both have by name.
+
+    Parameters
+    ----------
+    file_classes, network_classes : sequence of str
+        The names of the classes, in the order of their ids.
+
+    Returns
+    -------
+    SharedClasses or None
+        The shared classes; None if all names are the same, in the same order.
+
+    Examples
+    --------
+    >>> share_classes(("cat", "dog"), ("dog", "cow"))
+    SharedClasses(in_file=(1,), in_network=(0,), fresh=('cow',), file_count=2)
+    """
+    if tuple(file_classes) == tuple(network_classes):
+        return None
+    file_ids = {name: index for index, name in enumerate(file_classes)}
+    in_file = []
+    in_network = []
+    fresh = []
+    for index, name in enumerate(network_classes):
+        if name in file_ids:
+            in_file.append(file_ids[name])
+            in_network.append(index)
+        else:
+            fresh.append(name)
+    return SharedClasses(tuple(in_file), tuple(in_network), tuple(fresh), len(file_classes))
+
+
+def place_shared_rows(
+    name: str, stored: np.ndarray, current: np.ndarray, shared: SharedClasses
+) -> np.ndarray:
+    """Put the rows of shared classes into the values of a parameter of a class layer.
+
+    Parameters
+    ----------
+    name : str
+        The parameter's name, which begins with one of ``CLASS_LAYERS``.
+    stored : numpy.ndarray
+        The file's values, in gluonnorm's layout.
+    current : numpy.ndarray
+        The network's values.
+    shared : SharedClasses
+        The shared classes.
+
+    Returns
+    -------
+    numpy.ndarray
+        A copy of ``current`` with the rows of the shared classes, and the background's unless no
+        class is shared.
+    """
+    placed = current.copy()
+    if shared.in_file:
+        rows = _kept_rows(name, shared.in_network)
+        placed[rows] = stored[_kept_rows(name, shared.in_file)]
+    return placed
 
 
 def _kept_rows(name: str, kept_classes: Tuple[int, ...]) -> np.ndarray:

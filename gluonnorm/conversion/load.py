@@ -1,9 +1,15 @@
 """Load weights of other codebases into a network, after everything has been checked."""
 
 import os
-from typing import Any, Collection, Mapping, Optional, Union
+from typing import Any, Collection, Mapping, Optional, Sequence, Union
 
-from gluonnorm.conversion.classes import CLASSES_DIFFER
+from gluonnorm.conversion.classes import (
+    CLASSES_DIFFER,
+    SCORE_LAYER,
+    SharedClasses,
+    place_shared_rows,
+    share_classes,
+)
 from gluonnorm.conversion.codebase import known_names
 from gluonnorm.conversion.compatibility import convention_difference, stride_difference
 from gluonnorm.conversion.errors import ConversionError
@@ -12,6 +18,7 @@ from gluonnorm.conversion.match import match
 from gluonnorm.conversion.network import backbone_parameters, network_parameters
 from gluonnorm.conversion.report import Report
 from gluonnorm.conversion.sources import find_source, likely_mistake
+from gluonnorm.errors import first_few
 from gluonnorm.types import PathLike
 from gluonnorm.weight_files import (
     Content,
@@ -35,6 +42,7 @@ def load(
     num_classes_differ: Optional[str] = None,
     eps: Optional[float] = None,
     entry: Optional[str] = None,
+    classes: Optional[Sequence[str]] = None,
 ) -> Report:
     """Load weights of another codebase into a detector or a bare backbone.
 
@@ -61,6 +69,11 @@ def load(
     entry : str or None
         Which weights of a checkpoint that has several, such as "ema", or the beginning of the names
         in a flat file. None takes the only ones, or the plain ones beside averaged ones.
+    classes : sequence of str or None
+        The names of the file's classes in the order of its rows, without the background. Then the
+        predictors of classes that the network has by name take the file's rows, and those of its
+        other classes stay fresh, whatever ``num_classes_differ`` is. None: not known, and the rows
+        are taken for the network's classes in their order.
 
     Returns
     -------
@@ -77,7 +90,7 @@ def load(
     >>> report = load(net, "maskrcnn_resnet50_fpn_coco.pth", "torchvision")  # doctest: +SKIP
     """
     parameters = network_parameters(net)
-    return _load_into(net, parameters, weights, source, num_classes_differ, eps, entry)
+    return _load_into(net, parameters, weights, source, num_classes_differ, eps, entry, classes)
 
 
 def load_backbone(
@@ -150,6 +163,7 @@ def _load_into(
     num_classes_differ: Optional[str],
     eps: Optional[float],
     entry: Optional[str],
+    classes: Optional[Sequence[str]] = None,
 ) -> Report:
     """Check everything, then set the values of the parameters."""
     codebase = find_source(source)
@@ -165,7 +179,8 @@ def _load_into(
     arrays, notes = _read_weights(weights, entry, known_names(codebase, shapes))
     file_name = "" if isinstance(weights, Mapping) else os.fspath(weights)
     try:
-        result = match(codebase, shapes, arrays, file_name, num_classes_differ, eps)
+        shared = _share_classes(net, classes)
+        result = match(codebase, shapes, arrays, file_name, num_classes_differ, eps, shared)
     except ConversionError as error:
         said = "".join(f"; {note}" for note in notes if "prefix" in note)
         mistake = likely_mistake(codebase, arrays, shapes)
@@ -178,6 +193,11 @@ def _load_into(
         )
     for name, array in result.arrays.items():
         parameters[name].set_data(mx.nd.array(array, dtype=array.dtype))
+    if shared is not None:
+        _set_shared_rows(parameters, result.class_rows, shared)
+    if classes is None and any(name.startswith(SCORE_LAYER) for name in result.arrays):
+        names = first_few(net.classes)
+        notes.append(f"the file does not name its classes; its rows are taken for {names}")
     for difference in (wrong_stride, convention_difference(net, codebase, shapes)):
         if difference:
             notes.append(f"beware: {difference}")
@@ -188,6 +208,25 @@ def _load_into(
         left_out=result.left_out,
         notes=(*notes, *result.notes),
     )
+
+
+def _share_classes(net: Block, classes: Optional[Sequence[str]]) -> Optional[SharedClasses]:
+    """Compare the names of a file's classes, if they are known, with the network's."""
+    network_classes = getattr(net, "classes", None)
+    if classes is None or network_classes is None:
+        return None
+    return share_classes(classes, network_classes)
+
+
+def _set_shared_rows(
+    parameters: Mapping[str, Parameter], class_rows: Arrays, shared: SharedClasses
+) -> None:
+    """Set the rows of classes that the file has by name; other rows keep the network's values."""
+    for name, rows in class_rows.items():
+        parameter = parameters[name]
+        current = parameter.data(parameter.list_ctx()[0]).asnumpy()
+        placed = place_shared_rows(name, rows, current, shared)
+        parameter.set_data(mx.nd.array(placed, dtype=current.dtype))
 
 
 def _read_weights(weights: Weights, entry: Optional[str], known: Collection[str]) -> Content:

@@ -5,6 +5,7 @@ from typing import Dict, List, NamedTuple, Optional, Set, Tuple
 
 from gluonnorm.conversion.classes import (
     ClassCounts,
+    SharedClasses,
     class_count_hint,
     count_classes,
     fresh_predictors,
@@ -28,6 +29,7 @@ import numpy as np
 
 STATISTICS = (".running_mean", ".running_var")
 FRESH_NOTE = "other classes: the network keeps its fresh values"
+SHARED_NOTE = "the rows of classes that the file has by name"
 BARE_SCALE_NOTE = "the file has a bare scale and shift"
 
 
@@ -65,12 +67,16 @@ class MatchResult(NamedTuple):
         The name of each array of the file that was not needed, and the reason.
     notes : tuple of str
         What was assumed, changed or cast, in sentences.
+    class_rows : dict of str to numpy.ndarray
+        The file's values of class layers, if its classes have other names than the network's. Only
+        rows of shared classes are for the network.
     """
 
     arrays: Arrays
     matches: Tuple[TensorMatch, ...]
     left_out: Tuple[Tuple[str, str], ...]
     notes: Tuple[str, ...]
+    class_rows: Arrays
 
 
 class NamePairs(NamedTuple):
@@ -95,6 +101,7 @@ def match(
     file_name: str = "",
     num_classes_differ: Optional[str] = None,
     eps: Optional[float] = None,
+    shared: Optional[SharedClasses] = None,
 ) -> MatchResult:
     """Give each parameter its array, and account for every array of the file.
 
@@ -112,6 +119,8 @@ def match(
         None, "reset" or "reduce", see :func:`gluonnorm.conversion.load`.
     eps : float or None
         The epsilon of the file's BatchNorm layers. None takes that of the codebase.
+    shared : SharedClasses or None
+        The classes that the file and the network share, if their names are known and differ.
 
     Returns
     -------
@@ -132,7 +141,15 @@ def match(
 
     counts = count_classes(values, shapes)
     fresh: List[str] = []
-    if counts.differ and num_classes_differ == "reset":
+    if shared is not None:
+        if shared.file_count != counts.file:
+            raise ConversionError(
+                f"{file_name} has rows of {counts.file} classes, and {shared.file_count} names are "
+                "given for them"
+            )
+        fresh = fresh_predictors(values, shapes)
+        notes.append(shared.note())
+    elif counts.differ and num_classes_differ == "reset":
         fresh = fresh_predictors(values, shapes)
         notes.append(
             f"the file has {counts.file} classes, the network {counts.network}: fresh predictors"
@@ -157,9 +174,11 @@ def match(
     rescale_gammas(values, epsilons, file_name)
     notes += epsilon_notes(epsilons.values())
 
-    _keep_fresh(fresh, shapes, values, matches)
+    class_rows = {name: values[name] for name in fresh if shared is not None and shared.in_file}
+    fresh_note = FRESH_NOTE if not class_rows else SHARED_NOTE
+    _keep_fresh(fresh, fresh_note, shapes, values, matches)
     ordered = tuple(matches[name] for name in shapes if name in matches)
-    return MatchResult(values, ordered, tuple(left_out), tuple(notes))
+    return MatchResult(values, ordered, tuple(left_out), tuple(notes), class_rows)
 
 
 def _pair_names(
@@ -328,12 +347,12 @@ def _add_implied(
 
 
 def _keep_fresh(
-    fresh: List[str], shapes: Shapes, values: Arrays, matches: Dict[str, TensorMatch]
+    fresh: List[str], note: str, shapes: Shapes, values: Arrays, matches: Dict[str, TensorMatch]
 ) -> None:
     """Remove the values of parameters that keep their own, and note it."""
     for name in fresh:
         del values[name]
-        matches[name] = matches[name]._replace(shape=tuple(shapes[name]), note=FRESH_NOTE)
+        matches[name] = matches[name]._replace(shape=tuple(shapes[name]), note=note)
 
 
 def _layer_epsilons(

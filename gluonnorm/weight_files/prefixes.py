@@ -9,6 +9,8 @@ import numpy as np
 
 # Wrappers that may stand at any place in a name: PyTorch's compiler, FSDP, and checkpointing.
 WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
+# A file may have several networks, each under a prefix. Fewer known names are a coincidence.
+MOST_COPIES = 8
 
 
 def take_off_prefix(arrays: Mapping[str, np.ndarray], known: Collection[str]) -> Content:
@@ -127,7 +129,7 @@ def _choose_prefix(names: List[str], known: Collection[str]) -> Tuple[str, Tuple
     if not chosen:
         return "", rivals
     covered = sum(name.startswith(chosen) for name in names)
-    if 2 * most < covered:
+    if 2 * most < covered or MOST_COPIES * most < len(names):
         return "", ()
     if rivals:
         entries = [prefix[:-1] for prefix in (chosen, *rivals)]

@@ -370,3 +370,42 @@ def test_names_without_the_prefix_are_an_error_that_says_how_to_leave_them_out(n
         load(net, arrays, "torchvision")
     report = load(net, arrays, "torchvision", entry="model")
     assert "the arrays under 'model' are taken, 1 others are not" in report.notes
+
+
+def test_names_of_the_files_classes(net, saved):
+    """tiny_detector has disc, square, star; the file's first row is taken for a star here."""
+    before = values(net)
+    report = load(net, saved, "torchvision", classes=("star", "cross", "disc"))
+    assert "the file has 2 of the 3 classes by name; fresh predictors: square" in report.notes
+    after = values(net)
+    scores = saved["roi_heads.box_predictor.cls_score.bias"]
+    fresh = before["predictor.score.bias"]
+    np.testing.assert_array_equal(
+        after["predictor.score.bias"], [scores[0], scores[3], fresh[2], scores[1]]
+    )
+    boxes = saved["roi_heads.box_predictor.bbox_pred.weight"][4:]
+    expected = [*boxes[8:], *before["predictor.loc.weight"][4:8], *boxes[:4]]
+    np.testing.assert_array_equal(after["predictor.loc.weight"], expected)
+    with pytest.raises(ConversionError, match="has rows of 3 classes, and 2 names are given"):
+        load(net, saved, "torchvision", classes=("star", "disc"))
+    load(net, saved, "torchvision", classes=net.classes)
+    np.testing.assert_array_equal(values(net)["predictor.score.bias"], scores)
+
+
+def test_the_report_says_that_a_file_does_not_name_its_classes(net, saved):
+    report = load(net, saved, "torchvision")
+    note = "the file does not name its classes; its rows are taken for disc, square, star"
+    assert note in report.notes
+    assert note not in load(net, saved, "torchvision", classes=net.classes).notes
+    backbone_report = load_backbone(net, saved, "torchvision")
+    assert "name its classes" not in str(backbone_report)
+
+
+def test_no_shared_class_keeps_all_predictors_fresh(net, saved):
+    before = values(net)
+    report = load(net, saved, "torchvision", classes=("a", "b", "c"))
+    after = values(net)
+    for name in after:
+        if name.startswith("predictor."):
+            np.testing.assert_array_equal(after[name], before[name])
+    assert report.loaded == len(after) - 4

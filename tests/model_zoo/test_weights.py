@@ -1,6 +1,7 @@
 """Weights from files and records: all of them or none, and a message that says which do not fit."""
 
 import hashlib
+import json
 import logging
 import zipfile
 
@@ -412,6 +413,86 @@ def test_classes_of_ones_own_get_fresh_predictors(detector):
     for name in set(found) - fresh:
         np.testing.assert_allclose(found[name], there[name], rtol=1e-6, err_msg=name)
     assert found["predictor.score.weight"].shape == (3, 1024)
+
+
+def test_the_same_number_of_other_classes_keeps_no_predictor_unnoticed(detector, caplog):
+    """Of the published classes a few are kept by name, at another place; the rest starts fresh."""
+    _, published = detector
+    name = "mask_rcnn_fpn_resnet18_v1b_coco"
+    classes = ["zebra", "person", *(f"own {index}" for index in range(78))]
+    net = model_zoo.get_model(name, classes=classes, **SMALL)
+    before = values(net)[0]
+    with pytest.raises(InputError, match="is for the classes person, .*the network for zebra"):
+        load_pretrained(net, True, name)
+    assert_unchanged([before], net)
+    load_pretrained(net, True, name, reset=True)
+    found, there = values(net)[0], values(published)[0]
+    zebra = published.classes.index("zebra")
+    kept = {
+        "predictor.score.": ([0, 1, 2], [0, 1 + zebra, 1]),
+        "predictor.loc.": (range(8), [*range(4 * zebra, 4 * zebra + 4), 0, 1, 2, 3]),
+        "mask_head.score.": ([0, 1], [zebra, 0]),
+    }
+    for layer, (own_rows, published_rows) in kept.items():
+        for leaf in ("weight", "bias"):
+            array = found[layer + leaf]
+            count = len(own_rows)
+            np.testing.assert_allclose(array[:count], there[layer + leaf][list(published_rows)])
+            np.testing.assert_array_equal(array[count:], before[layer + leaf][count:])
+    assert "the file has 2 of the 80 classes by name; fresh predictors: own 0, own 1" in caplog.text
+
+
+def test_classes_in_another_order_are_found_by_name(detector, caplog):
+    _, published = detector
+    name = "mask_rcnn_fpn_resnet18_v1b_coco"
+    net = model_zoo.get_model(name, classes=published.classes[::-1], **SMALL)
+    load_pretrained(net, True, name, reset=True)
+    bias = values(published)[0]["mask_head.score.bias"]
+    np.testing.assert_allclose(values(net)[0]["mask_head.score.bias"], bias[::-1])
+    assert "the predictors of all 80 classes were found in the file by name" in caplog.text
+
+
+@pytest.mark.parametrize("classes", [("dog", "cow"), ("cow", "dog", "cat"), ("cow",)])
+def test_a_checkpoint_of_other_classes(tmp_path, caplog, classes):
+    """The .json beside the weights names the classes; without it they cannot be known."""
+    name = "mask_rcnn_fpn_resnet18_v1b_custom"
+    first = randomized(name, classes=("cat", "dog"), **SMALL)
+    path = str(tmp_path / "net-0000001.params")
+    first.save_parameters(path)
+    header = {"spec": {"classes": ["cat", "dog"]}}
+    (tmp_path / "net-0000001.json").write_text(json.dumps(header), encoding="utf-8")
+    net = model_zoo.get_model(name, classes=classes, **SMALL)
+    before = values(net)[0]
+    load_weights(net, path)
+    found, there = values(net)[0], values(first)[0]
+    np.testing.assert_array_equal(found["rpn.score.weight"], there["rpn.score.weight"])
+    rows, fresh = found["mask_head.score.bias"], before["mask_head.score.bias"]
+    for index, class_name in enumerate(classes):
+        expected = fresh[index]
+        if class_name in first.classes:
+            expected = there["mask_head.score.bias"][first.classes.index(class_name)]
+        assert rows[index] == expected, class_name
+    assert "fresh predictors: cow" in caplog.text
+    (tmp_path / "net-0000001.json").write_text("[]", encoding="utf-8")
+    net = model_zoo.get_model(name, classes=("x", "y"), **SMALL)
+    load_weights(net, path)
+    np.testing.assert_array_equal(values(net)[0]["mask_head.score.bias"], rows_of(first))
+
+
+def rows_of(net):
+    return values(net)[0]["mask_head.score.bias"]
+
+
+@pytest.mark.parametrize("prefix", ["module.", "model._orig_mod."])
+def test_prefixes_in_front_of_this_packages_names(tmp_path, prefix, caplog):
+    caplog.set_level("INFO")
+    net = randomized("mask_rcnn_fpn_resnet18_v1b_custom", classes=("a",), **SMALL)
+    arrays = {prefix + name: array for name, array in values(net)[0].items()}
+    write_arrays(tmp_path / "a.npz", arrays)
+    other = model_zoo.get_model("mask_rcnn_fpn_resnet18_v1b_custom", classes=("a",), **SMALL)
+    load_weights(other, str(tmp_path / "a.npz"))
+    assert_unchanged(values(net), other)
+    assert "taken off" in caplog.text
 
 
 def test_backbone_of_a_published_detector(detector):

@@ -53,6 +53,8 @@ def test_a_prefix_of_all_names(prefix):
         ["nothing", "known"],
         # Most of what has the prefix stays unknown, so taking it off is no explanation.
         ["x.conv1.weight", "x.a.weight", "x.b.weight", "x.c.weight"],
+        # A part of another network has a known name by chance, in several places.
+        ["a.0.bn1.weight", "a.1.bn1.weight", *(f"a.{index}.bn9.weight" for index in range(20))],
         # Without the prefix two arrays would have the same name.
         ["module.rpn.conv.bias", "module.fc6.weight", "rpn.conv.bias"],
     ],
