@@ -5,7 +5,8 @@
 
 import argparse
 import os
-from typing import Optional, Sequence
+import sys
+from typing import NamedTuple, Optional, Sequence, Tuple
 
 from gluonnorm.data import (
     COCODataset,
@@ -16,17 +17,50 @@ from gluonnorm.data import (
     VOCDataset,
 )
 from gluonnorm.data.recordio import open_lst, open_record
-from gluonnorm.errors import InputError
+from gluonnorm.errors import InputError, did_you_mean, first_few
 from gluonnorm.photos.prepare import resized_size
 from gluonnorm.types import Preprocess
 
+from _cli import import_user_module
+
+SHOWN_FAULTS = 3  # of what --skip-bad leaves out
+# What a data set of the user must have.
+DATASET_MEMBERS = (
+    "classes",
+    "category_ids",
+    "__len__",
+    "__getitem__",
+    "sizes",
+    "coco_truth",
+    "with_masks",
+)
 # The official names of the splits, where a format has any.
 DEFAULT_SPLITS = {
     "coco": {"train": "train2017", "val": "val2017"},
     "voc": {"train": "trainval", "val": "test"},
-    "record": {"train": "train", "val": "val"},
-    "lst": {"train": "train", "val": "val"},
 }
+OTHER_SPLITS = {"train": "train", "val": "val"}
+
+
+class _Request(NamedTuple):
+    """What a function that opens a format needs to know.
+
+    Attributes
+    ----------
+    args : argparse.Namespace
+        Parsed flags of ``add_dataset_arguments``.
+    names : sequence of str
+        The names of the splits in the files; only VOC may have several.
+    classes : sequence of str or None
+        The classes that are wanted, in the order of the labels; None takes the files' own.
+    allow_absent : bool
+        Whether a file may lack some of the classes: they are those of a network that is scored.
+    """
+
+    args: argparse.Namespace
+    names: Sequence[str]
+    classes: Optional[Sequence[str]]
+    allow_absent: bool
 
 
 def add_dataset_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,18 +77,32 @@ def add_dataset_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--dataset",
-        choices=sorted(DEFAULT_SPLITS),
         default="voc",
+        metavar="FORMAT",
         help="the format of the files; the classes may be any (default: voc). coco: JSON and a "
         "folder of images; voc: Annotations, JPEGImages and ImageSets/Main; record: "
-        "{split}.rec with its .idx; lst: {split}.lst of im2rec",
+        "{split}.rec with its .idx; lst: {split}.lst of im2rec; MODULE:FACTORY: "
+        "factory(root, split, classes) in your own file module.py makes the data set",
     )
     group.add_argument("--data-root", required=True, metavar="FOLDER", help="the data set's folder")
     group.add_argument(
-        "--train-split", metavar="NAME", help="default: train2017 (coco), trainval (voc), train"
+        "--train-split",
+        nargs="+",
+        metavar="NAME",
+        help="default: train2017 (coco), trainval (voc), train. voc takes several, also of other "
+        "years: 2007_trainval 2012_trainval",
     )
     group.add_argument(
-        "--val-split", metavar="NAME", help="default: val2017 (coco), test (voc), val"
+        "--val-split",
+        nargs="+",
+        metavar="NAME",
+        help="default: val2017 (coco), test (voc), val; voc takes several",
+    )
+    group.add_argument(
+        "--skip-bad",
+        action="store_true",
+        help="go on without images and annotations that are faulty, and say how many; every image "
+        "is read once before work begins",
     )
     group.add_argument(
         "--annotations",
@@ -120,47 +168,151 @@ def open_dataset(
     InputError
         A file is missing or faulty, or the classes do not fit the files or are not known.
     """
-    split_name = getattr(args, f"{split}_split") or DEFAULT_SPLITS[args.dataset][split]
-    return _OPENERS[args.dataset](args, split_name, classes or args.classes)
+    names = getattr(args, f"{split}_split")
+    names = names or [DEFAULT_SPLITS.get(args.dataset, OTHER_SPLITS)[split]]
+    open_format = _open_factory if ":" in args.dataset else _OPENERS.get(args.dataset)
+    if open_format is None:
+        raise InputError(
+            f"--dataset is {args.dataset!r}; want {', '.join(sorted(_OPENERS))}, or MODULE:FACTORY "
+            f"of your own{did_you_mean(args.dataset, _OPENERS)}"
+        )
+    if len(names) > 1 and args.dataset != "voc":
+        raise InputError(
+            f"--{split}-split has {len(names)} names, which only --dataset voc can join; give one"
+        )
+    wanted = classes or args.classes
+    dataset = open_format(_Request(args, names, wanted, allow_absent=classes is not None))
+    # A factory of the user has the last word on classes, so it may forget the wanted ones.
+    if wanted is not None and tuple(wanted) != tuple(dataset.classes):
+        raise InputError(
+            f"--dataset {args.dataset} has the classes {first_few(dataset.classes)}, but "
+            f"{first_few(tuple(wanted))} are wanted; it must return these, in this order"
+        )
+    _report_gaps(dataset, names)
+    return dataset
 
 
-def _open_coco(
-    args: argparse.Namespace, split_name: str, classes: Optional[Sequence[str]]
-) -> Dataset:
+def open_masks(dataset: Dataset) -> Dataset:
+    """Open a data set once more with masks, and say what that leaves out.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        What ``open_dataset`` returns.
+
+    Returns
+    -------
+    Dataset
+        The same images with masks.
+
+    Raises
+    ------
+    InputError
+        The data set has no masks, or a mask is faulty.
+    """
+    with_masks = dataset.with_masks()
+    if skipped_faults(with_masks) != skipped_faults(dataset):
+        _report_gaps(with_masks, ["with masks"])
+    return with_masks
+
+
+def skipped_faults(dataset: Dataset) -> Tuple[str, ...]:
+    """Return the faults for which ``--skip-bad`` left something out.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        A data set of this package, or of the user.
+
+    Returns
+    -------
+    tuple of str
+        One message for each fault.
+    """
+    # A data set of the user, and those of GluonCV, need not have the attribute.
+    return tuple(getattr(dataset, "skipped", ()))
+
+
+def _report_gaps(dataset: Dataset, names: Sequence[str]) -> None:
+    """Say on standard error what a data set lacks."""
+    skipped = skipped_faults(dataset)
+    if skipped:
+        print(
+            f"note: {', '.join(names)}: --skip-bad left out {len(skipped)} faulty images or "
+            f"annotations: {first_few(skipped, SHOWN_FAULTS)}",
+            file=sys.stderr,
+        )
+    absent_classes = getattr(dataset, "absent_classes", ())
+    if absent_classes:
+        print(
+            f"note: {', '.join(names)}: has no category {first_few(absent_classes)}; the score of "
+            "such a class is -1",
+            file=sys.stderr,
+        )
+
+
+def _open_coco(request: _Request) -> Dataset:
     """Open a COCO file."""
-    root = args.data_root
-    annotation_file = _split_path(root, args.annotations, split_name)
-    image_folder = _split_path(root, args.image_dir or "{split}", split_name)
-    return COCODataset(annotation_file, image_folder, classes)
+    root = request.args.data_root
+    annotation_file = _split_path(root, request.args.annotations, request.names[0])
+    image_folder = _split_path(root, request.args.image_dir or "{split}", request.names[0])
+    return COCODataset(
+        annotation_file,
+        image_folder,
+        request.classes,
+        skip_bad=request.args.skip_bad,
+        allow_absent=request.allow_absent,
+    )
 
 
-def _open_voc(
-    args: argparse.Namespace, split_name: str, classes: Optional[Sequence[str]]
-) -> Dataset:
+def _open_voc(request: _Request) -> Dataset:
     """Open a Pascal VOC folder."""
-    return VOCDataset(args.data_root, split_name, classes, one_based=args.one_based)
+    return VOCDataset(
+        request.args.data_root,
+        list(request.names),
+        request.classes,
+        one_based=request.args.one_based,
+        skip_bad=request.args.skip_bad,
+    )
 
 
-def _open_record(
-    args: argparse.Namespace, split_name: str, classes: Optional[Sequence[str]]
-) -> Dataset:
+def _open_record(request: _Request) -> Dataset:
     """Open a RecordIO file."""
-    record_file = _split_path(args.data_root, "{split}.rec", split_name)
-    return open_record(record_file, _named(args, classes), normalized=not args.pixel_boxes)
+    record_file = _split_path(request.args.data_root, "{split}.rec", request.names[0])
+    return open_record(record_file, _named(request), normalized=not request.args.pixel_boxes)
 
 
-def _open_lst(
-    args: argparse.Namespace, split_name: str, classes: Optional[Sequence[str]]
-) -> Dataset:
+def _open_lst(request: _Request) -> Dataset:
     """Open an LST file of im2rec."""
-    root = args.data_root
-    list_file = _split_path(root, "{split}.lst", split_name)
-    image_folder = _split_path(root, args.image_dir or "", split_name)
-    normalized = not args.pixel_boxes
-    return open_lst(list_file, image_folder, _named(args, classes), normalized=normalized)
+    root = request.args.data_root
+    list_file = _split_path(root, "{split}.lst", request.names[0])
+    image_folder = _split_path(root, request.args.image_dir or "", request.names[0])
+    normalized = not request.args.pixel_boxes
+    return open_lst(list_file, image_folder, _named(request), normalized=normalized)
 
 
-# One function a format. Each takes the flags, the split's name in the files, and the classes.
+def _open_factory(request: _Request) -> Dataset:
+    """Call the factory of the user, and check that it returns a data set."""
+    module_name, _, factory_name = request.args.dataset.partition(":")
+    module = import_user_module(module_name, "--dataset")
+    factory = getattr(module, factory_name, None)
+    if not callable(factory):
+        raise InputError(
+            f"--dataset {request.args.dataset}: {module_name} has no function {factory_name!r}"
+            f"{did_you_mean(factory_name, vars(module))}"
+        )
+    dataset = factory(request.args.data_root, request.names[0], request.classes)
+    missing = [name for name in DATASET_MEMBERS if not hasattr(dataset, name)]
+    if missing:
+        raise InputError(
+            f"--dataset {request.args.dataset} returns a {type(dataset).__name__} without "
+            f"{', '.join(missing)}; want the members of gluonnorm.data.Dataset; "
+            "gluonnorm.data.GluonCVDataset wraps a data set of pairs of image and label"
+        )
+    return dataset
+
+
+# One function a format.
 _OPENERS = {
     "coco": _open_coco,
     "voc": _open_voc,
@@ -169,11 +321,13 @@ _OPENERS = {
 }
 
 
-def _named(args: argparse.Namespace, classes: Optional[Sequence[str]]) -> Sequence[str]:
+def _named(request: _Request) -> Sequence[str]:
     """Require classes for a format whose files hold numbers for them."""
-    if classes is None:
-        raise InputError(f"--dataset {args.dataset} holds no class names; give --classes NAME ...")
-    return classes
+    if request.classes is None:
+        raise InputError(
+            f"--dataset {request.args.dataset} holds no class names; give --classes NAME ..."
+        )
+    return request.classes
 
 
 def evaluation_loader(

@@ -16,7 +16,7 @@ from gluonnorm.evaluation import coco_results, evaluate_voc, predict
 
 import mxnet as mx
 from _cli import add_plugin_argument, contexts, run, seed_everything
-from _data import add_dataset_arguments, evaluation_loader, open_dataset
+from _data import add_dataset_arguments, evaluation_loader, open_dataset, open_masks
 from _models import add_model_arguments, open_detector
 from _scores import MASK_PREFIX, coco_scores
 from tqdm import tqdm
@@ -69,7 +69,7 @@ def main(args: argparse.Namespace) -> None:
     score_masks = metric == "coco" and gives_masks(detector.net)
     dataset = open_dataset(args, "val", detector.classes)
     if score_masks:
-        dataset = dataset.with_masks()
+        dataset = open_masks(dataset)
     loader = evaluation_loader(dataset, detector.preprocess, args.batch_size, args.num_workers)
     mask_paste = detector.mask_paste if score_masks else None
     # The detections come one image at a time, because their masks would fill the memory.

@@ -41,7 +41,7 @@ from gluonnorm.types import Preprocess
 import mxnet as mx
 from _callbacks import CurvePicture, Evaluator, MixingPicture, Recalibration
 from _cli import add_plugin_argument, contexts, parse_settings, run, seed_everything
-from _data import add_dataset_arguments, open_dataset
+from _data import add_dataset_arguments, open_dataset, open_masks
 from _models import add_norm_arguments
 from _resume import check_resume, load_checkpoint, note_changes
 from _schedule import add_schedule_arguments, make_schedule
@@ -239,8 +239,8 @@ def train(args: argparse.Namespace, ctx: List[mx.Context], kvstore: mx.kv.KVStor
     # Masks are read only for a network that gives masks. The network needs the classes of the data
     # set, so the data set is opened first, without masks.
     if net.has_masks:
-        train_set = train_set.with_masks()
-        val_set = None if val_set is None else val_set.with_masks()
+        train_set = open_masks(train_set)
+        val_set = None if val_set is None else open_masks(val_set)
 
     trainer = make_trainer(net, kvstore, args.momentum, args.wd)
     spec = asdict(net.spec)

@@ -2,7 +2,6 @@
 
 from typing import (
     Any,
-    Callable,
     Dict,
     Iterable,
     List,
@@ -13,6 +12,7 @@ from typing import (
     Union,
 )
 
+from gluonnorm.data.faults import Faults
 from gluonnorm.data.labeled_image import DataError, LabeledImage
 from gluonnorm.data.masks import RunLengths, decode_masks
 from gluonnorm.photos.boxes import clip_boxes, valid_boxes
@@ -73,7 +73,7 @@ def make_annotations(
     size: Tuple[int, int],
     where: str,
     row_names: Sequence[Any],
-    read_mask: Optional[Callable[[int], RunLengths]] = None,
+    faults: Optional[Faults] = None,
 ) -> ImageAnnotations:
     """Check the annotations of one image and convert them to arrays.
 
@@ -93,50 +93,80 @@ def make_annotations(
         The file or image that the annotations come from. Error messages begin with it.
     row_names : sequence
         A name for each of the G annotations. It follows ``where`` in an error message.
-    read_mask : callable, optional
-        ``read_mask(row)`` returns the mask of a row. It is called for the rows that are kept.
-        None: the annotations have no masks.
+    faults : Faults, optional
+        Gets a message for each faulty box, which is then left out. None raises DataError.
 
     Returns
     -------
     ImageAnnotations
-        The annotations whose boxes have an area inside the image.
+        The annotations whose boxes have an area inside the image, without masks.
 
     Raises
     ------
     DataError
-        A coordinate is not finite, corners are in the wrong order, or a box with an area is
-        outside the image.
+        Without ``faults``: a coordinate is not finite, corners are in the wrong order, or a box
+        with an area is outside the image.
     """
-    raw_boxes = np.array(boxes, np.float32).reshape(-1, 4)
+    own_faults = Faults(where) if faults is None else faults
+    raw_boxes = np.array(boxes, np.float64).reshape(-1, 4)
+    is_sound = check_boxes(raw_boxes, size, where, row_names, own_faults)
+    if faults is None:
+        own_faults.raise_if_any()
     height, width = size
     clipped = clip_boxes(raw_boxes, height, width)
-    has_area = valid_boxes(clipped)
-
-    not_finite = ~np.isfinite(raw_boxes).all(axis=1)
-    inverted = (raw_boxes[:, 2:] < raw_boxes[:, :2]).any(axis=1)
-    outside = valid_boxes(raw_boxes) & ~has_area
-    faults = (
-        (not_finite, "is not finite"),
-        (inverted, "has its corners in the wrong order; want x1 <= x2 and y1 <= y2"),
-        (outside, f"is outside the image of {width} x {height} pixels"),
-    )
-    for faulty, reason in faults:
-        if faulty.any():
-            row = int(faulty.argmax())
-            corners = ", ".join(f"{value:g}" for value in raw_boxes[row])
-            name = f"{where} {row_names[row]}"
-            raise DataError(f"{name}: box ({corners}) {reason}; correct or remove it")
-
-    masks = None
-    if read_mask is not None:
-        masks = [read_mask(row) for row in np.flatnonzero(has_area).tolist()]
+    keep = is_sound & valid_boxes(clipped)
     return ImageAnnotations(
-        boxes=clipped[has_area],
-        labels=np.array(labels, np.int32)[has_area],
-        crowd=np.array(crowd, bool)[has_area],
-        masks=masks,
+        boxes=clipped[keep],
+        labels=np.array(labels, np.int32)[keep],
+        crowd=np.array(crowd, bool)[keep],
     )
+
+
+def check_boxes(
+    boxes: np.ndarray,
+    size: Tuple[int, int],
+    where: str,
+    row_names: Sequence[Any],
+    faults: Faults,
+) -> np.ndarray:
+    """Record the boxes of one image that cannot be right.
+
+    Parameters
+    ----------
+    boxes : numpy.ndarray
+        (G, 4) float64, rows ``x1 y1 x2 y2`` in pixels. In float32 a box far outside of the image
+        could lose its area, and would be taken for an empty one.
+    size : tuple of int
+        Height and width of the image in pixels.
+    where : str
+        The file or image that the boxes come from. Messages begin with it.
+    row_names : sequence
+        A name for each of the G boxes. It follows ``where`` in a message.
+    faults : Faults
+        Gets one message for each box with a coordinate that is not finite, with corners in the
+        wrong order, or with an area that is outside the image.
+
+    Returns
+    -------
+    numpy.ndarray
+        (G,) bool, which boxes have no fault. A box without an area has none.
+    """
+    height, width = size
+    not_finite = ~np.isfinite(boxes).all(axis=1)
+    inverted = (boxes[:, 2:] < boxes[:, :2]).any(axis=1)
+    beyond_image = (boxes[:, 2:] <= 0).any(axis=1) | (boxes[:, :2] >= (width, height)).any(axis=1)
+    outside = valid_boxes(boxes) & beyond_image
+    is_faulty = not_finite | inverted | outside
+    for row in np.flatnonzero(is_faulty).tolist():
+        if not_finite[row]:
+            reason = "is not finite"
+        elif inverted[row]:
+            reason = "has its corners in the wrong order; want x1 <= x2 and y1 <= y2"
+        else:
+            reason = f"is outside the image of {width} x {height} pixels"
+        corners = ", ".join(f"{value:g}" for value in boxes[row])
+        faults.add(f"{where} {row_names[row]}: box ({corners}) {reason}; correct or remove it")
+    return ~is_faulty
 
 
 def check_classes(classes: Iterable[str], where: object) -> Tuple[str, ...]:

@@ -1,30 +1,43 @@
 """Data sets in COCO's format: one JSON file and a folder of images."""
 
-import json
 import os
 from collections import defaultdict
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
-from gluonnorm.data.annotations import ImageAnnotations, check_classes, make_annotations
+from gluonnorm.data.annotations import ImageAnnotations, check_boxes
+from gluonnorm.data.coco_file import (
+    SHOWN_NAMES,
+    Annotation,
+    Categories,
+    read_annotation,
+    read_categories,
+    read_coco_file,
+    select_categories,
+    stated_category,
+    stated_size,
+    usable_ids,
+)
+from gluonnorm.data.faults import Faults
+from gluonnorm.data.image_files import ImageFolder, readable_images
 from gluonnorm.data.images import image_size, read_image_of_size
+from gluonnorm.data.json_file import required_integer, required_text
 from gluonnorm.data.labeled_image import DataError, LabeledImage
-from gluonnorm.data.masks import RunLengths, read_segmentation
-from gluonnorm.errors import did_you_mean, first_few
+from gluonnorm.data.masks import RunLengths, empty_mask, read_segmentation
+from gluonnorm.errors import first_few
+from gluonnorm.photos.boxes import clip_boxes, valid_boxes
 from gluonnorm.types import PathLike
 
 import numpy as np
 
-SHOWN_NAMES = 10  # categories that an error message lists
 
+class _Image(NamedTuple):
+    """One entry of the file's list ``images``, at ``position``, whose image file exists."""
 
-class _Annotation(NamedTuple):
-    """One entry of the file's list ``annotations``, named by its id or its place in the list."""
-
-    box: List[float]
-    label: int
-    crowd: bool
-    name: object
-    segmentation: Any
+    position: int
+    image_id: int
+    name: str
+    path: str
+    size: Tuple[int, int]
 
 
 class COCODataset:
@@ -36,19 +49,28 @@ class COCODataset:
     Masks are read from polygons, run lengths and compressed run lengths. They stay compressed in
     memory until their image is read. With ``masks=True`` every box needs one.
 
-    The constructor reads every annotation, so that faults show before training starts.
+    The constructor reads every annotation of the chosen classes and looks for every image file, so
+    that faults show before training starts. One error reports all faults.
 
     Parameters
     ----------
     annotation_file : str or path-like
         The JSON file.
     image_dir : str or path-like
-        The folder that the file's ``file_name`` entries are relative to.
+        The folder that the file's ``file_name`` entries are relative to. An exporter's path in
+        front of the file name is left out where it does not exist.
     classes : sequence of str, optional
         Names of the categories to use, in the order of the labels. Annotations of other categories
-        are left out. None uses all categories, sorted by their ids.
+        are left out. None uses all categories, sorted by their ids, without a supercategory that
+        has no annotations.
     masks : bool
         Whether masks are read.
+    skip_bad : bool
+        Whether images and annotations with faults are left out, instead of an error. Every image
+        is then decoded once, so that damaged ones are left out too.
+    allow_absent : bool
+        Whether ``classes`` may have names that the file lacks, as when a network is scored on a
+        file with fewer categories. Such a class has no boxes.
 
     Attributes
     ----------
@@ -56,13 +78,17 @@ class COCODataset:
         Names of the C classes. A label is an index into this tuple.
     category_ids : tuple of int
         The file's category id of each class.
+    absent_classes : tuple of str
+        Those of ``classes`` that the file lacks. Empty without ``allow_absent``.
+    skipped : tuple of str
+        A message for each fault whose image or annotation is left out. Empty without ``skip_bad``.
 
     Raises
     ------
     DataError
-        The file cannot be read, keys are missing, it lists no images, a category or an image is
-        unknown, a box is outside its image, or a mask is absent, empty or of another size than its
-        image.
+        The file cannot be read, keys are missing or have values of another kind, it lists no
+        images, an image file does not exist, a category or an image is unknown, a box is outside
+        its image, or a mask is absent, empty or of another size than its image.
 
     Examples
     --------
@@ -76,28 +102,46 @@ class COCODataset:
         image_dir: PathLike,
         classes: Optional[Sequence[str]] = None,
         masks: bool = False,
+        skip_bad: bool = False,
+        allow_absent: bool = False,
     ) -> None:
         self._file = annotation_file
         self._image_dir = os.fspath(image_dir)
-        content = _read_content(annotation_file)
-        categories = _read_categories(content, annotation_file)
-        self.classes, self.category_ids = _select_categories(categories, classes, annotation_file)
+        self._masks = masks
+        self._skip_bad = skip_bad
+        self._allow_absent = allow_absent
+        self._stamp = _file_stamp(annotation_file)
+        content = read_coco_file(annotation_file)
+        categories = read_categories(content, annotation_file)
+        chosen = select_categories(categories, classes, annotation_file, allow_absent)
+        self.classes = tuple(chosen.values())
+        self.category_ids = tuple(chosen)
+        self.absent_classes = tuple(
+            name for number, name in chosen.items() if number not in categories.names
+        )
+        self._label_of = {number: label for label, number in enumerate(chosen)}
 
-        self._image_ids: List[int] = []
-        self._names: List[str] = []
-        sizes: List[Tuple[int, int]] = []
-        for position, entry in enumerate(content["images"]):
-            where = f"{annotation_file}: image {position}"
-            self._image_ids.append(_required_integer(entry, "id", where))
-            self._names.append(str(_required(entry, "file_name", where)))
-            # Some annotation files leave out the sizes, which the images' headers have too.
-            sizes.append(_stated_size(entry) or image_size(self._path(position)))
-        self._sizes = np.array(sizes, np.int64)
-        self._annotations = self._read_annotations(content["annotations"], categories, masks)
+        faults = Faults(annotation_file, skip_bad)
+        listed_ids, self._images = self._read_images(content["images"], faults)
+        # Which entries of the file's list ``annotations`` belong to this data set.
+        self._is_used = np.zeros(len(content["annotations"]), bool)
+        grouped = self._read_annotations(content["annotations"], categories, listed_ids, faults)
+        self._annotations = [
+            self._check_annotations(image, grouped[image.image_id], faults)
+            for image in self._images
+        ]
+        faults.raise_if_any()
+        self.skipped = faults.messages
+        if not self._images:
+            raise DataError(
+                f"{annotation_file}: none of its {len(content['images'])} images can be used; "
+                f"{self.skipped[0]}"
+            )
+        self._sizes = np.array([image.size for image in self._images], np.int64)
 
     def __len__(self) -> int:
         """Return the number of images."""
-        return len(self._names)
+        return len(self._images)
 
     def __getitem__(self, index: int) -> LabeledImage:
         """Read one image and its annotations.
@@ -105,7 +149,7 @@ class COCODataset:
         Parameters
         ----------
         index : int
-            Position of the image in the file's list ``images``.
+            Position of the image among those of the file that are used.
 
         Returns
         -------
@@ -117,9 +161,9 @@ class COCODataset:
         DataError
             The image cannot be read, or has another size than the annotation file states.
         """
-        image = read_image_of_size(self._path(index), self._sizes[index], str(self._file))
-        annotations = self._annotations[index]
-        return annotations.labeled_image(image, self._image_ids[index], self._names[index])
+        image = self._images[index]
+        pixels = read_image_of_size(image.path, image.size, str(self._file))
+        return self._annotations[index].labeled_image(pixels, image.image_id, image.name)
 
     def with_masks(self) -> "COCODataset":
         """Open the same data set with ``masks=True``. The file is read again.
@@ -134,7 +178,14 @@ class COCODataset:
         DataError
             A mask is absent or faulty.
         """
-        return COCODataset(self._file, self._image_dir, self.classes, masks=True)
+        return COCODataset(
+            self._file,
+            self._image_dir,
+            self.classes,
+            masks=True,
+            skip_bad=self._skip_bad,
+            allow_absent=self._allow_absent,
+        )
 
     def sizes(self) -> np.ndarray:
         """Return the size of every image.
@@ -151,199 +202,203 @@ class COCODataset:
 
         Entries that the evaluation needs and some files lack are filled in: ``area`` (w * h),
         ``iscrowd`` (0), and the sizes of images. Annotation ids are replaced by 1, 2, ... if one is
-        absent, repeated, below 1 or not an integer. Masks are kept as they are. The file is read
-        again, because it is not kept in memory.
+        absent, repeated, below 1 or not an integer. With masks, ``segmentation`` holds run lengths;
+        without them it is kept as it is. What ``skip_bad`` left out is left out here as well. The
+        file is read again, because it is not kept in memory.
 
         Returns
         -------
         dict
             The content of a COCO annotation file.
-        """
-        content = _read_content(self._file)
-        chosen = set(self.category_ids)
-        content["categories"] = [entry for entry in content["categories"] if entry["id"] in chosen]
-        for entry, (height, width) in zip(content["images"], self._sizes.tolist()):
-            entry.update(height=height, width=width)
 
-        annotations = [
-            dict(entry) for entry in content["annotations"] if entry["category_id"] in chosen
-        ]
-        usable_ids = _are_usable_ids([entry.get("id") for entry in annotations])
-        for number, entry in enumerate(annotations, start=1):
-            if not usable_ids:
-                entry["id"] = number
-            width, height = entry["bbox"][2:]
-            entry.setdefault("area", width * height)
-            entry.setdefault("iscrowd", 0)
-        content["annotations"] = annotations
+        Raises
+        ------
+        DataError
+            The file was changed after the data set was opened.
+        """
+        stamp = _file_stamp(self._file)
+        content = read_coco_file(self._file)
+        if stamp != self._stamp or _file_stamp(self._file) != stamp:
+            raise DataError(
+                f"{self._file}: was changed after it was opened; open it again, since its boxes "
+                "may be others now"
+            )
+        content["categories"] = self._truth_categories(content["categories"])
+        content["images"] = self._truth_images(content["images"])
+        content["annotations"] = self._truth_annotations(content["annotations"])
         return content
 
-    def _path(self, index: int) -> str:
-        """Return the path of an image file."""
-        return os.path.join(self._image_dir, self._names[index])
+    def _read_images(self, entries: List[Any], faults: Faults) -> Tuple[Set[int], List[_Image]]:
+        """Read the file's list ``images``: all ids in it, and the images that can be used."""
+        folder = ImageFolder(self._image_dir)
+        position_of: Dict[int, int] = {}
+        name_of: Dict[str, str] = {}
+        missing: List[str] = []
+        images: List[_Image] = []
+        for position, entry in enumerate(entries):
+            where = f"{self._file}: image {position}"
+            with faults.catch():
+                image_id = required_integer(entry, "id", where)
+                if image_id in position_of:
+                    raise DataError(
+                        f"{where} has the id {image_id} of image {position_of[image_id]}: two "
+                        "images have the same id; every image needs an id of its own"
+                    )
+                position_of[image_id] = position
+                name = required_text(entry, "file_name", where)
+                path = folder.find(name)
+                if path is None:
+                    missing.append(name)
+                    raise DataError(
+                        f"{where}: {os.path.join(self._image_dir, name)}: no such image file; add "
+                        "the file or correct its file_name"
+                    )
+                if name_of.setdefault(path, name) != name:
+                    raise DataError(
+                        f"{where} has file_name {name!r} and another image {name_of[path]!r}, but "
+                        f"{self._image_dir} has only {path} for both; keep the subfolders"
+                    )
+                # Some annotation files leave out the sizes, which the images' headers have too.
+                size = stated_size(entry, where) or image_size(path)
+                images.append(_Image(position, image_id, name, path, size))
+        if len(missing) == len(entries):
+            raise DataError(
+                f"{self._file}: none of its {len(entries)} images is in {self._image_dir}; no such "
+                f"image file: {first_few(missing)}; name the folder that holds the images"
+            )
+        if self._skip_bad:
+            images = self._decodable(images, faults)
+        return set(position_of), images
+
+    def _decodable(self, images: List[_Image], faults: Faults) -> List[_Image]:
+        """Keep the images whose files can be decoded to the size that the file states."""
+        paths = [image.path for image in images]
+        sizes = [image.size for image in images]
+        usable = readable_images(paths, sizes, str(self._file), faults)
+        return [image for image, is_usable in zip(images, usable) if is_usable]
 
     def _read_annotations(
-        self, entries: List[Any], categories: Dict[int, str], masks: bool
-    ) -> List[ImageAnnotations]:
-        """Read the file's list ``annotations``, grouped by image, for the chosen categories."""
-        label_of = {category: label for label, category in enumerate(self.category_ids)}
-        position_of = {image_id: place for place, image_id in enumerate(self._image_ids)}
-        if len(position_of) < len(self._image_ids):
-            raise DataError(
-                f"{self._file}: two images have the same id; every image needs an id of its own"
-            )
-        grouped: Dict[int, List[_Annotation]] = defaultdict(list)
-        for number, entry in enumerate(entries):
-            name = _annotation_name(entry, number)
-            where = f"{self._file}: annotation {name}"
-            category = _required_integer(entry, "category_id", where)
-            image_id = _required_integer(entry, "image_id", where)
-            if category not in categories:
-                known = first_few([str(known_id) for known_id in categories], SHOWN_NAMES)
-                raise DataError(
-                    f"{where} has category_id {category}, which is not among the file's "
-                    f"categories {known}; correct or remove it"
-                )
-            if image_id not in position_of:
-                raise DataError(
-                    f"{where} has image_id {image_id}, but the file has no such image; correct or "
-                    "remove it"
-                )
-            # The box is read before the category is compared with the chosen ones, so that a
-            # faulty file is refused whatever classes are chosen.
-            box = _corners(_required(entry, "bbox", where), where)
-            if category in label_of:
-                annotation = _Annotation(
-                    box=box,
-                    label=label_of[category],
-                    crowd=bool(entry.get("iscrowd", 0)),
-                    name=name,
-                    segmentation=entry.get("segmentation"),
-                )
-                grouped[position_of[image_id]].append(annotation)
-        return [
-            self._check_annotations(position, grouped[position], masks)
-            for position in range(len(self))
-        ]
+        self,
+        entries: List[Any],
+        categories: Categories,
+        listed_ids: Set[int],
+        faults: Faults,
+    ) -> Dict[int, List[Annotation]]:
+        """Read the annotations of the chosen categories, grouped by the id of their image."""
+        chosen = set(self.category_ids)
+        grouped: Dict[int, List[Annotation]] = defaultdict(list)
+        for position, entry in enumerate(entries):
+            category = stated_category(entry)
+            if category in categories.names and category not in chosen:
+                continue
+            with faults.catch():
+                annotation = read_annotation(entry, position, self._file)
+                where = f"{self._file}: annotation {annotation.name}"
+                if annotation.category_id not in chosen:
+                    known = first_few([str(number) for number in categories.names], SHOWN_NAMES)
+                    raise DataError(
+                        f"{where} has category_id {annotation.category_id}, which is not among the "
+                        f"file's categories {known}; correct or remove it"
+                    )
+                if annotation.image_id not in listed_ids:
+                    raise DataError(
+                        f"{where} has image_id {annotation.image_id}, but the file has no such "
+                        "image; correct or remove it"
+                    )
+                grouped[annotation.image_id].append(annotation)
+        return grouped
 
     def _check_annotations(
-        self, position: int, annotations: List[_Annotation], masks: bool
+        self, image: _Image, annotations: List[Annotation], faults: Faults
     ) -> ImageAnnotations:
-        """Check the annotations of the image at ``position``."""
-        height, width = self._sizes[position].tolist()
-        where = f"{self._file}: image {self._names[position]}, annotation"
-
-        def read_mask(row: int) -> RunLengths:
-            """Read the mask of one annotation as compressed run lengths."""
+        """Check the annotations of one image against its size, and read their masks."""
+        height, width = image.size
+        where = f"{self._file}: image {image.name}, annotation"
+        names = [annotation.name for annotation in annotations]
+        boxes = np.array([annotation.box for annotation in annotations], np.float64).reshape(-1, 4)
+        is_sound = check_boxes(boxes, image.size, where, names, faults)
+        clipped = clip_boxes(boxes, height, width)
+        has_area = valid_boxes(clipped)
+        rows: List[int] = []
+        masks: List[RunLengths] = []
+        for row in np.flatnonzero(is_sound).tolist():
             annotation = annotations[row]
-            name = f"{where} {annotation.name}"
-            return read_segmentation(annotation.segmentation, (height, width), name)
-
-        return make_annotations(
-            boxes=[annotation.box for annotation in annotations],
-            labels=[annotation.label for annotation in annotations],
-            crowd=[annotation.crowd for annotation in annotations],
-            size=(height, width),
-            where=where,
-            row_names=[annotation.name for annotation in annotations],
-            read_mask=read_mask if masks else None,
+            with faults.catch():
+                # A box without an area stays in `coco_truth` alone, so it needs no mask.
+                if has_area[row]:
+                    if self._masks:
+                        name = f"{where} {annotation.name}"
+                        masks.append(read_segmentation(annotation.segmentation, image.size, name))
+                    rows.append(row)
+                self._is_used[annotation.position] = True
+        labels = [self._label_of[annotations[row].category_id] for row in rows]
+        crowd = [annotations[row].crowd for row in rows]
+        return ImageAnnotations(
+            boxes=clipped[rows],
+            labels=np.array(labels, np.int32),
+            crowd=np.array(crowd, bool),
+            masks=masks if self._masks else None,
         )
 
+    def _truth_categories(self, entries: List[Any]) -> List[Dict[str, Any]]:
+        """List the chosen categories, in the order of the file, and then those that it lacks."""
+        chosen = dict(zip(self.category_ids, self.classes))
+        truth = [
+            {**entry, "id": int(entry["id"]), "name": chosen.pop(entry["id"])}
+            for entry in entries
+            if entry["id"] in chosen
+        ]
+        truth += [{"id": number, "name": name} for number, name in chosen.items()]
+        return truth
 
-def _read_content(path: PathLike) -> Dict[str, Any]:
-    """Read the JSON file, and check that it has COCO's three lists."""
+    def _truth_images(self, entries: List[Any]) -> List[Dict[str, Any]]:
+        """List the images that are used, with their sizes."""
+        truth = []
+        for image in self._images:
+            height, width = image.size
+            entry = entries[image.position]
+            truth.append({**entry, "id": image.image_id, "height": height, "width": width})
+        return truth
+
+    def _truth_annotations(self, entries: List[Any]) -> List[Dict[str, Any]]:
+        """List the annotations that are used, with all that the evaluation needs."""
+        size_of = {image.image_id: image.size for image in self._images}
+        positions = np.flatnonzero(self._is_used).tolist()
+        ids_are_usable = usable_ids([entries[position].get("id") for position in positions])
+        truth = []
+        for number, position in enumerate(positions, start=1):
+            entry = entries[position]
+            annotation = read_annotation(entry, position, self._file)
+            checked = {
+                **entry,
+                "id": entry["id"] if ids_are_usable else number,
+                "image_id": annotation.image_id,
+                "category_id": annotation.category_id,
+                "area": annotation.area,
+                "iscrowd": int(annotation.crowd),
+            }
+            if self._masks:
+                checked["segmentation"] = self._truth_mask(annotation, size_of)
+            truth.append(checked)
+        return truth
+
+    def _truth_mask(
+        self, annotation: Annotation, size_of: Dict[int, Tuple[int, int]]
+    ) -> Dict[str, Any]:
+        """Write the mask of an annotation as run lengths, in types that JSON has."""
+        size = size_of[annotation.image_id]
+        try:
+            runs = read_segmentation(annotation.segmentation, size, "")
+        except DataError:
+            # Only a box without an area may have no mask.
+            runs = empty_mask(size)
+        return {"size": list(size), "counts": runs["counts"].decode("ascii")}
+
+
+def _file_stamp(path: PathLike) -> Tuple[int, int]:
+    """Return the size and the time of change of a file, which tell whether it was changed."""
     try:
-        with open(path, encoding="utf-8") as file:
-            content = json.load(file)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise DataError(f"{path}: is not valid JSON: {error}") from error
-    for key in ("images", "annotations", "categories"):
-        if not isinstance(content, dict) or not isinstance(content.get(key), list):
-            raise DataError(
-                f"{path}: has no list {key!r}; a COCO annotation file has images, annotations, "
-                "categories"
-            )
-    if not content["images"]:
-        raise DataError(f"{path}: is an empty data set: it lists no images")
-    return content
-
-
-def _read_categories(content: Dict[str, Any], path: PathLike) -> Dict[int, str]:
-    """Read the name of each category id, sorted by id."""
-    categories: Dict[int, str] = {}
-    for position, entry in enumerate(content["categories"]):
-        where = f"{path}: category {position}"
-        number = _required_integer(entry, "id", where)
-        if number in categories:
-            raise DataError(
-                f"{where} has the id {number} of another category; every category needs an id of "
-                "its own"
-            )
-        categories[number] = str(_required(entry, "name", where))
-    check_classes(categories.values(), path)
-    return {number: categories[number] for number in sorted(categories)}
-
-
-def _select_categories(
-    categories: Dict[int, str], classes: Optional[Sequence[str]], path: PathLike
-) -> Tuple[Tuple[str, ...], Tuple[int, ...]]:
-    """Return the names and the category ids of ``classes``; None selects all categories."""
-    id_of = {name: number for number, name in categories.items()}
-    names = check_classes(categories.values() if classes is None else classes, path)
-    for name in names:
-        if name not in id_of:
-            raise DataError(
-                f"{path}: has no category {name!r}; it has {first_few(list(id_of), SHOWN_NAMES)}"
-                f"{did_you_mean(name, id_of)}"
-            )
-    return names, tuple(id_of[name] for name in names)
-
-
-def _are_usable_ids(ids: List[Any]) -> bool:
-    """Tell whether pycocotools can use the annotation ids: distinct integers of at least 1.
-
-    It uses the id 0 for "not matched", so a detection of annotation 0 would count as wrong.
-    """
-    are_positive = all(isinstance(value, int) and value >= 1 for value in ids)
-    return are_positive and len(set(ids)) == len(ids)
-
-
-def _annotation_name(entry: Any, number: int) -> object:
-    """Name an annotation for messages: its id, or its place in the list if it has none."""
-    place = f"number {number}"
-    return entry.get("id", place) if isinstance(entry, dict) else place
-
-
-def _required(entry: Any, key: str, where: str) -> Any:
-    """Return the value of a key that an entry must have."""
-    if not isinstance(entry, dict) or key not in entry:
-        raise DataError(f"{where} has no {key!r}; COCO's format wants it, add it")
-    return entry[key]
-
-
-def _required_integer(entry: Any, key: str, where: str) -> int:
-    """Return the value of a key that must be an integer."""
-    value = _required(entry, key, where)
-    if not isinstance(value, int):
-        raise DataError(f"{where} has {key} {value!r}; want an integer")
-    return value
-
-
-def _corners(bbox: Any, where: str) -> List[float]:
-    """Convert COCO's ``[x, y, width, height]`` to ``[x1, y1, x2, y2]``."""
-    is_box = isinstance(bbox, list) and len(bbox) == 4
-    if not is_box or not all(isinstance(value, (int, float)) for value in bbox):
-        raise DataError(f"{where} has bbox {bbox!r}; want four numbers x, y, width, height")
-    x, y, width, height = bbox
-    return [x, y, x + width, y + height]
-
-
-def _stated_size(entry: Dict[str, Any]) -> Optional[Tuple[int, int]]:
-    """Return the height and width that the file states for an image, or None."""
-    height = entry.get("height")
-    width = entry.get("width")
-    if not isinstance(height, int) or not isinstance(width, int):
-        return None
-    return (height, width) if height > 0 and width > 0 else None
+        status = os.stat(path)
+    except (OSError, ValueError):  # reading the file will tell what is wrong
+        return 0, 0
+    return status.st_size, status.st_mtime_ns

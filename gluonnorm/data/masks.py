@@ -5,8 +5,10 @@ The format of run lengths is that of COCO's ``maskApi.c``
 column, and the runs are lengths of background and foreground in turn, background first.
 """
 
+import math
 from typing import Any, Dict, List, Sequence, Tuple, Union
 
+from gluonnorm.data.json_file import shorten, to_float
 from gluonnorm.data.labeled_image import DataError
 
 import numpy as np
@@ -17,12 +19,18 @@ RunLengths = Dict[str, Any]
 
 WAY_OUT = "correct or remove it, or open the data set without masks"
 
+# pycocotools walks along a polygon in steps of a fifth of a pixel and keeps every step, in integers
+# of 32 bits. A longer outline would take gigabytes, and one of 1e9 pixels ends the process.
+MAX_OUTLINE = 2_000_000  # pixels
+MIN_POLYGON = 6  # coordinates, that is three corners
+
 # The characters of a compressed string, as `rleToString` in maskApi.c writes them.
 FIRST_CHARACTER = 48
 BITS_PER_CHARACTER = 5
 VALUE_BITS = 0x1F
 NEGATIVE_BIT = 0x10
 CONTINUED_BIT = 0x20
+MAX_BITS = 40  # of a number; pycocotools' run lengths have 32
 
 
 def read_segmentation(segmentation: Any, size: Tuple[int, int], where: str) -> RunLengths:
@@ -31,9 +39,10 @@ def read_segmentation(segmentation: Any, size: Tuple[int, int], where: str) -> R
     Parameters
     ----------
     segmentation : list or dict
-        Polygons ``[[x1, y1, x2, y2, ...], ...]`` of three corners or more, or run lengths
-        ``{"size": [height, width], "counts": ...}`` with a list of numbers or a compressed string.
-        The mask of a polygon that contains no pixel center is empty.
+        Polygons ``[[x1, y1, x2, y2, ...], ...]`` of three corners or more, a single polygon ``[x1,
+        y1, x2, y2, ...]``, or run lengths ``{"size": [height, width], "counts": ...}`` with a list
+        of numbers or a compressed string. The mask of a polygon that contains no pixel center is
+        empty.
     size : tuple of int
         Height and width of the image in pixels.
     where : str
@@ -66,28 +75,46 @@ def read_segmentation(segmentation: Any, size: Tuple[int, int], where: str) -> R
         )
     if segmentation["size"] != list(size):
         raise DataError(
-            f"{where} has a mask of size {segmentation['size']}, but the image is {list(size)} "
-            f"(height, width); {WAY_OUT}"
+            f"{where} has a mask of size {shorten(segmentation['size'])}, but the image is "
+            f"{list(size)} (height, width); {WAY_OUT}"
         )
     return _read_run_lengths(segmentation["counts"], size, where)
 
 
 def _read_polygons(polygons: List[Any], size: Tuple[int, int], where: str) -> RunLengths:
     """Check polygons, and join them to one mask."""
-    for polygon in polygons or [[]]:
-        is_outline = isinstance(polygon, list) and len(polygon) >= 6 and len(polygon) % 2 == 0
-        if not is_outline:
-            raise DataError(
-                f"{where} has an empty or faulty polygon, {str(polygon)[:60]}; want x and y of at "
-                f"least three corners; {WAY_OUT}"
-            )
-        for coordinate in polygon:
-            if not isinstance(coordinate, (int, float)) or not np.isfinite(coordinate):
-                raise DataError(
-                    f"{where} has a polygon with coordinates that are not finite numbers; {WAY_OUT}"
-                )
+    is_flat = bool(polygons) and not any(isinstance(item, (list, dict)) for item in polygons)
+    outlines = [polygons] if is_flat else polygons
+    for outline in outlines or [[]]:
+        _check_polygon(outline, where)
     height, width = size
-    return coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))
+    return coco_mask.merge(coco_mask.frPyObjects(outlines, height, width))
+
+
+def _check_polygon(outline: Any, where: str) -> None:
+    """Raise DataError if an outline is no polygon, or one that pycocotools cannot draw."""
+    is_outline = isinstance(outline, list) and len(outline) % 2 == 0
+    if not is_outline or len(outline) < MIN_POLYGON:
+        raise DataError(
+            f"{where} has an empty or faulty polygon, {shorten(outline)}; want x and y of at least "
+            f"three corners; {WAY_OUT}"
+        )
+    coordinates = [to_float(value) for value in outline]
+    if not all(value is not None and math.isfinite(value) for value in coordinates):
+        raise DataError(
+            f"{where} has a polygon with coordinates that are not finite numbers; {WAY_OUT}"
+        )
+    corners = np.array(coordinates, np.float64).reshape(-1, 2)
+    reach = float(np.abs(corners).max())
+    if reach <= MAX_OUTLINE:
+        # Between two corners pycocotools takes as many steps as the longer of the two distances.
+        sides = np.abs(corners - np.roll(corners, 1, axis=0)).max(axis=1)
+        reach = float(sides.sum())
+    if reach > MAX_OUTLINE:
+        raise DataError(
+            f"{where} has a polygon that is {reach:.3g} pixels long or away from the image; want "
+            f"at most {MAX_OUTLINE:.0e}; {WAY_OUT}"
+        )
 
 
 def _read_run_lengths(
@@ -134,6 +161,9 @@ def _decompress(counts: str) -> List[int]:
         value |= (code & VALUE_BITS) << shift
         shift += BITS_PER_CHARACTER
         if code & CONTINUED_BIT:
+            # Without a limit a long string would make a number of millions of bits.
+            if shift > MAX_BITS:
+                raise ValueError("a number is too long")
             continue
         if code & NEGATIVE_BIT:
             value -= 1 << shift
@@ -145,6 +175,24 @@ def _decompress(counts: str) -> List[int]:
     if shift:
         raise ValueError("the last number is cut off")
     return runs
+
+
+def empty_mask(size: Tuple[int, int]) -> RunLengths:
+    """Make the mask of an object that covers no pixel.
+
+    Parameters
+    ----------
+    size : tuple of int
+        Height and width of the image in pixels.
+
+    Returns
+    -------
+    dict
+        COCO's compressed run lengths.
+    """
+    height, width = size
+    runs = {"size": [height, width], "counts": [height * width]}
+    return coco_mask.frPyObjects(runs, height, width)
 
 
 def decode_masks(masks: Sequence[RunLengths], size: Tuple[int, int]) -> np.ndarray:

@@ -6,6 +6,7 @@ from gluonnorm.data import COCODataset, DataError
 import numpy as np
 import pytest
 from PIL import Image
+from pycocotools import mask as rle
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
@@ -251,9 +252,18 @@ def test_a_faulty_mask_names_its_annotation(open_dataset, masked, segmentation, 
     assert len(open_dataset(masked)) == 2  # without masks nobody looks at them
 
 
-def test_real_coco_truth_gives_the_official_numbers(shared):
-    folder = shared / "data" / "coco_eval_parity"
-    dataset = COCODataset(folder / "instances_val2014_100.json", folder)
+@pytest.fixture
+def real_file(shared, tmp_path):
+    """COCO's own annotations of 100 images, and a folder with an empty file for each image."""
+    path = shared / "data" / "coco_eval_parity" / "instances_val2014_100.json"
+    for entry in json.loads(path.read_text())["images"]:
+        (tmp_path / entry["file_name"]).touch()
+    return path
+
+
+def test_real_coco_truth_gives_the_official_numbers(real_file, tmp_path):
+    folder = real_file.parent
+    dataset = COCODataset(real_file, tmp_path)
     assert len(dataset) == 100 and len(dataset.classes) == 80 and dataset.category_ids[-1] == 90
     truth = COCO()
     truth.dataset = dataset.coco_truth()
@@ -282,15 +292,45 @@ def test_real_micrographs(shared):
         assert [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1] == box.tolist()
 
 
-def test_real_polygons_and_crowds(shared):
-    folder = shared / "data" / "coco_eval_parity"
-    path = folder / "instances_val2014_100.json"
-    dataset = COCODataset(path, folder, masks=True)
+def test_real_polygons_and_crowds(real_file, tmp_path):
+    dataset = COCODataset(real_file, tmp_path, masks=True)
     truth = COCO()
-    truth.dataset = json.loads(path.read_text())
+    truth.dataset = json.loads(real_file.read_text())
     truth.createIndex()
     for position, entry in enumerate(truth.dataset["images"][:20]):
         image = np.zeros((entry["height"], entry["width"], 3), np.uint8)
         labeled = dataset._annotations[position].labeled_image(image, entry["id"], "")
         wanted = [truth.annToMask(annotation) for annotation in truth.imgToAnns[entry["id"]]]
         np.testing.assert_array_equal(labeled.masks, np.reshape(wanted, (-1, *image.shape[:2])))
+
+
+def test_real_masks_are_scored_as_those_of_the_file(real_file, tmp_path):
+    def segm_scores(ground_truth):
+        truth = COCO()
+        truth.dataset = ground_truth
+        truth.createIndex()
+        results = []
+        for entry in official["annotations"]:
+            mask = np.roll(official_truth.annToMask(entry), 3, axis=1)
+            encoded = rle.encode(np.asfortranarray(mask))
+            results.append(
+                {
+                    "image_id": entry["image_id"],
+                    "category_id": entry["category_id"],
+                    "score": 0.5,
+                    "segmentation": encoded,
+                }
+            )
+        evaluation = COCOeval(truth, truth.loadRes(results), "segm")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+        return evaluation.stats
+
+    official = json.loads(real_file.read_text())
+    official_truth = COCO()
+    official_truth.dataset = official
+    official_truth.createIndex()
+    ours = segm_scores(COCODataset(real_file, tmp_path, masks=True).coco_truth())
+    np.testing.assert_array_equal(ours, segm_scores(json.loads(real_file.read_text())))
+    assert 0.3 < ours[0] < 0.99

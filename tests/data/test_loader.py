@@ -1,3 +1,4 @@
+import shutil
 import threading
 
 from gluonnorm.data import AspectGroupSampler, COCODataset, EvalTransform, Loader, TrainTransform
@@ -124,10 +125,10 @@ def test_masks_come_through(shapes_root, shapes):
     assert all(batch.masks is None for batch in make_loader(shapes))
 
 
-def test_a_faulty_file_is_named(shapes_root):
-    dataset = COCODataset(
-        shapes_root / "annotations/instances_train.json", shapes_root / "val"
-    )  # 2 images of 7
+def test_a_faulty_file_is_named(shapes_root, tmp_path):
+    folder = shutil.copytree(shapes_root / "train", tmp_path / "train")
+    dataset = COCODataset(shapes_root / "annotations/instances_train.json", folder)
+    (folder / "000002.jpg").unlink()
     with pytest.raises(ValueError, match=r"000002.jpg: no such image file"):
         list(make_loader(dataset, batch_size=1, shuffle=False))
 

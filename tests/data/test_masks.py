@@ -1,5 +1,7 @@
+import time
+
 from gluonnorm.data import DataError
-from gluonnorm.data.masks import crop_masks, decode_masks, read_segmentation
+from gluonnorm.data.masks import crop_masks, decode_masks, empty_mask, read_segmentation
 from gluonnorm.photos.paste import paste_masks
 
 import numpy as np
@@ -79,7 +81,18 @@ def test_no_masks():
         ([[]], "empty or faulty polygon"),
         ([[1, 1, 5, 5]], "want x and y of at least three corners"),
         ([[1, 1, 5, 5, 1, 5], [1, 2, 3, 4, 5, 6, 7]], "empty or faulty polygon"),
-        ([1, 1, 5, 5, 1, 5], "empty or faulty polygon"),
+        ([1, 1, 5, 5], "want x and y of at least three corners"),
+        (["1", "1", "5", "5", "1", "5"], "not finite numbers"),
+        ([[1, 1, 5, True, 1, 5]], "not finite numbers"),
+        ([[1, 1, 5, 10**400, 1, 5]], "not finite numbers"),
+        ([1, [1, 1, 5, 5, 1, 5]], "empty or faulty polygon, 1"),
+        ([[[1, 1], [5, 5], [1, 5]]], "empty or faulty polygon, a list of length 3"),
+        ([[0, 0, 1e9, 0, 1e9, 1e9, 0, 1e9]], r"polygon that is 1e\+09 pixels long"),
+        ([[0, 0, 1e7, 0, 1e7, 1e7, 0, 1e7]], r"polygon that is 1e\+07 pixels long"),
+        ([[1e9, 1e9, 1e9 + 9, 1e9, 1e9, 1e9 + 9]], "pixels long or away from the image"),
+        ([[-1e300, 5, 5, 5, 5, 9]], "pixels long or away from the image"),
+        ([[1e308, 5, -1e308, 5, 5, 9]], "pixels long or away from the image"),
+        ([[0, 0, 9000, 0] * 300], r"polygon that is 5.4e\+06 pixels long"),
         ([[1, 1, 5, float("nan"), 1, 5]], "not finite numbers"),
         ([[1, 1, 5, "5", 1, 5]], "not finite numbers"),
         ("text", "neither polygons nor run lengths"),
@@ -104,6 +117,30 @@ def test_faults(segmentation, message):
     with pytest.raises(DataError, match=f"^file: annotation 7 has .*{message}") as caught:
         read_segmentation(segmentation, SIZE, "file: annotation 7")
     assert "without masks" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_flat_polygon_is_read_as_one():
+    outline = [3, 2, 20, 2, 20, 11.5, 3, 11.5]
+    flat = read_segmentation(outline, SIZE, "")
+    assert flat == read_segmentation([outline], SIZE, "")
+    assert decode_masks([flat], SIZE)[0, 2:11, 3:20].all()
+
+
+def test_a_polygon_may_leave_the_image():
+    runs = read_segmentation([[-500, -500, 600, -500, 600, 9, -500, 9]], SIZE, "")
+    (mask,) = decode_masks([runs], SIZE)
+    assert mask[:9].all() and not mask[9:].any()
+
+
+def test_a_string_that_goes_on_and_on_is_refused_at_once():
+    start = time.perf_counter()
+    with pytest.raises(DataError, match="do not make up the 600 pixels"):
+        read_segmentation({"size": [20, 30], "counts": "o" * 3_000_000}, SIZE, "")
+    assert time.perf_counter() - start < 2
+
+
+def test_an_empty_mask():
+    assert decode_masks([empty_mask(SIZE)], SIZE).sum() == 0
 
 
 @pytest.mark.parametrize("cut", [1, 3])

@@ -1,0 +1,191 @@
+"""The flags that name a data set, and what they open."""
+
+import argparse
+import importlib
+import json
+import sys
+
+from gluonnorm.data import draw_shapes
+from gluonnorm.errors import InputError
+
+import numpy as np
+import pytest
+from in_process import SCRIPTS
+from PIL import Image
+
+FACTORY = """
+from gluonnorm.data import COCODataset
+
+calls = []
+
+def shapes(root, split, classes):
+    calls.append((root, split, classes))
+    return COCODataset(f"{root}/annotations/instances_{split}.json", f"{root}/{split}", classes)
+
+def stubborn(root, split, classes):
+    return shapes(root, split, None)
+
+def pairs(root, split, classes):
+    return [(None, None)]
+
+number = 3
+"""
+
+
+@pytest.fixture
+def data(monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    return importlib.import_module("_data")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shapes")
+    draw_shapes(folder, train=3, val=2, size=(48, 64), seed=1)
+    return folder
+
+
+@pytest.fixture
+def open_dataset(data, root):
+    def parse_and_open(*flags, split="train", classes=None, folder=root):
+        parser = argparse.ArgumentParser()
+        data.add_dataset_arguments(parser)
+        args = parser.parse_args(["--data-root", str(folder), *flags])
+        return data.open_dataset(args, split, classes)
+
+    return parse_and_open
+
+
+@pytest.fixture
+def shape_names(root):
+    content = json.loads((root / "annotations" / "instances_train.json").read_text())
+    return tuple(entry["name"] for entry in content["categories"])
+
+
+COCO = ("--dataset", "coco", "--train-split", "train", "--val-split", "val")
+
+
+def test_coco(open_dataset, shape_names):
+    dataset = open_dataset(*COCO)
+    assert len(dataset) == 3 and dataset.classes == shape_names
+    assert len(open_dataset(*COCO, split="val")) == 2
+
+
+@pytest.mark.parametrize("flags, folders", [((), ["trainval"]), (("--train-split", "x"), ["x"])])
+def test_a_split_that_is_absent_is_named(open_dataset, flags, folders):
+    with pytest.raises(InputError, match=folders[0]):
+        open_dataset(*flags)
+
+
+def test_unknown_formats(open_dataset):
+    with pytest.raises(InputError, match="--dataset is 'coc'; .*MODULE:FACTORY.*mean coco?"):
+        open_dataset("--dataset", "coc")
+
+
+def test_only_voc_joins_splits(open_dataset):
+    with pytest.raises(InputError, match="--train-split has 2 names, which only --dataset voc"):
+        open_dataset("--dataset", "coco", "--train-split", "a", "b")
+
+
+def write_voc(folder, names):
+    for part in ("Annotations", "JPEGImages", "ImageSets/Main"):
+        (folder / part).mkdir(parents=True)
+    for name in names:
+        Image.new("RGB", (64, 48)).save(folder / "JPEGImages" / f"{name}.jpg")
+        (folder / "Annotations" / f"{name}.xml").write_text(
+            "<annotation><object><name>cat</name><bndbox><xmin>1</xmin><ymin>2</ymin>"
+            "<xmax>30</xmax><ymax>40</ymax></bndbox></object></annotation>"
+        )
+    (folder / "ImageSets" / "Main" / "trainval.txt").write_text("\n".join(names))
+
+
+def test_voc_of_several_years(open_dataset, tmp_path):
+    write_voc(tmp_path / "VOC2007", ["a", "b"])
+    write_voc(tmp_path / "VOC2012", ["c"])
+    dataset = open_dataset("--train-split", "2007_trainval", "2012_trainval", folder=tmp_path)
+    assert len(dataset) == 3 and dataset.classes == ("cat",)
+
+
+def test_the_classes_of_a_network_may_be_more_than_those_of_the_file(
+    open_dataset, shape_names, capsys
+):
+    classes = (*shape_names, "unicorn")
+    dataset = open_dataset(*COCO, split="val", classes=classes)
+    assert dataset.classes == classes
+    assert capsys.readouterr().err == (
+        "note: val: has no category unicorn; the score of such a class is -1\n"
+    )
+    # A name on the command line may be misspelled.
+    with pytest.raises(InputError, match="has no category 'unicorn'"):
+        open_dataset(*COCO, "--classes", "unicorn")
+
+
+def test_skip_bad_says_what_it_leaves_out(open_dataset, root, tmp_path, capsys):
+    content = json.loads((root / "annotations" / "instances_train.json").read_text())
+    content["images"][0]["file_name"] = "gone.jpg"
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations" / "instances_train.json").write_text(json.dumps(content))
+    flags = (*COCO, "--image-dir", str(root / "train"))
+    with pytest.raises(InputError, match="gone.jpg"):
+        open_dataset(*flags, folder=tmp_path)
+    assert len(open_dataset(*flags, "--skip-bad", folder=tmp_path)) == 2
+    note = capsys.readouterr().err
+    assert note.startswith("note: train: --skip-bad left out 1 faulty") and "gone.jpg" in note
+    assert note.count("\n") == 1
+
+
+def test_masks_are_opened_with_a_word_on_what_lacks_them(
+    open_dataset, data, root, tmp_path, capsys
+):
+    content = json.loads((root / "annotations" / "instances_train.json").read_text())
+    content["annotations"][0]["segmentation"] = []
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations" / "instances_train.json").write_text(json.dumps(content))
+    flags = (*COCO, "--image-dir", str(root / "train"), "--skip-bad")
+    dataset = open_dataset(*flags, folder=tmp_path)
+    assert capsys.readouterr().err == ""
+    assert data.open_masks(dataset)[0].masks is not None
+    assert "note: with masks: --skip-bad left out 1 faulty" in capsys.readouterr().err
+
+
+@pytest.fixture
+def user_module(tmp_path, monkeypatch):
+    (tmp_path / "my_shapes.py").write_text(FACTORY)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "my_shapes", raising=False)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+
+
+@pytest.mark.usefixtures("user_module")
+def test_a_factory_of_the_user(open_dataset, root, shape_names):
+    dataset = open_dataset("--dataset", "my_shapes:shapes", split="val")
+    assert len(dataset) == 2 and dataset.classes == shape_names
+    few = shape_names[:1]
+    assert open_dataset("--dataset", "my_shapes:shapes", classes=few).classes == few
+    module = importlib.import_module("my_shapes")
+    assert module.calls == [(str(root), "val", None), (str(root), "train", few)]
+    assert isinstance(dataset[0].image, np.ndarray)
+
+
+@pytest.mark.usefixtures("user_module")
+@pytest.mark.parametrize(
+    "name, message",
+    [
+        ("my_shapes:shape", "my_shapes has no function 'shape'; did you mean shapes"),
+        ("my_shapes:number", "my_shapes has no function 'number'"),
+        ("my_shapes:", "my_shapes has no function ''"),
+        ("no_such_module:shapes", "no_such_module"),
+        ("my_shapes:pairs", "returns a list without classes, .*GluonCVDataset wraps"),
+    ],
+)
+def test_factories_that_make_no_data_set(open_dataset, name, message):
+    with pytest.raises(InputError, match=message):
+        open_dataset("--dataset", name)
+
+
+@pytest.mark.usefixtures("user_module")
+def test_a_factory_that_ignores_the_classes(open_dataset, shape_names):
+    assert open_dataset("--dataset", "my_shapes:stubborn").classes == shape_names
+    with pytest.raises(InputError, match="has the classes .* are wanted; it must return these"):
+        open_dataset("--dataset", "my_shapes:stubborn", classes=shape_names[::-1])
