@@ -45,11 +45,15 @@ class IgnoredTensor(NamedTuple):
         Why it is not needed, for the report.
     only_if_zero : bool
         Whether it may only be ignored if all its values are 0.
+    repeats : str or None
+        The name of the tensor that it repeats, as a replacement for ``re.sub`` with the groups of
+        ``pattern``. It may only be ignored if the file has that tensor with the same values.
     """
 
     pattern: str
     reason: str
     only_if_zero: bool = False
+    repeats: Optional[str] = None
 
 
 class FileEpsilon(NamedTuple):

@@ -313,14 +313,16 @@ def _explain_unused(
     used = {source_name for source_name, _ in pairs.stored.values()}
     into_backbone = not is_detector(shapes)
     left_out = []
-    for name, array in arrays.items():
+    for name in arrays:
         if name in used:
             continue
         ignored = _ignored_tensor(codebase, name)
-        if ignored is not None and ignored.only_if_zero and np.any(array):
-            mismatches.add("unexpected", f"{name} (a bias before a norm, and not zero)")
-        elif ignored is not None:
-            left_out.append((name, ignored.reason))
+        if ignored is not None:
+            objection = _objection(ignored, name, arrays)
+            if objection:
+                mismatches.add("unexpected", f"{name} ({objection})")
+            else:
+                left_out.append((name, ignored.reason))
         elif into_backbone and re.fullmatch(codebase.detector_part, name):
             left_out.append((name, "not a part of the backbone"))
         else:
@@ -334,6 +336,19 @@ def _ignored_tensor(codebase: Codebase, name: str) -> Optional[IgnoredTensor]:
         if re.fullmatch(ignored.pattern, name):
             return ignored
     return None
+
+
+def _objection(ignored: IgnoredTensor, name: str, arrays: Arrays) -> str:
+    """Say why an array must not be ignored after all; "" if it may be."""
+    if ignored.only_if_zero and np.any(arrays[name]):
+        return "a bias before a norm, and not zero"
+    if ignored.repeats is not None:
+        original = re.sub(ignored.pattern, ignored.repeats, name)
+        if original not in arrays:
+            return f"repeats {original}, which the file lacks"
+        if not np.array_equal(arrays[name], arrays[original]):
+            return f"should repeat {original}, and has other values"
+    return ""
 
 
 def _add_implied(

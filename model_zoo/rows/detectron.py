@@ -21,6 +21,8 @@ FPN_SETTINGS: Dict[str, Any] = {
     # With a pyramid, Detectron pads its input to multiples of the coarsest stride of the ResNet.
     "multiple": 32,
     "rpn_train_post_nms": 2000,
+    # The files say 0, but the program drops proposals narrower than a pixel all the same
+    # (_filter_boxes in detectron/ops/generate_proposals.py).
     "rpn_min_size": 1.0,
 }
 C4_SETTINGS: Dict[str, Any] = {
@@ -36,6 +38,9 @@ C4_SETTINGS: Dict[str, Any] = {
 }
 # SwitchNorm_Detection fine-tunes from backbones of PyTorch, which see normalized RGB.
 RGB_INPUT: Dict[str, Any] = {"order": "RGB", "mean": IMAGENET_MEAN, "std": IMAGENET_STD}
+# SwitchNorm_Detection keeps proposals of any size, and samples fewer RoIs of a C4 detector.
+ANY_SIZE: Dict[str, Any] = {"rpn_min_size": 0.0}
+FEWER_ROIS: Dict[str, Any] = {"num_sample": 256}
 # No stage is frozen: in training from scratch, and in one configuration that fine-tunes.
 TRAIN_ALL: Dict[str, Any] = {"freeze_at": 0}
 
@@ -103,10 +108,10 @@ def _group_norm_detectors(depth: int) -> List[Model]:
 
 def _switch_norm_detectors() -> List[Model]:
     """Describe SwitchNorm_Detection's detectors; "(8,1)" is SwitchNorm without its BN part."""
-    fine_tuned_c4 = {**C4_SETTINGS, **RGB_INPUT, **TRAIN_ALL}
-    fine_tuned_fpn = {**FPN_SETTINGS, **RGB_INPUT}
-    scratch_c4 = {**C4_SETTINGS, **TRAIN_ALL}
-    scratch_fpn = {**FPN_SETTINGS, **TRAIN_ALL}
+    scratch_c4 = {**C4_SETTINGS, **ANY_SIZE, **FEWER_ROIS, **TRAIN_ALL}
+    scratch_fpn = {**FPN_SETTINGS, **ANY_SIZE, **TRAIN_ALL}
+    fine_tuned_c4 = {**scratch_c4, **RGB_INPUT}
+    fine_tuned_fpn = {**FPN_SETTINGS, **ANY_SIZE, **RGB_INPUT}
     return [
         _faster_rcnn_c4("e2e_faster_rcnn_R-50-C4_2x_sn", "sn", fine_tuned_c4),
         _faster_rcnn_fpn("e2e_faster_rcnn_R-50-FPN_2x_sn", "sn", fine_tuned_fpn),

@@ -34,11 +34,10 @@ C4_SETTINGS: Dict[str, Any] = {
     "rpn_test_pre_nms": 6000,
     "roi_size": 14,
 }
-# Without pretrained weights, the input is normalized and no stage is frozen.
-SCRATCH_SETTINGS: Dict[str, Any] = {
-    **FPN_SETTINGS,
-    "std": IMAGENET_STD,
-    "freeze_at": 0,
+# Without pretrained weights no stage is frozen. Only the longest schedule normalizes the input.
+SCRATCH_SETTINGS: Dict[str, Dict[str, Any]] = {
+    "3x": {**FPN_SETTINGS, "freeze_at": 0},
+    "9x": {**FPN_SETTINGS, "freeze_at": 0, "std": IMAGENET_STD},
 }
 
 
@@ -58,9 +57,9 @@ def rows() -> List[Model]:
     models.append(
         _mask_rcnn_fpn("mask_rcnn_R_50_FPN_3x_syncbn", "resnet50_v1a", "sync_bn", FPN_SETTINGS)
     )
-    for schedule in ("3x", "9x"):
+    for schedule, settings in SCRATCH_SETTINGS.items():
         name = f"scratch_mask_rcnn_R_50_FPN_{schedule}_gn"
-        models.append(_mask_rcnn_fpn(name, "resnet50_v1b", "gn", SCRATCH_SETTINGS))
+        models.append(_mask_rcnn_fpn(name, "resnet50_v1b", "gn", settings))
     return models
 
 

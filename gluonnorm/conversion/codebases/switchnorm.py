@@ -123,6 +123,12 @@ SWITCHNORM = Codebase(
             "the classifier of ImageNet",
         ),
         IgnoredTensor(r".*\.num_batches_tracked", "a counter of training steps"),
+        # Both heads of a C4 detector run the same stage (SHARE_RES5), and PyTorch stores it twice.
+        IgnoredTensor(
+            r"Mask_Head\.(res5\..+)",
+            "the last stage, which the heads share",
+            repeats=r"Box_Head.\1",
+        ),
         IgnoredTensor(r".*\.batch_(mean|var)", "an unfinished average that nothing reads"),
     ),
     detector_part=(

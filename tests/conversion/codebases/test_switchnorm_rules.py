@@ -128,3 +128,44 @@ def test_stage_4_of_their_own_converter_reaches_a_backbone():
     rows = {row.name: row.source_name for row in found.matches}
     assert rows["layer4.1.bn2.gamma"] == "Conv_Body.res5.1.sn2.weight"
     assert found.left_out == (("Conv_Body.classifier.weight", "the classifier of ImageNet"),)
+
+
+def mask_c4(norm):
+    """The shapes of a C4 Mask detector, and the arrays of its file, which has res5 twice."""
+    names = {
+        **switchnorm_c4(norm),
+        "Mask_Head.upconv5.weight": (2048, 256, 2, 2),
+        "Mask_Head.upconv5.bias": (256,),
+        "Mask_Outs.classify.weight": (81, 256, 1, 1),
+        "Mask_Outs.classify.bias": (81,),
+    }
+    for name, shape in switchnorm_c4(norm).items():
+        if name.startswith("Box_Head.res5."):
+            names[name.replace("Box_Head", "Mask_Head")] = shape
+    return c4_detector(norm=norm, mask=True), ones(names)
+
+
+@pytest.mark.parametrize("norm", ["bn", "sn"])
+def test_the_stage_that_both_heads_share_may_be_stored_twice(norm):
+    shapes, arrays = mask_c4(norm)
+    repeated = [name for name in arrays if name.startswith("Mask_Head.res5.")]
+    found = match(SWITCHNORM, shapes, arrays)
+    assert [name for name, _ in found.left_out] == repeated and len(repeated) > 20
+    assert set(found.arrays) == set(shapes)
+
+
+def test_two_copies_of_the_shared_stage_that_differ_are_refused():
+    shapes, arrays = mask_c4("bn")
+    name = "Mask_Head.res5.2.conv3.weight"
+    arrays[name] = arrays[name] + np.float32(1e-6)
+    with pytest.raises(
+        ConversionError, match=rf"1 unexpected: {name} \(should repeat Box_Head.res5.2.conv3.weight"
+    ):
+        match(SWITCHNORM, shapes, arrays)
+
+
+def test_a_copy_of_the_shared_stage_alone_is_refused():
+    shapes, arrays = mask_c4("bn")
+    del arrays["Box_Head.res5.0.conv1.weight"]
+    with pytest.raises(ConversionError, match="repeats Box_Head.res5.0.conv1.weight, which the"):
+        match(SWITCHNORM, shapes, arrays)
