@@ -54,7 +54,8 @@ def to_rgb(image: Image.Image, name: str) -> np.ndarray:
     # A palette may contain transparency, which Pillow converts to RGB only by way of RGBA.
     if image.mode in ("P", "PA", "La"):
         image = image.convert("LA" if image.mode == "La" else "RGBA")
-    pixels = np.array(image.convert("RGB"))
+    # Converting RGB to RGB would copy the image.
+    pixels = np.array(image if image.mode == "RGB" else image.convert("RGB"))
     _refuse_pure_transparency(image, pixels, name)
     if bits == 16:
         # Pillow has kept the upper 8 of 16 bits, so this is the most that the file can hold.
