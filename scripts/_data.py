@@ -14,6 +14,7 @@ from gluonnorm.data import (
     EqualSizeSampler,
     EvalTransform,
     Loader,
+    MatchedClasses,
     VOCDataset,
 )
 from gluonnorm.data.recordio import open_lst, open_record
@@ -40,6 +41,8 @@ DEFAULT_SPLITS = {
     "voc": {"train": "trainval", "val": "test"},
 }
 OTHER_SPLITS = {"train": "train", "val": "val"}
+# The formats whose files name their classes. In others a number is the position among --classes.
+FORMATS_WITH_NAMES = ("coco", "voc")
 
 
 class _Request(NamedTuple):
@@ -190,6 +193,39 @@ def open_dataset(
         )
     _report_gaps(dataset, names)
     return dataset
+
+
+def open_scored_dataset(args: argparse.Namespace, classes: Sequence[str]) -> MatchedClasses:
+    """Open the validation split for a network, whose classes are matched with the files' by name.
+
+    A line is printed if they are not the same.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        Parsed flags of ``add_dataset_arguments``.
+    classes : sequence of str
+        The classes of the network.
+
+    Returns
+    -------
+    MatchedClasses
+        The images, and the ground truth of the classes that both have.
+
+    Raises
+    ------
+    InputError
+        As for ``open_dataset``; also if no class is shared.
+    """
+    if args.dataset in FORMATS_WITH_NAMES:
+        own_names = argparse.Namespace(**{**vars(args), "classes": None})
+        dataset = open_dataset(own_names, "val")
+    else:
+        dataset = open_dataset(args, "val", args.classes or classes)
+    matched = MatchedClasses(dataset, classes)
+    if matched.note:
+        print(matched.note)
+    return matched
 
 
 def open_masks(dataset: Dataset) -> Dataset:

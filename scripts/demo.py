@@ -11,10 +11,9 @@ status is then 1. With --json all detections are also written to one file.
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Sequence
 
 from gluonnorm.deploy import Predictor
 from gluonnorm.errors import InputError
@@ -26,6 +25,7 @@ from gluonnorm.visualize import draw
 import numpy as np
 from _cli import add_plugin_argument, contexts, run, seed_everything
 from _models import add_model_arguments, open_detector
+from _output import make_parent_folder
 from _photos import list_photos
 from PIL import Image
 
@@ -111,7 +111,8 @@ def main(args: argparse.Namespace) -> int:
     detector = open_detector(args, ctx, args.classes)
     folder = Path(args.output)
     # Before the work, so that a wrong name does not cost the results.
-    make_output_folders(folder, args.json)
+    make_parent_folder("--json", args.json)
+    folder.mkdir(parents=True, exist_ok=True)
 
     entries: List[Dict[str, Any]] = []
     used_names: List[str] = []
@@ -145,28 +146,6 @@ def main(args: argparse.Namespace) -> int:
         Path(args.json).write_text(json.dumps(document), encoding="utf-8")
     any_error = any("error" in entry for entry in entries)
     return UNREADABLE_IMAGES if any_error else 0
-
-
-def make_output_folders(picture_folder: Path, json_file: Optional[str]) -> None:
-    """Make the folders of the files that will be written.
-
-    Parameters
-    ----------
-    picture_folder : pathlib.Path
-        The value of ``--output``.
-    json_file : str or None
-        The value of ``--json``.
-
-    Raises
-    ------
-    InputError
-        ``json_file`` is a folder.
-    """
-    if json_file:
-        if os.path.isdir(json_file):
-            raise InputError(f"--json {json_file} is a folder; name a file")
-        Path(json_file).parent.mkdir(parents=True, exist_ok=True)
-    picture_folder.mkdir(parents=True, exist_ok=True)
 
 
 def detect(detector: Predictor, image: np.ndarray, need_masks: bool) -> Detections:

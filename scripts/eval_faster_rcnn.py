@@ -1,6 +1,7 @@
 """Evaluate a Faster or Mask R-CNN, as a checkpoint, as weights or exported, on a data set.
 
-With --metric coco a network that gives masks is scored on these too, as segm/AP and so on.
+With --metric coco a network that gives masks is scored on these too, as segm/AP and so on. Classes
+are matched by name. A class of the network that the data set does not have has the score -1.
 
 Example: the COCO and class-wise AP of a checkpoint on the val split of a VOC folder
 
@@ -16,8 +17,9 @@ from gluonnorm.evaluation import coco_results, evaluate_voc, predict
 
 import mxnet as mx
 from _cli import add_plugin_argument, contexts, run, seed_everything
-from _data import add_dataset_arguments, evaluation_loader, open_dataset, open_masks
+from _data import add_dataset_arguments, evaluation_loader, open_masks, open_scored_dataset
 from _models import add_model_arguments, open_detector
+from _output import make_parent_folder
 from _scores import MASK_PREFIX, coco_scores
 from tqdm import tqdm
 
@@ -64,18 +66,20 @@ def main(args: argparse.Namespace) -> None:
     """
     seed_everything(args.seed)
     ctx = contexts(args.gpus)
+    make_parent_folder("--save-json", args.save_json)
     detector = open_detector(args, ctx, args.classes)
     metric = args.metric or ("voc07" if args.dataset == "voc" else "coco")
     score_masks = metric == "coco" and gives_masks(detector.net)
-    dataset = open_dataset(args, "val", detector.classes)
-    if score_masks:
-        dataset = open_masks(dataset)
+    matched = open_scored_dataset(args, detector.classes)
+    dataset = open_masks(matched) if score_masks else matched
     loader = evaluation_loader(dataset, detector.preprocess, args.batch_size, args.num_workers)
     mask_paste = detector.mask_paste if score_masks else None
     # The detections come one image at a time, because their masks would fill the memory.
     detections = predict(detector.net, loader, ctx, mask_paste)
     progress = tqdm(detections, total=len(dataset), unit="image", disable=None)
-    results = coco_results(progress, dataset.category_ids)
+    all_results = coco_results(progress, dataset.category_ids)
+    # The files do not have the categories of the network's other classes.
+    results = [entry for entry in all_results if entry["category_id"] in matched.shared_ids]
     if args.save_json:
         with open(args.save_json, "w", encoding="utf-8") as file:
             json.dump(results, file)
@@ -85,6 +89,8 @@ def main(args: argparse.Namespace) -> None:
         scores = coco_scores(ground_truth, results, score_masks)
     else:
         scores = evaluate_voc(ground_truth, results, metric=metric)
+    if scores["AP" if metric == "coco" else "mAP"] < 0:
+        print("no box of the ground truth counts: there is none, or all are crowd or difficult")
     print(
         f"{metric}, {len(dataset)} images, {len(results)} detections "
         "(-1: no ground truth of this class or size)"

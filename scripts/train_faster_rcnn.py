@@ -41,7 +41,7 @@ from gluonnorm.types import Preprocess
 import mxnet as mx
 from _callbacks import CurvePicture, Evaluator, MixingPicture, Recalibration
 from _cli import add_plugin_argument, contexts, parse_settings, run, seed_everything
-from _data import add_dataset_arguments, open_dataset, open_masks
+from _data import add_dataset_arguments, open_dataset, open_masks, open_scored_dataset
 from _models import add_norm_arguments
 from _resume import check_resume, load_checkpoint, note_changes
 from _schedule import add_schedule_arguments, make_schedule
@@ -234,7 +234,9 @@ def train(args: argparse.Namespace, ctx: List[mx.Context], kvstore: mx.kv.KVStor
     """
     check_resume(args.save_prefix, args.resume)
     train_set = open_dataset(args, "train")
-    val_set = open_dataset(args, "val", train_set.classes) if args.val_interval else None
+    val_set: Optional[Dataset] = None
+    if args.val_interval:
+        val_set = open_scored_dataset(args, train_set.classes)
     net = build_network(args, train_set.classes, ctx)
     # Masks are read only for a network that gives masks. The network needs the classes of the data
     # set, so the data set is opened first, without masks.

@@ -8,6 +8,7 @@ from gluonnorm.data.images import image_size, read_image
 from gluonnorm.data.labeled_image import DataError, Dataset, LabeledImage
 from gluonnorm.data.loader import Loader
 from gluonnorm.data.lst import LSTDataset
+from gluonnorm.data.matched_classes import MatchedClasses
 from gluonnorm.data.recordio import RecordDataset
 from gluonnorm.data.sampler import AspectGroupSampler, EqualSizeSampler
 from gluonnorm.data.synthetic import draw_shapes
@@ -29,6 +30,7 @@ __all__ = [
     "LSTDataset",
     "LabeledImage",
     "Loader",
+    "MatchedClasses",
     "RecordDataset",
     "Sample",
     "SampleInfo",

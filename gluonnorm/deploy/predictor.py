@@ -21,6 +21,7 @@ from gluonnorm.deploy.batching import ahead, in_batches
 from gluonnorm.deploy.bundle import DeployError, Manifest
 from gluonnorm.deploy.candidate_count import expose_candidate_count
 from gluonnorm.deploy.export import load
+from gluonnorm.deploy.finite_weights import require_finite_weights
 from gluonnorm.errors import InputError
 from gluonnorm.graph.trace import contexts, hybridize_for_inference
 from gluonnorm.photos.files import ImageError, image_files, source_name
@@ -123,7 +124,7 @@ class Predictor:
     ------
     DeployError
         As ``deploy.load``; also for a manifest of a later version, for files that are not a
-        detector, and for files that do not belong together.
+        detector, for files that do not belong together, and for weights that are not finite.
     InputError
         ``batch_size`` is not a positive integer, or ``ctx`` is not a context.
 
@@ -175,7 +176,7 @@ class Predictor:
         Raises
         ------
         DeployError
-            The network is not a detector.
+            The network is not a detector, or a weight is not finite.
         InputError
             ``batch_size`` is not a positive integer.
         """
@@ -214,6 +215,7 @@ class Predictor:
         # network uses all cores by itself.
         self._running = threading.Lock()
         self._graph, self._num_outputs = expose_candidate_count(net)
+        require_finite_weights(net)
         hybridize_for_inference(self._graph)
 
     @overload

@@ -1,10 +1,11 @@
-"""COCO's detection metrics, computed by pycocotools, and the checks of its files' contents."""
+"""COCO's detection metrics, computed by pycocotools."""
 
 import contextlib
 import io
 from typing import Any, Dict, Iterable, List, Mapping, Sequence, Tuple
 
 from gluonnorm.errors import InputError
+from gluonnorm.evaluation.checks import box_area, check_results, checked_annotations
 from gluonnorm.photos.boxes import exclusive_corners
 from gluonnorm.types import Detections
 
@@ -82,7 +83,7 @@ def evaluate_coco(
     ----------
     ground_truth : mapping
         A COCO dict: ``images``, ``annotations``, ``categories``. Crowd regions are ignored as in
-        COCO. It is not changed.
+        COCO. An area that is missing or negative is computed from the box. It is not changed.
     results : sequence of mapping
         COCO result entries. With ``iou_type="segm"`` each has a run-length encoded
         ``segmentation``, and its area is the area of the mask, even if it has a ``bbox`` as well.
@@ -101,8 +102,8 @@ def evaluate_coco(
     ------
     InputError
         An unknown ``iou_type``; a result of an image or category that the ground truth does not
-        have; two categories of one name; with ``iou_type="segm"`` an annotation or result without
-        ``segmentation``.
+        have; two categories of one name; a score or a box that is not finite; a crowd flag other
+        than 0 and 1; with ``iou_type="segm"`` an annotation or result without ``segmentation``.
     """
     if iou_type not in IOU_TYPES:
         raise InputError(
@@ -123,39 +124,6 @@ def evaluate_coco(
     for index, name in enumerate(names):
         metrics[f"AP50/{name}"] = _mean_precision(precision[0, :, index])
     return metrics
-
-
-def check_results(ground_truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> None:
-    """Check that results and ground truth belong to the same data set.
-
-    Parameters
-    ----------
-    ground_truth : mapping
-        A COCO dict with ``images`` and ``categories``.
-    results : sequence of mapping
-        COCO result entries with ``image_id`` and ``category_id``.
-
-    Raises
-    ------
-    InputError
-        A result has an image or category that the ground truth does not have, or two categories
-        have the same name.
-    """
-    names = [category["name"] for category in ground_truth["categories"]]
-    if len(set(names)) < len(names):
-        raise InputError(
-            f"two categories of the ground truth have the same name; the names are {names}"
-        )
-    for key, section in (("image_id", "images"), ("category_id", "categories")):
-        known = {entry["id"] for entry in ground_truth[section]}
-        used = {result[key] for result in results}
-        unknown = sorted(used - known)
-        if unknown:
-            raise InputError(
-                f"{len(unknown)} {key} values of the results are not in the ground "
-                f"truth, the first is {unknown[0]}; ground truth and results must "
-                "come from the same data set"
-            )
 
 
 def sorted_categories(ground_truth: Mapping[str, Any]) -> List[Mapping[str, Any]]:
@@ -205,13 +173,12 @@ def _run_pycocotools(
     """Evaluate with pycocotools, and keep what it prints off the screen."""
     # pycocotools writes into its input, so it gets copies. It mistakes a match with annotation id 0
     # for no match, so ids start at 1. Its ``loadRes`` fails on empty results, so it is not used.
-    annotations = []
-    for number, annotation in enumerate(ground_truth["annotations"], start=1):
-        defaults = {"iscrowd": 0, "area": _box_area(annotation)}
-        annotations.append({**defaults, **annotation, "id": number})
+    annotations = checked_annotations(ground_truth)
+    for number, annotation in enumerate(annotations, start=1):
+        annotation["id"] = number
     detections = []
     for number, result in enumerate(results, start=1):
-        area = _mask_area(result) if iou_type == "segm" else _box_area(result)
+        area = _mask_area(result) if iou_type == "segm" else box_area(result)
         detections.append({**result, "iscrowd": 0, "area": area, "id": number})
     with contextlib.redirect_stdout(io.StringIO()):
         evaluation = COCOeval(
@@ -253,9 +220,3 @@ def _run_lengths(mask: np.ndarray) -> Dict[str, Any]:
 def _mask_area(result: Mapping[str, Any]) -> float:
     """Area of a result's mask in square pixels."""
     return float(run_length_codec.area(result["segmentation"]))
-
-
-def _box_area(entry: Mapping[str, Any]) -> float:
-    """Area of the box of an annotation or result in square pixels."""
-    _, _, width, height = entry["bbox"]
-    return width * height

@@ -4,7 +4,8 @@ from collections import defaultdict
 from typing import Any, Callable, Dict, List, Mapping, Sequence, Set, Tuple
 
 from gluonnorm.errors import InputError
-from gluonnorm.evaluation.coco import check_results, sorted_categories
+from gluonnorm.evaluation.checks import check_results, checked_annotations
+from gluonnorm.evaluation.coco import sorted_categories
 
 import numpy as np
 from pycocotools.mask import iou as xywh_iou  # in float64, of boxes x, y, width, height
@@ -59,20 +60,21 @@ def evaluate_voc(
     ------
     InputError
         An unknown ``metric``; a result of an image or category that the ground truth does not have;
-        two categories of one name.
+        two categories of one name; a score or a box that is not finite; a crowd flag other than 0
+        and 1.
     """
     if metric not in _AVERAGE_PRECISIONS:
         known = ", ".join(_AVERAGE_PRECISIONS)
         raise InputError(f"metric is {metric!r}; the VOC metrics are {known}")
     check_results(ground_truth, results)
-    annotations_by_class = _group_by(ground_truth["annotations"], "category_id")
+    annotations_by_class = _group_by(checked_annotations(ground_truth), "category_id")
     results_by_class = _group_by(results, "category_id")
     average_precision = _AVERAGE_PRECISIONS[metric]
     scores = {}
     for category in sorted_categories(ground_truth):
         annotations = annotations_by_class[category["id"]]
         class_results = results_by_class[category["id"]]
-        countable = [annotation for annotation in annotations if not annotation.get("iscrowd")]
+        countable = [annotation for annotation in annotations if not annotation["iscrowd"]]
         score = -1.0
         if countable:
             verdicts = _judge(annotations, class_results, iou_thresh)

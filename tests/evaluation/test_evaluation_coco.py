@@ -3,6 +3,7 @@ import copy
 import io
 import json
 
+from gluonnorm.errors import InputError
 from gluonnorm.evaluation import coco_results, evaluate_coco, evaluate_voc
 from gluonnorm.evaluation.coco import METRICS
 from gluonnorm.types import Detections
@@ -262,3 +263,38 @@ def test_rows_of_detections_that_equal_the_ground_truth_score_one(inclusive):
     assert results[0]["bbox"] == [10, 10, 4, 3]
     assert evaluate_coco(truth, results)["AP"] == pytest.approx(1)
     assert evaluate_voc(truth, results, iou_thresh=0.99)["mAP"] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("area", [-1, -0.5, None, float("nan"), float("inf")])
+def test_an_area_that_is_none_is_that_of_the_box(area):
+    truth = tiny_truth(area=area)
+    result = {"image_id": 5, "category_id": 3, "bbox": [10, 10, 40, 40], "score": 0.5}
+    scores = evaluate_coco(truth, [result])
+    assert scores["AP"] == scores["APm"] == pytest.approx(1)  # 1600 square pixels are medium
+    assert scores["APs"] == scores["APl"] == -1
+
+
+@pytest.mark.parametrize("evaluate", [evaluate_coco, evaluate_voc])
+@pytest.mark.parametrize(
+    "annotation, result, message",
+    [
+        ({"iscrowd": "0"}, {}, "annotation number 0 has iscrowd '0'; want 0 or 1"),
+        ({"iscrowd": 2}, {}, "annotation number 0 has iscrowd 2; want 0 or 1"),
+        ({"area": "12"}, {}, "annotation number 0 has the area '12'; want a number"),
+        ({"bbox": [1, 2, float("nan"), 4]}, {}, "annotation number 0 has bbox .*; want finite"),
+        ({}, {"score": float("nan")}, "result number 0 has score .nan.; want finite"),
+        ({}, {"bbox": [1, 2, 3, float("inf")]}, "result number 0 has bbox .*; want finite"),
+    ],
+)
+def test_values_that_would_make_a_wrong_score_are_refused(evaluate, annotation, result, message):
+    row = {"image_id": 5, "category_id": 3, "bbox": [10, 10, 40, 40], "score": 0.5, **result}
+    with pytest.raises(InputError, match=message):
+        evaluate(tiny_truth(**annotation), [row])
+
+
+@pytest.mark.parametrize("crowd", [None, 0, 0.0, False])
+def test_a_box_without_a_crowd_flag_counts(crowd):
+    row = {"image_id": 5, "category_id": 3, "bbox": [10, 10, 40, 40], "score": 0.5}
+    truth = tiny_truth(iscrowd=crowd)
+    assert evaluate_coco(truth, [row])["AP"] == pytest.approx(1)
+    assert evaluate_voc(truth, [row])["mAP"] == pytest.approx(1)

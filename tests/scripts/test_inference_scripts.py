@@ -341,3 +341,78 @@ def test_help_shows_an_example(script):
         and f"python scripts/{script}" in done.stdout
         and "--seed" in done.stdout
     )
+
+
+def changed_truth(folder, name, change):
+    """A copy of the validation file in which ``change`` has altered the content."""
+    content = json.loads((folder / "shapes" / "annotations" / "instances_val.json").read_text())
+    change(content)
+    path = folder / "shapes" / "annotations" / f"{name}.json"
+    path.write_text(json.dumps(content))
+    return "annotations/" + path.name
+
+
+def evaluate_script(folder, annotations, *flags):
+    image_folder = folder / "shapes" / "val"
+    return run_script(
+        "eval_faster_rcnn.py",
+        "--params",
+        folder / "net-0000003.json",
+        *data_flags(folder),
+        "--annotations",
+        annotations,
+        "--image-dir",
+        image_folder,
+        *flags,
+    )
+
+
+def test_a_file_with_fewer_and_other_categories_is_scored_by_name(folder):
+    def rename(content):
+        for category in content["categories"]:
+            if category["name"] == "square":
+                category["name"] = "hexagon"
+
+    annotations = changed_truth(folder, "other_names", rename)
+    saved = folder / "other_names.json"
+    done = evaluate_script(folder, annotations, "--save-json", saved, "--metric", "voc07")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0] == (
+        "scored by name: circle, triangle; not in the data set: square (-1); "
+        "not in the network: hexagon (left out)"
+    )
+    rows = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines() if line}
+    assert rows["square"] == ["-1.0000"] and "hexagon" not in rows
+    # The other classes have the scores that they have with all categories.
+    whole = evaluate_script(folder, "annotations/instances_val.json", "--metric", "voc07")
+    whole_rows = {line.split()[0]: line.split()[1:] for line in whole.stdout.splitlines() if line}
+    for name in ("circle", "triangle"):
+        assert rows[name] == whole_rows[name] and float(rows[name][0]) >= 0
+    truth = json.loads((folder / "shapes" / annotations).read_text())
+    shared = {entry["id"] for entry in truth["categories"] if entry["name"] != "hexagon"}
+    assert {entry["category_id"] for entry in json.loads(saved.read_text())} == shared
+
+
+def test_a_file_without_a_category_of_the_network_is_an_error(folder):
+    def rename(content):
+        for category in content["categories"]:
+            category["name"] += "s"
+
+    done = evaluate_script(folder, changed_truth(folder, "none_shared", rename))
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert "none is shared, so nothing can be scored; did you mean circles?" in done.stderr
+
+
+def test_only_crowd_is_said(folder):
+    def make_crowd(content):
+        for annotation in content["annotations"]:
+            annotation["iscrowd"] = 1
+
+    done = evaluate_script(folder, changed_truth(folder, "crowd", make_crowd))
+    assert done.returncode == 0, done.stderr
+    assert "no box of the ground truth counts" in done.stdout
+
+
+def test_a_file_that_cannot_be_written_costs_no_work(folder):
+    done = evaluate_script(folder, "annotations/instances_val.json", "--save-json", folder)
+    assert done.returncode == 2 and "is a folder; name a file" in done.stderr

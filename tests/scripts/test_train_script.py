@@ -710,3 +710,33 @@ def test_a_network_with_masks_wants_masks(shapes, voc, tmp_path):
     ):
         assert_one_line(train(*flags, *MASKS, "--save-prefix", tmp_path / "run"), message)
     assert not list(tmp_path.glob("run-0*"))
+
+
+def rename_categories(root, names):
+    """Give the categories of the validation file other names."""
+    path = root / "annotations" / "instances_val.json"
+    content = json.loads(path.read_text())
+    for category in content["categories"]:
+        category["name"] = names.get(category["name"], category["name"])
+    path.write_text(json.dumps(content))
+
+
+def test_a_validation_file_with_other_categories_is_scored_by_name(tmp_path):
+    draw_shapes(tmp_path / "shapes", train=2, val=2, size=(64, 96))
+    rename_categories(tmp_path / "shapes", {"square": "hexagon"})
+    prefix = tmp_path / "run" / "net"
+    flags = [*coco_flags(tmp_path / "shapes"), "--epochs", 1, "--save-prefix", prefix]
+    done = train(*flags)
+    assert done.returncode == 0, done.stderr
+    assert (
+        "scored by name: circle, triangle; not in the data set: square (-1); "
+        "not in the network: hexagon (left out)" in done.stdout
+    )
+    rows = [json.loads(row) for row in open(f"{prefix}-metrics.jsonl", encoding="utf-8")]
+    (scores,) = (row["eval"] for row in rows if "eval" in row)
+    assert scores["AP50/square"] == -1
+    assert min(scores["AP50/circle"], scores["AP50/triangle"]) >= 0
+
+    rename_categories(tmp_path / "shapes", {"circle": "a", "triangle": "c"})
+    flags[-1] = tmp_path / "other" / "net"
+    assert_one_line(train(*flags), "none is shared, so nothing can be scored")
