@@ -2,7 +2,7 @@
 
 from model_zoo.backbone_builders import register_backbone
 from model_zoo.build import from_spec, get_model
-from model_zoo.catalogue import list_models, register
+from model_zoo.catalogue import get_model_list, list_models, register
 from model_zoo.from_parts import get_faster_rcnn, get_mask_rcnn
 from model_zoo.rows.model import Model
 
@@ -12,6 +12,7 @@ __all__ = [
     "get_faster_rcnn",
     "get_mask_rcnn",
     "get_model",
+    "get_model_list",
     "list_models",
     "register",
     "register_backbone",

@@ -1,5 +1,6 @@
 """Networks from names: the only place where backbones meet the two-stage detector."""
 
+import warnings
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
@@ -14,6 +15,8 @@ from model_zoo.assemble import DetectorParts, assemble, build_fpn_box_head
 from model_zoo.backbone_builders import BACKBONES, BackboneParts, BackboneRequest
 from model_zoo.catalogue import MODELS, check_backbone, list_models, unknown_model
 from model_zoo.foreign_parts import initialize, top_as_box_head
+from model_zoo.gluoncv_options import GluonCVOptions, read_options, transfer_source
+from model_zoo.names import find_name
 from model_zoo.rows.model import Model
 from model_zoo.weights import load_pretrained, load_pretrained_base
 
@@ -22,6 +25,8 @@ import mxnet as mx
 Context = Union[mx.Context, Sequence[mx.Context], None]
 Pretrained = Union[bool, str, Path]
 DEFAULT_NORM = "frozen_bn"
+# Norms that compute with stored statistics, which a network without weights does not have.
+STORED_STATISTICS_NORMS = ("frozen_bn", "global_bn")
 # The names in the description of a network that was made of parts, which no file holds.
 FASTER_RCNN_FROM_PARTS = "faster_rcnn_from_parts"
 MASK_RCNN_FROM_PARTS = "mask_rcnn_from_parts"
@@ -43,7 +48,7 @@ def get_model(
     Parameters
     ----------
     name : str
-        One of :func:`list_models`.
+        One of :func:`list_models`, in upper or lower case.
     norm : str, callable or None
         The normalization of backbone, neck and heads: "frozen_bn", "global_bn", "bn", "sync_bn",
         "gn", "sn", "sn_nobn", or a norm of your own, by its registered name or as a callable; see
@@ -70,7 +75,12 @@ def get_model(
     ctx : mxnet.Context, sequence of them, or None
         The devices of the parameters; None is the CPU.
     **overrides
-        Fields of :class:`gluonnorm.rcnn.DetectorConfig`, for example ``nms_thresh=0.6``.
+        Fields of :class:`gluonnorm.rcnn.DetectorConfig`, for example ``nms_thresh=0.6``, and
+        GluonCV's keywords. ``transfer="coco"`` starts a ``*_custom`` model from the detector of
+        that data set, whose settings it has, and takes over the predictors of classes with the
+        same names. ``root`` is the folder of downloaded weights. ``norm_layer``, ``norm_kwargs``
+        and ``use_global_stats`` choose the norm. For other keywords the error says what is given
+        instead.
 
     Returns
     -------
@@ -92,19 +102,22 @@ def get_model(
     ('red', 'white')
     >>> net = get_model("mask_rcnn_fpn_resnet50_v1b_coco", pretrained=True)  # doctest: +SKIP
     """
-    norm = None if norm is None else norm_name(norm)
+    name = find_name(name, list_models())
+    options = read_options(overrides, norm, is_backbone=name in BACKBONES)
+    if options.transfer is not None:
+        return _get_transferred(name, head_norm, rescale, classes, pretrained, ctx, options)
+    norm = None if options.norm is None else norm_name(options.norm)
     head_norm = None if head_norm is None else norm_name(head_norm, "head_norm")
     _check_choice("rescale", rescale, DIRECTIONS)
     if name in BACKBONES:
-        unusable = _unusable_for_backbone(head_norm, classes, pretrained, overrides)
+        unusable = _unusable_for_backbone(head_norm, classes, pretrained, options.settings)
         if unusable:
             raise InputError(
                 f"{name!r} is a bare backbone: it takes norm, rescale, pretrained_base and ctx"
                 f" only, not {', '.join(unusable)}"
             )
-        return _get_backbone(name, norm or DEFAULT_NORM, rescale, pretrained_base, ctx)
-    if name not in MODELS:
-        raise unknown_model(name, list_models())
+        norm = norm or DEFAULT_NORM
+        return _get_backbone(name, norm, rescale, pretrained_base, ctx, options.root)
 
     model = MODELS[name]
     spec = ModelSpec(
@@ -113,15 +126,20 @@ def get_model(
         head_norm=head_norm,
         rescale=rescale,
         classes=choose_classes(model.name, model.classes, classes),
-        config=DetectorConfig(**model.settings).override(**overrides),
+        config=DetectorConfig(**model.settings).override(**options.settings),
     )
     net = from_spec(spec, ctx)
     # Weights of the complete network come last, because they replace weights of the backbone.
     if pretrained_base:
-        load_pretrained_base(net, pretrained_base, model.backbone, norm or model.norm, name)
+        load_pretrained_base(
+            net, pretrained_base, model.backbone, norm or model.norm, name, options.root
+        )
     if pretrained:
-        load_pretrained(net, pretrained, name, reset=classes is not None)
-    _freeze_backbone(net, has_weights=bool(pretrained or pretrained_base))
+        load_pretrained(net, pretrained, name, classes is not None, options.root)
+    has_weights = bool(pretrained or pretrained_base)
+    _freeze_backbone(net, has_weights)
+    if not has_weights and spec.norm in STORED_STATISTICS_NORMS:
+        _warn_of_statistics(name, spec.norm)
     return net
 
 
@@ -169,6 +187,42 @@ def from_spec(spec: Union[ModelSpec, Dict[str, Any]], ctx: Context = None) -> Fa
     norm = spec.norm or model.norm
     parts = _c4_parts(model, spec, norm) if model.neck == "c4" else _fpn_parts(model, spec, norm)
     return assemble(parts, spec, model.mask_convs, ctx)
+
+
+def _get_transferred(
+    name: str,
+    head_norm: Union[str, Norm, None],
+    rescale: Optional[str],
+    classes: Optional[Sequence[str]],
+    pretrained: Pretrained,
+    ctx: Context,
+    options: GluonCVOptions,
+) -> mx.gluon.HybridBlock:
+    """Build the detector of another data set with its weights, and give it the caller's classes."""
+    source = transfer_source(name, str(options.transfer))
+    class_names = choose_classes(name, MODELS[name].classes, classes)
+    net = get_model(
+        source,
+        options.norm,
+        head_norm,
+        rescale,
+        pretrained=pretrained or True,
+        ctx=ctx,
+        root=options.root,
+        **options.settings,
+    )
+    net.reset_class(class_names, reuse_weights=True)
+    return net
+
+
+def _warn_of_statistics(name: str, norm: str) -> None:
+    """Warn that a network computes with statistics of nothing."""
+    warnings.warn(
+        f"{name} has no weights yet: norm={norm!r} computes with stored statistics, which stand"
+        " for nothing until weights are loaded; give pretrained or pretrained_base, load weights,"
+        " or train with norm='gn'",
+        stacklevel=3,
+    )
 
 
 def _check_choice(option: str, value: Optional[str], choices: Sequence[str]) -> None:
@@ -240,13 +294,18 @@ def choose_classes(
 
 
 def _get_backbone(
-    name: str, norm: str, rescale: Optional[str], pretrained_base: Pretrained, ctx: Context
+    name: str,
+    norm: str,
+    rescale: Optional[str],
+    pretrained_base: Pretrained,
+    ctx: Context,
+    folder: Union[str, Path, None],
 ) -> Backbone:
     """Build a bare backbone with all stages, and load its weights if the caller asks for it."""
     backbone = _build_backbone(name, None, norm, norm, rescale).backbone
     initialize(backbone, ctx)
     if pretrained_base:
-        load_pretrained_base(backbone, pretrained_base, name, norm)
+        load_pretrained_base(backbone, pretrained_base, name, norm, folder=folder)
     return backbone
 
 

@@ -86,6 +86,17 @@ def list_models() -> List[str]:
     return sorted([*MODELS, *BACKBONES])
 
 
+def get_model_list() -> List[str]:
+    """List the names that :func:`model_zoo.get_model` takes: GluonCV's name of ``list_models``.
+
+    Returns
+    -------
+    list of str
+        As :func:`list_models`.
+    """
+    return list_models()
+
+
 def unknown_model(name: str, known_names: Iterable[str]) -> InputError:
     """Make the error for a model that the catalogue does not have.
 

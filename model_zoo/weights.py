@@ -45,7 +45,11 @@ log = logging.getLogger(__name__)
 
 
 def load_pretrained(
-    net: mx.gluon.HybridBlock, value: Pretrained, name: str, reset: bool = False
+    net: mx.gluon.HybridBlock,
+    value: Pretrained,
+    name: str,
+    reset: bool = False,
+    folder: Folder = None,
 ) -> None:
     """Load what ``get_model(name, pretrained=value)`` asks for.
 
@@ -60,6 +64,8 @@ def load_pretrained(
         The name of the model.
     reset : bool
         Whether predictors may stay random, see :func:`load_record`.
+    folder : str, Path or None
+        The cache, see :func:`model_zoo.download.cache_folder`.
 
     Raises
     ------
@@ -76,7 +82,7 @@ def load_pretrained(
     if record is None:
         load_weights(net, str(value))
     else:
-        load_record(net, record, reset=reset)
+        load_record(net, record, reset=reset, folder=folder)
 
 
 def load_pretrained_base(
@@ -85,6 +91,7 @@ def load_pretrained_base(
     backbone: str,
     norm: str,
     model: Optional[str] = None,
+    folder: Folder = None,
 ) -> None:
     """Load what ``pretrained_base=value`` asks for into a detector or a bare backbone.
 
@@ -101,6 +108,8 @@ def load_pretrained_base(
         The norm of the backbone.
     model : str or None
         The name of the detector; None: ``net`` is a bare backbone.
+    folder : str, Path or None
+        The cache, see :func:`model_zoo.download.cache_folder`.
 
     Raises
     ------
@@ -121,7 +130,7 @@ def load_pretrained_base(
     if record is None:
         load_base(_resnet_of(net), _fourth_stage_of(net), str(value))
     else:
-        load_record(net, record, part="base")
+        load_record(net, record, part="base", folder=folder)
 
 
 def load_record(

@@ -7,8 +7,9 @@ import os
 import random
 import sys
 import traceback
+import warnings
 from types import ModuleType
-from typing import Any, Callable, Dict, List, Optional, Sequence
+from typing import Any, Callable, Dict, List, Optional, Sequence, Type, Union
 
 from gluonnorm.errors import GluonnormError, InputError, first_line, one_line
 from gluonnorm.training import Interrupted
@@ -39,6 +40,7 @@ def run(main: Callable[[Any], Optional[int]], args: Any) -> None:
     args : argparse.Namespace
         The parsed command line.
     """
+    warnings.formatwarning = _format_warning
     try:
         import_plugins(getattr(args, "plugin", []))
         sys.exit(main(args))
@@ -52,6 +54,17 @@ def run(main: Callable[[Any], Optional[int]], args: Any) -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(STOPPED_BY_CTRL_C)
+
+
+def _format_warning(
+    message: Union[Warning, str],
+    category: Type[Warning],
+    filename: str,
+    lineno: int,
+    line: Optional[str] = None,
+) -> str:
+    """Write a warning as one line; a place in the source says nothing to the user of a script."""
+    return f"{'note' if category is UserWarning else category.__name__}: {message}\n"
 
 
 def add_plugin_argument(parser: argparse.ArgumentParser) -> None:

@@ -46,10 +46,6 @@ from _models import add_norm_arguments
 from _resume import check_resume, load_checkpoint, note_changes
 from _schedule import add_schedule_arguments, make_schedule
 
-# Norms that compute with stored statistics, which a network without pretrained weights does not
-# have.
-STORED_STATISTICS_NORMS = ("frozen_bn", "global_bn")
-
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Read the command line.
@@ -326,7 +322,7 @@ def build_network(
     InputError
         A flag or a setting that the network does not have, or weights that do not fit.
     """
-    net = model_zoo.get_model(
+    return model_zoo.get_model(
         args.network,
         norm=args.norm,
         head_norm=args.head_norm,
@@ -337,14 +333,6 @@ def build_network(
         ctx=ctx,
         **parse_settings(args.set),
     )
-    pretrained = args.pretrained or args.pretrained_base
-    if not pretrained and net.spec.norm in STORED_STATISTICS_NORMS:
-        print(
-            f"note: {net.spec.norm} has no statistics to work with without pretrained weights; "
-            "consider --norm gn",
-            file=sys.stderr,
-        )
-    return net
 
 
 def make_trainer(

@@ -5,6 +5,7 @@ from gluonnorm.rcnn.box_heads import BlockHead, BoxPredictor, ConvFCHead, Res5He
 from gluonnorm.rcnn.config import DetectorConfig, ModelSpec
 from gluonnorm.rcnn.faster_rcnn import FasterRCNN
 from gluonnorm.rcnn.faster_rcnn_loss import FasterRCNNLoss
+from gluonnorm.rcnn.gluoncv_batchify import RPNTargetBatchify
 from gluonnorm.rcnn.mask_head import MaskHead
 from gluonnorm.rcnn.mask_rcnn import MaskRCNN
 from gluonnorm.rcnn.mask_rcnn_loss import MaskRCNNLoss, make_loss
@@ -24,6 +25,7 @@ __all__ = [
     "MaskRCNNLoss",
     "ModelSpec",
     "RPNHead",
+    "RPNTargetBatchify",
     "Res5Head",
     "TwoFCHead",
     "make_loss",

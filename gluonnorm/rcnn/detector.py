@@ -33,7 +33,7 @@ GLUONCV_ATTRIBUTES = {
     "post_nms": "net.config.max_detections",
     "num_stages": "len(net.backbone.strides)",
     "train_patterns": "net.collect_train_params()",
-    "ashape": "nothing: anchors are computed for every size of image",
+    "ashape": "not needed, because anchors are computed for every size of image",
 }
 
 
@@ -294,25 +294,36 @@ class Detector(mx.gluon.HybridBlock):
             f" call gluonnorm.deploy.export(net, {str(path)!r})"
         )
 
-    def forward(self, x: Any, *inputs: Any) -> Any:
+    @property
+    def target_generator(self) -> mx.gluon.HybridBlock:
+        """A block without parameters, because the network makes its targets itself.
+
+        GluonCV's training loops move the parameters of this block to the devices.
+        """
+        return mx.gluon.nn.HybridSequential()
+
+    def forward(self, x: Any, *ground_truth: Any) -> Any:
         """Apply the network to images, and refuse what cannot be images.
 
         Parameters
         ----------
         x : Tensor
             (B, 3, H, W), images prepared as ``net.preprocess`` states.
-        *inputs : Tensor
-            Further inputs of the graph.
+        *ground_truth : NDArray
+            GluonCV's call in training: boxes (B, G, 4) and labels (B, G, 1), padded with -1.
+            Outside of ``autograd.record`` and ``autograd.train_mode`` they are not read, as in
+            GluonCV.
 
         Returns
         -------
         tuple of Tensor
-            The result of ``hybrid_forward``.
+            The result of ``hybrid_forward``; in training with ground truth
+            :class:`gluonnorm.rcnn.gluoncv_training.GluonCVOutputs`.
 
         Raises
         ------
         InputError
-            ``x`` has another shape, or is not of floats.
+            ``x`` has another shape, or is not of floats; or this network has no such call.
         """
         if isinstance(x, mx.nd.NDArray):
             _check_images(x)
@@ -321,7 +332,16 @@ class Detector(mx.gluon.HybridBlock):
                 f"the network got {type(x).__name__}; give mxnet.nd.array(images), float32"
                 " (B, 3, H, W), or use gluonnorm.deploy.Predictor for photos"
             )
-        return super().forward(x, *inputs)
+        if ground_truth and mx.autograd.is_training():
+            return self._forward_in_training(x, *ground_truth)
+        return super().forward(x)
+
+    def _forward_in_training(self, x: mx.nd.NDArray, *ground_truth: mx.nd.NDArray) -> Any:
+        """Predict in training as GluonCV's network does."""
+        raise InputError(
+            f"{type(self).__name__} has no GluonCV call with ground truth; compute its losses with"
+            " gluonnorm.rcnn.make_loss(net)"
+        )
 
     def _replace_predictors(self, num_classes: int, reused: Dict[int, int]) -> None:
         """Make new predictors; ``reused`` is the result of :func:`reused_classes`."""

@@ -88,7 +88,7 @@ def copy_weights(source, target):
             ],
         ),
         ("resnet50v2", {}, ["no model 'resnet50v2'; did you mean resnet50_v2"]),
-        ("?", {}, ["no model '?'; model_zoo.list_models() has all names"]),
+        ("?", {}, ["no model '?'; this package", "model_zoo.list_models() has all names"]),
         (
             C4,
             {"norm": "groupnorm"},
@@ -312,19 +312,21 @@ def test_pretrained_reaches_the_loader(monkeypatch):
     monkeypatch.setattr(
         build, "load_pretrained", lambda net, *args, **named: calls.append((args, named))
     )
-    monkeypatch.setattr(build, "load_pretrained_base", lambda net, *args: calls.append(args))
+    monkeypatch.setattr(
+        build, "load_pretrained_base", lambda net, *args, **named: calls.append((*args, *named))
+    )
     name = "mask_rcnn_resnet18_v1b_coco"
     net = model_zoo.get_model(name, pretrained=True, **{**SMALL, "classes": None})
-    assert calls.pop() == ((True, name), {"reset": False}) and not calls
+    assert calls.pop() == ((True, name, False, None), {}) and not calls
     assert "backbone.conv1.weight" not in learning(
         net
     ) and "backbone.layer2.0.conv1.weight" in learning(net)
     model_zoo.get_model(name, pretrained="key", **SMALL)
-    assert calls.pop() == (("key", name), {"reset": True})
+    assert calls.pop() == (("key", name, True, None), {})
     small(pretrained_base=True, norm="bn")
-    assert calls.pop() == (True, "resnet18_v1b", "bn", C4)
+    assert calls.pop() == (True, "resnet18_v1b", "bn", C4, None)
     model_zoo.get_model("resnet18_v1b", pretrained_base="file")
-    assert calls.pop() == ("file", "resnet18_v1b", "frozen_bn") and not calls
+    assert calls.pop() == ("file", "resnet18_v1b", "frozen_bn", "folder") and not calls
 
 
 def test_rescale_normalize_moves_the_normalization_from_the_loader_into_the_network():
