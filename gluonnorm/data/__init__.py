@@ -14,6 +14,7 @@ from gluonnorm.data.sampler import AspectGroupSampler, EqualSizeSampler
 from gluonnorm.data.synthetic import draw_shapes
 from gluonnorm.data.transforms import MASK_SIZE, EvalTransform, Sample, TrainTransform
 from gluonnorm.data.voc import VOCDataset
+from gluonnorm.data.yolo import YOLODataset
 from gluonnorm.photos.resize import resize_size
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "SampleInfo",
     "TrainTransform",
     "VOCDataset",
+    "YOLODataset",
     "batchify",
     "draw_shapes",
     "image_size",

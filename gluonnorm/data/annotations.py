@@ -14,7 +14,7 @@ from typing import (
 
 from gluonnorm.data.faults import Faults
 from gluonnorm.data.labeled_image import DataError, LabeledImage
-from gluonnorm.data.masks import RunLengths, decode_masks
+from gluonnorm.data.masks import RunLengths, decode_masks, mask_area, text_run_lengths
 from gluonnorm.photos.boxes import clip_boxes, valid_boxes
 
 import numpy as np
@@ -230,7 +230,8 @@ def coco_format(
     Returns
     -------
     dict
-        The content of a COCO annotation file, without masks.
+        The content of a COCO annotation file. With masks, ``segmentation`` has compressed run
+        lengths, and ``area`` is the area of the mask.
 
     Examples
     --------
@@ -268,14 +269,16 @@ def _coco_entries(
     for number, (x1, y1, x2, y2) in enumerate(boxes):
         width = x2 - x1
         height = y2 - y1
-        entries.append(
-            {
-                "id": first_id + number,
-                "image_id": image_id,
-                "category_id": labels[number] + 1,
-                "bbox": [x1, y1, width, height],
-                "area": width * height,
-                "iscrowd": int(crowd[number]),
-            }
-        )
+        entry: Dict[str, Any] = {
+            "id": first_id + number,
+            "image_id": image_id,
+            "category_id": labels[number] + 1,
+            "bbox": [x1, y1, width, height],
+            "area": width * height,
+            "iscrowd": int(crowd[number]),
+        }
+        if annotations.masks is not None:
+            entry["segmentation"] = text_run_lengths(annotations.masks[number])
+            entry["area"] = mask_area(annotations.masks[number])
+        entries.append(entry)
     return entries

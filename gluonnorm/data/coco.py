@@ -18,7 +18,7 @@ from gluonnorm.data.coco_file import (
     usable_ids,
 )
 from gluonnorm.data.faults import Faults
-from gluonnorm.data.image_files import ImageFolder, readable_images
+from gluonnorm.data.image_files import ImageFolder, keep_readable
 from gluonnorm.data.images import image_size, read_image_of_size
 from gluonnorm.data.json_file import required_integer, required_text
 from gluonnorm.data.labeled_image import DataError, LabeledImage
@@ -272,10 +272,12 @@ class COCODataset:
 
     def _decodable(self, images: List[_Image], faults: Faults) -> List[_Image]:
         """Keep the images whose files can be decoded to the size that the file states."""
-        paths = [image.path for image in images]
-        sizes = [image.size for image in images]
-        usable = readable_images(paths, sizes, str(self._file), faults)
-        return [image for image, is_usable in zip(images, usable) if is_usable]
+
+        def read(image: _Image) -> np.ndarray:
+            """Decode one image, and compare its size."""
+            return read_image_of_size(image.path, image.size, str(self._file))
+
+        return keep_readable(images, read, faults)
 
     def _read_annotations(
         self,

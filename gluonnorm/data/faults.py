@@ -22,6 +22,11 @@ class Faults:
     skip : bool
         Whether the data set is used without what is faulty.
 
+    Attributes
+    ----------
+    skip : bool
+        The parameter.
+
     Examples
     --------
     >>> faults = Faults("train.json", skip=True)
@@ -36,7 +41,7 @@ class Faults:
 
     def __init__(self, source: object, skip: bool = False) -> None:
         self._source = source
-        self._skip = skip
+        self.skip = skip
         self._messages: List[str] = []
 
     @property
@@ -71,7 +76,7 @@ class Faults:
             There are faults. The message of a single fault is that fault's; the message for
             several has the first ones, and how many more there are.
         """
-        if self._skip or not self._messages:
+        if self.skip or not self._messages:
             return
         if len(self._messages) == 1:
             raise DataError(self._messages[0])

@@ -4,6 +4,7 @@ from typing import Any, Dict, List, NamedTuple, NoReturn, Sequence, Tuple
 
 from gluonnorm.data.annotations import ImageAnnotations, check_classes, coco_format
 from gluonnorm.data.faults import Faults
+from gluonnorm.data.image_files import keep_readable
 from gluonnorm.data.images import read_image_of_size
 from gluonnorm.data.labeled_image import DataError, LabeledImage
 from gluonnorm.errors import first_few
@@ -42,7 +43,8 @@ class FileDataset:
     """Images in files, whose annotations were read and checked when the data set was opened.
 
     A reader of a format collects the files and their faults, and passes them on to this class,
-    which is the rest of the protocol ``data.Dataset``.
+    which is the rest of the protocol ``data.Dataset``. If faults are skipped, every image is
+    decoded once, so that damaged ones are left out too.
 
     Parameters
     ----------
@@ -75,6 +77,8 @@ class FileDataset:
     ) -> None:
         self._source = source
         self._files = _distinct_files(files, faults)
+        if faults.skip:
+            self._files = keep_readable(self._files, self._read_image, faults)
         faults.raise_if_any()
         self.classes = check_classes(classes, source)
         self.category_ids = tuple(range(1, len(self.classes) + 1))

@@ -3,14 +3,16 @@
 import os
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from typing import Dict, FrozenSet, List, NamedTuple, Optional, Sequence
+from typing import Callable, Dict, FrozenSet, List, NamedTuple, Optional, Sequence, TypeVar
 from urllib.parse import unquote
 
 from gluonnorm.data.faults import Faults
-from gluonnorm.data.images import read_image, read_image_of_size
 from gluonnorm.data.labeled_image import DataError
 from gluonnorm.types import PathLike
 
+import numpy as np
+
+Item = TypeVar("Item")
 CHECKING_THREADS = 4
 
 
@@ -81,46 +83,40 @@ class ImageFolder:
         return None if spelling is None else os.path.join(folder, spelling)
 
 
-def readable_images(
-    paths: Sequence[str], sizes: Sequence[Optional[Sequence[int]]], source: str, faults: Faults
-) -> List[bool]:
-    """Decode every image file once, and record those that cannot be used.
+def keep_readable(
+    items: Sequence[Item], read: Callable[[Item], np.ndarray], faults: Faults
+) -> List[Item]:
+    """Decode the image of every item once, and leave out the items whose image cannot be used.
 
     Parameters
     ----------
-    paths : sequence of str
-        N image files.
-    sizes : sequence
-        Height and width in pixels that the annotations state for each image, or None.
-    source : str
-        The name of the file that states the sizes, for messages.
+    items : sequence
+        What stands for the images.
+    read : callable
+        ``read(item)`` decodes an image, on one of several threads, or raises DataError.
     faults : Faults
-        Gets a message for each image that is missing, damaged, or of another size.
+        Gets the message for each image that is missing, damaged, or of another size.
 
     Returns
     -------
-    list of bool
-        Whether each image can be used.
+    list
+        The items whose image can be used, in the same order.
     """
 
-    def fault_of(position: int) -> Optional[str]:
+    def fault_of(item: Item) -> Optional[str]:
         """Read one image, and return what is wrong with it, or None."""
-        size = sizes[position]
         try:
-            if size is None:
-                read_image(paths[position])
-            else:
-                read_image_of_size(paths[position], size, source)
+            read(item)
         except DataError as error:
             return str(error)
         return None
 
     with ThreadPoolExecutor(CHECKING_THREADS) as pool:
-        messages = list(pool.map(fault_of, range(len(paths))))
+        messages = list(pool.map(fault_of, items))
     for message in messages:
         if message is not None:
             faults.add(message)
-    return [message is None for message in messages]
+    return [item for item, message in zip(items, messages) if message is None]
 
 
 def _list_files(folder: str) -> _Listing:

@@ -217,6 +217,38 @@ def decode_masks(masks: Sequence[RunLengths], size: Tuple[int, int]) -> np.ndarr
     return decoded.transpose(2, 0, 1).astype(bool, order="C")
 
 
+def mask_area(mask: RunLengths) -> float:
+    """Count the pixels of a mask.
+
+    Parameters
+    ----------
+    mask : dict
+        COCO's compressed run lengths.
+
+    Returns
+    -------
+    float
+        The number of pixels that belong to the mask.
+    """
+    return float(coco_mask.area(mask))
+
+
+def text_run_lengths(mask: RunLengths) -> RunLengths:
+    """Return run lengths that can be written as JSON.
+
+    Parameters
+    ----------
+    mask : dict
+        COCO's compressed run lengths, with bytes as ``counts``.
+
+    Returns
+    -------
+    dict
+        The same with text as ``counts``.
+    """
+    return {"size": list(mask["size"]), "counts": mask["counts"].decode()}
+
+
 def crop_masks(masks: np.ndarray, boxes: np.ndarray, cells: int) -> np.ndarray:
     """Crop each mask to its box, and resample the crop to a square grid of cells.
 

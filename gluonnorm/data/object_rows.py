@@ -5,7 +5,6 @@ from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
 from gluonnorm.data.annotations import ImageAnnotations, make_annotations
 from gluonnorm.data.faults import Faults
-from gluonnorm.data.labeled_image import DataError
 from gluonnorm.data.masks import read_segmentation
 
 import numpy as np
@@ -97,36 +96,26 @@ class ObjectRows:
         ImageAnnotations or None
             The annotations; None if the image has a fault.
         """
-        annotations = None
-        try:
-            annotations = self._annotations(self._rows, size, masks)
-        except DataError:
-            # The error is about the first faulty object. Each alone shows all of them.
-            for row in self._rows:
-                with self._faults.catch():
-                    self._annotations([row], size, masks)
-        for message in self._faults.messages:
-            faults.add(message)
-        return None if self._faults.messages else annotations
-
-    def _annotations(
-        self, rows: Sequence[_Row], size: Tuple[int, int], masks: bool
-    ) -> ImageAnnotations:
-        """Check some of the objects together."""
         annotations = make_annotations(
-            boxes=[row.box for row in rows],
+            boxes=[row.box for row in self._rows],
             # Boxes without an area are dropped. The labels tell which rows are left.
-            labels=range(len(rows)),
-            crowd=[row.crowd for row in rows],
+            labels=range(len(self._rows)),
+            crowd=[row.crowd for row in self._rows],
             size=size,
             where=self._where,
-            row_names=[row.name for row in rows],
+            row_names=[row.name for row in self._rows],
+            faults=self._faults,
         )
-        kept = [rows[position] for position in annotations.labels.tolist()]
+        kept = [self._rows[position] for position in annotations.labels.tolist()]
+        run_lengths = []
+        for row in kept if masks else []:
+            with self._faults.catch():
+                run_lengths.append(
+                    read_segmentation(row.polygons, size, f"{self._where} {row.name}")
+                )
+        for message in self._faults.messages:
+            faults.add(message)
+        if self._faults.messages:
+            return None
         labels = np.array([row.label for row in kept], np.int32)
-        if not masks:
-            return annotations._replace(labels=labels)
-        run_lengths = [
-            read_segmentation(row.polygons, size, f"{self._where} {row.name}") for row in kept
-        ]
-        return annotations._replace(labels=labels, masks=run_lengths)
+        return annotations._replace(labels=labels, masks=run_lengths if masks else None)

@@ -1,5 +1,6 @@
 from gluonnorm.data import Faults
-from gluonnorm.data.image_files import ImageFolder, readable_images
+from gluonnorm.data.image_files import ImageFolder, keep_readable
+from gluonnorm.data.images import read_image_of_size
 
 import pytest
 from PIL import Image
@@ -76,13 +77,12 @@ def test_images_that_cannot_be_used(tmp_path):
     Image.new("RGB", (9, 6)).save(large)
     (tmp_path / "cut.png").write_bytes((tmp_path / "good.png").read_bytes()[:40])
     faults = Faults("x.json", skip=True)
-    usable = readable_images(
+    kept = keep_readable(
         [good, large, cut, good, "gone.png"],
-        [(6, 8), (6, 8), None, None, None],
-        "x.json",
+        lambda path: read_image_of_size(path, (6, 8), "x.json"),
         faults,
     )
-    assert usable == [True, False, False, True, False]
+    assert kept == [good, good]
     size_fault, cut_fault, missing_fault = faults.messages
     assert "large.png: is 9 x 6 pixels, but x.json states 8 x 6" in size_fault
     assert "cut.png: cannot be read as an image" in cut_fault
