@@ -3,6 +3,7 @@
 import argparse
 import ast
 import importlib
+import io
 import os
 import random
 import sys
@@ -33,6 +34,8 @@ def run(main: Callable[[Any], Optional[int]], args: Any) -> None:
       Ctrl-C anywhere else with 130.
     - Every other exception is a bug. It keeps its traceback, a plain ``ValueError`` included.
 
+    Characters that the terminal cannot print are written as ``\\uXXXX``.
+
     Parameters
     ----------
     main : callable
@@ -41,6 +44,10 @@ def run(main: Callable[[Any], Optional[int]], args: Any) -> None:
         The parsed command line.
     """
     warnings.formatwarning = _format_warning
+    for stream in (sys.stdout, sys.stderr):
+        # A class name in Chinese must not end a run after hours because the terminal is ASCII.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         import_plugins(getattr(args, "plugin", []))
         sys.exit(main(args))

@@ -62,3 +62,30 @@ def gather(F: Any, data: Tensor, indices: Tensor) -> Tensor:
     image = F.contrib.arange_like(indices, axis=0).reshape((-1, 1))
     image = F.broadcast_like(image, indices)
     return F.gather_nd(data, F.stack(image, indices, axis=0))
+
+
+def gather_repeated(F: Any, data: Tensor, indices: Tensor) -> Tensor:
+    """Select rows as ``gather`` does, where rows are read several times and get a gradient.
+
+    Parameters
+    ----------
+    F : module
+        ``mxnet.ndarray`` or ``mxnet.symbol``.
+    data : Tensor
+        (B, N, C).
+    indices : Tensor
+        (B, k) in 0..N - 1; B * N is at most 2 ** 24, the integers that float32 holds.
+
+    Returns
+    -------
+    Tensor
+        (B, k, C); row i of image b is ``data[b, indices[b, i]]``.
+    """
+    # On a CPU the backward pass of gather_nd adds the gradients of a row that was read several
+    # times in the order in which its threads come. Sums of floats depend on their order, so a run
+    # with several threads would not repeat itself. The backward pass of take adds in the order of
+    # the indices, and needs less time.
+    image = F.contrib.arange_like(indices, axis=0).reshape((-1, 1))
+    rows_per_image = F.max(F.contrib.arange_like(data, axis=1)).reshape((1, 1)) + 1
+    rows = F.broadcast_add(indices, F.broadcast_mul(image, rows_per_image))
+    return F.take(F.reshape(data, (-3, 0)), rows)

@@ -2,7 +2,7 @@
 
 from typing import Any, List, Optional, Sequence, Tuple
 
-from gluonnorm.ops.select import gather
+from gluonnorm.ops.select import gather_repeated
 from gluonnorm.rcnn.rpn import RPNHead
 from gluonnorm.types import Tensor
 
@@ -103,7 +103,7 @@ class SampledRPN(mx.gluon.HybridBlock):
         rows = F.concat(*level_rows, dim=1)
         inside = F.expand_dims(F.reshape(neighbors >= 0, (0, -3)), axis=2)
         valid_neighbors = F.reshape(F.maximum(neighbors, 0), (0, -3))
-        patches = F.broadcast_mul(gather(F, rows, valid_neighbors), inside)
+        patches = F.broadcast_mul(gather_repeated(F, rows, valid_neighbors), inside)
         patches = F.reshape(patches, (-1, side, side, self._in_channels))
         patches = F.transpose(patches, (0, 3, 1, 2))
         inside = F.reshape(inside, (-1, side, side, 1))

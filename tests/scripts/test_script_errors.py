@@ -106,6 +106,21 @@ def test_a_bug_in_a_script_of_its_own_process_keeps_its_traceback(tmp_path):
     )
 
 
+def test_a_terminal_that_cannot_print_a_name_does_not_end_a_script(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from _cli import run\nfrom tqdm import tqdm\n\n\ndef main(args):\n"
+        "    print('\\u732b 1')\n    tqdm.write('\\u732b 2')\n    return 3\n\n\nrun(main, None)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(SCRIPTS), str(SCRIPTS.parent)])}
+    environment["PYTHONIOENCODING"] = "ascii"
+    done = subprocess.run(
+        [sys.executable, str(script)], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 3 and done.stderr == "", done.stderr
+    assert done.stdout == "\\u732b 1\n\\u732b 2\n"
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Weights of a detector, good and cut, and a checkpoint's .json that is damaged."""
@@ -234,6 +249,7 @@ def test_what_the_user_can_cause_is_one_line(folder, monkeypatch, script, flags,
 @pytest.mark.parametrize("script", sorted(path.name for path in SCRIPTS.glob("[a-z]*.py")))
 def test_every_script_explains_itself_and_has_a_seed(script):
     done = run_script(script, "--help")
+    assert done.stdout.isascii(), "a terminal may be unable to print other characters"
     assert done.returncode == 0 and f"python scripts/{script}" in done.stdout
     assert "--seed" in done.stdout and "examples:" in done.stdout.lower().replace(
         "example:", "examples:"
