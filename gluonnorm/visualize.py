@@ -2,10 +2,12 @@
 
 import colorsys
 import math
-from typing import List, NamedTuple, Optional, Sequence, Tuple
+import os
+from functools import lru_cache
+from typing import List, NamedTuple, Optional, Sequence, Tuple, Union
 
-from gluonnorm.errors import InputError
-from gluonnorm.types import Detections
+from gluonnorm.errors import InputError, first_line
+from gluonnorm.types import Detections, PathLike
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -18,6 +20,9 @@ BRIGHT = 140  # black letters are easier to read than white ones on a color brig
 LINES_PER_SIDE = 250  # lines are as wide as the photo's shorter side divided by this
 LETTERS_PER_SIDE = 30  # letters are as high as the photo's shorter side divided by this
 SMALLEST_FONT = 10  # pixels
+NO_CHARACTER = "\U0010ffff"  # Unicode gives it no meaning, so fonts draw it as a missing letter
+
+Font = Union[ImageFont.FreeTypeFont, ImageFont.ImageFont]
 
 
 class _Label(NamedTuple):
@@ -29,10 +34,13 @@ class _Label(NamedTuple):
         Class name and score.
     color : tuple of int
         RGB color of its background.
+    font : PIL.ImageFont.FreeTypeFont
+        How it is written.
     """
 
     text: str
     color: Color
+    font: Font
 
 
 def draw(
@@ -43,6 +51,7 @@ def draw(
     *,
     color_by: str = "class",
     boxes: bool = True,
+    font: Optional[PathLike] = None,
 ) -> np.ndarray:
     """Draw masks, and boxes with class and score, on a copy of a photo.
 
@@ -63,6 +72,10 @@ def draw(
         tells several objects of one class apart.
     boxes : bool
         False draws only the masks.
+    font : path or None
+        A TrueType or OpenType file for the class names. None takes Pillow's own font, which has
+        Latin letters. A character that the font does not have is drawn as its code, such as
+        ``\\u732b``.
 
     Returns
     -------
@@ -73,7 +86,7 @@ def draw(
     ------
     InputError
         The image or the detections have another shape or dtype, ``classes`` has no name for an id,
-        or ``color_by`` is unknown.
+        ``color_by`` is unknown, or ``font`` cannot be read.
 
     Examples
     --------
@@ -98,11 +111,13 @@ def draw(
         return pixels
     picture = Image.fromarray(pixels)
     canvas = ImageDraw.Draw(picture)
+    opened_font = open_font(font, max(SMALLEST_FONT, round(min(picture.size) / LETTERS_PER_SIDE)))
     last_pixel = 0 if detections.inclusive else 1
     for index, color in zip(indices, colors):
         box = np.asarray(detections.boxes[index]).tolist()
         class_name = classes[detections.ids[index]]
-        label = _Label(f"{class_name} {scores[index]:.2f}", color)
+        text = _drawable(f"{class_name} {scores[index]:.2f}", opened_font)
+        label = _Label(text, color, opened_font)
         _draw_box(canvas, picture.size, box, last_pixel, label)
     return np.array(picture)
 
@@ -190,6 +205,63 @@ def grid(images: Sequence[np.ndarray], columns: Optional[int] = None, gap: int =
         left = column * (cell_width + gap) + (cell_width - width) // 2
         page[top : top + height, left : left + width] = image
     return page
+
+
+def open_font(path: Optional[PathLike], size: int = SMALLEST_FONT) -> Font:
+    """Open a font. A script calls it before its work, so that a wrong file does not cost the work.
+
+    Parameters
+    ----------
+    path : path or None
+        A TrueType or OpenType file; None for Pillow's own font.
+    size : int
+        Height of the letters in pixels.
+
+    Returns
+    -------
+    PIL.ImageFont.FreeTypeFont
+        The font.
+
+    Raises
+    ------
+    InputError
+        The file is missing or is no font that can be scaled.
+    """
+    return _cached_font(None if path is None else os.fspath(path), size)
+
+
+@lru_cache(maxsize=16)
+def _cached_font(path: Optional[str], size: int) -> Font:
+    """Open a font once for many pictures."""
+    if path is None:
+        return ImageFont.load_default(size=size)
+    try:
+        return ImageFont.truetype(path, size)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"font {path}: cannot be read with letters of {size} pixels: {first_line(error)}; give "
+            "a TrueType or OpenType file, such as one of the Noto fonts"
+        ) from error
+
+
+def _drawable(text: str, font: Font) -> str:
+    """Replace the characters that a font does not have by their codes."""
+    characters = []
+    for character in text:
+        if character == " " or (character.isprintable() and _has_character(font, character)):
+            characters.append(character)
+        else:
+            characters.append(character.encode("unicode_escape").decode("ascii"))
+    return "".join(characters)
+
+
+@lru_cache(maxsize=4096)
+def _has_character(font: Font, character: str) -> bool:
+    """Tell whether a font draws a character, and not its sign for a missing one."""
+    # Pillow does not tell which characters a font has.
+    drawn = font.getmask(character)
+    missing = font.getmask(NO_CHARACTER)
+    return drawn.size != missing.size or bytes(drawn) != bytes(missing)
 
 
 def _check_image(image: np.ndarray) -> None:
@@ -289,9 +361,8 @@ def _draw_label(
 ) -> None:
     """Draw a label above a box, moved inward where it would leave the picture."""
     width, height = size
-    font = ImageFont.load_default(size=max(SMALLEST_FONT, round(min(size) / LETTERS_PER_SIDE)))
     margin = _line_width(size) + 1
-    _, _, text_width, text_height = canvas.textbbox((0, 0), label.text, font=font)
+    _, _, text_width, text_height = canvas.textbbox((0, 0), label.text, font=label.font)
     label_width = text_width + 2 * margin
     label_height = text_height + 2 * margin
     x1, y1 = box[:2]
@@ -301,7 +372,7 @@ def _draw_label(
         top = min(max(0.0, y1), max(0.0, height - label_height))
     canvas.rectangle((left, top, left + label_width, top + label_height), fill=label.color)
     letter_color = BLACK if _brightness(label.color) > BRIGHT else WHITE
-    canvas.text((left + margin, top + margin), label.text, fill=letter_color, font=font)
+    canvas.text((left + margin, top + margin), label.text, fill=letter_color, font=label.font)
 
 
 def _brightness(color: Color) -> float:

@@ -1,7 +1,7 @@
 """The training script's own callbacks: recalibration, evaluation and pictures of the run."""
 
 import os
-from typing import Any, Callable, Dict, Iterable, Iterator, List
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional
 
 from gluonnorm import training
 from gluonnorm.data import Batch, Dataset
@@ -167,12 +167,21 @@ class CurvePicture(training.Callback):
         The file to write.
     title : str
         The headline of the picture.
+    font : str or None
+        A font file for the names of classes.
     """
 
-    def __init__(self, metrics: training.MetricsLog, png_path: str, title: str) -> None:
+    def __init__(
+        self,
+        metrics: training.MetricsLog,
+        png_path: str,
+        title: str,
+        font: Optional[str] = None,
+    ) -> None:
         self.metrics = metrics
         self.png_path = png_path
         self.title = title
+        self.font = font
 
     def on_resume(self, loop: training.RunningLoop) -> None:
         """Draw the rows of the earlier run, if there are any."""
@@ -185,7 +194,7 @@ class CurvePicture(training.Callback):
         for row in rows:
             if "eval" in row:
                 row["eval"] = drawn_scores(row["eval"])
-        plot_curves(rows, self.png_path, self.title)
+        plot_curves(rows, self.png_path, self.title, self.font)
 
 
 class MixingPicture(training.Callback):

@@ -1,10 +1,27 @@
-"""Files that a script writes at its end. They are checked at its beginning."""
+"""What a script writes at its end, checked at its beginning: files, and the font of pictures."""
 
+import argparse
 import os
 from pathlib import Path
 from typing import Optional
 
 from gluonnorm.errors import InputError
+
+
+def add_font_argument(parser: argparse._ActionsContainer) -> None:
+    """Add the flag of the font in which pictures show the names of classes.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        The script's parser, or a group of its flags.
+    """
+    parser.add_argument(
+        "--font",
+        metavar="FILE",
+        help="a TrueType or OpenType file for the names of classes in pictures (default: one with "
+        "Latin letters). A character that it lacks is drawn as its code, such as \\u732b",
+    )
 
 
 def make_parent_folder(flag: str, path: Optional[str]) -> None:

@@ -20,12 +20,12 @@ from gluonnorm.errors import InputError
 from gluonnorm.evaluation import coco_results
 from gluonnorm.photos.files import ImageError, read_image
 from gluonnorm.types import Detections
-from gluonnorm.visualize import draw
+from gluonnorm.visualize import draw, open_font
 
 import numpy as np
 from _cli import add_plugin_argument, contexts, run, seed_everything
 from _models import add_model_arguments, open_detector
-from _output import make_parent_folder
+from _output import add_font_argument, make_parent_folder
 from _photos import list_photos
 from PIL import Image
 
@@ -88,6 +88,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--seed", type=int, default=233, help="seed of every random choice (default: 233)"
     )
+    add_font_argument(parser)
     add_plugin_argument(parser)
     return parser.parse_args()
 
@@ -112,6 +113,7 @@ def main(args: argparse.Namespace) -> int:
     folder = Path(args.output)
     # Before the work, so that a wrong name does not cost the results.
     make_parent_folder("--json", args.json)
+    open_font(args.font)
     folder.mkdir(parents=True, exist_ok=True)
 
     entries: List[Dict[str, Any]] = []
@@ -131,6 +133,7 @@ def main(args: argparse.Namespace) -> int:
             args.score_thresh,
             color_by=args.color_by,
             boxes=not args.no_boxes,
+            font=args.font,
         )
         target = folder / f"{unused_name(file.stem, used_names)}-detections.jpg"
         Image.fromarray(picture).save(target, quality=JPEG_QUALITY)

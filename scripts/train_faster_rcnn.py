@@ -37,12 +37,14 @@ from gluonnorm.data import AspectGroupSampler, Batch, Dataset, Loader, TrainTran
 from gluonnorm.errors import InputError
 from gluonnorm.rcnn import FasterRCNN, make_loss
 from gluonnorm.types import Preprocess
+from gluonnorm.visualize import open_font
 
 import mxnet as mx
 from _callbacks import CurvePicture, Evaluator, MixingPicture, Recalibration
 from _cli import add_plugin_argument, contexts, parse_settings, run, seed_everything
 from _data import add_dataset_arguments, open_dataset, open_masks, open_scored_dataset
 from _models import add_norm_arguments
+from _output import add_font_argument
 from _resume import check_resume, load_checkpoint, note_changes
 from _schedule import add_schedule_arguments, make_schedule
 
@@ -121,6 +123,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         The script's parser; it gets a group of flags.
     """
     group = parser.add_argument_group("run")
+    add_font_argument(group)
     group.add_argument("--gpus", default="", help="e.g. 0,1 (default: the CPU)")
     group.add_argument(
         "--kv-store",
@@ -198,6 +201,7 @@ def main(args: argparse.Namespace) -> None:
         What ``parse_args`` returns.
     """
     check_run_arguments(args)
+    open_font(args.font)
     seed_everything(args.seed)
     ctx = contexts(args.gpus)
     kvstore = mx.kv.create(args.kv_store)
@@ -576,7 +580,7 @@ def make_callbacks(
                 workers=args.num_workers,
             )
         )
-    callbacks.append(CurvePicture(metrics, f"{prefix}-curve.png", args.network))
+    callbacks.append(CurvePicture(metrics, f"{prefix}-curve.png", args.network, args.font))
     callbacks.append(MixingPicture(net, f"{prefix}-mixing.png", args.network))
     return callbacks
 

@@ -1,6 +1,10 @@
-from gluonnorm.types import Detections
-from gluonnorm.visualize import class_color, draw, grid
+from pathlib import Path
 
+from gluonnorm.errors import InputError
+from gluonnorm.types import Detections
+from gluonnorm.visualize import class_color, draw, grid, open_font
+
+import matplotlib
 import numpy as np
 import pytest
 
@@ -217,3 +221,60 @@ def test_grid_is_about_square_and_refuses_nothing():
         grid([])
     with pytest.raises(ValueError, match="columns=0"):
         grid([gray(4, 4)], columns=0)
+
+
+DEJAVU = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
+
+
+def drawn_name(name, font=None):
+    """The picture of one box whose class has this name."""
+    return draw(gray(300, 900), detections([40, 150, 100, 190, 0.9, 0]), [name], font=font)
+
+
+@pytest.mark.parametrize("name", ["猫", "قطة", "😀", "кот 猫", "line\nbreak", "\u200b", "🇩🇪"])
+def test_characters_that_the_font_lacks_are_drawn_as_their_codes(name, recwarn):
+    """Pillow's font has Latin letters; the picture equals that of the codes typed out."""
+    codes = "".join(
+        character if character.isascii() and character.isprintable() else escaped(character)
+        for character in name
+    )
+    assert codes != name
+    np.testing.assert_array_equal(drawn_name(name), drawn_name(codes))
+    assert not recwarn.list
+
+
+def escaped(character):
+    number = ord(character)
+    if character == "\n":
+        return "\\n"
+    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
+
+
+@pytest.mark.parametrize("name", ["кот", "γάτα", "gät é", "قطة"])
+def test_a_font_that_has_the_characters_draws_them(name, recwarn):
+    with_font = drawn_name(name, DEJAVU)
+    codes = "".join(map(escaped, name))
+    # The label of the codes is more than twice as wide.
+    assert (with_font != drawn_name(codes, DEJAVU)).any()
+    assert 2 * label_width(with_font) < label_width(drawn_name(codes, DEJAVU))
+    assert label_width(with_font) > label_width(drawn_name("", DEJAVU))
+    np.testing.assert_array_equal(with_font, drawn_name(name, str(DEJAVU)))
+    assert not recwarn.list
+
+
+def label_width(picture):
+    """Columns that are covered above the box."""
+    return (picture[100:148] != gray(300, 900)[100:148]).any(axis=(0, 2)).sum()
+
+
+def test_a_font_lacks_only_what_it_lacks():
+    np.testing.assert_array_equal(drawn_name("кот 猫", DEJAVU), drawn_name("кот \\u732b", DEJAVU))
+
+
+def test_a_file_that_is_no_font_is_an_error(tmp_path):
+    (tmp_path / "a.ttf").write_text("no font")
+    for path in (tmp_path / "a.ttf", tmp_path / "absent.ttf", tmp_path):
+        with pytest.raises(InputError, match=f"font {path}: cannot be read .*; give a TrueType"):
+            drawn_name("cat", path)
+        with pytest.raises(InputError, match="give a TrueType"):
+            open_font(path)

@@ -1,6 +1,6 @@
 """Draw the curves of a run. Needs matplotlib, so only scripts import it."""
 
-from typing import Any, Dict, List, NamedTuple, Sequence, Union
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Union
 
 from gluonnorm.errors import InputError
 from gluonnorm.training.figure_file import blank_figure, save_png
@@ -22,7 +22,10 @@ class _Curve(NamedTuple):
 
 
 def plot_curves(
-    metrics: Union[str, Sequence[Dict[str, Any]]], png_path: str, title: str = ""
+    metrics: Union[str, Sequence[Dict[str, Any]]],
+    png_path: str,
+    title: str = "",
+    font: Optional[str] = None,
 ) -> None:
     """Draw the losses of a run, and below them its evaluation metrics if there are any.
 
@@ -38,6 +41,8 @@ def plot_curves(
         The file to write. A missing folder is made.
     title : str
         The title of the picture, such as the name of the network.
+    font : str or None
+        A TrueType or OpenType file for the names of classes; see ``figure_file.save_png``.
 
     Raises
     ------
@@ -60,7 +65,7 @@ def plot_curves(
         _draw_scores(panels[-1], scores)
     panels[0].set_title(title)
     panels[-1].set_xlabel("step")
-    save_png(figure, png_path)
+    save_png(figure, png_path, font)
 
 
 def _collect_curves(rows: Sequence[Dict[str, Any]], key: str) -> Dict[str, _Curve]:

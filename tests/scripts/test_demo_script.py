@@ -1,12 +1,15 @@
 """demo.py from end to end: folders, faulty files, and its JSON against the predictor's results."""
 
 import json
+import os
+import subprocess
+import sys
 
 from gluonnorm import deploy
 
 import numpy as np
 import pytest
-from in_process import run_script
+from in_process import SCRIPTS, run_script
 from PIL import Image
 from pycocotools import mask as run_lengths
 from tiny_detector import CLASSES, tiny_detector
@@ -144,3 +147,25 @@ def test_help_says_what_the_json_holds():
     status, printed, _ = demo("--help")
     text = " ".join(printed.split())
     assert status == 0 and "--json FILE write all that the network returns, whatever" in text
+
+
+def test_class_names_in_any_script_on_an_ascii_terminal(photos, tmp_path):
+    """In a process of its own, because the encoding of the terminal is set when Python starts."""
+    prefix = str(tmp_path / "tiny")
+    net = tiny_detector("fpn", classes=("猫", "قطة", "😀"), **SETTINGS)
+    deploy.export(net, prefix)
+    command = [sys.executable, "-W", "error::UserWarning", SCRIPTS / "demo.py", photos / "b.png"]
+    command += ["--exported", prefix, "--output", tmp_path / "drawn", "--score-thresh", "0"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "LANG": "C", "LC_ALL": "C"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    assert "\\u732b" in done.stdout or "\\U0001f600" in done.stdout
+    assert (tmp_path / "drawn" / "b-detections.jpg").exists()
+
+
+def test_a_file_that_is_no_font_is_one_line_before_the_work(exported, photos, tmp_path):
+    flags = "--exported", exported, "--output", tmp_path / "drawn", "--font", photos / "notes.txt"
+    done = demo(photos / "b.png", *flags)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert "notes.txt: cannot be read with letters" in done.stderr
+    assert not (tmp_path / "drawn" / "b-detections.jpg").exists()

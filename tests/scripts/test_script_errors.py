@@ -1,6 +1,7 @@
 """How a script ends: errors of the user are one line and status 2, a bug keeps its traceback."""
 
 import importlib
+import io
 import os
 import subprocess
 import sys
@@ -64,6 +65,17 @@ def test_ctrl_c_is_no_error(run, capsys, error, status, text):
     with pytest.raises(SystemExit) as stop:
         run(raising(error), None)
     assert stop.value.code == status and capsys.readouterr().err == text
+
+
+def test_a_terminal_that_cannot_print_a_name_gets_its_code(run, monkeypatch):
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", terminal)
+    with pytest.raises(SystemExit) as stop:
+        run(print, "2 猫, 1 قطة -> caf\udce9.jpg")
+    assert not stop.value.code
+    terminal.flush()
+    printed = terminal.buffer.getvalue().decode("ascii")
+    assert printed == "2 \\u732b, 1 \\u0642\\u0637\\u0629 -> caf\\udce9.jpg\n"
 
 
 @pytest.mark.parametrize("status", [None, 0, 1])

@@ -1,7 +1,9 @@
 import json
+from pathlib import Path
 
 from gluonnorm.training import figure_file, plot
 
+import matplotlib
 import numpy as np
 import pytest
 from PIL import Image
@@ -64,3 +66,32 @@ def test_nothing_to_plot(tmp_path) -> None:
         with pytest.raises(ValueError, match="nothing to plot"):
             plot.plot_curves(rows, str(tmp_path / "none.png"))
     assert not (tmp_path / "none.png").exists()
+
+
+def rows_of(names):
+    return [{"step": step, "eval": dict.fromkeys(names, 0.5)} for step in (1, 2)]
+
+
+@pytest.mark.parametrize("name", ["AP50/猫", "AP50/🦊", "AP50/a\nb"])
+def test_names_in_any_script_are_drawn_without_a_warning(tmp_path, name, recwarn):
+    codes = name.encode("ascii", "backslashreplace").decode().replace("\n", "\\n")
+    for number, text in enumerate((name, codes)):
+        plot.plot_curves(rows_of([text]), str(tmp_path / f"{number}.png"), text)
+    assert not recwarn.list
+    pictures = [np.asarray(Image.open(tmp_path / f"{number}.png")) for number in (0, 1)]
+    np.testing.assert_array_equal(*pictures)
+
+
+def test_a_font_is_used_for_names(tmp_path):
+    fonts = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+    for number, font in enumerate((None, fonts / "DejaVuSans.ttf", fonts / "DejaVuSerif.ttf")):
+        path = str(tmp_path / f"{number}.png")
+        plot.plot_curves(rows_of(["AP50/кот"]), path, "title", font and str(font))
+    default, same, other = (np.asarray(Image.open(tmp_path / f"{n}.png")) for n in range(3))
+    np.testing.assert_array_equal(default, same)  # matplotlib's own font
+    assert other.shape != default.shape or (other != default).any()
+
+
+def test_dollar_signs_are_no_formula(tmp_path):
+    plot.plot_curves(rows_of([r"AP50/$\frac$"]), str(tmp_path / "a.png"), r"$\frac$")
+    assert (tmp_path / "a.png").exists()
