@@ -290,4 +290,7 @@ def _make_detector(
     for part in (backbone, top):
         if norm is not None and part is not None:
             replace_norms(part, norm)
-    return assemble(parts, spec, mask_convs, ctx)
+    net = assemble(parts, spec, mask_convs, ctx)
+    if config.freeze_at is not None:
+        net.backbone.freeze_at(config.freeze_at)
+    return net

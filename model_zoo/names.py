@@ -47,5 +47,7 @@ def find_name(name: str, known_names: Iterable[str]) -> str:
         raise unknown_model(name, known)
     raise InputError(
         f"no model {name!r}; this package has two-stage detectors only, faster_rcnn_* and"
-        " mask_rcnn_*, and their backbones; model_zoo.list_models() has all names"
+        " mask_rcnn_*, and their backbones; model_zoo.list_models() has all names, and a model of"
+        " your own needs the module that registers it: import that first, in a script with"
+        " --plugin MODULE"
     )

@@ -12,7 +12,7 @@ import warnings
 from types import ModuleType
 from typing import Any, Callable, Dict, List, Optional, Sequence, Type, Union
 
-from gluonnorm.errors import GluonnormError, InputError, first_line, one_line
+from gluonnorm.errors import GluonnormError, InputError, did_you_mean, first_line, one_line
 from gluonnorm.training import Interrupted
 
 import mxnet as mx
@@ -148,6 +148,39 @@ def import_user_module(module: str, flag: str) -> ModuleType:
         ) from error
     except Exception as error:
         raise _failed_import(flag, module, error) from error
+
+
+def import_user_function(place: str, flag: str) -> Callable[..., Any]:
+    """Import a function of the user.
+
+    Parameters
+    ----------
+    place : str
+        Module and function with a colon between them, such as ``"my_parts:giou"``.
+    flag : str
+        The flag that names it, for messages.
+
+    Returns
+    -------
+    callable
+        The function.
+
+    Raises
+    ------
+    InputError
+        There is no such module or function, or the module fails while it is imported.
+    """
+    module_name, _, name = place.partition(":")
+    if not module_name or not name:
+        raise InputError(f"{flag} is {place!r}; give MODULE:FUNCTION, a function of your own file")
+    module = import_user_module(module_name, flag)
+    function = getattr(module, name, None)
+    if not callable(function):
+        raise InputError(
+            f"{flag} {place}: {module_name} has no function {name!r}"
+            f"{did_you_mean(name, vars(module))}"
+        )
+    return function
 
 
 def _failed_import(flag: str, module: str, error: Exception) -> InputError:

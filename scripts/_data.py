@@ -22,7 +22,7 @@ from gluonnorm.errors import InputError, did_you_mean, first_few
 from gluonnorm.photos.prepare import resized_size
 from gluonnorm.types import Preprocess
 
-from _cli import import_user_module
+from _cli import import_user_function
 
 SHOWN_FAULTS = 3  # of what --skip-bad leaves out
 # What a data set of the user must have.
@@ -329,14 +329,7 @@ def _open_lst(request: _Request) -> Dataset:
 
 def _open_factory(request: _Request) -> Dataset:
     """Call the factory of the user, and check that it returns a data set."""
-    module_name, _, factory_name = request.args.dataset.partition(":")
-    module = import_user_module(module_name, "--dataset")
-    factory = getattr(module, factory_name, None)
-    if not callable(factory):
-        raise InputError(
-            f"--dataset {request.args.dataset}: {module_name} has no function {factory_name!r}"
-            f"{did_you_mean(factory_name, vars(module))}"
-        )
+    factory = import_user_function(request.args.dataset, "--dataset")
     dataset = factory(request.args.data_root, request.names[0], request.classes)
     missing = [name for name in DATASET_MEMBERS if not hasattr(dataset, name)]
     if missing:

@@ -41,7 +41,14 @@ from gluonnorm.visualize import open_font
 
 import mxnet as mx
 from _callbacks import CurvePicture, Evaluator, MixingPicture, Recalibration
-from _cli import add_plugin_argument, contexts, parse_settings, run, seed_everything
+from _cli import (
+    add_plugin_argument,
+    contexts,
+    import_user_function,
+    parse_settings,
+    run,
+    seed_everything,
+)
 from _data import add_dataset_arguments, open_dataset, open_masks, open_scored_dataset
 from _models import add_norm_arguments
 from _output import add_font_argument
@@ -103,6 +110,11 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
         default=False,
         metavar="FILE",
         help="weights of the complete network to start from, likewise",
+    )
+    group.add_argument(
+        "--box-loss",
+        metavar="MODULE:FUNCTION",
+        help="a loss of boxes in your own file module.py (docs/extending.md; default: smooth L1)",
     )
     group.add_argument(
         "--set",
@@ -439,6 +451,8 @@ def make_loop(
     batch_size = args.batch_size * kvstore.num_workers
     rate = make_schedule(args, len(loader), batch_size)
     loss = make_loss(net)
+    if args.box_loss:
+        loss = make_loss(net, import_user_function(args.box_loss, "--box-loss"))
     loss.hybridize()
     step = training.TrainStep(loss, trainer, ctx, args.clip_gradient)
     callbacks = make_callbacks(args, net, trainer, ctx, batches, val_set)

@@ -12,6 +12,10 @@ import re
 from pathlib import Path
 from typing import Dict, Iterator, List, NamedTuple, Optional
 
+from gluonnorm.nn import norm as norm_module
+from model_zoo.backbone_builders import BACKBONES
+from model_zoo.catalogue import MODELS
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -77,6 +81,7 @@ def example_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.usefixtures("own_registrations")
 @pytest.mark.parametrize("name", list(module_names()))
 def test_docstring_examples(name: str) -> None:
     results = doctest.testmod(importlib.import_module(name), optionflags=DOCTEST_OPTIONS)
@@ -91,7 +96,15 @@ def test_there_are_docstring_examples() -> None:
     assert attempted >= 5
 
 
+@pytest.fixture()
+def own_registrations(monkeypatch) -> None:
+    """Forget after a test what its examples register."""
+    for registry in (BACKBONES, MODELS, norm_module._NORMS):
+        monkeypatch.setattr(registry, "_entries", dict(registry))
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("own_registrations")
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_document_examples(document: Path, example_folder: Path, monkeypatch) -> None:
     blocks = blocks_of(document.read_text(encoding="utf-8"))

@@ -65,15 +65,18 @@ def replace_norms(net: HybridBlock, norm: Union[str, Norm]) -> NormReplacements:
     instance and group norms, GluonCV's, and those of this package. The new layer takes over the
     arrays that it has too and whose shapes are equal; its output is the same if it takes over all
     of them, as ``FrozenBatchNorm`` does of a batch norm. An epsilon that differs goes into the
-    variance. A scale or shift that does not learn in the old layer does not in the new one.
+    variance. A scale or shift that does not learn in the old layer does not in the new one. A norm
+    of three channels with neither, as the first one of Gluon's ResNet v2, holds statistics of the
+    pixels, and becomes a ``FrozenBatchNorm`` whatever ``norm`` is.
 
     Replace before the network is hybridized, trained or read by a backbone.
 
     Parameters
     ----------
     net : mxnet.gluon.HybridBlock
-        The network; it takes an image if numbers of channels wait for the first input. It may
-        have values, on any devices, which it keeps.
+        The network. It may have values, on any devices, which it keeps. Numbers of channels that
+        wait for the first input are inferred for an image; if the network takes none, the new
+        norms wait as well.
     norm : str or callable
         A name for :func:`gluonnorm.nn.make_norm`, or what that returns.
 
@@ -101,16 +104,17 @@ def replace_norms(net: HybridBlock, norm: Union[str, Norm]) -> NormReplacements:
         raise InputError(f"{net.name} is itself a norm; give the network that holds it")
     places = list(_norms_within(net, ""))
     if any(old.gamma.shape[0] == 0 for _, _, _, old in places):
-        infer_shapes(net, IMAGE_SHAPE)
+        _settle_channels(net)
 
     # All new layers are made before the first one is put in, so that an error changes nothing.
     new_layers: Dict[int, HybridBlock] = {}
     replacements = NormReplacements()
-    for layer, parent, _, old in places:
+    for layer, _, _, old in places:
         if id(old) in new_layers:
             continue
-        with parent.name_scope():
-            new = _make_like(old, make, layer)
+        # Outside of the parent's name scope: slices of one sequence share its prefix, and each
+        # would give the same names to its new layers.
+        new = _make_like(old, make, layer)
         new_layers[id(old)] = new
         kept = _take_over(old, new)
         channels = _channels(old)
@@ -160,6 +164,9 @@ def _make_like(old: HybridBlock, make: Norm, layer: str) -> HybridBlock:
     has_scale = not _attributes(old).get("fix_gamma", False)
     # A shift that is frozen in a published network is a shift all the same.
     has_center = old.beta._differentiable or isinstance(old, FrozenBatchNorm)
+    if _channels(old) == IMAGE_SHAPE[1] and not has_scale and not has_center:
+        # The first norm of Gluon's ResNet v2 holds the statistics of pixels.
+        make = FrozenBatchNorm
     try:
         return make(_channels(old), center=has_center, scale=has_scale)
     except (InputError, TypeError) as error:
@@ -167,6 +174,15 @@ def _make_like(old: HybridBlock, make: Norm, layer: str) -> HybridBlock:
             f"{layer} has {_channels(old)} channels, and the norm cannot take its place: "
             f"{first_line(error)}"
         ) from error
+
+
+def _settle_channels(net: HybridBlock) -> None:
+    """Infer how many channels the norms have, if the network takes an image."""
+    try:
+        infer_shapes(net, IMAGE_SHAPE)
+    except InputError:
+        # The last layers of a network read no image. Their new norms wait for the first input.
+        pass
 
 
 def _channels(norm: HybridBlock) -> int:

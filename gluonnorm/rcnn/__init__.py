@@ -6,6 +6,7 @@ from gluonnorm.rcnn.config import DetectorConfig, ModelSpec
 from gluonnorm.rcnn.faster_rcnn import FasterRCNN
 from gluonnorm.rcnn.faster_rcnn_loss import FasterRCNNLoss
 from gluonnorm.rcnn.gluoncv_batchify import RPNTargetBatchify
+from gluonnorm.rcnn.losses import BoxLoss, BoxLossSetting, smooth_l1_box_loss
 from gluonnorm.rcnn.mask_head import MaskHead
 from gluonnorm.rcnn.mask_rcnn import MaskRCNN
 from gluonnorm.rcnn.mask_rcnn_loss import MaskRCNNLoss, make_loss
@@ -14,6 +15,8 @@ from gluonnorm.rcnn.rpn import RPNHead
 __all__ = [
     "BlockHead",
     "BoxConvention",
+    "BoxLoss",
+    "BoxLossSetting",
     "BoxPredictor",
     "CONVENTIONS",
     "ConvFCHead",
@@ -29,4 +32,5 @@ __all__ = [
     "Res5Head",
     "TwoFCHead",
     "make_loss",
+    "smooth_l1_box_loss",
 ]

@@ -5,7 +5,7 @@ from typing import Any, Callable, List, Tuple, Type
 from gluonnorm.errors import InputError
 from gluonnorm.graph.split_frozen import FrozenSplit
 from gluonnorm.rcnn.faster_rcnn import FasterRCNN, FeatureMaps
-from gluonnorm.rcnn.losses import LOSS_NAMES
+from gluonnorm.rcnn.losses import LOSS_NAMES, BoxLoss, smooth_l1_box_loss
 from gluonnorm.rcnn.target_records import GroundTruth, TrainingTargets, flatten, restore
 from gluonnorm.rcnn.training_graphs import FeatureMapBlock, LossBlock, TargetBlock
 
@@ -24,6 +24,8 @@ class FasterRCNNLoss:
     ----------
     net : FasterRCNN
         The detector.
+    box_loss : callable
+        Compares the deltas of RPN and box head with their targets; see :func:`make_loss`.
 
     Attributes
     ----------
@@ -37,13 +39,13 @@ class FasterRCNNLoss:
     target_block: Type[TargetBlock] = TargetBlock
     loss_block: Type[LossBlock] = LossBlock
 
-    def __init__(self, net: FasterRCNN) -> None:
+    def __init__(self, net: FasterRCNN, box_loss: BoxLoss = smooth_l1_box_loss) -> None:
         self._net = net
         self._feature_map_block = FeatureMapBlock(net)
         self._apply_backbone: Callable[[mx.nd.NDArray], List[mx.nd.NDArray]]
         self._apply_backbone = self._feature_map_block
         self._targets = self.target_block(net)
-        self._losses = self.loss_block(net)
+        self._losses = self.loss_block(net, box_loss)
 
     def hybridize(self, active: bool = True, **settings: Any) -> None:
         """Trace each graph once; the frozen layers in front get a graph of their own.

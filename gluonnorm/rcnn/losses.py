@@ -4,11 +4,38 @@ The loss of an image is divided by a number of rows of that image only. The grad
 therefore the same on one device and on several.
 """
 
-from typing import Any
+from typing import Any, Callable, NamedTuple
 
+from gluonnorm.ops.coder import DeltaStds
 from gluonnorm.types import Tensor
 
 LOSS_NAMES = ("rpn_class", "rpn_box", "rcnn_class", "rcnn_box")
+
+
+class BoxLossSetting(NamedTuple):
+    """Which boxes a box loss compares.
+
+    Attributes
+    ----------
+    stage : str
+        "rpn": proposals against anchors; "rcnn": detections against RoIs.
+    beta : float
+        The setting ``rpn_smoothl1_beta`` or ``rcnn_smoothl1_beta``.
+    stds : tuple of float
+        What the four deltas (dx, dy, dw, dh) were divided by. With ``d = deltas * stds`` and an
+        anchor or RoI of center (0, 0) and sides 1, the box has the center (d[0], d[1]) and the
+        sides (exp(d[2]), exp(d[3])). The IoU of two such boxes is that of the boxes in the image.
+    """
+
+    stage: str
+    beta: float
+    stds: DeltaStds
+
+
+# Called as box_loss(F, deltas, targets, setting), with deltas and targets (..., 4); returns the
+# loss of each box (...). Rows without an object are passed as well and have weight 0, so the loss
+# and its gradient must be finite for all values.
+BoxLoss = Callable[[Any, Tensor, Tensor, BoxLossSetting], Tensor]
 
 
 def smooth_l1(F: Any, difference: Tensor, beta: float) -> Tensor:
@@ -30,6 +57,26 @@ def smooth_l1(F: Any, difference: Tensor, beta: float) -> Tensor:
     """
     # MXNet's smooth_l1 has its parabola below 1 / scalar**2, so the scalar is 1 / sqrt(beta).
     return F.smooth_l1(difference, scalar=beta**-0.5)
+
+
+def smooth_l1_box_loss(F: Any, deltas: Tensor, targets: Tensor, setting: BoxLossSetting) -> Tensor:
+    """Compute the box loss of all published detectors: smooth L1, summed over the four deltas.
+
+    Parameters
+    ----------
+    F : module
+        ``mxnet.ndarray`` or ``mxnet.symbol``.
+    deltas, targets : Tensor
+        (..., 4), what the network predicts and what it should.
+    setting : BoxLossSetting
+        Its ``beta`` is used.
+
+    Returns
+    -------
+    Tensor
+        (...), the loss of each box.
+    """
+    return F.sum(smooth_l1(F, deltas - targets, setting.beta), axis=-1)
 
 
 def binary_cross_entropy(F: Any, logits: Tensor, targets: Tensor) -> Tensor:

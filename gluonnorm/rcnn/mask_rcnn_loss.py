@@ -5,7 +5,13 @@ from typing import Any, Sequence, Tuple
 from gluonnorm.ops.masks import crop_targets, pick_class
 from gluonnorm.rcnn.faster_rcnn import FasterRCNN
 from gluonnorm.rcnn.faster_rcnn_loss import FasterRCNNLoss
-from gluonnorm.rcnn.losses import LOSS_NAMES, binary_cross_entropy, per_image
+from gluonnorm.rcnn.losses import (
+    LOSS_NAMES,
+    BoxLoss,
+    binary_cross_entropy,
+    per_image,
+    smooth_l1_box_loss,
+)
 from gluonnorm.rcnn.mask_rcnn import MaskRCNN, mask_size
 from gluonnorm.rcnn.target_records import GroundTruth, TrainingTargets
 from gluonnorm.rcnn.targets import max_positive_rois
@@ -73,12 +79,14 @@ class MaskLossBlock(LossBlock):
     ----------
     net : MaskRCNN
         The detector.
+    box_loss : BoxLoss
+        Compares deltas with their targets.
     """
 
     has_masks = True
 
-    def __init__(self, net: MaskRCNN) -> None:
-        super().__init__(net)
+    def __init__(self, net: MaskRCNN, box_loss: BoxLoss = smooth_l1_box_loss) -> None:
+        super().__init__(net, box_loss)
         self.mask_head = net.mask_head
 
     def losses(
@@ -144,6 +152,8 @@ class MaskRCNNLoss(FasterRCNNLoss):
     ----------
     net : MaskRCNN
         The detector.
+    box_loss : callable
+        Compares the deltas of RPN and box head with their targets; see :func:`make_loss`.
 
     Attributes
     ----------
@@ -158,13 +168,18 @@ class MaskRCNNLoss(FasterRCNNLoss):
     loss_block = MaskLossBlock
 
 
-def make_loss(net: FasterRCNN) -> FasterRCNNLoss:
+def make_loss(net: FasterRCNN, box_loss: BoxLoss = smooth_l1_box_loss) -> FasterRCNNLoss:
     """Make the training losses that fit a detector.
 
     Parameters
     ----------
     net : FasterRCNN
         The detector.
+    box_loss : callable
+        Called as ``box_loss(F, deltas, targets, setting)`` with deltas and targets (..., 4) and a
+        :class:`gluonnorm.rcnn.losses.BoxLossSetting`; returns the loss of each box, (...). It
+        serves the losses "rpn_box" and "rcnn_box". Rows without an object are passed as well, so
+        loss and gradient must be finite for all values.
 
     Returns
     -------
@@ -172,5 +187,5 @@ def make_loss(net: FasterRCNN) -> FasterRCNNLoss:
         A :class:`MaskRCNNLoss` if the detector has masks.
     """
     if isinstance(net, MaskRCNN):
-        return MaskRCNNLoss(net)
-    return FasterRCNNLoss(net)
+        return MaskRCNNLoss(net, box_loss)
+    return FasterRCNNLoss(net, box_loss)

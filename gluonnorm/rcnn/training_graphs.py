@@ -10,9 +10,16 @@ from gluonnorm.ops.boxes import image_extent
 from gluonnorm.ops.pad import pad_to_multiple
 from gluonnorm.rcnn.anchors import pyramid_anchors
 from gluonnorm.rcnn.faster_rcnn import FasterRCNN
-from gluonnorm.rcnn.losses import binary_cross_entropy, cross_entropy, per_image, smooth_l1
+from gluonnorm.rcnn.losses import (
+    BoxLoss,
+    BoxLossSetting,
+    binary_cross_entropy,
+    cross_entropy,
+    per_image,
+    smooth_l1_box_loss,
+)
 from gluonnorm.rcnn.roi_align import roi_align, roi_strides
-from gluonnorm.rcnn.rpn import propose
+from gluonnorm.rcnn.rpn import RPN_STDS, propose
 from gluonnorm.rcnn.sampled_rpn import SampledRPN
 from gluonnorm.rcnn.target_records import (
     GroundTruth,
@@ -170,12 +177,15 @@ class LossBlock(mx.gluon.HybridBlock):
     ----------
     net : FasterRCNN
         The detector.
+    box_loss : BoxLoss
+        Compares deltas with their targets.
     """
 
     has_masks = False
 
-    def __init__(self, net: FasterRCNN) -> None:
+    def __init__(self, net: FasterRCNN, box_loss: BoxLoss = smooth_l1_box_loss) -> None:
         super().__init__()
+        self._box_loss = box_loss
         self.rpn = SampledRPN(net.rpn)
         self.box_head = net.box_head
         self.predictor = net.predictor
@@ -255,10 +265,9 @@ class LossBlock(mx.gluon.HybridBlock):
         sampled = targets.sampled
         logits, deltas = self.rpn(sampled.indices, *features)
         entropy = binary_cross_entropy(F, logits, sampled.positive)
-        difference = deltas - targets.deltas
-        error = smooth_l1(F, difference, self._config.rpn_smoothl1_beta)
+        setting = BoxLossSetting("rpn", self._config.rpn_smoothl1_beta, RPN_STDS)
+        box_error = self._box_loss(F, deltas, targets.deltas, setting)
         class_loss = per_image(F, entropy, sampled.weight, sampled.weight)
-        box_error = F.sum(error, axis=-1)
         box_loss = per_image(F, box_error, sampled.positive, sampled.weight)
         return class_loss, box_loss
 
@@ -272,14 +281,14 @@ class LossBlock(mx.gluon.HybridBlock):
         deltas = F.reshape(deltas, (-1, num_rois, num_classes, 4))
         box_error, positive = self._box_error(F, deltas, targets)
         class_loss = per_image(F, entropy, targets.weight, targets.weight)
-        box_loss = per_image(F, F.sum(box_error, axis=-1), positive, targets.weight)
+        box_loss = per_image(F, box_error, positive, targets.weight)
         return class_loss, box_loss
 
     def _box_error(self, F: Any, deltas: Tensor, targets: RoITargets) -> Tuple[Tensor, Tensor]:
         """Compare deltas (B, S, C, 4) of each RoI's own class with the targets.
 
-        Positive RoIs come first, so only the P first rows are read. Returns the error (B, P, 4) and
-        which of these rows are positive, (B, P).
+        Positive RoIs come first, so only the P first rows are read. Returns the error and which of
+        these rows are positive, (B, P) each.
         """
         max_positive = max_positive_rois(self._config)
         deltas = F.slice_axis(deltas, axis=1, begin=0, end=max_positive)
@@ -288,5 +297,7 @@ class LossBlock(mx.gluon.HybridBlock):
         labels = F.slice_axis(targets.labels, axis=1, begin=0, end=max_positive)
         class_index = F.expand_dims(F.maximum(labels - 1, 0), axis=-1)
         class_index = F.broadcast_like(class_index, target_deltas)
-        difference = F.pick(deltas, class_index, axis=2) - target_deltas
-        return smooth_l1(F, difference, self._config.rcnn_smoothl1_beta), positive
+        own_deltas = F.pick(deltas, class_index, axis=2)
+        config = self._config
+        setting = BoxLossSetting("rcnn", config.rcnn_smoothl1_beta, config.box_stds)
+        return self._box_loss(F, own_deltas, target_deltas, setting), positive

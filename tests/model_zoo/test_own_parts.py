@@ -98,6 +98,16 @@ def test_two_parts_make_a_detector_with_one_map():
     assert_trains(net)
 
 
+def test_freeze_at_counts_layers():
+    net = model_zoo.get_faster_rcnn(*two_parts(), classes=CLASSES, freeze_at=5, **SMALL)
+    learn = {
+        name.split(".")[1]
+        for name, parameter in net.backbone._collect_params_with_prefix().items()
+        if parameter.grad_req != "null"
+    }
+    assert learn == {"5", "6"}
+
+
 def test_scales_and_ratios_are_those_of_gluoncv():
     net = model_zoo.get_faster_rcnn(
         *two_parts(), classes=CLASSES, scales=(1, 4), ratios=(1,), roi_size=(7, 7), **SMALL

@@ -195,6 +195,28 @@ def in_sequence(layer):
     return net
 
 
+def test_the_statistics_of_pixels_are_frozen_whatever_the_norm_is():
+    features = vision.resnet18_v2().features
+    report = replace_norms(features, "gn")
+    assert [norm.new for norm in report][:2] == ["FrozenBatchNorm", "GroupNorm"]
+    assert {norm.new for norm in report[1:]} == {"GroupNorm"}
+    features.initialize()
+    images = nd.random.normal(shape=(1, 3, 8, 8))
+    assert features[0](images).asnumpy() == pytest.approx(images.asnumpy(), rel=1e-4)
+
+
+def test_slices_of_one_network_get_names_of_their_own():
+    features = vision.resnet18_v1().features
+    parts = features[:7], features[7:8]
+    for part in parts:
+        replace_norms(part, "gn")
+    names = [name for part in parts for name in part.collect_params()]
+    assert len(names) == len(set(names))
+    # The last stage takes no image, so its norms learn their channels from the first input.
+    parts[1].initialize()
+    assert parts[1](nd.ones((1, 256, 4, 4))).shape == (1, 512, 2, 2)
+
+
 def test_a_network_without_norms_has_nothing_to_replace():
     net = nn.HybridSequential()
     net.add(nn.Conv2D(4, 3))
