@@ -6,6 +6,7 @@ from gluonnorm.data.faults import Faults
 from gluonnorm.data.gluoncv import GluonCVDataset
 from gluonnorm.data.images import image_size, read_image
 from gluonnorm.data.labeled_image import DataError, Dataset, LabeledImage
+from gluonnorm.data.labelme import LabelmeDataset
 from gluonnorm.data.loader import Loader
 from gluonnorm.data.lst import LSTDataset
 from gluonnorm.data.matched_classes import MatchedClasses
@@ -30,6 +31,7 @@ __all__ = [
     "GluonCVDataset",
     "LSTDataset",
     "LabeledImage",
+    "LabelmeDataset",
     "Loader",
     "MatchedClasses",
     "RecordDataset",
