@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Collection, Dict, Iterable, Optional, Sequence, Tuple, Union
 
 from gluonnorm.backbones import FPN, Backbone, ResNetV2, ResNetV2Top, mxnet_names
-from gluonnorm.conversion import Report, load, load_backbone, looks_like
+from gluonnorm.conversion import Report, describe_foreign, load, load_backbone, looks_like
 from gluonnorm.conversion.classes import CLASS_LAYERS, place_shared_rows, share_classes
 from gluonnorm.errors import InputError, did_you_mean, first_few
 from gluonnorm.weight_files import (
@@ -451,7 +451,11 @@ def _split_arrays(
 def _wrong_network(path: str, mismatches: Mismatches, names: Iterable[str]) -> InputError:
     """Make the error for a file that does not fit; hint at the codebase that has such names."""
     hint = ""
+    names = list(names)
     codebases = looks_like(names)
+    foreign = describe_foreign(names)
+    if foreign is not None:
+        return InputError(f"{path}: {foreign}")
     if codebases:
         hint = (
             f". The names are those of {' or '.join(codebases)}: convert the file with"

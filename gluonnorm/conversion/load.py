@@ -13,6 +13,7 @@ from gluonnorm.conversion.classes import (
 from gluonnorm.conversion.codebase import known_names
 from gluonnorm.conversion.compatibility import convention_difference, stride_difference
 from gluonnorm.conversion.errors import ConversionError
+from gluonnorm.conversion.foreign_codebases import describe_foreign
 from gluonnorm.conversion.layouts import Arrays
 from gluonnorm.conversion.match import match
 from gluonnorm.conversion.network import backbone_parameters, network_parameters
@@ -182,6 +183,9 @@ def _load_into(
         shared = _share_classes(net, classes)
         result = match(codebase, shapes, arrays, file_name, num_classes_differ, eps, shared)
     except ConversionError as error:
+        foreign = describe_foreign(arrays)
+        if foreign is not None:
+            raise ConversionError(f"{file_name or 'the weights'}: {foreign}") from None
         said = "".join(f"; {note}" for note in notes if "prefix" in note)
         mistake = likely_mistake(codebase, arrays, shapes)
         raise ConversionError(f"{error}{said}{mistake}") from None

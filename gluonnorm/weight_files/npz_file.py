@@ -2,12 +2,16 @@
 
 import os
 import zipfile
-from typing import IO, Dict, Mapping, Tuple
+from typing import IO, Dict, List, Mapping, Tuple
 
 from gluonnorm.errors import first_line
 from gluonnorm.weight_files.content import Content, WeightFileError, unreadable_file
 
 import numpy as np
+
+# Weights shrink to nine tenths when they are compressed, and constants to nearly nothing.
+INFLATION_ALLOWANCE = 64 << 20  # bytes
+LARGEST_INFLATION = 8
 
 
 def read_npz(path: str) -> Content:
@@ -26,11 +30,13 @@ def read_npz(path: str) -> Content:
     Raises
     ------
     WeightFileError
-        The file is damaged, a member claims another size than it has, or holds Python objects.
+        The file is damaged, a member claims another size than it has or holds Python objects, or
+        the members would take far more memory than the file has bytes.
     """
     arrays: Dict[str, np.ndarray] = {}
     try:
         with zipfile.ZipFile(path) as archive:
+            _refuse_inflation(path, archive.infolist())
             for member in archive.infolist():
                 name = member.filename[: -len(".npy")]
                 arrays[name] = _read_member(path, archive, member)
@@ -71,6 +77,23 @@ def write_npz(path: str, arrays: Mapping[str, np.ndarray]) -> None:
             member = zipfile.ZipInfo(f"{name}.npy")
             with archive.open(member, "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, array, allow_pickle=False)
+
+
+def _refuse_inflation(path: str, members: List[zipfile.ZipInfo]) -> None:
+    """Refuse a zip whose members would take far more memory than the file has bytes."""
+    total_size = 0
+    for member in members:
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise WeightFileError(
+                f"{path}: member {member.filename} is compressed in a way that NumPy does not "
+                "write; save it with numpy.savez"
+            )
+        total_size += member.file_size
+    if total_size > INFLATION_ALLOWANCE + LARGEST_INFLATION * os.path.getsize(path):
+        raise WeightFileError(
+            f"{path}: its arrays would take {total_size} bytes, far more than the file has; "
+            "nothing was unpacked. If it is your own, save it with numpy.savez, without compression"
+        )
 
 
 def _read_member(path: str, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:

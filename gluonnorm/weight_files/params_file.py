@@ -4,6 +4,7 @@ from typing import Dict, Mapping
 
 from gluonnorm.errors import first_few, first_line
 from gluonnorm.weight_files.content import Content, WeightFileError, unreadable_file
+from gluonnorm.weight_files.params_layout import check_layout
 
 import mxnet as mx
 import numpy as np
@@ -34,6 +35,7 @@ def read_params(path: str) -> Content:
         ``aux:``.
     """
     try:
+        check_layout(path)
         stored = mx.nd.load(path)
     except Exception as error:
         # MXNet raises errors of several classes, with a stack trace of many lines as their message.

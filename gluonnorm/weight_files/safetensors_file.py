@@ -14,7 +14,10 @@ from gluonnorm.weight_files.half_precision import BFLOAT16
 
 import numpy as np
 
-LONGEST_HEADER = 100_000_000  # bytes, the format's own limit
+# Python needs up to twenty times the bytes of a header. The format allows ten times this limit, and
+# an array takes about a hundred bytes of it.
+LONGEST_HEADER = 10_000_000
+LONGEST_NUMBER = 20  # digits
 LENGTH_SIZE = 8  # bytes of the header's length
 METADATA = "__metadata__"  # the one key of the header that is no array
 DTYPES: Dict[str, np.dtype] = {
@@ -119,7 +122,7 @@ def _read_arrays(file: BinaryIO, file_size: int) -> Dict[str, np.ndarray]:
     header_size = int.from_bytes(file.read(LENGTH_SIZE), "little")
     if header_size > min(LONGEST_HEADER, file_size - LENGTH_SIZE):
         raise ValueError(f"a header of {header_size} bytes in a file of {file_size}")
-    header = json.loads(file.read(header_size).decode("utf-8"))
+    header = json.loads(file.read(header_size).decode("utf-8"), parse_int=_short_int)
     header.pop(METADATA, None)
     data_size = file_size - LENGTH_SIZE - header_size
     arrays: Dict[str, np.ndarray] = {}
@@ -144,6 +147,13 @@ def _read_arrays(file: BinaryIO, file_size: int) -> Dict[str, np.ndarray]:
     if position != data_size:
         raise ValueError(f"{data_size - position} bytes that belong to no array")
     return {name: arrays[name] for name in header}
+
+
+def _short_int(digits: str) -> int:
+    """Convert a number of the header; Python needs minutes for one of a million digits."""
+    if len(digits) > LONGEST_NUMBER:
+        raise ValueError(f"a number of {len(digits)} digits")
+    return int(digits)
 
 
 def _sorted_entries(header: Dict[str, Any]) -> List[_Entry]:

@@ -151,6 +151,93 @@ def test_files_of_something_else(tmp_path, content, message, ending):
     assert re.search(message, fault(path))
 
 
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        ("a.onnx", b"\x08\x07\x12\x07pytorch", "an ONNX graph.*give the file of weights that"),
+        ("a.bin", b"\x08\x08\x12\x07pytorch\x1a\x052.0.1", "an ONNX graph"),
+        ("saved_model.pb", b"\x08\x01\x12\xf5\x03", "a TensorFlow model"),
+        ("model.ckpt.index", b"\x00\x00\x01\xff", "an index of a TensorFlow checkpoint"),
+        ("a.tflite", b"\x1c\0\0\0TFL3\xff", "a TensorFlow Lite model"),
+        ("yolov3.weights", b"\0\0\0\0\x02\0\0\0\xff\x01", "weights of Darknet"),
+        ("a.h5", b"\x89HDF\r\n\x1a\n", "an HDF5 file .Keras or Caffe."),
+        ("a.safetensors", b'{"metadata": {}, "weight_map": {"a": "b"}}', "split into several"),
+        ("model.safetensors.index.json", b'{"metadata": {}}', "split into several"),
+        (
+            "net-symbol.json",
+            b'{\n  "nodes": [',
+            "a graph of MXNet; give the .params file",
+        ),
+        ("net-0000012.json", b'{"spec": {}}', "a description in JSON.*the file of weights beside"),
+        ("a.pth", b'{"error": "not found"}', "a text in JSON, not weights"),
+        ("a.pth", b"Not Found\n", "a text .'Not Found'., not weights"),
+        ("a.pth", b"\xef\xbb\xbf<!DOCTYPE html>", "a page of HTML"),
+        ("a.pth", b"/annex/objects/SHA256E-s1--0.pth\n", "a pointer of git-annex"),
+        ("a.pth.bz2", b"BZh91AY", "compressed with bzip2"),
+        ("a.pth.xz", b"\xfd7zXZ\0", "compressed with xz"),
+        ("a.zip", b"7z\xbc\xaf\x27\x1c", "a 7z archive; unpack it"),
+        ("a.rar", b"Rar!\x1a\x07", "a RAR archive; unpack it"),
+        ("a.pth", b"\x89PNG\r\n", "a picture, not weights"),
+        ("a.pth", b"%PDF-1.4", "a PDF document"),
+    ],
+)
+def test_what_other_files_are(tmp_path, name, content, message):
+    path = tmp_path / name
+    path.write_bytes(content)
+    assert re.search(message, fault(path)), fault(path)
+
+
+@pytest.mark.parametrize(
+    "members, message",
+    [
+        (["model.pth"], "a zip around model.pth; unpack it and give that file"),
+        (["out/model.pth", "out/log.txt"], "a zip around out/model.pth; unpack"),
+        (["config.json", "metadata.json", "model.weights.h5"], "a model of Keras"),
+        (["MAR-INF/MANIFEST.json", "model.pth"], "an archive of TorchServe"),
+        (["a.npy", "readme.txt"], "a zip, but not of weights .it has a.npy, readme.txt."),
+        ([], "a zip, but not of weights"),
+    ],
+)
+@pytest.mark.parametrize("ending", [".zip", ".pth"])
+def test_zips_around_weights(tmp_path, members, message, ending):
+    path = tmp_path / f"a{ending}"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in members:
+            archive.writestr(name, b"content")
+    assert re.search(message, fault(path)), fault(path)
+
+
+def test_folders_are_named_as_what_they_are(tmp_path):
+    cases = {
+        "empty": ([], "is a folder, not a file of weights; give a file in it .it has no files"),
+        "weights": (["b.pth", "a.safetensors"], "it has a.safetensors, b.pth"),
+        "tensorflow": (["saved_model.pb", "variables"], "is a folder of TensorFlow"),
+        "unpacked": (["data.pkl", "data", "version"], "is the unpacked folder of a .pth file"),
+    }
+    for name, (files, message) in cases.items():
+        (tmp_path / name).mkdir()
+        for file in files:
+            (tmp_path / name / file).touch()
+        assert re.search(message, fault(tmp_path / name)), fault(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "module, message",
+    [
+        ("ultralytics.nn.tasks", "YOLO of Ultralytics, a one-stage detector"),
+        ("models.yolo", "YOLO, a one-stage detector"),
+        ("torchvision.models.detection.faster_rcnn", "a complete network, whose code is not run"),
+    ],
+)
+def test_complete_networks_are_named(tmp_path, module, message):
+    """A class without arrays, as PyTorch pickles a module that is saved as a whole."""
+    for tree in (b"N", b"}(X\x05\0\0\0modelNu"):
+        made = f"c{module}\nModel\n)".encode() + b"\x81"
+        (tmp_path / "a.pkl").write_bytes(b"\x80\x02" + tree.replace(b"N", made) + b".")
+        text = fault(tmp_path / "a.pkl")
+        assert f"an object of {module}.Model" in text and message in text
+
+
 def test_a_tar_archive(tmp_path):
     with tarfile.open(tmp_path / "a.pth", "w", format=tarfile.USTAR_FORMAT) as archive:
         archive.addfile(tarfile.TarInfo("pickle"), io.BytesIO())
