@@ -10,6 +10,7 @@ from gluonnorm.errors import InputError, did_you_mean
 from gluonnorm.nn import Norm, make_norm, norm_name, used_in_heads
 from gluonnorm.nn.rescale import DIRECTIONS
 from gluonnorm.rcnn import BlockHead, DetectorConfig, FasterRCNN, ModelSpec
+from gluonnorm.rcnn.new_classes import check_classes
 from gluonnorm.types import IMAGENET_MEAN, IMAGENET_STD
 from model_zoo.assemble import DetectorParts, assemble, build_fpn_box_head
 from model_zoo.backbone_builders import BACKBONES, BackboneParts, BackboneRequest
@@ -288,9 +289,7 @@ def choose_classes(
         if own_classes is None:
             raise InputError(f"{name!r} has no classes of its own; give classes=('name', ...)")
         return tuple(own_classes)
-    if isinstance(classes, str) or not classes or len(set(classes)) != len(classes):
-        raise InputError(f"classes is {classes!r}; give one or more different names in a sequence")
-    return tuple(str(name) for name in classes)
+    return check_classes(classes)
 
 
 def _get_backbone(

@@ -17,6 +17,7 @@ from model_zoo.build import (
     choose_head_norm,
 )
 from model_zoo.foreign_parts import as_backbone, top_as_box_head
+from model_zoo.gluoncv_options import read_settings
 from model_zoo.rows.own import C4_SETTINGS
 
 from mxnet.gluon import HybridBlock
@@ -227,7 +228,7 @@ def _make_config(
     settings["anchor_ratios"] = tuple(ratios)
     settings["rpn_channels"] = rpn_channel
     settings["roi_size"] = _square(roi_size, FPN_ROI_SIZE if has_pyramid else C4_ROI_SIZE)
-    settings.update(overrides)
+    settings.update(read_settings(overrides))
     return DetectorConfig().override(**settings)
 
 

@@ -127,8 +127,6 @@ def read_options(options: Mapping[str, Any], norm: NormChoice, is_backbone: bool
     GluonCVOptions(norm='gn', transfer='voc', root=None, settings={'short': 300})
     """
     settings = dict(options)
-    for name in WITHOUT_EFFECT:
-        settings.pop(name, None)
     transfer = settings.pop("transfer", None)
     root = settings.pop("root", None)
     layer = settings.pop("norm_layer", None)
@@ -141,12 +139,42 @@ def read_options(options: Mapping[str, Any], norm: NormChoice, is_backbone: bool
                 "norm is given beside norm_layer, norm_kwargs or use_global_stats; give norm alone"
             )
         norm = _norm_of_layer(layer, norm_settings, is_backbone)
-    _unpack_roi_size(settings)
+    if not is_backbone:
+        settings = read_settings(settings)
+    return GluonCVOptions(norm=norm, transfer=transfer, root=root, settings=settings)
+
+
+def read_settings(options: Mapping[str, Any]) -> Dict[str, Any]:
+    """Turn keywords of GluonCV's detectors into settings of a detector.
+
+    Parameters
+    ----------
+    options : mapping of str to object
+        Fields of :class:`gluonnorm.rcnn.DetectorConfig`, and GluonCV's keywords.
+
+    Returns
+    -------
+    dict of str to object
+        The settings; keywords without an effect here are left out.
+
+    Raises
+    ------
+    InputError
+        A keyword that does not exist here, with what is given instead.
+
+    Examples
+    --------
+    >>> read_settings({"roi_size": (7, 7), "alloc_size": (128, 128), "nms_topk": 400})
+    {'roi_size': 7, 'nms_topk': 400}
+    """
+    settings = {name: value for name, value in options.items() if name not in WITHOUT_EFFECT}
+    size = settings.get("roi_size")
+    if isinstance(size, (tuple, list)) and len(size) == 2 and size[0] == size[1]:
+        settings["roi_size"] = size[0]
     if settings.pop("roi_mode", "align") != "align":
         raise InputError("roi_mode is not 'align'; this package reads RoIs by RoIAlign only")
-    if not is_backbone:
-        _check_names(settings)
-    return GluonCVOptions(norm=norm, transfer=transfer, root=root, settings=settings)
+    _check_names(settings)
+    return settings
 
 
 def transfer_source(name: str, transfer: str) -> str:
@@ -197,13 +225,6 @@ def _check_names(settings: Mapping[str, Any]) -> None:
                 f"; the options are {', '.join(OWN_OPTIONS)}, and the settings {', '.join(known)}"
             )
         raise InputError(f"get_model has no option and a detector has no setting {name!r}{hint}")
-
-
-def _unpack_roi_size(settings: Dict[str, Any]) -> None:
-    """Turn GluonCV's pair of equal sides into the one side of this package."""
-    size = settings.get("roi_size")
-    if isinstance(size, (tuple, list)) and len(size) == 2 and size[0] == size[1]:
-        settings["roi_size"] = size[0]
 
 
 def _norm_of_layer(layer: Any, norm_settings: Dict[str, Any], is_backbone: bool) -> NormChoice:

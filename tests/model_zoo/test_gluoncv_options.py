@@ -159,6 +159,17 @@ def test_the_tables_name_what_exists():
         assert first_word in known or first_word.startswith("model_zoo.get_")
 
 
+def test_a_detector_from_parts_reads_the_same_keywords():
+    features = mx.gluon.model_zoo.vision.resnet18_v1().features
+    net = model_zoo.get_faster_rcnn(
+        features[:7], features[7:8], classes=["a"], rpn_channel=32, alloc_size=(128, 128),
+        roi_mode="align", nms_topk=400, max_num_gt=100,
+    )  # fmt: skip
+    assert net.config.nms_topk == 400
+    with pytest.raises(InputError, match="no setting 'post_nms'; here it is max_detections"):
+        model_zoo.get_faster_rcnn(features[:7], features[7:8], classes=["a"], post_nms=100)
+
+
 def test_transfer_is_the_other_detector_with_its_weights_and_new_classes(tmp_path):
     """A file takes the place of the published weights, which are not on this machine."""
     source = model_zoo.get_model("mask_rcnn_resnet18_v1b_coco", norm="gn", **TINY)

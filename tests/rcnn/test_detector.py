@@ -3,6 +3,7 @@
 GluonCV's own ``reset_class`` is the judge of ours."""
 
 import warnings
+from dataclasses import asdict
 
 from gluonnorm import deploy, training
 from gluonnorm.errors import InputError
@@ -177,11 +178,15 @@ def test_a_network_with_other_classes_trains_exports_and_reopens(kind, tmp_path)
     net.save_parameters(str(tmp_path / "net.params"))
     again = from_spec(net.spec)
     assert again.classes == ("cat", "pet")
+    header = training.save(str(tmp_path / "run"), net, trainer, {"step": 1}, asdict(net.spec))
+    reopened_spec = training.read(header)["spec"]
+    from_checkpoint = from_spec(reopened_spec)
+    training.load(header, from_checkpoint)
     again.load_parameters(str(tmp_path / "net.params"))
     deploy.export(net, str(tmp_path / "net"))
     exported, manifest = deploy.load(str(tmp_path / "net"))
     assert manifest["classes"] == ["cat", "pet"]
-    for reopened in (again, exported):
+    for reopened in (again, from_checkpoint, exported):
         for array, wanted in zip(reopened(x), result):
             np.testing.assert_allclose(array.asnumpy(), wanted, rtol=1e-3, atol=1e-3)
 
