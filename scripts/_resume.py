@@ -10,6 +10,9 @@ from gluonnorm.training.checkpoint import FILE_ENDINGS
 
 import mxnet as mx
 
+# Settings that come back with the optimizer's state, and their flags.
+KEPT_SETTINGS = {"momentum": "--momentum", "wd": "--wd"}
+
 
 def check_resume(prefix: str, resume: Union[bool, str]) -> Optional[str]:
     """Check ``--resume`` against the files that are there, before any work begins.
@@ -121,18 +124,17 @@ def load_checkpoint(
     chosen = check_resume(prefix, resume)
     if not resume:
         return {"step": 0}
+    asked = {name: getattr(trainer.optimizer, name) for name in KEPT_SETTINGS}
     if chosen is not None:
         state = training.load(chosen, net, trainer, spec)
         _leave_newer_ones(prefix, chosen)
-        return state
-    loaded = training.load_newest(prefix, net, trainer, spec)
-    assert loaded is not None, "check_resume has seen a checkpoint"
-    if loaded.faults:
-        _note(
-            f"{first_few(loaded.faults)}; continuing from {loaded.path}, and the damaged "
-            "checkpoints now end in .aside"
-        )
-    return loaded.state
+    else:
+        state = _load_newest(prefix, net, trainer, spec)
+    for name, flag in KEPT_SETTINGS.items():
+        kept = getattr(trainer.optimizer, name)
+        if kept != asked[name]:
+            _note(f"{flag} {asked[name]} has no effect; the checkpoint's optimizer keeps {kept}")
+    return state
 
 
 def note_changes(saved: Dict[str, Any], current: Dict[str, Any]) -> None:
@@ -154,6 +156,20 @@ def note_changes(saved: Dict[str, Any], current: Dict[str, Any]) -> None:
             f"--resume: {', '.join(changes)}; the run will not repeat one that was never stopped "
             "(an epoch follows from --batch-size and the data set)"
         )
+
+
+def _load_newest(
+    prefix: str, net: mx.gluon.Block, trainer: mx.gluon.Trainer, spec: Dict[str, Any]
+) -> Dict[str, Any]:
+    """Load the newest sound checkpoint, and return the state of the loop."""
+    loaded = training.load_newest(prefix, net, trainer, spec)
+    assert loaded is not None, "check_resume has seen a checkpoint"
+    if loaded.faults:
+        _note(
+            f"{first_few(loaded.faults)}; continuing from {loaded.path}, and the damaged "
+            "checkpoints now end in .aside"
+        )
+    return loaded.state
 
 
 def _leave_newer_ones(prefix: str, chosen: str) -> None:

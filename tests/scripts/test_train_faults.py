@@ -157,8 +157,10 @@ def test_a_damaged_checkpoint_by_name_is_refused(shapes, earlier):
 
 def test_another_seed_or_batch_size_is_noted(shapes, earlier):
     flags = ["--epochs", 2, "--resume", "--seed", 5, "--batch-size", 3, "--val-interval", 0]
+    flags += ["--momentum", 0.5]
     done = train(shapes, earlier, *flags)
     assert done.returncode == 0, done.stderr
+    assert "note: --momentum 0.5 has no effect; the checkpoint's optimizer keeps 0.9" in done.stderr
     assert "note: --resume: epoch was 2 and is 3, seed was 233 and is 5" in done.stderr
 
 

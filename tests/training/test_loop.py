@@ -5,7 +5,15 @@ import sys
 from pathlib import Path
 
 from gluonnorm.errors import InputError
-from gluonnorm.training import Callback, CheckpointSaver, Loop, NonFiniteLoss, latest, load
+from gluonnorm.training import (
+    Callback,
+    CheckpointSaver,
+    Loop,
+    NonFiniteLoss,
+    latest,
+    load,
+    load_newest,
+)
 
 import mxnet as mx
 import numpy as np
@@ -181,6 +189,64 @@ def test_non_finite_loss_is_found_before_a_save_inside_the_epoch(tmp_path) -> No
     with pytest.raises(NonFiniteLoss, match="step 4"):
         tiny.make_loop(spoil, [saver]).fit(epochs=1)
     assert latest(prefix) == f"{prefix}-0000002.json"
+
+
+@pytest.mark.parametrize("bad_step, kept", [(1, None), (5, 4), (7, 6), (9, 8)])
+def test_a_batch_that_cannot_be_loaded_loses_no_finished_step(tmp_path, bad_step, kept) -> None:
+    straight, step = tiny.build()
+    tiny.make_loop(step).fit(epochs=2)
+    prefix = str(tmp_path / "tiny")
+    first, first_step = tiny.build()
+
+    def faulty(epoch, skip):
+        for index, batch in enumerate(tiny.batches(epoch, skip), skip + 1):
+            if epoch * tiny.STEPS_PER_EPOCH + index == bad_step:
+                raise InputError("bad.jpg cannot be read")
+            yield batch
+
+    saver = CheckpointSaver(prefix, first, first_step.trainer, tiny.SPEC)
+    with pytest.raises(InputError, match="bad.jpg"):
+        tiny.make_loop(first_step, [saver], batches=faulty).fit(epochs=2)
+    resumed, resumed_step = tiny.build(seed=99)
+    loaded = load_newest(prefix, resumed, resumed_step.trainer, tiny.SPEC)
+    assert (loaded and loaded.state["step"]) == kept
+    if kept:
+        tiny.make_loop(resumed_step).fit(epochs=2, start=kept)
+        assert_same_training(straight, step.trainer, resumed, resumed_step.trainer)
+
+
+def test_a_loss_that_is_not_finite_is_not_saved_when_the_next_batch_fails(tmp_path) -> None:
+    net, step = tiny.build()
+    prefix = str(tmp_path / "tiny")
+
+    def faulty(epoch, skip):
+        batches = list(tiny.batches(epoch, skip))
+        batches[1]["y"] = batches[1]["y"] * np.nan
+        yield from batches[:2]
+        raise InputError("bad.jpg cannot be read")
+
+    saver = CheckpointSaver(prefix, net, step.trainer, tiny.SPEC)
+    with pytest.raises(NonFiniteLoss, match="step 2"):
+        tiny.make_loop(step, [saver], batches=faulty).fit(epochs=1)
+    assert latest(prefix) is None
+
+
+def test_callbacks_hear_of_a_resume_before_the_first_step() -> None:
+    _, step = tiny.build()
+    moments = []
+
+    class Listener(Callback):
+        def on_resume(self, loop) -> None:
+            moments.append(("resume", loop.step, loop.epochs, loop.steps_per_epoch))
+
+        def on_step_end(self, loop) -> None:
+            moments.append(loop.step)
+
+    tiny.make_loop(step, [Listener()]).fit(epochs=1)
+    assert moments == [1, 2, 3, 4, 5, 6]
+    moments.clear()
+    tiny.make_loop(step, [Listener()]).fit(epochs=2, start=11)
+    assert moments == [("resume", 11, 2, 6), 12]
 
 
 def test_the_losses_are_read_one_step_late() -> None:
