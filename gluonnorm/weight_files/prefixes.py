@@ -1,5 +1,6 @@
 """Take off what training programs put in front of the names of a network's parameters."""
 
+import re
 from typing import Collection, Dict, Iterator, List, Mapping, Tuple
 
 from gluonnorm.errors import first_few
@@ -9,8 +10,31 @@ import numpy as np
 
 # Wrappers that may stand at any place in a name: PyTorch's compiler, FSDP, and checkpointing.
 WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
+# Names of weights that were averaged over the steps of a training.
+AVERAGED = re.compile(r"(^|_)(ema|swa|averag)|(_|\d)(ema|swa)$|averaged", re.IGNORECASE)
 # A file may have several networks, each under a prefix. Fewer known names are a coincidence.
 MOST_COPIES = 8
+
+
+def is_averaged(entry: str) -> bool:
+    """Tell whether a name is that of averaged weights.
+
+    Parameters
+    ----------
+    entry : str
+        The keys that lead to the weights, joined by dots.
+
+    Returns
+    -------
+    bool
+        Whether any key is such a name.
+
+    Examples
+    --------
+    >>> is_averaged("model_ema.module"), is_averaged("schema.model")
+    (True, False)
+    """
+    return any(AVERAGED.search(key) for key in entry.split("."))
 
 
 def take_off_prefix(arrays: Mapping[str, np.ndarray], known: Collection[str]) -> Content:
@@ -73,8 +97,7 @@ def take_off_prefix(arrays: Mapping[str, np.ndarray], known: Collection[str]) ->
         notes.append(f"left out, a counter: {first_few(counters)}")
     for copy in copies:
         notes.append(
-            f"the names fit as they are, and under {copy!r}, which is left out; entry={copy[:-1]!r}"
-            " takes it instead"
+            f"the names under {copy!r} fit as well and are left out; entry={copy[:-1]!r} takes them"
         )
     for name in others:
         taken[unwrapped[name]] = arrays[name]
@@ -111,8 +134,8 @@ def _without_wrappers(name: str) -> str:
 def _choose_prefix(names: List[str], known: Collection[str]) -> Tuple[str, Tuple[str, ...]]:
     """Choose the prefix without which the most names are known; "" for names as they are.
 
-    If names are known as they are, there may be complete copies of them under prefixes, which are
-    returned as well.
+    There may be complete copies of the chosen names under other prefixes, which are returned as
+    well: beside names as they are, or averaged ones beside plain ones.
     """
     known_counts: Dict[str, int] = {"": 0}
     for name in names:
@@ -131,6 +154,10 @@ def _choose_prefix(names: List[str], known: Collection[str]) -> Tuple[str, Tuple
     covered = sum(name.startswith(chosen) for name in names)
     if 2 * most < covered or MOST_COPIES * most < len(names):
         return "", ()
+    plain = [prefix for prefix in (chosen, *rivals) if not is_averaged(prefix)]
+    if rivals and len(plain) == 1:
+        copies = (prefix for prefix in (chosen, *rivals) if prefix != plain[0])
+        return plain[0], tuple(copies)
     if rivals:
         entries = [prefix[:-1] for prefix in (chosen, *rivals)]
         raise WeightFileError(

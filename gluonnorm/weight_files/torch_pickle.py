@@ -200,18 +200,21 @@ class TorchUnpickler(Unpickler):
         ----------
         pid : tuple
             ``("storage", type, key, location, total length)``; in old files also a view, which is
-            None or ``(key, start, length)``.
+            None or ``(key, start, length)``. Or ``("module", class, file, program)``.
 
         Returns
         -------
-        Storage
-            The described part.
+        Storage or type
+            The described part, or the stand-in for the class.
 
         Raises
         ------
         pickle.UnpicklingError
             The description is not of a storage, or differs from an earlier one of the same key.
         """
+        if isinstance(pid, tuple) and len(pid) == 4 and pid[0] == "module":
+            # The class of a network, with the text of its program; only old files have this.
+            return pid[1] if _is_foreign(pid[1]) else Foreign
         if not isinstance(pid, tuple) or len(pid) not in (5, 6) or pid[0] != "storage":
             raise pickle.UnpicklingError("an object that is no storage of a tensor")
         _, storage_type, key, _, total_length, *views = pid
@@ -239,6 +242,11 @@ class TorchUnpickler(Unpickler):
         if known != complete:
             raise pickle.UnpicklingError(f"storage {key} with two descriptions")
         return complete._replace(start=start, length=length)
+
+
+def _is_foreign(value: Any) -> bool:
+    """Whether a value is the stand-in for a class that is not known."""
+    return isinstance(value, type) and issubclass(value, Foreign)
 
 
 def _are_counts(*numbers: Any) -> bool:

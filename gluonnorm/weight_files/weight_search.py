@@ -7,6 +7,7 @@ from gluonnorm.errors import did_you_mean, first_few
 from gluonnorm.weight_files.content import Content, WeightFileError
 from gluonnorm.weight_files.foreign_files import describe_program
 from gluonnorm.weight_files.numpy_pickle import PickledArray
+from gluonnorm.weight_files.prefixes import is_averaged
 from gluonnorm.weight_files.unpickler import Foreign, StandIn
 
 # Names under which training programs keep the weights in a checkpoint.
@@ -21,8 +22,6 @@ WEIGHT_NAMES = (
     "weights",
     "detector",
 )
-# Names of weights that were averaged over the steps of a training.
-AVERAGED = re.compile(r"(^|_)(ema|swa|averag)|averaged|(ema|swa)$", re.IGNORECASE)
 # Names of what a training keeps beside the weights.
 TRAINING_STATE = re.compile(r"^opt|sched|scaler|(^|_)rng|random|callbacks|^loops$", re.IGNORECASE)
 OPTIMIZER_KEYS = {"state", "param_groups"}  # of a state_dict of PyTorch's optimizers
@@ -53,7 +52,7 @@ class Candidate(NamedTuple):
     @property
     def is_averaged(self) -> bool:
         """Whether its name is that of averaged weights."""
-        return any(AVERAGED.search(key) for key in self.entry.split("."))
+        return is_averaged(self.entry)
 
     @property
     def has_weight_name(self) -> bool:

@@ -354,9 +354,9 @@ def test_an_entry_chooses_among_several_weights(tmp_path, net, saved):
     assert "the weights under 'ema' are taken" in str(report)
     with pytest.raises(ConversionError, match="give one of model, ema"):
         load(net, path, "torchvision", entry="net")
-    flat = {f"ema.{name}": array for name, array in other.items()}
+    flat = {f"teacher.{name}": array for name, array in other.items()}
     flat.update({f"net.{name}": array for name, array in saved.items()})
-    with pytest.raises(ConversionError, match="several prefixes .ema, net.; choose one"):
+    with pytest.raises(ConversionError, match="several prefixes .net, teacher.; choose one"):
         load(net, flat, "torchvision")
     load_backbone(net, flat, "torchvision", entry="net")
     load(net, flat, "torchvision", entry="net")

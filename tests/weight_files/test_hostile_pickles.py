@@ -19,7 +19,16 @@ from gluonnorm.weight_files.unpickler import Foreign
 
 import numpy as np
 import pytest
-from reference.torch_by_hand import Call, Global, dump, storage, tensor, write_legacy, write_zip
+from reference.torch_by_hand import (
+    Call,
+    Global,
+    Stored,
+    dump,
+    storage,
+    tensor,
+    write_legacy,
+    write_zip,
+)
 
 W = np.arange(12, dtype="<f4")
 both = pytest.mark.parametrize("container", ["zip", "legacy"])
@@ -336,6 +345,18 @@ def test_storages_of_other_types(tmp_path, container, type_name):
         return
     with pytest.raises(WeightFileError, match="unknown type|are not known here"):
         read_file(path)
+
+
+def test_a_complete_network_in_the_legacy_format(tmp_path):
+    """PyTorch wrote the class of a network with the text of its program."""
+    network = Stored("module", Global("my_models", "Net"), "net.py", "import os; os.remove('x')")
+    path = write_legacy(tmp_path / "a.pth", Call(network), {})
+    with pytest.raises(WeightFileError, match="an object of my_models.Net .a complete network"):
+        read_file(path)
+    for other in ("text", 3, Global("torch", "FloatStorage")):
+        path = write_legacy(tmp_path / "b.pth", Call(Stored("module", other, "", "")), {})
+        with pytest.raises(WeightFileError, match="holds no dictionary of arrays"):
+            read_file(path)
 
 
 def test_tensors_with_attributes(tmp_path):

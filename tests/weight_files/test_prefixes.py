@@ -72,7 +72,7 @@ def test_wrappers_inside_names():
     both = ["_orig_mod.fc6.weight", "fc6.weight"]
     content = take_off_prefix(arrays_of(both), KNOWN)
     assert list(content.arrays) == ["fc6.weight"] and content.arrays["fc6.weight"][0, 0] == 1
-    assert "under '_orig_mod.', which is left out" in content.notes[0]
+    assert "names under '_orig_mod.' fit as well and are left out" in content.notes[0]
 
 
 def test_counters_of_an_average_are_left_out_and_other_names_stay():
@@ -95,11 +95,24 @@ def test_two_networks_in_one_file():
         take_off_prefix(arrays_of(names), KNOWN)
 
 
+@pytest.mark.parametrize("averaged", ["ema.module.", "model_ema.", "ema_model."])
+def test_averaged_copies_beside_plain_names(averaged):
+    arrays = arrays_of([*with_prefix(averaged), *with_prefix("model.")])
+    content = take_off_prefix({**arrays, "ema.n": np.array(3)}, KNOWN)
+    assert list(content.arrays) == [*NAMES, COUNTER]
+    assert content.arrays[NAMES[0]] is arrays[f"model.{NAMES[0]}"]
+    notes = " ".join(content.notes)
+    assert f"entry={averaged[:-1]!r} takes them" in notes and "prefix 'model.' taken off" in notes
+
+
 def test_copies_beside_names_that_fit():
     """The names as they are win; the copy under a prefix is left out, and the note says so."""
     content = take_off_prefix(arrays_of([*NAMES, COUNTER, *with_prefix("ema.")]), KNOWN)
     assert list(content.arrays) == [*NAMES, COUNTER]
-    assert "under 'ema.', which is left out; entry='ema' takes it" in content.notes[0]
+    assert (
+        "names under 'ema.' fit as well and are left out; entry='ema' takes them"
+        in content.notes[0]
+    )
 
 
 def test_a_backbone_is_not_cut_out_of_a_detector():
