@@ -41,8 +41,8 @@ DEFAULT_SPLITS = {
     "voc": {"train": "trainval", "val": "test"},
 }
 OTHER_SPLITS = {"train": "train", "val": "val"}
-# The formats whose files name their classes. In others a number is the position among --classes.
-FORMATS_WITH_NAMES = ("coco", "voc")
+# The formats whose files always name their classes. In others a number may stand for a class.
+FORMATS_WITH_NAMES = ("coco", "labelme", "voc")
 
 
 class _Request(NamedTuple):
@@ -217,11 +217,13 @@ def open_scored_dataset(args: argparse.Namespace, classes: Sequence[str]) -> Mat
     InputError
         As for ``open_dataset``; also if no class is shared.
     """
+    names = args.classes or classes
     if args.dataset in FORMATS_WITH_NAMES:
-        own_names = argparse.Namespace(**{**vars(args), "classes": None})
-        dataset = open_dataset(own_names, "val")
-    else:
-        dataset = open_dataset(args, "val", args.classes or classes)
+        names = None
+    elif args.dataset == "yolo":
+        # The folder may name its classes; if it does not, --classes must.
+        names = args.classes
+    dataset = open_dataset(argparse.Namespace(**{**vars(args), "classes": names}), "val")
     matched = MatchedClasses(dataset, classes)
     if matched.note:
         print(matched.note)
