@@ -1,7 +1,7 @@
 """Load weights of other codebases into a network, after everything has been checked."""
 
 import os
-from typing import Any, Collection, Mapping, Optional, Sequence, Union
+from typing import Any, Collection, List, Mapping, Optional, Sequence, Union
 
 from gluonnorm.conversion.classes import (
     CLASSES_DIFFER,
@@ -168,19 +168,12 @@ def _load_into(
 ) -> Report:
     """Check everything, then set the values of the parameters."""
     codebase = find_source(source)
-    if num_classes_differ not in CLASSES_DIFFER:
-        raise ConversionError(
-            f"num_classes_differ is {num_classes_differ!r}; give one of {CLASSES_DIFFER}"
-        )
-    if eps is not None and not 0 <= eps < 1:
-        raise ConversionError(
-            f"eps is {eps!r}; give a number from 0 to less than 1, or None for the codebase's own"
-        )
+    _check_options(num_classes_differ, eps)
     shapes = {name: parameter.shape for name, parameter in parameters.items()}
     arrays, notes = _read_weights(weights, entry, known_names(codebase, shapes))
     file_name = "" if isinstance(weights, Mapping) else os.fspath(weights)
+    shared = _share_classes(net, classes)
     try:
-        shared = _share_classes(net, classes)
         result = match(codebase, shapes, arrays, file_name, num_classes_differ, eps, shared)
     except ConversionError as error:
         foreign = describe_foreign(arrays)
@@ -199,9 +192,8 @@ def _load_into(
         parameters[name].set_data(mx.nd.array(array, dtype=array.dtype))
     if shared is not None:
         _set_shared_rows(parameters, result.class_rows, shared)
-    if classes is None and any(name.startswith(SCORE_LAYER) for name in result.arrays):
-        names = first_few(net.classes)
-        notes.append(f"the file does not name its classes; its rows are taken for {names}")
+    if classes is None:
+        notes += _unnamed_classes_note(net, result.arrays)
     for difference in (wrong_stride, convention_difference(net, codebase, shapes)):
         if difference:
             notes.append(f"beware: {difference}")
@@ -212,6 +204,26 @@ def _load_into(
         left_out=result.left_out,
         notes=(*notes, *result.notes),
     )
+
+
+def _check_options(num_classes_differ: Optional[str], eps: Optional[float]) -> None:
+    """Refuse values of options that mean nothing."""
+    if num_classes_differ not in CLASSES_DIFFER:
+        raise ConversionError(
+            f"num_classes_differ is {num_classes_differ!r}; give one of {CLASSES_DIFFER}"
+        )
+    if eps is not None and not 0 <= eps < 1:
+        raise ConversionError(
+            f"eps is {eps!r}; give a number from 0 to less than 1, or None for the codebase's own"
+        )
+
+
+def _unnamed_classes_note(net: Block, arrays: Arrays) -> List[str]:
+    """Say for which classes the rows of predictors are taken, if a file has predictors."""
+    names = getattr(net, "classes", None)
+    if names is None or not any(name.startswith(SCORE_LAYER) for name in arrays):
+        return []
+    return [f"the file does not name its classes; its rows are taken for {first_few(names)}"]
 
 
 def _share_classes(net: Block, classes: Optional[Sequence[str]]) -> Optional[SharedClasses]:
