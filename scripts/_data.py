@@ -6,7 +6,7 @@
 import argparse
 import os
 import sys
-from typing import NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
 
 from gluonnorm.data import (
     COCODataset,
@@ -16,7 +16,9 @@ from gluonnorm.data import (
     Loader,
     MatchedClasses,
     VOCDataset,
+    inspect,
 )
+from gluonnorm.data.inspection import AnchorSettings
 from gluonnorm.data.recordio import open_lst, open_record
 from gluonnorm.errors import InputError, did_you_mean, first_few
 from gluonnorm.photos.prepare import resized_size
@@ -43,6 +45,8 @@ DEFAULT_SPLITS = {
 OTHER_SPLITS = {"train": "train", "val": "val"}
 # The formats whose files always name their classes. In others a number may stand for a class.
 FORMATS_WITH_NAMES = ("coco", "labelme", "voc")
+# The values of --sixth-number, and the option `difficult` of the readers.
+SIXTH_NUMBERS = {None: None, "difficult": True, "ignore": False}
 
 
 class _Request(NamedTuple):
@@ -56,14 +60,11 @@ class _Request(NamedTuple):
         The names of the splits in the files; only VOC may have several.
     classes : sequence of str or None
         The classes that are wanted, in the order of the labels; None takes the files' own.
-    allow_absent : bool
-        Whether a file may lack some of the classes: they are those of a network that is scored.
     """
 
     args: argparse.Namespace
     names: Sequence[str]
     classes: Optional[Sequence[str]]
-    allow_absent: bool
 
 
 def add_dataset_arguments(parser: argparse.ArgumentParser) -> None:
@@ -137,6 +138,12 @@ def add_dataset_arguments(parser: argparse.ArgumentParser) -> None:
         help="record, lst: coordinates are pixels, not fractions of the image's sides",
     )
     group.add_argument(
+        "--sixth-number",
+        choices=[name for name in SIXTH_NUMBERS if name is not None],
+        help="record, lst: what the sixth number of a box is: VOC's difficult, or something to be "
+        "ignored (default: boxes have five numbers)",
+    )
+    group.add_argument(
         "-j",
         "--num-workers",
         type=int,
@@ -147,7 +154,10 @@ def add_dataset_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def open_dataset(
-    args: argparse.Namespace, split: str, classes: Optional[Sequence[str]] = None
+    args: argparse.Namespace,
+    split: str,
+    classes: Optional[Sequence[str]] = None,
+    notes: bool = True,
 ) -> Dataset:
     """Open the data set that the flags name.
 
@@ -160,6 +170,8 @@ def open_dataset(
     classes : sequence of str or None
         Names and order of the classes, such as a trained network's. None takes ``--classes``,
         and without them the files' own.
+    notes : bool
+        Whether what the data set lacks is said on standard error.
 
     Returns
     -------
@@ -184,14 +196,15 @@ def open_dataset(
             f"--{split}-split has {len(names)} names, which only --dataset voc can join; give one"
         )
     wanted = classes or args.classes
-    dataset = open_format(_Request(args, names, wanted, allow_absent=classes is not None))
+    dataset = open_format(_Request(args, names, wanted))
     # A factory of the user has the last word on classes, so it may forget the wanted ones.
     if wanted is not None and tuple(wanted) != tuple(dataset.classes):
         raise InputError(
             f"--dataset {args.dataset} has the classes {first_few(dataset.classes)}, but "
             f"{first_few(tuple(wanted))} are wanted; it must return these, in this order"
         )
-    _report_gaps(dataset, names)
+    if notes:
+        _report_gaps(dataset, names)
     return dataset
 
 
@@ -230,13 +243,15 @@ def open_scored_dataset(args: argparse.Namespace, classes: Sequence[str]) -> Mat
     return matched
 
 
-def open_masks(dataset: Dataset) -> Dataset:
+def open_masks(dataset: Dataset, notes: bool = True) -> Dataset:
     """Open a data set once more with masks, and say what that leaves out.
 
     Parameters
     ----------
     dataset : Dataset
         What ``open_dataset`` returns.
+    notes : bool
+        Whether what the data set lacks is said on standard error.
 
     Returns
     -------
@@ -249,9 +264,32 @@ def open_masks(dataset: Dataset) -> Dataset:
         The data set has no masks, or a mask is faulty.
     """
     with_masks = dataset.with_masks()
-    if skipped_faults(with_masks) != skipped_faults(dataset):
+    if notes and skipped_faults(with_masks) != skipped_faults(dataset):
         _report_gaps(with_masks, ["with masks"])
     return with_masks
+
+
+def require_boxes(dataset: Dataset, preprocess: Preprocess, config: AnchorSettings) -> None:
+    """Refuse a data set from which nothing can be learned, and say what is probably wrong.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        The images to train on.
+    preprocess : Preprocess
+        How the network wants its images.
+    config : DetectorConfig
+        The settings of the network.
+
+    Raises
+    ------
+    InputError
+        There is no box to learn from.
+    """
+    inspection = inspect(dataset, preprocess, config)
+    for warning in inspection.warnings:
+        print(f"note: {warning}", file=sys.stderr)
+    inspection.require_boxes()
 
 
 def skipped_faults(dataset: Dataset) -> Tuple[str, ...]:
@@ -280,13 +318,6 @@ def _report_gaps(dataset: Dataset, names: Sequence[str]) -> None:
             f"annotations: {first_few(skipped, SHOWN_FAULTS)}",
             file=sys.stderr,
         )
-    absent_classes = getattr(dataset, "absent_classes", ())
-    if absent_classes:
-        print(
-            f"note: {', '.join(names)}: has no category {first_few(absent_classes)}; the score of "
-            "such a class is -1",
-            file=sys.stderr,
-        )
 
 
 def _open_coco(request: _Request) -> Dataset:
@@ -299,7 +330,6 @@ def _open_coco(request: _Request) -> Dataset:
         image_folder,
         request.classes,
         skip_bad=request.args.skip_bad,
-        allow_absent=request.allow_absent,
     )
 
 
@@ -317,7 +347,7 @@ def _open_voc(request: _Request) -> Dataset:
 def _open_record(request: _Request) -> Dataset:
     """Open a RecordIO file."""
     record_file = _split_path(request.args.data_root, "{split}.rec", request.names[0])
-    return open_record(record_file, _named(request), normalized=not request.args.pixel_boxes)
+    return open_record(record_file, _named(request), **_packed_options(request.args))
 
 
 def _open_lst(request: _Request) -> Dataset:
@@ -325,8 +355,7 @@ def _open_lst(request: _Request) -> Dataset:
     root = request.args.data_root
     list_file = _split_path(root, "{split}.lst", request.names[0])
     image_folder = _split_path(root, request.args.image_dir or "", request.names[0])
-    normalized = not request.args.pixel_boxes
-    return open_lst(list_file, image_folder, _named(request), normalized=normalized)
+    return open_lst(list_file, image_folder, _named(request), **_packed_options(request.args))
 
 
 def _open_factory(request: _Request) -> Dataset:
@@ -350,6 +379,15 @@ _OPENERS = {
     "record": _open_record,
     "lst": _open_lst,
 }
+
+
+def _packed_options(args: argparse.Namespace) -> Dict[str, Any]:
+    """Return what RecordIO and LST files do not say about themselves."""
+    return {
+        "normalized": not args.pixel_boxes,
+        "difficult": SIXTH_NUMBERS[args.sixth_number],
+        "skip_bad": args.skip_bad,
+    }
 
 
 def _named(request: _Request) -> Sequence[str]:

@@ -49,7 +49,13 @@ from _cli import (
     run,
     seed_everything,
 )
-from _data import add_dataset_arguments, open_dataset, open_masks, open_scored_dataset
+from _data import (
+    add_dataset_arguments,
+    open_dataset,
+    open_masks,
+    open_scored_dataset,
+    require_boxes,
+)
 from _models import add_norm_arguments
 from _output import add_font_argument
 from _resume import check_resume, load_checkpoint, note_changes
@@ -255,6 +261,7 @@ def train(args: argparse.Namespace, ctx: List[mx.Context], kvstore: mx.kv.KVStor
     if net.has_masks:
         train_set = open_masks(train_set)
         val_set = None if val_set is None else open_masks(val_set)
+    require_boxes(train_set, net.preprocess, net.config)
 
     trainer = make_trainer(net, kvstore, args.momentum, args.wd)
     spec = asdict(net.spec)

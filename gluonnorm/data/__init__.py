@@ -5,6 +5,7 @@ from gluonnorm.data.coco import COCODataset
 from gluonnorm.data.faults import Faults
 from gluonnorm.data.gluoncv import GluonCVDataset
 from gluonnorm.data.images import image_size, read_image
+from gluonnorm.data.inspection import Inspection, inspect
 from gluonnorm.data.labeled_image import DataError, Dataset, LabeledImage
 from gluonnorm.data.labelme import LabelmeDataset
 from gluonnorm.data.loader import Loader
@@ -30,6 +31,7 @@ __all__ = [
     "Faults",
     "GluonCVDataset",
     "LSTDataset",
+    "Inspection",
     "LabeledImage",
     "LabelmeDataset",
     "Loader",
@@ -43,6 +45,7 @@ __all__ = [
     "batchify",
     "draw_shapes",
     "image_size",
+    "inspect",
     "read_image",
     "resize_size",
 ]

@@ -68,9 +68,6 @@ class COCODataset:
     skip_bad : bool
         Whether images and annotations with faults are left out, instead of an error. Every image
         is then decoded once, so that damaged ones are left out too.
-    allow_absent : bool
-        Whether ``classes`` may have names that the file lacks, as when a network is scored on a
-        file with fewer categories. Such a class has no boxes.
 
     Attributes
     ----------
@@ -78,8 +75,6 @@ class COCODataset:
         Names of the C classes. A label is an index into this tuple.
     category_ids : tuple of int
         The file's category id of each class.
-    absent_classes : tuple of str
-        Those of ``classes`` that the file lacks. Empty without ``allow_absent``.
     skipped : tuple of str
         A message for each fault whose image or annotation is left out. Empty without ``skip_bad``.
 
@@ -103,22 +98,17 @@ class COCODataset:
         classes: Optional[Sequence[str]] = None,
         masks: bool = False,
         skip_bad: bool = False,
-        allow_absent: bool = False,
     ) -> None:
         self._file = annotation_file
         self._image_dir = os.fspath(image_dir)
         self._masks = masks
         self._skip_bad = skip_bad
-        self._allow_absent = allow_absent
         self._stamp = _file_stamp(annotation_file)
         content = read_coco_file(annotation_file)
         categories = read_categories(content, annotation_file)
-        chosen = select_categories(categories, classes, annotation_file, allow_absent)
+        chosen = select_categories(categories, classes, annotation_file)
         self.classes = tuple(chosen.values())
         self.category_ids = tuple(chosen)
-        self.absent_classes = tuple(
-            name for number, name in chosen.items() if number not in categories.names
-        )
         self._label_of = {number: label for label, number in enumerate(chosen)}
 
         faults = Faults(annotation_file, skip_bad)
@@ -162,7 +152,7 @@ class COCODataset:
             The image cannot be read, or has another size than the annotation file states.
         """
         image = self._images[index]
-        pixels = read_image_of_size(image.path, image.size, str(self._file))
+        pixels = self._read_pixels(image)
         return self._annotations[index].labeled_image(pixels, image.image_id, image.name)
 
     def with_masks(self) -> "COCODataset":
@@ -184,7 +174,6 @@ class COCODataset:
             self.classes,
             masks=True,
             skip_bad=self._skip_bad,
-            allow_absent=self._allow_absent,
         )
 
     def sizes(self) -> np.ndarray:
@@ -267,17 +256,12 @@ class COCODataset:
                 f"image file: {first_few(missing)}; name the folder that holds the images"
             )
         if self._skip_bad:
-            images = self._decodable(images, faults)
+            images = keep_readable(images, self._read_pixels, faults)
         return set(position_of), images
 
-    def _decodable(self, images: List[_Image], faults: Faults) -> List[_Image]:
-        """Keep the images whose files can be decoded to the size that the file states."""
-
-        def read(image: _Image) -> np.ndarray:
-            """Decode one image, and compare its size."""
-            return read_image_of_size(image.path, image.size, str(self._file))
-
-        return keep_readable(images, read, faults)
+    def _read_pixels(self, image: _Image) -> np.ndarray:
+        """Read an image file, and check that it has the size that the annotations state."""
+        return read_image_of_size(image.path, image.size, str(self._file))
 
     def _read_annotations(
         self,
@@ -343,14 +327,13 @@ class COCODataset:
         )
 
     def _truth_categories(self, entries: List[Any]) -> List[Dict[str, Any]]:
-        """List the chosen categories, in the order of the file, and then those that it lacks."""
+        """List the chosen categories, in the order of the file."""
         chosen = dict(zip(self.category_ids, self.classes))
-        truth = [
-            {**entry, "id": int(entry["id"]), "name": chosen.pop(entry["id"])}
-            for entry in entries
-            if entry["id"] in chosen
-        ]
-        truth += [{"id": number, "name": name} for number, name in chosen.items()]
+        truth = []
+        for entry in entries:
+            category_id = int(entry["id"])
+            if category_id in chosen:
+                truth.append({**entry, "id": category_id, "name": chosen[category_id]})
         return truth
 
     def _truth_images(self, entries: List[Any]) -> List[Dict[str, Any]]:

@@ -156,10 +156,7 @@ def read_categories(content: Dict[str, Any], path: PathLike) -> Categories:
 
 
 def select_categories(
-    categories: Categories,
-    classes: Optional[Sequence[str]],
-    path: PathLike,
-    allow_absent: bool = False,
+    categories: Categories, classes: Optional[Sequence[str]], path: PathLike
 ) -> Dict[int, str]:
     """Choose the categories of a data set.
 
@@ -172,9 +169,6 @@ def select_categories(
         others.
     path : str or path-like
         The file, for messages.
-    allow_absent : bool
-        Whether a class that the file does not have is given an id that the file does not use. At
-        least one class must be in the file.
 
     Returns
     -------
@@ -191,27 +185,18 @@ def select_categories(
     counts = Counter(name for _, name in members)
     # Members come last, so that they replace a group of the same name.
     id_of = {name: number for number, name in [*categories.names.items(), *members]}
-    spellings = {name.strip().lower() for name in id_of}
-    may_be_absent = allow_absent and any(name in id_of for name in names)
-    next_id = max(categories.names, default=0) + 1
-    chosen: Dict[int, str] = {}
     for name in names:
         if counts[name] > 1:
             raise DataError(
                 f"{path}: class {name!r} is listed more than once; every class needs a name of "
                 "its own"
             )
-        if name in id_of:
-            chosen[id_of[name]] = name
-        elif may_be_absent and name.strip().lower() not in spellings:
-            chosen[next_id] = name
-            next_id += 1
-        else:
+        if name not in id_of:
             raise DataError(
                 f"{path}: has no category {name!r}; it has {first_few(list(id_of), SHOWN_NAMES)}"
                 f"{did_you_mean(name, id_of)}"
             )
-    return chosen
+    return {id_of[name]: name for name in names}
 
 
 def read_annotation(entry: Any, position: int, path: PathLike) -> Annotation:

@@ -314,20 +314,6 @@ def test_only_chosen_classes_are_checked(open_dataset, content):
         open_dataset(content, classes=["bird"])
 
 
-def test_a_file_with_fewer_categories_than_the_network(open_dataset, content):
-    classes = ["bird", "dog", "cat"]
-    with pytest.raises(DataError, match="has no category 'bird'; it has cat, dog"):
-        open_dataset(content, classes=classes)
-    dataset = open_dataset(content, classes=classes, allow_absent=True)
-    assert dataset.classes == ("bird", "dog", "cat") and dataset.category_ids == (3, 2, 1)
-    scores = score_of_perfect_detections(dataset)
-    assert scores["AP"] == pytest.approx(1) and scores["AP/bird"] == -1
-    assert dataset.absent_classes == dataset.with_masks().absent_classes == ("bird",)
-    for wrong in (["bird", "fish"], ["Dog", "cat"], ["dog ", "cat"]):
-        with pytest.raises(DataError, match="has no category"):
-            open_dataset(content, classes=wrong, allow_absent=True)
-
-
 def test_all_faults_are_reported_at_once(open_dataset, content):
     content["images"].append({"id": 3, "file_name": "gone.jpg"})
     content["annotations"] += [

@@ -1,0 +1,138 @@
+from gluonnorm.data import DataError, GluonCVDataset, inspect
+from gluonnorm.rcnn import DetectorConfig
+from gluonnorm.types import Preprocess
+
+import numpy as np
+import pytest
+
+CLASSES = ("cat", "dog")
+
+
+class Annotated:
+    """A data set of annotations alone: what ``inspect`` asks for, and no more."""
+
+    classes = CLASSES
+    category_ids = (7, 3)
+
+    def __init__(self, boxes, size=(60, 80), names=None, skipped=None):
+        """``boxes`` has a list for each image, of ``(x, y, width, height, label, crowd)``."""
+        self._boxes = boxes
+        self._size = size
+        self._names = names or [f"{number}.jpg" for number in range(len(boxes))]
+        if skipped is not None:
+            self.skipped = skipped
+
+    def sizes(self):
+        return np.array([self._size] * len(self._boxes))
+
+    def coco_truth(self):
+        images = [{"id": 10 + n, "file_name": name} for n, name in enumerate(self._names)]
+        annotations = []
+        for number, boxes in enumerate(self._boxes):
+            for *box, label, crowd in boxes:
+                entry = {"image_id": 10 + number, "bbox": box, "iscrowd": crowd}
+                annotations.append({**entry, "category_id": self.category_ids[label]})
+        return {"images": images, "annotations": annotations}
+
+
+CAT = (10, 10, 20, 30, 0, 0)
+DOG = (5, 5, 40, 40, 1, 0)
+
+
+def test_counts_and_sizes():
+    crowd = (0, 0, 50, 50, 0, 1)
+    hanging_out = (70, 50, 30, 20, 1, 0)
+    empty = (3, 3, 0, 9, 0, 0)
+    result = inspect(Annotated([[CAT, DOG, CAT], [crowd], [], [hanging_out, empty]]))
+    assert (result.images, result.boxes, result.crowd, result.learnable) == (4, 6, 1, 4)
+    assert result.images_without_boxes == 2
+    assert result.boxes_of_class == {"cat": 2, "dog": 2}
+    assert result.images_of_class == {"cat": 1, "dog": 2}
+    assert result.image_sizes.tolist() == [[60, 80]] * 4
+    # Height and width of all that is no crowd, inside the image.
+    assert result.box_sizes.tolist() == [[30, 20], [40, 40], [30, 20], [10, 10], [9, 0]]
+    assert result.problems == result.faults == ()
+    result.require_boxes()
+
+
+@pytest.mark.parametrize(
+    "boxes, problem",
+    [
+        ([[], []], "there is not one box to learn from"),
+        ([[(1, 1, 30, 30, 0, 1)], [(1, 1, 9, 9, 1, 1)]], "all 2 boxes are crowd or difficult"),
+        ([[(0.1, 0.2, 0.5, 0.4, 0, 0)]], "all 1 boxes are less than a pixel wide or high; are"),
+        ([[(1, 1, 0.5, 40, 0, 0)], [(1, 1, 40, 0.9, 0, 0)]], "all 2 boxes are less than a pixel"),
+        (
+            [[(1, 1, 0.5, 0.5, 0, 0), (1, 1, 40, 40, 0, 1)]],
+            "all 1 boxes that are not crowd or difficult are less than a pixel",
+        ),
+        ([[(79.5, 5, 10, 10, 0, 0)]], "all 1 boxes are less than a pixel wide or high; are"),
+    ],
+)
+def test_sets_without_a_box_to_learn_from(boxes, problem):
+    result = inspect(Annotated(boxes))
+    assert result.learnable == 0 and result.images_without_boxes == len(boxes)
+    assert len(result.problems) == 1 and result.problems[0].startswith(problem)
+    with pytest.raises(DataError, match=problem):
+        result.require_boxes()
+
+
+def test_boxes_may_vanish_in_the_network_s_input():
+    boxes = [[(10, 10, 3, 3, 0, 0)]]
+    assert inspect(Annotated(boxes), Preprocess(short=(60,))).problems == ()
+    assert inspect(Annotated(boxes), Preprocess(short=(10, 21))).problems == ()
+    result = inspect(Annotated(boxes), Preprocess(short=(10, 15)))
+    assert "less than a pixel wide or high after resizing" in result.problems[0]
+    # Enlarging does not make a box of half a pixel visible.
+    tiny = [[(10, 10, 0.5, 0.5, 0, 0)]]
+    assert "fractions" in inspect(Annotated(tiny), Preprocess(short=(800,))).problems[0]
+
+
+def warnings_of(*arguments, **options):
+    return " | ".join(inspect(Annotated(*arguments, **options)).warnings)
+
+
+def test_a_class_without_boxes_is_a_warning():
+    assert warnings_of([[CAT]]) == "no box to learn from for the classes dog"
+    assert warnings_of([[CAT, DOG]]) == ""
+    assert "classes dog" in warnings_of([[CAT, (5, 5, 40, 40, 1, 1)]])
+
+
+def test_some_small_boxes_are_a_warning():
+    warning = warnings_of([[CAT, DOG, (1, 1, 0.5, 9, 0, 0)]])
+    assert warning.startswith("1 of 3 boxes are less than a pixel wide or high")
+
+
+def test_boxes_that_are_corners_instead_of_sides():
+    corners = (50, 40, 75, 55, 0, 0)
+    assert "1 of 2 boxes reach more than 2 pixels out" in warnings_of([[corners, DOG]])
+    assert warnings_of([[CAT, DOG, (60, 40, 22, 22, 0, 0)]]) == ""
+    assert warnings_of([[corners] + [CAT, DOG] * 10]) == ""
+
+
+def test_an_image_that_is_listed_twice():
+    warning = warnings_of([[CAT], [DOG]], names=["a.jpg", "a.jpg"])
+    assert warning.startswith("1 images are listed more than once, a.jpg")
+
+
+def test_boxes_that_no_anchor_reaches():
+    dataset = Annotated([[(10, 10, 9, 9, 0, 0), (30, 30, 30, 30, 1, 0)]])
+    preprocess = Preprocess(short=(60,))
+    config = DetectorConfig(anchor_sizes=((32,), (64,)))
+    (warning,) = inspect(dataset, preprocess, config).warnings
+    assert warning.startswith("1 of 2 boxes have an IoU below 0.3 with every anchor")
+    assert "they are 9 to 9 pixels large, the anchors 32 to 64" in warning
+    # Twice as large, the boxes are 18 and 60 pixels: 324 / 1024 is above 0.3.
+    assert inspect(dataset, Preprocess(short=(120,)), config).warnings == ()
+    assert inspect(dataset, preprocess).warnings == ()
+
+
+def test_faults_of_a_reader_are_passed_on():
+    assert inspect(Annotated([[CAT, DOG]], skipped=("a.jpg is gone",))).faults == ("a.jpg is gone",)
+
+
+def test_a_gluoncv_data_set():
+    image = np.zeros((60, 80, 3), np.uint8)
+    label = np.array([[10, 10, 30, 40, 1]])
+    result = inspect(GluonCVDataset([(image, label)], classes=CLASSES))
+    assert result.boxes_of_class == {"cat": 0, "dog": 1} and result.faults == ()

@@ -1,0 +1,175 @@
+"""The check of a data set: its report and its exit status, and what training refuses."""
+
+import json
+import shutil
+
+from gluonnorm.data import draw_shapes
+
+import pytest
+from in_process import run_script
+from PIL import Image
+
+SPLITS = ("--dataset", "coco", "--train-split", "train", "--val-split", "val")
+SMALL_NETWORK = (
+    *("--network", "faster_rcnn_resnet18_v1b_custom"),
+    *("--set", "short=64", "max_size=96"),
+)
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory):
+    root = tmp_path_factory.mktemp("shapes")
+    draw_shapes(root, train=6, val=4, size=(64, 96), seed=5)
+    return root
+
+
+@pytest.fixture
+def edited(shapes, tmp_path):
+    """A copy of the data set, and a function that changes the annotations of both splits."""
+    root = shutil.copytree(shapes, tmp_path / "data")
+
+    def edit(change):
+        for path in (root / "annotations").iterdir():
+            content = json.loads(path.read_text())
+            change(content)
+            path.write_text(json.dumps(content))
+        return root
+
+    return edit
+
+
+def check(root, *flags):
+    return run_script("check_dataset.py", *SPLITS, "--data-root", root, *flags)
+
+
+def test_a_sound_set(shapes):
+    done = check(shapes)
+    assert done.returncode == 0 and done.stderr == ""
+    content = json.loads((shapes / "annotations" / "instances_train.json").read_text())
+    empty = 6 - len({entry["image_id"] for entry in content["annotations"]})
+    assert done.stdout.startswith(f"train: 6 images, {empty} of them without boxes to learn from\n")
+    assert "\nval: 4 images" in done.stdout
+    assert done.stdout.count("  0 faults, 0 problems") == 2
+    for category in content["categories"]:
+        boxes = [a for a in content["annotations"] if a["category_id"] == category["id"]]
+        images = {a["image_id"] for a in boxes}
+        row = [category["name"], str(len(boxes)), str(len(images))]
+        assert row in [line.split() for line in done.stdout.splitlines()]
+    heights = [line for line in done.stdout.splitlines() if "image height" in line]
+    assert heights[0].split() == ["image", "height", "64", "64", "64"]
+
+
+def test_all_faults_are_listed(edited):
+    def change(content):
+        content["annotations"][0]["bbox"] = [900, 5, 5, 5]
+        content["annotations"][1]["iscrowd"] = "perhaps"
+
+    root = edited(change)
+    (root / "train" / "000001.jpg").unlink()
+    cut = root / "train" / "000002.jpg"
+    cut.write_bytes(cut.read_bytes()[:-200])
+    done = check(root, "--only", "train")
+    assert done.returncode == 1 and "\nval:" not in done.stdout
+    faults = [line for line in done.stdout.splitlines() if line.startswith("  fault: ")]
+    for part in ("000001.jpg: no such image", "000002.jpg: cannot", "outside the", "'perhaps'"):
+        assert sum(part in fault for fault in faults) == 1, (part, faults)
+    assert len(faults) == 4 and "  4 faults, 0 problems" in done.stdout
+    few = check(root, "--only", "train", "--show", 1).stdout
+    assert few.count("  fault: ") == 1 and "and 3 more faults; --show 4 prints all" in few
+
+
+def no_boxes(content):
+    content["annotations"] = []
+
+
+def all_crowd(content):
+    for entry in content["annotations"]:
+        entry["iscrowd"] = 1
+
+
+def below_a_pixel(content):
+    for entry in content["annotations"]:
+        entry["bbox"][2:] = [0.6, 0.4]
+
+
+HOPELESS = [
+    (no_boxes, "not one box to learn from"),
+    (all_crowd, "boxes are crowd or difficult"),
+    (below_a_pixel, "less than a pixel wide or high"),
+]
+
+
+@pytest.mark.parametrize("change, problem", HOPELESS)
+def test_a_set_from_which_nothing_can_be_learned(edited, change, problem):
+    done = check(edited(change))
+    assert done.returncode == 1 and done.stdout.count("  problem: ") == 2
+    assert problem in done.stdout
+
+
+@pytest.mark.parametrize("change, problem", HOPELESS)
+def test_training_refuses_it_before_it_begins(edited, tmp_path, change, problem):
+    flags = (*SMALL_NETWORK, "--epochs", 1, "--batch-size", 1, "--save-prefix", tmp_path / "run")
+    done = run_script("train_faster_rcnn.py", *SPLITS, "--data-root", edited(change), *flags)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    *notes, error = done.stderr.splitlines()
+    assert error.startswith("error: ") and problem in error
+    assert all(note.startswith("note: ") for note in notes)
+    assert not list(tmp_path.glob("run-*"))
+
+
+def test_a_class_without_boxes_is_a_warning(edited):
+    def change(content):
+        content["categories"].append({"id": 77, "name": "unicorn"})
+
+    done = check(edited(change))
+    assert done.returncode == 0
+    assert "  warning: no box to learn from for the classes unicorn" in done.stdout
+
+
+def test_boxes_are_judged_in_the_input_of_a_network(edited):
+    def change(content):
+        for entry in content["annotations"]:
+            entry["bbox"] = [10, 10, 3, 3]
+
+    root = edited(change)
+    assert check(root).returncode == 0
+    done = check(root, *SMALL_NETWORK[:2], "--set", "short=16", "max_size=24")
+    assert done.returncode == 1 and "after resizing to the network's input" in done.stdout
+    done = check(root, *SMALL_NETWORK)
+    assert done.returncode == 0 and "with every anchor" in done.stdout
+
+
+def test_masks_are_checked_on_request(edited):
+    def change(content):
+        content["annotations"][0]["segmentation"] = [[1, 1, 5, 5]]
+
+    root = edited(change)
+    assert check(root).returncode == 0
+    done = check(root, "--masks")
+    assert done.returncode == 1 and done.stdout.count("faulty polygon") == 2
+
+
+def test_pictures_of_images_chosen_by_the_seed(shapes, tmp_path):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        flags = ("--draw", tmp_path / name, "--num-drawn", 2, "--seed", seed)
+        assert check(shapes, *flags).returncode == 0
+    names = {
+        folder: sorted(path.name for path in (tmp_path / folder).iterdir()) for folder in "abc"
+    }
+    assert names["a"] == names["b"] != names["c"] and len(names["a"]) == 4
+    assert sum(name.startswith("val-") for name in names["a"]) == 2
+    picture = Image.open(tmp_path / "a" / names["a"][0])
+    assert picture.size == (96, 64)
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (("--num-drawn", 0), "--num-drawn is 0"),
+        (("--annotations", "absent.json"), "absent.json: cannot be read"),
+        (("--network", "no_such_network"), "no_such_network"),
+    ],
+)
+def test_what_cannot_be_opened_is_one_line(shapes, flags, message):
+    done = check(shapes, *flags)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and message in done.stderr
