@@ -13,9 +13,11 @@ from gluonnorm.data import (
     Dataset,
     EqualSizeSampler,
     EvalTransform,
+    LabelmeDataset,
     Loader,
     MatchedClasses,
     VOCDataset,
+    YOLODataset,
     inspect,
 )
 from gluonnorm.data.inspection import AnchorSettings
@@ -84,8 +86,10 @@ def add_dataset_arguments(parser: argparse.ArgumentParser) -> None:
         default="voc",
         metavar="FORMAT",
         help="the format of the files; the classes may be any (default: voc). coco: JSON and a "
-        "folder of images; voc: Annotations, JPEGImages and ImageSets/Main; record: "
-        "{split}.rec with its .idx; lst: {split}.lst of im2rec; MODULE:FACTORY: "
+        "folder of images; voc: Annotations, JPEGImages and ImageSets/Main, or XML files beside "
+        "the images with the split '.'; yolo: label files and data.yaml; labelme: JSON files "
+        "beside the images; record: {split}.rec with its .idx; lst: {split}.lst of im2rec; "
+        "MODULE:FACTORY: "
         "factory(root, split, classes) in your own file module.py makes the data set",
     )
     group.add_argument("--data-root", required=True, metavar="FOLDER", help="the data set's folder")
@@ -344,6 +348,18 @@ def _open_voc(request: _Request) -> Dataset:
     )
 
 
+def _open_yolo(request: _Request) -> Dataset:
+    """Open a YOLO data set."""
+    args = request.args
+    return YOLODataset(args.data_root, request.names[0], request.classes, args.skip_bad)
+
+
+def _open_labelme(request: _Request) -> Dataset:
+    """Open a folder of Labelme's JSON files."""
+    args = request.args
+    return LabelmeDataset(args.data_root, request.names[0], request.classes, args.skip_bad)
+
+
 def _open_record(request: _Request) -> Dataset:
     """Open a RecordIO file."""
     record_file = _split_path(request.args.data_root, "{split}.rec", request.names[0])
@@ -376,6 +392,8 @@ def _open_factory(request: _Request) -> Dataset:
 _OPENERS = {
     "coco": _open_coco,
     "voc": _open_voc,
+    "yolo": _open_yolo,
+    "labelme": _open_labelme,
     "record": _open_record,
     "lst": _open_lst,
 }

@@ -106,6 +106,27 @@ def test_voc_of_several_years(open_dataset, tmp_path):
     assert len(dataset) == 3 and dataset.classes == ("cat",)
 
 
+def test_yolo_and_labelme(open_dataset, tmp_path):
+    for folder in ("images/train", "labels/train", "photos"):
+        (tmp_path / folder).mkdir(parents=True)
+    for path in ("images/train/a.jpg", "photos/a.jpg"):
+        Image.new("RGB", (64, 48)).save(tmp_path / path)
+    (tmp_path / "labels" / "train" / "a.txt").write_text("1 0.5 0.5 0.25 0.5\n")
+    (tmp_path / "data.yaml").write_text("names: [cat, dog]\n")
+    yolo = open_dataset("--dataset", "yolo", folder=tmp_path)
+    assert yolo.classes == ("cat", "dog") and yolo[0].boxes.tolist() == [[24, 12, 40, 36]]
+
+    shape = {"label": "cat", "points": [[1, 2], [30, 40]], "shape_type": "rectangle"}
+    content = {"imagePath": "a.jpg", "imageHeight": 48, "imageWidth": 64, "shapes": [shape]}
+    (tmp_path / "photos" / "a.json").write_text(json.dumps(content))
+    flags = ("--dataset", "labelme", "--train-split", ".")
+    labelme = open_dataset(*flags, folder=tmp_path / "photos")
+    assert labelme.classes == ("cat",) and labelme[0].boxes.tolist() == [[1, 2, 30, 40]]
+    broken = tmp_path / "photos" / "b.json"
+    broken.write_text(json.dumps({**content, "imagePath": "gone.jpg"}))
+    assert len(open_dataset(*flags, "--skip-bad", folder=tmp_path / "photos")) == 1
+
+
 def test_a_class_on_the_command_line_must_exist(open_dataset, shape_names):
     assert open_dataset(*COCO, "--classes", *shape_names[::-1]).classes == shape_names[::-1]
     with pytest.raises(InputError, match="has no category 'unicorn'"):
@@ -166,7 +187,7 @@ def test_a_factory_of_the_user(open_dataset, root, shape_names):
     [
         ("my_shapes:shape", "my_shapes has no function 'shape'; did you mean shapes"),
         ("my_shapes:number", "my_shapes has no function 'number'"),
-        ("my_shapes:", "my_shapes has no function ''"),
+        ("my_shapes:", "--dataset is 'my_shapes:'; give MODULE:FUNCTION"),
         ("no_such_module:shapes", "no_such_module"),
         ("my_shapes:pairs", "returns a list without classes, .*GluonCVDataset wraps"),
     ],
