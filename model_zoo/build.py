@@ -139,8 +139,8 @@ def get_model(
         load_pretrained(net, pretrained, name, classes is not None, options.root)
     has_weights = bool(pretrained or pretrained_base)
     _freeze_backbone(net, has_weights)
-    if not has_weights and spec.norm in STORED_STATISTICS_NORMS:
-        _warn_of_statistics(name, spec.norm)
+    if not has_weights:
+        warn_of_statistics(net, name)
     return net
 
 
@@ -216,12 +216,28 @@ def _get_transferred(
     return net
 
 
-def _warn_of_statistics(name: str, norm: str) -> None:
-    """Warn that a network computes with statistics of nothing."""
+def warn_of_statistics(net: FasterRCNN, name: str) -> None:
+    """Warn if the norms of a network compute with stored statistics that nothing has set.
+
+    Parameters
+    ----------
+    net : FasterRCNN
+        The initialized network. Layers of the user may have brought statistics along.
+    name : str
+        Its name, for the message.
+    """
+    if net.spec.norm not in STORED_STATISTICS_NORMS:
+        return
+    means = []
+    for parameter_name, parameter in net.backbone._collect_params_with_prefix().items():
+        if parameter_name.endswith("running_mean"):
+            means.append(parameter.list_data()[0])
+    if not means or any(mean.asnumpy().any() for mean in means):
+        return
     warnings.warn(
-        f"{name} has no weights yet: norm={norm!r} computes with stored statistics, which stand"
-        " for nothing until weights are loaded; give pretrained or pretrained_base, load weights,"
-        " or train with norm='gn'",
+        f"{name} has no weights yet: norm={net.spec.norm!r} computes with stored statistics, which"
+        " stand for nothing until weights are loaded; give pretrained or pretrained_base, load"
+        " weights, or train with norm='gn'",
         stacklevel=3,
     )
 

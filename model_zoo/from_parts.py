@@ -5,7 +5,7 @@ from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple, Union
 from gluonnorm.backbones import FPN, Backbone, TappedBackbone
 from gluonnorm.backbones.tapped import Tap
 from gluonnorm.errors import InputError
-from gluonnorm.nn import Norm, norm_name, replace_norms
+from gluonnorm.nn import norm_name, replace_norms
 from gluonnorm.rcnn import DetectorConfig, FasterRCNN, ModelSpec
 from model_zoo.assemble import DetectorParts, assemble, build_fpn_box_head
 from model_zoo.build import (
@@ -15,9 +15,10 @@ from model_zoo.build import (
     c4_detector_parts,
     choose_classes,
     choose_head_norm,
+    warn_of_statistics,
 )
 from model_zoo.foreign_parts import as_backbone, top_as_box_head
-from model_zoo.gluoncv_options import read_settings
+from model_zoo.gluoncv_options import NormChoice, read_settings
 from model_zoo.rows.own import C4_SETTINGS
 
 from mxnet.gluon import HybridBlock
@@ -26,7 +27,6 @@ ANCHOR_BASE = 16  # pixels; a scale times this is the side of a square anchor
 C4_ROI_SIZE = 14
 FPN_ROI_SIZE = 7
 FPN_MASK_CONVS = 4
-NormChoice = Union[str, Norm, None]
 
 
 def get_faster_rcnn(
@@ -82,7 +82,8 @@ def get_faster_rcnn(
     ctx : mxnet.Context, sequence of them, or None
         The devices of the parameters; None is the CPU.
     **overrides
-        Fields of :class:`gluonnorm.rcnn.DetectorConfig`, for example ``short=600``.
+        Fields of :class:`gluonnorm.rcnn.DetectorConfig`, for example ``short=600``. GluonCV's other
+        keywords are answered as by ``get_model``.
 
     Returns
     -------
@@ -294,4 +295,5 @@ def _make_detector(
     net = assemble(parts, spec, mask_convs, ctx)
     if config.freeze_at is not None:
         net.backbone.freeze_at(config.freeze_at)
+    warn_of_statistics(net, names.model)
     return net

@@ -1,5 +1,6 @@
 """Own backbones, rows and detectors from parts: what they compute, and what is refused."""
 
+import warnings
 from dataclasses import asdict
 
 import model_zoo
@@ -198,6 +199,7 @@ def test_the_same_parts_take_the_weights_again(tmp_path):
         ({"roi_size": (7, 14)}, "roi_size is \\(7, 14\\); give one number"),
         ({"nms_treshold": 0.3}, "no setting 'nms_treshold'; did you mean nms_thresh"),
         ({"norm": "groupnorm"}, "no norm is called 'groupnorm'"),
+        ({"train_patterns": "x"}, "freeze_at"),
         ({"top_features": vision.resnet18_v1().features[4:5]}, "cannot take an array of shape"),
     ],
 )
@@ -211,6 +213,34 @@ def test_parts_that_do_not_fit(options, words):
 def test_a_pyramid_needs_a_scale_for_each_level():
     with pytest.raises(InputError, match="scales has 5 numbers, and the pyramid has 3 levels"):
         model_zoo.get_faster_rcnn(vision.resnet18_v1().features, taps=(5, 6), classes=CLASSES)
+
+
+def with_statistics(norm):
+    """Parts whose norms have statistics, as those of pretrained layers."""
+    features = vision.resnet18_v1().features
+    features.initialize()
+    features(mx.nd.zeros((1, 3, 64, 64)))
+    features[1].running_mean.set_data(mx.nd.ones(64))
+    replace_norms(features, norm)
+    return features[:7], features[7:8]
+
+
+def test_frozen_statistics_that_nothing_has_set_are_warned_of():
+    model_zoo.register_backbone("own", two_parts)
+    model_zoo.register_backbone("own_pretrained", with_statistics)
+    settings = {"anchor_sizes": ((32, 64),)}
+    for name in ("own", "own_pretrained"):
+        model_zoo.register(Model(f"row_{name}", name, "c4", "res5", settings=settings))
+    with pytest.warns(UserWarning, match="row_own has no weights yet"):
+        model_zoo.get_model("row_own", classes=CLASSES)
+    with pytest.warns(UserWarning, match="faster_rcnn_from_parts has no weights yet"):
+        model_zoo.get_faster_rcnn(*two_parts(), norm="frozen_bn", classes=CLASSES)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        net = model_zoo.get_model("row_own_pretrained", classes=CLASSES)
+        model_zoo.get_faster_rcnn(*with_statistics("frozen_bn"), classes=CLASSES)
+        model_zoo.get_faster_rcnn(*two_parts(), norm="gn", classes=CLASSES)
+    assert net.backbone.features[1].running_mean.data().asnumpy().all()
 
 
 # ---- backbones and rows by name
