@@ -99,6 +99,11 @@ def _file_as_it_is(arrays: Arrays, shapes: Shapes) -> Arrays:
     return arrays
 
 
+def _no_remarks(net: Any, arrays: Arrays) -> List[str]:
+    """Say nothing about a file."""
+    return []
+
+
 def _no_additions(net: Any, arrays: Arrays) -> Arrays:
     """Add nothing to the arrays of a file."""
     return {}
@@ -149,6 +154,9 @@ class Codebase:
     rewrite_file : callable
         ``rewrite_file(arrays of a file, shapes of the network)`` returns the arrays that the table
         of names expects. It is for differences that concern several arrays together.
+    inspect_file : callable
+        ``inspect_file(network, arrays of a file)`` returns sentences for the report about what the
+        shapes do not show. It raises ConversionError if the file is another network's.
     additions : callable
         ``additions(network, arrays to be saved)`` returns arrays that are added to a saved file.
         They replace arrays of the same name.
@@ -171,6 +179,7 @@ class Codebase:
     noted_fields: Tuple[str, ...] = GEOMETRY_FIELDS
     kept_classes: Tuple[int, ...] = ()
     rewrite_file: Callable[[Arrays, Shapes], Arrays] = _file_as_it_is
+    inspect_file: Callable[[Any, Arrays], List[str]] = _no_remarks
     additions: Callable[[Any, Arrays], Arrays] = _no_additions
     save_endings: Tuple[str, ...] = ()
 

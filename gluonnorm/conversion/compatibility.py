@@ -4,11 +4,13 @@ from typing import List, Sequence
 
 from gluonnorm.convention import CONVENTIONS, BoxConvention
 from gluonnorm.conversion.codebase import Codebase
+from gluonnorm.conversion.layouts import Arrays
 from gluonnorm.conversion.network import stride_conv
 from gluonnorm.conversion.rules import Shapes, is_detector, norm_kinds
 
 from mxnet.gluon import Block
 
+RPN_SCORE = "rpn.score.weight"
 CONV_DESCRIPTIONS = {"conv1": "first 1x1", "conv2": "3x3"}
 
 
@@ -42,6 +44,34 @@ def stride_difference(net: Block, codebase: Codebase, shapes: Shapes) -> str:
         "the bottleneck blocks of this network have their stride in the "
         f"{CONV_DESCRIPTIONS[network_conv]} convolution, those of {codebase.name} "
         f"({stem_norm_kind}) in the {CONV_DESCRIPTIONS[codebase_conv]}"
+    )
+
+
+def anchor_count_hint(values: Arrays, shapes: Shapes) -> str:
+    """Say what to do about a file whose RPN has another number of anchors in a cell.
+
+    Parameters
+    ----------
+    values : dict of str to numpy.ndarray
+        The arrays of the file by the names of the parameters.
+    shapes : mapping of str to tuple of int
+        The shapes of the network's parameters by name.
+
+    Returns
+    -------
+    str
+        The end of an error message; "" if the numbers are equal, or if there is no RPN.
+    """
+    if RPN_SCORE not in values or RPN_SCORE not in shapes:
+        return ""
+    file_count = len(values[RPN_SCORE])
+    network_count = shapes[RPN_SCORE][0]
+    if file_count == network_count:
+        return ""
+    return (
+        f". The file's RPN has {file_count} anchors in a cell, the network's {network_count}: "
+        "build the network as the weights were trained, with the row of their model and classes=, "
+        "or with their anchor_sizes and anchor_ratios (docs/weights.md)"
     )
 
 

@@ -188,6 +188,7 @@ def _load_into(
             f"{wrong_stride}. The shapes fit all the same, but the network would compute something "
             "else; build a network with that stride"
         )
+    notes += codebase.inspect_file(net, arrays)
     for name, array in result.arrays.items():
         parameters[name].set_data(mx.nd.array(array, dtype=array.dtype))
     if shared is not None:

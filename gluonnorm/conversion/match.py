@@ -18,6 +18,7 @@ from gluonnorm.conversion.codebase import (
     SourceName,
     source_names,
 )
+from gluonnorm.conversion.compatibility import anchor_count_hint
 from gluonnorm.conversion.epsilon import BARE_SCALE_EPSILON, epsilon_notes, rescale_gammas
 from gluonnorm.conversion.errors import ConversionError
 from gluonnorm.conversion.layouts import Arrays, LayoutChange
@@ -164,7 +165,7 @@ def match(
     _note_misshapen(shapes, arrays, values, matches, fresh, mismatches)
     left_out = _explain_unused(codebase, shapes, arrays, pairs, mismatches)
     if mismatches:
-        hint = class_count_hint(counts, num_classes_differ)
+        hint = class_count_hint(counts, num_classes_differ) + anchor_count_hint(values, shapes)
         raise ConversionError(
             f"{file_name} cannot be loaded as {codebase.name}: {mismatches}{hint}"
         )

@@ -158,9 +158,11 @@ def _models_of(detector_name: str) -> Tuple[str, ...]:
     """Name the rows of the catalogue that start from the file of a detector.
 
     The ``_custom`` rows on ResNet-50 and ResNet-101 are GluonCV's COCO detectors with other
-    predictors. The ``_custom`` rows on ResNet-18 are detectors of this package.
+    predictors, except those of Faster R-CNN with one map, which have other anchors. The
+    ``_custom`` rows on ResNet-18 are detectors of this package.
     """
-    if "resnet18" in detector_name or detector_name.endswith("_voc"):
+    has_other_anchors = detector_name.startswith("faster_rcnn_resnet")
+    if has_other_anchors or "resnet18" in detector_name or detector_name.endswith("_voc"):
         return (detector_name,)
     return (detector_name, detector_name.replace("_coco", "_custom"))
 

@@ -1,7 +1,9 @@
 """GluonCV 0.10.5's detectors on ResNet v1b and v1d, with its convention.
 
-The settings were read in GluonCV's source and checked against its networks. The ``_custom`` rows
-are its COCO detectors with classes of the caller, so that its COCO weights can be fine-tuned.
+The settings were read in GluonCV's source and checked against its networks. GluonCV has two models
+of the name ``_custom``, on ResNet-50 v1b and ResNet-101 v1d with one map; their settings are the
+defaults of its class. The other ``_custom`` rows are its COCO detectors with classes of the caller,
+so that its COCO weights can be fine-tuned.
 """
 
 from typing import Any, Dict, List, Optional, Tuple
@@ -39,6 +41,8 @@ VOC_SETTINGS: Dict[str, Any] = {
     "rpn_min_size": 16.0,
     "delta_clip": UNCLIPPED,
 }
+# GluonCV's scales 8, 16 and 32 of a window of 16 pixels.
+CUSTOM_SETTINGS: Dict[str, Any] = {**VOC_SETTINGS, "anchor_sizes": ((128, 256, 512),)}
 MASK_DELTA_CLIP = 4.42
 MASK_C4_SETTINGS: Dict[str, Any] = {**C4_SETTINGS, "delta_clip": MASK_DELTA_CLIP}
 MASK_FPN_SETTINGS: Dict[str, Any] = {**FPN_SETTINGS, "delta_clip": MASK_DELTA_CLIP}
@@ -57,6 +61,8 @@ def rows() -> List[Model]:
     models = []
     for backbone in ("resnet50_v1b", "resnet101_v1d"):
         models.append(_faster_rcnn_c4(backbone, "voc", VOC_CLASSES, VOC_SETTINGS))
+        models.append(_faster_rcnn_c4(backbone, "coco", COCO_CLASSES, C4_SETTINGS))
+        models.append(_faster_rcnn_c4(backbone, "custom", None, CUSTOM_SETTINGS))
         models += _detectors_of_dataset(backbone, "coco", COCO_CLASSES)
         models += _detectors_of_dataset(backbone, "custom", None)
     models.append(_faster_rcnn_sync_bn("resnet50_v1b", head="1conv1fc"))
@@ -68,9 +74,8 @@ def rows() -> List[Model]:
 def _detectors_of_dataset(
     backbone: str, dataset: str, classes: Optional[Tuple[str, ...]]
 ) -> List[Model]:
-    """Describe the four detectors that a backbone has for COCO, or for classes of the caller."""
+    """Describe the detectors that a backbone has for COCO, and so for classes of the caller."""
     return [
-        _faster_rcnn_c4(backbone, dataset, classes, C4_SETTINGS),
         Model(
             name=f"faster_rcnn_fpn_{backbone}_{dataset}",
             backbone=backbone,

@@ -21,30 +21,34 @@ SETTINGS: Dict[str, Any] = {
 # The RPN of the second version has two convolutions instead of one.
 V2_SETTINGS: Dict[str, Any] = {**SETTINGS, "rpn_convs": 2}
 MASK_CONVS = {"fasterrcnn": None, "maskrcnn": 4}
+# torchvision has builders for ResNet-50. Other depths are its ``FasterRCNN`` and ``MaskRCNN`` with
+# ``resnet_fpn_backbone("resnet101")`` and so on, and the same settings.
+DEPTHS = (18, 34, 50, 101, 152)
 
 
 def rows() -> List[Model]:
-    """List the detectors of ``torchvision.models.detection`` on ResNet-50 with a pyramid.
+    """List the detectors of ``torchvision.models.detection`` on a ResNet with a pyramid.
 
     Returns
     -------
     list of Model
-        Faster and Mask R-CNN in both versions. The second version has BatchNorm in neck and
-        heads, and a deeper RPN and box head.
+        Faster and Mask R-CNN on ResNets of every depth, and the second version on ResNet-50, which
+        has BatchNorm in neck and heads, and a deeper RPN and box head.
     """
     models = []
     for family, mask_convs in MASK_CONVS.items():
-        models.append(
-            Model(
-                name=f"{family}_resnet50_fpn",
-                backbone="resnet50_v1b",
-                neck="fpn",
-                head="2fc",
-                classes=COCO_IDS,
-                mask_convs=mask_convs,
-                settings=SETTINGS,
+        for depth in DEPTHS:
+            models.append(
+                Model(
+                    name=f"{family}_resnet{depth}_fpn",
+                    backbone=f"resnet{depth}_v1b",
+                    neck="fpn",
+                    head="2fc",
+                    classes=COCO_IDS,
+                    mask_convs=mask_convs,
+                    settings=SETTINGS,
+                )
             )
-        )
         models.append(
             Model(
                 name=f"{family}_resnet50_fpn_v2",

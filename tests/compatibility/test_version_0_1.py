@@ -1,5 +1,6 @@
 """Files that version 0.1.0 wrote: they load, and give the numbers that version 0.1.0 got."""
 
+import dataclasses
 import tarfile
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from gluonnorm import training
 from gluonnorm.deploy import Predictor, load
 from gluonnorm.nn import freeze
 from gluonnorm.photos.prepare import prepare
+from gluonnorm.rcnn import DetectorConfig
 
 import mxnet as mx
 import numpy as np
@@ -107,3 +109,23 @@ def test_converted_weights_give_the_recorded_maps(folder, expected):
     np.testing.assert_allclose(
         [array.std() for array in maps], expected["converted_stds"], rtol=1e-4
     )
+
+
+def test_a_custom_row_that_has_other_settings_today_is_rebuilt_with_its_own(folder):
+    """Today ``faster_rcnn_resnet50_v1b_custom`` has GluonCV's settings, with 9 anchors a cell.
+
+    In version 0.1 it had those of GluonCV's COCO detector. The spec of a file holds all of them.
+    """
+    spec = training.read(str(folder / "checkpoint-0000002.json"))["spec"]
+    name = "faster_rcnn_resnet50_v1b_custom"
+    coco = model_zoo.catalogue.MODELS["faster_rcnn_resnet50_v1b_coco"]
+    old_config = dataclasses.asdict(DetectorConfig(**coco.settings))
+    # Only the settings that version 0.1 knew are in its files.
+    old_config = {key: old_config[key] for key in spec["config"]}
+    net = model_zoo.from_spec({**spec, "model": name, "norm": "gn", "config": old_config})
+    assert net.config == DetectorConfig(**coco.settings)
+    assert net.rpn.score.weight.shape[0] == 15
+    assert net.short == 800 and net.nms_thresh == 0.5
+    today = model_zoo.get_model(name, classes=("red", "white"))
+    assert today.rpn.score.weight.shape[0] == 9
+    assert today.short == 600 and today.nms_thresh == 0.3

@@ -129,7 +129,7 @@ def copy_weights(source, target):
             [
                 "pretrained=True",
                 f"no published weights of {C4!r}",
-                "faster_rcnn_resnet50_v1b_custom",
+                "faster_rcnn_fpn_resnet50_v1b_custom",
                 "give a file",
             ],
         ),

@@ -81,6 +81,11 @@ WANTED = [
         for version in ("", "_v2")
     ),
     *(
+        f"{kind}rcnn_resnet{depth}_fpn"
+        for kind in ("faster", "mask")
+        for depth in (18, 34, 50, 101, 152)
+    ),
+    *(
         f"{kind}_rcnn_R_50_{neck}_{schedule}"
         for kind in ("faster", "mask")
         for neck in ("FPN", "C4")
@@ -387,9 +392,13 @@ def test_names():
             )
             assert model.backbone in name and (model.norm == "sync_bn") == ("_syncbn_" in name)
         else:
-            assert model.classes == (COCO_IDS if "rcnn_resnet50_fpn" in name else COCO_CLASSES)
-            assert model.backbone.startswith("resnet101" if "101" in name else "resnet50")
-            msra = model.norm in ("frozen_bn", "sync_bn") and "resnet50_fpn" not in name
+            of_torchvision = model.settings["convention"] == "torchvision"
+            assert model.classes == (COCO_IDS if of_torchvision else COCO_CLASSES)
+            if of_torchvision:
+                assert model.backbone == f"{name.split('_')[1]}_v1b"
+            else:
+                assert model.backbone.startswith("resnet101" if "101" in name else "resnet50")
+            msra = model.norm in ("frozen_bn", "sync_bn") and not of_torchvision
             assert model.backbone.endswith("v1a" if msra else "v1b")
 
 

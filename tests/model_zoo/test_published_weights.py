@@ -214,3 +214,10 @@ def test_switch_norm_weights_are_not_fetched():
     assert not any(
         "switch" in record.source or "sn" in record.norms for record in PUBLISHED_WEIGHTS.values()
     )
+
+
+@pytest.mark.parametrize("backbone", ["resnet50_v1b", "resnet101_v1d"])
+def test_gluoncv_s_custom_models_have_no_weights_and_the_coco_row_is_named(backbone):
+    """Their anchors differ from those of the COCO detectors."""
+    with pytest.raises(InputError, match=f"did you mean .*faster_rcnn_{backbone}_coco"):
+        resolve_pretrained(f"faster_rcnn_{backbone}_custom")

@@ -7,11 +7,12 @@ corrected (see ``gluoncv_judge``). Padding and boxes without an area are left ou
 from dataclasses import replace
 
 import model_zoo
-from gluonnorm.conversion import load, save
+from gluonnorm.conversion import ConversionError, load, save
 from gluonnorm.photos.paste import paste_masks
 
 import numpy as np
 import pytest
+from gluoncv import model_zoo as gluoncv_model_zoo
 from gluoncv.data.transforms.mask import fill
 from parity import gluoncv_judge
 
@@ -35,7 +36,8 @@ LARGE = (
     "faster_rcnn_resnet50_v1b_voc",
     "faster_rcnn_resnet101_v1d_voc",
 )
-ALL_MODELS = [*SMALL, *(pytest.param(name, marks=pytest.mark.slow) for name in LARGE)]
+CUSTOM = ("faster_rcnn_resnet50_v1b_custom", "faster_rcnn_resnet101_v1d_custom")
+ALL_MODELS = [*SMALL, *(pytest.param(name, marks=pytest.mark.slow) for name in (*LARGE, *CUSTOM))]
 PROPOSALS = 40
 # Detections that are compared. The network returns up to 2 * PROPOSALS, some without an area.
 COUNT = 50
@@ -119,3 +121,51 @@ def test_masks_are_pasted_as_gluoncv_does(pyramid):
     pasted = paste_masks(masks, boxes, 128, 176, method)
     assert 100 < expected.sum() < expected.size / 2
     np.testing.assert_array_equal(pasted, expected)
+
+
+@pytest.mark.parametrize("name", CUSTOM)
+def test_a_custom_row_has_the_settings_of_gluoncv_s_model(name):
+    """No weight depends on these settings, except for the anchors."""
+    judge = gluoncv_model_zoo.get_model(
+        name, classes=CLASSES, pretrained=False, pretrained_base=False
+    )
+    config = model_zoo.get_model(name, classes=CLASSES).config
+    assert config.short == (judge.short,)
+    assert config.max_size == judge.max_size
+    assert config.nms_thresh == judge.nms_thresh
+    # A class has no more candidates than there are proposals.
+    assert judge.nms_topk >= config.rpn_test_post_nms
+    assert config.roi_size == judge._roi_size[0]
+    assert config.rpn_test_post_nms == judge._rpn_test_post_nms
+    assert config.rpn_train_post_nms == judge.rpn._train_post_nms
+    assert config.rpn_train_pre_nms == judge.rpn._train_pre_nms
+    assert config.rpn_test_pre_nms == judge.rpn._test_pre_nms
+    assert config.rpn_min_size == judge.rpn.region_proposer._min_size
+    assert config.rpn_nms_thresh == judge.rpn._nms_thresh
+    assert config.num_sample == judge.sampler._num_sample
+    assert config.pos_iou_thresh == judge.sampler._pos_iou_thresh
+    assert config.num_sample * config.pos_ratio == judge.sampler._max_pos
+    assert judge.box_decoder._clip in (None, -1)  # nothing is clipped
+    assert config.delta_clip == 80
+    assert config.anchor_sizes == ((128, 256, 512),)
+
+
+def test_weights_of_other_anchors_are_refused_and_the_report_names_what_no_file_holds():
+    """GluonCV's custom models may be trained anew or transferred from COCO's or VOC's."""
+    judge = gluoncv_judge.build(SMALL[0], CLASSES, PROPOSALS)
+    arrays = gluoncv_judge.parameter_arrays(judge)
+    fifteen_anchors = model_zoo.get_model(SMALL[0], classes=CLASSES)
+    (remark,) = [
+        note for note in load(fifteen_anchors, arrays, "gluoncv").notes if "no file" in note
+    ]
+    assert "short=(800,)" in remark and "nms_thresh=0.5" in remark and "transfer=" in remark
+
+    nine_anchors = model_zoo.get_model(SMALL[0], classes=CLASSES, anchor_sizes=((128, 256, 512),))
+    with pytest.raises(ConversionError, match="RPN has 15 anchors in a cell, the network's 9"):
+        load(nine_anchors, arrays, "gluoncv")
+
+    other_sizes = model_zoo.get_model(
+        SMALL[0], classes=CLASSES, anchor_sizes=((64, 128, 256, 512, 1024),)
+    )
+    with pytest.raises(ConversionError, match=r"sizes \(\(32.0, 64.0, 128.0, 256.0, 512.0\),\)"):
+        load(other_sizes, arrays, "gluoncv")

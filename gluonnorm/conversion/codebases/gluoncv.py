@@ -15,12 +15,14 @@ from typing import Any, List, NamedTuple, Sequence, Tuple
 
 from gluonnorm.convention import CONVENTIONS
 from gluonnorm.conversion.codebase import Codebase, IgnoredTensor
-from gluonnorm.conversion.codebases.gluoncv_anchors import anchor_tables
+from gluonnorm.conversion.codebases.gluoncv_anchors import anchor_tables, stored_sizes
 from gluonnorm.conversion.codebases.gluoncv_norms import rewrite_norms, sync_norm_additions
 from gluonnorm.conversion.compatibility import differing_fields
 from gluonnorm.conversion.errors import ConversionError
 from gluonnorm.conversion.layouts import Arrays
 from gluonnorm.conversion.rules import LeafNames, Rule, Shapes, count_convs
+
+import numpy as np
 
 LEAVES: LeafNames = {
     "weight": ("weight",),
@@ -48,6 +50,15 @@ REQUIRED_FIELDS = (
     "proposal_nms",
     "level_offset",
     "roi_aligned",
+)
+# Settings that differ among GluonCV's models, although their weights have the same shapes.
+SETTINGS_IN_NO_FILE = (
+    "short",
+    "max_size",
+    "nms_thresh",
+    "rpn_test_post_nms",
+    "rpn_min_size",
+    "delta_clip",
 )
 # Mask convolutions in the models that pool RoIs of 14 x 14 cells for both heads.
 CONVS_WITH_POOLING = 4
@@ -305,6 +316,58 @@ def additions(net: Any, arrays: Arrays) -> Arrays:
     return {**sync_norm_additions(arrays), **tables}
 
 
+def inspect_file(net: Any, arrays: Arrays) -> List[str]:
+    """Compare the anchors of a detector's file with the network's, and name what no file holds.
+
+    Parameters
+    ----------
+    net : Block
+        The network: a detector, or a bare backbone, about which there is nothing to say.
+    arrays : dict of str to numpy.ndarray
+        The arrays of the file.
+
+    Returns
+    -------
+    list of str
+        A sentence with the settings that the file does not hold.
+
+    Raises
+    ------
+    ConversionError
+        The file holds anchors of other sizes.
+    """
+    if not hasattr(net, "config") or "class_predictor.weight" not in arrays:
+        return []
+    config = net.config
+    strides = net.backbone.strides
+    tables = anchor_tables(strides, config.anchor_sizes, config.anchor_ratios)
+    file_sizes = []
+    differs = False
+    for name, table in tables.items():
+        stored = arrays.get(name, table)
+        if stored.ndim != table.ndim or stored.shape[-1] != table.shape[-1]:
+            raise ConversionError(
+                f"{name} in the file is {stored.shape}; want (1, 1, cells, cells, "
+                f"{table.shape[-1]}), four coordinates for each anchor of a cell"
+            )
+        differs = differs or not np.allclose(stored[0, 0, 0, 0], table[0, 0, 0, 0])
+        sizes = stored_sizes(stored, config.anchor_ratios)
+        file_sizes.append(tuple(round(float(size), 2) for size in sizes))
+    if differs:
+        raise ConversionError(
+            f"the file was trained with other anchors, of the sizes {tuple(file_sizes)} if their "
+            f"ratios are {config.anchor_ratios}; the network has anchor_sizes="
+            f"{config.anchor_sizes}. Take the row of GluonCV's model, or give anchor_sizes"
+        )
+    values = [f"{name}={getattr(config, name)!r}" for name in SETTINGS_IN_NO_FILE]
+    return [
+        f"no file of GluonCV holds {', '.join(values)}: these are the network's own. They are "
+        "right for weights of the GluonCV model with the name of the network's row; weights that "
+        "GluonCV transferred from another model (transfer='coco', 'voc') need that model's row, "
+        "with classes="
+    ]
+
+
 GLUONCV = Codebase(
     name="gluoncv",
     rules=_rules,
@@ -323,6 +386,7 @@ GLUONCV = Codebase(
     stride_conv={"bn": "conv2", "gn": "conv2"},
     convention="gluoncv",
     rewrite_file=rewrite_norms,
+    inspect_file=inspect_file,
     additions=additions,
     save_endings=(".params",),
 )

@@ -45,6 +45,28 @@ def anchor_tables(
     return tables
 
 
+def stored_sizes(table: np.ndarray, ratios: Sequence[float]) -> np.ndarray:
+    """Recover the anchor sizes of a level from the table in a file.
+
+    Parameters
+    ----------
+    table : numpy.ndarray
+        (1, 1, cells, cells, 4 * A), as GluonCV stores it.
+    ratios : sequence of float
+        The ratios of height and width; A is a multiple of their number.
+
+    Returns
+    -------
+    numpy.ndarray
+        (A / number of ratios,) float32, in pixels. The sides of the first ratio are rounded on the
+        window of a cell, so a size is off by up to a tenth if that ratio is not 1.
+    """
+    cell = table[0, 0, 0, 0].reshape(len(ratios), -1, 4)
+    # The ratio that is closest to 1 is rounded least.
+    squarest = cell[np.argmin(np.abs(np.log(ratios)))]
+    return squarest[:, 2] - squarest[:, 0] + 1
+
+
 def _level_table(
     stride: int, sizes: Sequence[float], ratios: Sequence[float], cells: int
 ) -> np.ndarray:
