@@ -153,8 +153,28 @@ def read_bundle(prefix: str) -> Bundle:
         raise DeployError(
             f"{manifest_file} was altered: its checksum differs; copy it again, or export again"
         )
+    fault = _manifest_fault(manifest)
+    if fault:
+        raise DeployError(
+            f"{manifest_file} is not the manifest of an exported network ({fault}); export again"
+        )
     _rename_old_keys(manifest)
     return Bundle(symbol_file, params_file, manifest)
+
+
+def _manifest_fault(manifest: Manifest) -> str:
+    """Say which entry of a manifest is of a wrong type; "" if the entries that are read are not."""
+    description = manifest.get("input")
+    if not isinstance(description, dict) or not isinstance(description.get("name"), str):
+        return "input.name is missing or no text"
+    # Early exports have no config.
+    config = manifest.get("config", {})
+    if not isinstance(config, dict) or not isinstance(config.get("convention", {}), dict):
+        return "config or config.convention is no object"
+    threshold = config.get("score_thresh", 0)
+    if isinstance(threshold, bool) or not isinstance(threshold, (int, float)):
+        return f"config.score_thresh is {threshold!r}, no number"
+    return ""
 
 
 def _save_parameters(path: str, symbol: mx.sym.Symbol, values: Dict[str, mx.nd.NDArray]) -> None:

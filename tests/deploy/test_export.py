@@ -296,6 +296,33 @@ def test_a_foreign_record_is_refused(net, tmp_path, content):
         load(str(tmp_path / "tiny"))
 
 
+@pytest.mark.parametrize(
+    "field", ["input", "input.name", "config", "config.convention", "config.score_thresh"]
+)
+@pytest.mark.parametrize("value", [None, True, [], [[1]]])
+def test_a_forged_record_with_a_wrong_type_is_refused(net, tmp_path, field, value):
+    export(net, str(tmp_path / "tiny"))
+    manifest = json.loads((tmp_path / "tiny.json").read_text())
+    del manifest["provenance"]["sha256"]["record"]
+    *parents, name = field.split(".")
+    parent = manifest
+    for key in parents:
+        parent = parent[key]
+    parent[name] = value
+    (tmp_path / "tiny.json").write_text(json.dumps(manifest))
+    with pytest.raises(DeployError, match=r"not the manifest of an .*\((input|config)"):
+        load(str(tmp_path / "tiny"))
+
+
+@pytest.mark.parametrize("content", ['{"a":' * 100000, "[" * 1000000, '{"a": ' + "7" * 1000000])
+def test_a_deep_or_huge_record_is_refused_in_one_line(net, tmp_path, content):
+    export(net, str(tmp_path / "tiny"))
+    (tmp_path / "tiny.json").write_text(content)
+    with pytest.raises(DeployError, match="tiny.json is not the manifest") as error:
+        load(str(tmp_path / "tiny"))
+    assert "\n" not in str(error.value) and len(str(error.value)) < 500
+
+
 def test_bad_arguments(net, tmp_path):
     with pytest.raises(ValueError, match="dtype is 'int4'; .*float32"):
         export(net, str(tmp_path / "tiny"), dtype="int4")
