@@ -79,18 +79,18 @@ class FileIndex:
         """
         if os.path.isabs(reference) and os.path.isfile(reference):
             return reference
-        for spelling in dict.fromkeys((reference, unquote(reference))):
-            parts = _normalized(spelling).replace("\\", "/").split("/")
-            parts = [part for part in parts if part not in ("", ".")]
-            for first in range(len(parts)):
-                name = self._choose(self._names_of_stem, "/".join(parts[first:]))
-                if name is not None:
-                    return name
-            if len(parts) == 1:
-                name = self._choose(self._names_of_base, parts[0])
-                if name is not None:
-                    self._require_single_folder(reference, name)
-                    return name
+        readings = shortened_names(_normalized(reference))
+        for reading in readings:
+            name = self._choose(self._names_of_stem, reading)
+            if name is not None:
+                return name
+        if any("/" in reading for reading in readings):
+            return None
+        for reading in readings:
+            name = self._choose(self._names_of_base, reading)
+            if name is not None:
+                self._require_single_folder(reference, name)
+                return name
         return None
 
     def path(self, name: str) -> str:
@@ -155,6 +155,36 @@ class FileIndex:
                 f"{self.folder}: {reference!r} may be {first_few(sorted(stems))}; name its "
                 "subfolder too"
             )
+
+
+def shortened_names(reference: str) -> List[str]:
+    """List the names below a folder that a list or an annotation file may mean.
+
+    Exporters write the paths of their own machine. A name is therefore read with ``\\`` as the
+    separator, then also with ``%20`` as a space, and its leading folders are left out one by one.
+
+    Parameters
+    ----------
+    reference : str
+        The name or path in the file.
+
+    Returns
+    -------
+    list of str
+        The names with "/" between their parts, the most literal one first and, of one reading, the
+        longest one first.
+
+    Examples
+    --------
+    >>> shortened_names("C:\\\\my%20cats\\\\a.jpg")
+    ['C:/my%20cats/a.jpg', 'my%20cats/a.jpg', 'a.jpg', 'C:/my cats/a.jpg', 'my cats/a.jpg']
+    """
+    names = []
+    for spelling in (reference, unquote(reference)):
+        parts = spelling.replace("\\", "/").split("/")
+        parts = [part for part in parts if part not in ("", ".")]
+        names += ["/".join(parts[first:]) for first in range(len(parts))]
+    return list(dict.fromkeys(names))
 
 
 def _normalized(name: str) -> str:

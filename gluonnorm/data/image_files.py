@@ -4,9 +4,9 @@ import os
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Callable, Dict, FrozenSet, List, NamedTuple, Optional, Sequence, TypeVar
-from urllib.parse import unquote
 
 from gluonnorm.data.faults import Faults
+from gluonnorm.data.file_index import shortened_names
 from gluonnorm.data.labeled_image import DataError
 from gluonnorm.types import PathLike
 
@@ -26,8 +26,9 @@ class _Listing(NamedTuple):
 class ImageFolder:
     """The image files below a folder, found by the names that annotations give them.
 
-    Each subfolder is listed once, and no file is opened, so that all files of a large data set can
-    be looked for when it is opened.
+    Only the subfolders that a name leads to are listed, each once, and no file is opened, so that
+    all files of a large data set can be looked for when it is opened. A name has its ending. For
+    lists whose names may have none, ``FileIndex`` lists all subfolders.
 
     Parameters
     ----------
@@ -42,9 +43,7 @@ class ImageFolder:
     def find(self, name: str) -> Optional[str]:
         """Find an image file by the name that an annotation gives it.
 
-        The file is first looked for under exactly this name. Exporters often write the path of
-        another machine, so the name is then read with ``\\`` as the separator and with ``%20`` as
-        a space, and its leading folders are left out one by one, down to the file name alone.
+        The file is first looked for under exactly this name, then under its ``shortened_names``.
         Upper and lower case are the same where only one file fits.
 
         Parameters
@@ -60,14 +59,10 @@ class ImageFolder:
         exact_path = self._path_of(name)
         if exact_path is not None:
             return exact_path
-        readings = [name.replace("\\", "/")]
-        readings.append(unquote(readings[0]))
-        for reading in readings:
-            parts = [part for part in reading.split("/") if part not in ("", ".")]
-            for first in range(len(parts)):
-                path = self._path_of("/".join(parts[first:]))
-                if path is not None:
-                    return path
+        for shortened_name in shortened_names(name):
+            path = self._path_of(shortened_name)
+            if path is not None:
+                return path
         return None
 
     def _path_of(self, name: str) -> Optional[str]:
