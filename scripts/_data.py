@@ -15,13 +15,14 @@ from gluonnorm.data import (
     EvalTransform,
     LabelmeDataset,
     Loader,
+    LSTDataset,
     MatchedClasses,
+    RecordDataset,
     VOCDataset,
     YOLODataset,
     inspect,
 )
 from gluonnorm.data.inspection import AnchorSettings
-from gluonnorm.data.recordio import open_lst, open_record
 from gluonnorm.errors import InputError, did_you_mean, first_few
 from gluonnorm.photos.prepare import resized_size
 from gluonnorm.types import Preprocess
@@ -363,7 +364,7 @@ def _open_labelme(request: _Request) -> Dataset:
 def _open_record(request: _Request) -> Dataset:
     """Open a RecordIO file."""
     record_file = _split_path(request.args.data_root, "{split}.rec", request.names[0])
-    return open_record(record_file, _named(request), **_packed_options(request.args))
+    return RecordDataset(record_file, _named(request), **_packed_options(request.args))
 
 
 def _open_lst(request: _Request) -> Dataset:
@@ -371,7 +372,7 @@ def _open_lst(request: _Request) -> Dataset:
     root = request.args.data_root
     list_file = _split_path(root, "{split}.lst", request.names[0])
     image_folder = _split_path(root, request.args.image_dir or "", request.names[0])
-    return open_lst(list_file, image_folder, _named(request), **_packed_options(request.args))
+    return LSTDataset(list_file, image_folder, _named(request), **_packed_options(request.args))
 
 
 def _open_factory(request: _Request) -> Dataset:

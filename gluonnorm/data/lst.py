@@ -9,8 +9,7 @@ from gluonnorm.data.file_dataset import AnnotatedFile, FileDataset
 from gluonnorm.data.image_files import ImageFolder
 from gluonnorm.data.images import image_size
 from gluonnorm.data.labeled_image import DataError
-from gluonnorm.data.object_rows import ObjectRows
-from gluonnorm.data.packed_labels import add_packed_rows, check_columns, read_packed_label
+from gluonnorm.data.packed_labels import PackedRows, read_packed_label
 from gluonnorm.data.text_files import Line, read_lines
 from gluonnorm.types import PathLike
 
@@ -89,22 +88,17 @@ class LSTDataset(FileDataset):
         for line in read_lines(path):
             with faults.catch():
                 entries.append(_read_line(line, path, images, os.fspath(root)))
-        check_columns([entry.table for entry in entries], normalized, difficult, path)
+        meaning = PackedRows(classes, normalized, difficult)
+        meaning.check_columns([entry.table for entry in entries], path)
 
         files: List[AnnotatedFile] = []
-        for entry in entries:
+        for where, name, image_path, table in entries:
             with faults.catch():
-                size = image_size(entry.path)
-                rows = ObjectRows(f"{entry.where}: row")
-                add_packed_rows(
-                    rows, entry.table, size, classes, normalized, difficult, entry.where
-                )
-                annotations = rows.check(size, faults)
+                size = image_size(image_path)
+                annotations = meaning.annotations(table, size, where, faults)
                 if annotations is not None:
                     files.append(
-                        AnnotatedFile(
-                            entry.path, entry.name, size, annotations, entry.where, entry.path
-                        )
+                        AnnotatedFile(image_path, name, size, annotations, where, image_path)
                     )
         super().__init__(path, classes, files, faults)
 

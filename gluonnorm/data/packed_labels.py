@@ -4,8 +4,10 @@ A label is a list of numbers: the length of the header, the length of a row, the
 then the rows ``class x1 y1 x2 y2`` and more columns. ``mxnet.image.ImageDetIter`` reads the same.
 """
 
-from typing import Iterable, Optional, Sequence, Tuple
+from typing import Iterable, NamedTuple, Optional, Sequence, Tuple
 
+from gluonnorm.data.annotations import ImageAnnotations
+from gluonnorm.data.faults import Faults
 from gluonnorm.data.labeled_image import DataError
 from gluonnorm.data.object_rows import ObjectRows
 from gluonnorm.errors import first_few
@@ -68,89 +70,95 @@ def read_packed_label(label: np.ndarray, where: str) -> np.ndarray:
     return rows[~is_padding]
 
 
-def check_columns(
-    tables: Iterable[np.ndarray], normalized: bool, difficult: Optional[bool], source: str
-) -> None:
-    """Check what the labels of a file have in common, against the options that were given.
+class PackedRows(NamedTuple):
+    """What the rows of all labels of a file mean, which the file itself does not say.
 
-    Parameters
+    Attributes
     ----------
-    tables : iterable of numpy.ndarray
-        What ``read_packed_label`` returned for each image.
-    normalized : bool
-        Whether coordinates are said to be fractions of the image's sides.
-    difficult : bool or None
-        Whether the sixth column is said to be VOC's ``difficult``; None if nothing is said.
-    source : str
-        The file. A message begins with it.
-
-    Raises
-    ------
-    DataError
-        There are more than five columns, and it is not said what the sixth is; or it is said to be
-        ``difficult`` and there is none; or all coordinates of a file of pixels are at most 1.
-    """
-    filled = [table for table in tables if len(table)]
-    widths = {table.shape[1] for table in filled}
-    if difficult is None and any(width > BOX_COLUMNS for width in widths):
-        raise DataError(
-            f"{source}: rows have {max(widths)} numbers; if the sixth is VOC's difficult, give "
-            "difficult=True, and difficult=False to leave out what follows the box"
-        )
-    if difficult and BOX_COLUMNS in widths:
-        raise DataError(f"{source}: a row has 5 numbers; difficult=True wants a sixth in each")
-    if not normalized and filled:
-        largest = max(np.abs(table[:, 1:BOX_COLUMNS]).max() for table in filled)
-        if largest <= 1:
-            raise DataError(
-                f"{source}: no coordinate is beyond 1; they are fractions of the image's sides and "
-                "not pixels, so give normalized=True (without --pixel-boxes)"
-            )
-
-
-def add_packed_rows(
-    rows: ObjectRows,
-    table: np.ndarray,
-    size: Tuple[int, int],
-    classes: Sequence[str],
-    normalized: bool,
-    difficult: Optional[bool],
-    where: str,
-) -> None:
-    """Add the objects of one image to its rows.
-
-    Parameters
-    ----------
-    rows : ObjectRows
-        Gets the objects, and a fault for each row that cannot be right.
-    table : numpy.ndarray
-        (G, 5 or more), what ``read_packed_label`` returned.
-    size : tuple of int
-        Height and width of the image in pixels.
     classes : sequence of str
         Names of the C classes.
     normalized : bool
-        Whether coordinates are fractions of the image's sides.
+        Whether coordinates are fractions of the image's sides, and not pixels.
     difficult : bool or None
-        Whether the sixth column is VOC's ``difficult``.
-    where : str
-        The file and the place of the label. A message begins with it.
+        Whether the sixth column is VOC's ``difficult``; None if nothing is said.
     """
-    height, width = size
-    scale = np.array([width, height, width, height]) if normalized else np.ones(4)
-    for number, row in enumerate(table):
-        with rows.catch():
-            place = f"{where}: row {number}"
-            label = _checked_class(row[0], classes, place)
-            corners = row[1:BOX_COLUMNS]
-            if normalized:
-                _check_fractions(corners, place)
-            crowd = False
-            if difficult:
-                crowd = row[BOX_COLUMNS] == 1
-                if row[BOX_COLUMNS] not in (0, 1):
-                    raise DataError(f"{place} has difficult {row[BOX_COLUMNS]:g}; want 0 or 1")
-            rows.add(number, (corners * scale).tolist(), label, crowd)
+
+    classes: Sequence[str]
+    normalized: bool
+    difficult: Optional[bool]
+
+    def check_columns(self, tables: Iterable[np.ndarray], source: str) -> None:
+        """Check what the labels of a file have in common.
+
+        Parameters
+        ----------
+        tables : iterable of numpy.ndarray
+            What ``read_packed_label`` returned for each image.
+        source : str
+            The file. A message begins with it.
+
+        Raises
+        ------
+        DataError
+            There are more than five columns, and it is not said what the sixth is; or it is said to
+            be ``difficult`` and there is none; or all coordinates of a file of pixels are at most
+            1.
+        """
+        filled = [table for table in tables if len(table)]
+        widths = {table.shape[1] for table in filled}
+        if self.difficult is None and any(width > BOX_COLUMNS for width in widths):
+            raise DataError(
+                f"{source}: rows have {max(widths)} numbers; if the sixth is VOC's difficult, give "
+                "difficult=True, and difficult=False to leave out what follows the box"
+            )
+        if self.difficult and BOX_COLUMNS in widths:
+            raise DataError(f"{source}: a row has 5 numbers; difficult=True wants a sixth in each")
+        if not self.normalized and filled:
+            largest = max(np.abs(table[:, 1:BOX_COLUMNS]).max() for table in filled)
+            if largest <= 1:
+                raise DataError(
+                    f"{source}: no coordinate is beyond 1; they are fractions of the image's sides "
+                    "and not pixels, so give normalized=True (without --pixel-boxes)"
+                )
+
+    def annotations(
+        self, table: np.ndarray, size: Tuple[int, int], where: str, faults: Faults
+    ) -> Optional[ImageAnnotations]:
+        """Check the rows of one image.
+
+        Parameters
+        ----------
+        table : numpy.ndarray
+            (G, 5 or more), what ``read_packed_label`` returned.
+        size : tuple of int
+            Height and width of the image in pixels.
+        where : str
+            The file and the place of the label. A message begins with it.
+        faults : Faults
+            Gets a fault for each row that cannot be right.
+
+        Returns
+        -------
+        ImageAnnotations or None
+            The annotations; None if a row has a fault.
+        """
+        height, width = size
+        scale = np.array([width, height, width, height]) if self.normalized else np.ones(4)
+        rows = ObjectRows(f"{where}: row")
+        for number, row in enumerate(table):
+            with rows.catch():
+                place = f"{where}: row {number}"
+                label = _checked_class(row[0], self.classes, place)
+                corners = row[1:BOX_COLUMNS]
+                if self.normalized:
+                    _check_fractions(corners, place)
+                crowd = False
+                if self.difficult:
+                    crowd = row[BOX_COLUMNS] == 1
+                    if row[BOX_COLUMNS] not in (0, 1):
+                        raise DataError(f"{place} has difficult {row[BOX_COLUMNS]:g}; want 0 or 1")
+                rows.add(number, (corners * scale).tolist(), label, crowd)
+        return rows.check(size, faults)
 
 
 def _checked_class(number: float, classes: Sequence[str], place: str) -> int:

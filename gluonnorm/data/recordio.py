@@ -1,4 +1,4 @@
-"""Data sets in RecordIO files, and the functions that open RecordIO and LST files."""
+"""Data sets in RecordIO files."""
 
 import os
 import threading
@@ -10,8 +10,7 @@ from gluonnorm.data.file_dataset import AnnotatedFile, FileDataset
 from gluonnorm.data.images import data_errors
 from gluonnorm.data.labeled_image import DataError
 from gluonnorm.data.lst import LSTDataset
-from gluonnorm.data.object_rows import ObjectRows
-from gluonnorm.data.packed_labels import add_packed_rows, check_columns, read_packed_label
+from gluonnorm.data.packed_labels import PackedRows, read_packed_label
 from gluonnorm.data.text_files import read_lines
 from gluonnorm.errors import first_line
 from gluonnorm.photos import files
@@ -26,7 +25,7 @@ class _Entry(NamedTuple):
 
     key: int
     where: str
-    size: Sequence[int]
+    size: Tuple[int, int]
     table: np.ndarray
 
 
@@ -96,14 +95,12 @@ class RecordDataset(FileDataset):
                 table = read_packed_label(np.asarray(header.label), where)
                 with data_errors(where):
                     entries.append(_Entry(key, where, files.image_size(content), table))
-        check_columns([entry.table for entry in entries], normalized, difficult, path)
+        meaning = PackedRows(classes, normalized, difficult)
+        meaning.check_columns([entry.table for entry in entries], path)
 
         annotated: List[AnnotatedFile] = []
-        for key, where, (height, width), table in entries:
-            rows = ObjectRows(f"{where}: row")
-            size = (height, width)
-            add_packed_rows(rows, table, size, classes, normalized, difficult, where)
-            annotations = rows.check(size, faults)
+        for key, where, size, table in entries:
+            annotations = meaning.annotations(table, size, where, faults)
             if annotations is not None:
                 annotated.append(AnnotatedFile(where, str(key), size, annotations, where, where))
         super().__init__(path, classes, annotated, faults)
@@ -130,67 +127,9 @@ class RecordDataset(FileDataset):
             ) from error
 
 
-def open_record(
-    path: PathLike,
-    classes: Sequence[str],
-    normalized: bool = True,
-    difficult: Optional[bool] = None,
-    skip_bad: bool = False,
-) -> RecordDataset:
-    """Open the detection data set in a RecordIO file.
-
-    Parameters
-    ----------
-    path, classes, normalized, difficult, skip_bad
-        As for ``RecordDataset``.
-
-    Returns
-    -------
-    RecordDataset
-        The data set.
-
-    Raises
-    ------
-    DataError
-        As for ``RecordDataset``.
-
-    Examples
-    --------
-    >>> dataset = open_record("train.rec", ["cat", "dog"])  # doctest: +SKIP
-    """
-    return RecordDataset(path, classes, normalized, difficult, skip_bad)
-
-
-def open_lst(
-    path: PathLike,
-    root: PathLike,
-    classes: Sequence[str],
-    normalized: bool = True,
-    difficult: Optional[bool] = None,
-    skip_bad: bool = False,
-) -> LSTDataset:
-    """Open the detection data set in an LST file of im2rec.
-
-    Parameters
-    ----------
-    path, root, classes, normalized, difficult, skip_bad
-        As for ``LSTDataset``.
-
-    Returns
-    -------
-    LSTDataset
-        The data set.
-
-    Raises
-    ------
-    DataError
-        As for ``LSTDataset``.
-
-    Examples
-    --------
-    >>> dataset = open_lst("train.lst", "images", ["cat", "dog"])  # doctest: +SKIP
-    """
-    return LSTDataset(path, root, classes, normalized, difficult, skip_bad)
+# The names by which version 0.1.0 opened these files.
+open_record = RecordDataset
+open_lst = LSTDataset
 
 
 def _open_records(path: str) -> mx.recordio.MXIndexedRecordIO:
