@@ -6,7 +6,7 @@
 import argparse
 import os
 import sys
-from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, NamedTuple, Optional, Sequence
 
 from gluonnorm.data import (
     COCODataset,
@@ -22,6 +22,7 @@ from gluonnorm.data import (
     YOLODataset,
     inspect,
 )
+from gluonnorm.data.faults import skipped_faults
 from gluonnorm.data.inspection import AnchorSettings
 from gluonnorm.errors import InputError, did_you_mean, first_few
 from gluonnorm.photos.prepare import resized_size
@@ -90,8 +91,7 @@ def add_dataset_arguments(parser: argparse.ArgumentParser) -> None:
         "folder of images; voc: Annotations, JPEGImages and ImageSets/Main, or XML files beside "
         "the images with the split '.'; yolo: label files and data.yaml; labelme: JSON files "
         "beside the images; record: {split}.rec with its .idx; lst: {split}.lst of im2rec; "
-        "MODULE:FACTORY: "
-        "factory(root, split, classes) in your own file module.py makes the data set",
+        "MODULE:FACTORY: factory(root, split, classes) in your own module.py makes the data set",
     )
     group.add_argument("--data-root", required=True, metavar="FOLDER", help="the data set's folder")
     group.add_argument(
@@ -110,8 +110,8 @@ def add_dataset_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--skip-bad",
         action="store_true",
-        help="go on without images and annotations that are faulty, and say how many; every image "
-        "is read once before work begins",
+        help="go on without what is faulty, and say how much: in coco a single annotation, "
+        "otherwise the image of a faulty annotation; every image is read once before work begins",
     )
     group.add_argument(
         "--annotations",
@@ -176,7 +176,7 @@ def open_dataset(
         Names and order of the classes, such as a trained network's. None takes ``--classes``,
         and without them the files' own.
     notes : bool
-        Whether what the data set lacks is said on standard error.
+        Whether what ``--skip-bad`` left out is said on standard error.
 
     Returns
     -------
@@ -209,7 +209,7 @@ def open_dataset(
             f"{first_few(tuple(wanted))} are wanted; it must return these, in this order"
         )
     if notes:
-        _report_gaps(dataset, names)
+        _report_skipped(dataset, names)
     return dataset
 
 
@@ -256,7 +256,7 @@ def open_masks(dataset: Dataset, notes: bool = True) -> Dataset:
     dataset : Dataset
         What ``open_dataset`` returns.
     notes : bool
-        Whether what the data set lacks is said on standard error.
+        Whether what ``--skip-bad`` left out is said on standard error.
 
     Returns
     -------
@@ -270,7 +270,7 @@ def open_masks(dataset: Dataset, notes: bool = True) -> Dataset:
     """
     with_masks = dataset.with_masks()
     if notes and skipped_faults(with_masks) != skipped_faults(dataset):
-        _report_gaps(with_masks, ["with masks"])
+        _report_skipped(with_masks, ["with masks"])
     return with_masks
 
 
@@ -297,25 +297,8 @@ def require_boxes(dataset: Dataset, preprocess: Preprocess, config: AnchorSettin
     inspection.require_boxes()
 
 
-def skipped_faults(dataset: Dataset) -> Tuple[str, ...]:
-    """Return the faults for which ``--skip-bad`` left something out.
-
-    Parameters
-    ----------
-    dataset : Dataset
-        A data set of this package, or of the user.
-
-    Returns
-    -------
-    tuple of str
-        One message for each fault.
-    """
-    # A data set of the user, and those of GluonCV, need not have the attribute.
-    return tuple(getattr(dataset, "skipped", ()))
-
-
-def _report_gaps(dataset: Dataset, names: Sequence[str]) -> None:
-    """Say on standard error what a data set lacks."""
+def _report_skipped(dataset: Dataset, names: Sequence[str]) -> None:
+    """Say on standard error what ``--skip-bad`` left out of a data set."""
     skipped = skipped_faults(dataset)
     if skipped:
         print(

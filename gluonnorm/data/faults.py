@@ -3,7 +3,7 @@
 from contextlib import contextmanager
 from typing import Iterator, List, Tuple
 
-from gluonnorm.data.labeled_image import DataError
+from gluonnorm.data.labeled_image import DataError, Dataset
 
 SHOWN_FAULTS = 5  # faults that an error message lists
 
@@ -87,3 +87,19 @@ class Faults:
             f"{self._source}: {len(self._messages)} faults; skip_bad=True (--skip-bad) leaves out "
             f"what is faulty: {shown}{more}"
         )
+
+
+def skipped_faults(dataset: Dataset) -> Tuple[str, ...]:
+    """Return the faults for which a data set left something out.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        A data set of this package, or of the user, which need not have the attribute ``skipped``.
+
+    Returns
+    -------
+    tuple of str
+        One message for each fault.
+    """
+    return tuple(getattr(dataset, "skipped", ()))

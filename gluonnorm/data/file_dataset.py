@@ -11,6 +11,8 @@ from gluonnorm.errors import first_few
 
 import numpy as np
 
+ALL_FILES = "."  # the split of all files in the data set's folder
+
 
 class AnnotatedFile(NamedTuple):
     """An image file with its checked annotations.

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any, Dict, List, NamedTuple, Optional, Protocol, Sequence, Tuple
 
+from gluonnorm.data.faults import skipped_faults
 from gluonnorm.data.labeled_image import DataError, Dataset
 from gluonnorm.errors import first_few
 from gluonnorm.photos.prepare import resized_size
@@ -173,8 +174,7 @@ def inspect(
         images_of_class=images_of_class,
         image_sizes=image_sizes,
         box_sizes=sides[~boxes.crowd],
-        # A data set of the user need not have the attribute.
-        faults=tuple(getattr(dataset, "skipped", ())),
+        faults=skipped_faults(dataset),
         problems=tuple(problems),
         warnings=tuple(warnings),
     )

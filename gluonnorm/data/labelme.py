@@ -6,7 +6,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from gluonnorm.data.class_labels import ClassLabels
 from gluonnorm.data.faults import Faults
-from gluonnorm.data.file_dataset import AnnotatedFile, FileDataset
+from gluonnorm.data.file_dataset import ALL_FILES, AnnotatedFile, FileDataset
 from gluonnorm.data.file_index import FileIndex
 from gluonnorm.data.images import image_size
 from gluonnorm.data.json_file import read_json_object, required_text, shorten, to_float, to_integer
@@ -17,7 +17,6 @@ from gluonnorm.types import PathLike
 
 import numpy as np
 
-ALL_FILES = "."  # the split of all JSON files in the data set's folder
 JSON_ENDINGS = (".json",)
 READ_SHAPES = "rectangles, polygons and circles"
 CIRCLE_CORNERS = 72  # of the polygon in place of a circle, which is at most 0.1 % of its radius off

@@ -2,6 +2,7 @@
 
 from typing import Any, Dict, List, Sequence, Tuple
 
+from gluonnorm.data.faults import skipped_faults
 from gluonnorm.data.labeled_image import DataError, Dataset, LabeledImage
 from gluonnorm.errors import did_you_mean, first_few
 
@@ -116,7 +117,7 @@ class MatchedClasses:
     @property
     def skipped(self) -> Tuple[str, ...]:
         """The messages of what the data set left out; empty if it does not tell."""
-        return tuple(getattr(self._dataset, "skipped", ()))
+        return skipped_faults(self._dataset)
 
     def sizes(self) -> np.ndarray:
         """Return the size of every image.

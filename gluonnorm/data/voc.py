@@ -6,7 +6,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple, 
 
 from gluonnorm.data.class_labels import ClassLabels
 from gluonnorm.data.faults import Faults
-from gluonnorm.data.file_dataset import AnnotatedFile, FileDataset
+from gluonnorm.data.file_dataset import ALL_FILES, AnnotatedFile, FileDataset
 from gluonnorm.data.file_index import FileIndex
 from gluonnorm.data.images import image_size
 from gluonnorm.data.labeled_image import DataError
@@ -18,7 +18,6 @@ from gluonnorm.types import PathLike
 
 Split = Union[str, Tuple[Union[int, str], str]]
 
-ALL_FILES = "."  # the split of all XML files in the data set's folder
 XML_ENDINGS = (".xml",)
 ANNOTATION_FOLDERS = ("annotations",)
 IMAGE_FOLDERS = ("jpegimages", "images")

@@ -6,7 +6,7 @@ from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Set, Tu
 from gluonnorm.data.annotations import check_classes
 from gluonnorm.data.data_yaml import Value, read_data_yaml
 from gluonnorm.data.faults import Faults
-from gluonnorm.data.file_dataset import AnnotatedFile, FileDataset
+from gluonnorm.data.file_dataset import ALL_FILES, AnnotatedFile, FileDataset
 from gluonnorm.data.file_index import FileIndex
 from gluonnorm.data.images import image_size
 from gluonnorm.data.labeled_image import DataError
@@ -17,7 +17,6 @@ from gluonnorm.types import PathLike
 
 import numpy as np
 
-ALL_FILES = "."  # the split of all images in the data set's folder
 YAML_ENDINGS = (".yaml", ".yml")
 LABEL_ENDINGS = (".txt",)
 CLASS_LISTS = ("classes.txt", "obj.names", "_darknet.labels")
