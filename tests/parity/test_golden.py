@@ -37,6 +37,7 @@ def test_a_frozen_resnet_equals_a_live_one_in_inference():
         assert golden.compare(case, case.network(norm=norm)).features < 1e-4
 
 
+@pytest.mark.slow
 def test_result_rows_are_those_that_detectron_writes():
     """Its evaluation writes boxes as x, y, x2 - x1 + 1, y2 - y1 + 1 (``xyxy_to_xywh``)."""
     name = "switchnorm_e2e_mask_rcnn_R-50-C4_2x_256x320_s55.npz"
