@@ -2,7 +2,7 @@
 
 import warnings
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Optional, Sequence, Tuple, Union
 
 import gluonnorm  # noqa: F401  prepares the process before MXNet is imported
 from gluonnorm.backbones import FPN, Backbone
@@ -111,12 +111,7 @@ def get_model(
     head_norm = None if head_norm is None else norm_name(head_norm, "head_norm")
     _check_choice("rescale", rescale, DIRECTIONS)
     if name in BACKBONES:
-        unusable = _unusable_for_backbone(head_norm, classes, pretrained, options.settings)
-        if unusable:
-            raise InputError(
-                f"{name!r} is a bare backbone: it takes norm, rescale, pretrained_base and ctx"
-                f" only, not {', '.join(unusable)}"
-            )
+        _check_backbone_options(name, head_norm, classes, pretrained, options.settings)
         norm = norm or DEFAULT_NORM
         return _get_backbone(name, norm, rescale, pretrained_base, ctx, options.root)
 
@@ -260,13 +255,14 @@ def _check_rescale(spec: ModelSpec) -> None:
         )
 
 
-def _unusable_for_backbone(
+def _check_backbone_options(
+    name: str,
     head_norm: Optional[str],
     classes: Optional[Sequence[str]],
     pretrained: Pretrained,
     overrides: Dict[str, Any],
-) -> List[str]:
-    """Name the options of a call that only a detector can use."""
+) -> None:
+    """Refuse the options of a call that only a detector can use."""
     unusable = list(overrides)
     if head_norm is not None:
         unusable.append("head_norm")
@@ -274,7 +270,11 @@ def _unusable_for_backbone(
         unusable.append("classes")
     if pretrained:
         unusable.append("pretrained")
-    return unusable
+    if unusable:
+        raise InputError(
+            f"{name!r} is a bare backbone: it takes norm, rescale, pretrained_base and ctx"
+            f" only, not {', '.join(unusable)}"
+        )
 
 
 def choose_classes(

@@ -1,7 +1,8 @@
 """Train a Faster or Mask R-CNN, and evaluate it after each epoch.
 
-A mask_rcnn_* network needs --dataset coco, with a mask for every box. The best weights are those
-with the highest AP50 of boxes, or with the highest AP of masks if the network gives masks.
+A mask_rcnn_* network needs a data set with a mask for every box: coco, yolo or labelme. The best
+weights are those with the highest AP50 of boxes, or with the highest AP of masks if the network
+gives masks.
 
 These files are written beside --save-prefix:
   PREFIX-<step>.{json,params,states}  checkpoints; the .json is written last
@@ -35,7 +36,7 @@ import model_zoo
 from gluonnorm import training
 from gluonnorm.data import AspectGroupSampler, Batch, Dataset, Loader, TrainTransform
 from gluonnorm.errors import InputError
-from gluonnorm.rcnn import FasterRCNN, make_loss
+from gluonnorm.rcnn import FasterRCNN, make_loss, smooth_l1_box_loss
 from gluonnorm.types import Preprocess
 from gluonnorm.visualize import open_font
 
@@ -457,9 +458,10 @@ def make_loop(
     batches = epoch_batches(loader)
     batch_size = args.batch_size * kvstore.num_workers
     rate = make_schedule(args, len(loader), batch_size)
-    loss = make_loss(net)
+    box_loss = smooth_l1_box_loss
     if args.box_loss:
-        loss = make_loss(net, import_user_function(args.box_loss, "--box-loss"))
+        box_loss = import_user_function(args.box_loss, "--box-loss")
+    loss = make_loss(net, box_loss)
     loss.hybridize()
     step = training.TrainStep(loss, trainer, ctx, args.clip_gradient)
     callbacks = make_callbacks(args, net, trainer, ctx, batches, val_set)

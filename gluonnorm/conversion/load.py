@@ -10,14 +10,15 @@ from gluonnorm.conversion.classes import (
     place_shared_rows,
     share_classes,
 )
-from gluonnorm.conversion.codebase import known_names
+from gluonnorm.conversion.codebase import Codebase, known_names
 from gluonnorm.conversion.compatibility import convention_difference, stride_difference
 from gluonnorm.conversion.errors import ConversionError
 from gluonnorm.conversion.foreign_codebases import describe_foreign
 from gluonnorm.conversion.layouts import Arrays
-from gluonnorm.conversion.match import match
+from gluonnorm.conversion.match import MatchResult, match
 from gluonnorm.conversion.network import backbone_parameters, network_parameters
 from gluonnorm.conversion.report import Report
+from gluonnorm.conversion.rules import Shapes
 from gluonnorm.conversion.sources import find_source, likely_mistake
 from gluonnorm.errors import first_few
 from gluonnorm.types import PathLike
@@ -170,29 +171,21 @@ def _load_into(
     codebase = find_source(source)
     _check_options(num_classes_differ, eps)
     shapes = {name: parameter.shape for name, parameter in parameters.items()}
-    arrays, notes = _read_weights(weights, entry, known_names(codebase, shapes))
+    content = _read_weights(weights, entry, known_names(codebase, shapes))
     file_name = "" if isinstance(weights, Mapping) else os.fspath(weights)
     shared = _share_classes(net, classes)
     try:
-        result = match(codebase, shapes, arrays, file_name, num_classes_differ, eps, shared)
+        result = match(codebase, shapes, content.arrays, file_name, num_classes_differ, eps, shared)
     except ConversionError as error:
-        foreign = describe_foreign(arrays)
-        if foreign is not None:
-            raise ConversionError(f"{file_name or 'the weights'}: {foreign}") from None
-        said = "".join(f"; {note}" for note in notes if "prefix" in note)
-        mistake = likely_mistake(codebase, arrays, shapes)
-        raise ConversionError(f"{error}{said}{mistake}") from None
+        raise _explained(error, content, codebase, shapes, file_name) from None
     wrong_stride = stride_difference(net, codebase, shapes)
     if wrong_stride and codebase.stride_certain:
         raise ConversionError(
             f"{wrong_stride}. The shapes fit all the same, but the network would compute something "
             "else; build a network with that stride"
         )
-    notes += codebase.inspect_file(net, arrays)
-    for name, array in result.arrays.items():
-        parameters[name].set_data(mx.nd.array(array, dtype=array.dtype))
-    if shared is not None:
-        _set_shared_rows(parameters, result.class_rows, shared)
+    notes = [*content.notes, *codebase.inspect_file(net, content.arrays)]
+    _set_values(parameters, result, shared)
     if classes is None:
         notes += _unnamed_classes_note(net, result.arrays)
     for difference in (wrong_stride, convention_difference(net, codebase, shapes)):
@@ -205,6 +198,18 @@ def _load_into(
         left_out=result.left_out,
         notes=(*notes, *result.notes),
     )
+
+
+def _explained(
+    error: ConversionError, content: Content, codebase: Codebase, shapes: Shapes, file_name: str
+) -> ConversionError:
+    """Add to an error what the file probably is, or why it does not fit."""
+    foreign = describe_foreign(content.arrays)
+    if foreign is not None:
+        return ConversionError(f"{file_name or 'the weights'}: {foreign}")
+    said = "".join(f"; {note}" for note in content.notes if "prefix" in note)
+    mistake = likely_mistake(codebase, content.arrays, shapes)
+    return ConversionError(f"{error}{said}{mistake}")
 
 
 def _check_options(num_classes_differ: Optional[str], eps: Optional[float]) -> None:
@@ -235,11 +240,18 @@ def _share_classes(net: Block, classes: Optional[Sequence[str]]) -> Optional[Sha
     return share_classes(classes, network_classes)
 
 
-def _set_shared_rows(
-    parameters: Mapping[str, Parameter], class_rows: Arrays, shared: SharedClasses
+def _set_values(
+    parameters: Mapping[str, Parameter], result: MatchResult, shared: Optional[SharedClasses]
 ) -> None:
-    """Set the rows of classes that the file has by name; other rows keep the network's values."""
-    for name, rows in class_rows.items():
+    """Set the values of the parameters.
+
+    Of class layers whose classes the file has by name, the other rows keep the network's values.
+    """
+    for name, array in result.arrays.items():
+        parameters[name].set_data(mx.nd.array(array, dtype=array.dtype))
+    if shared is None:
+        return
+    for name, rows in result.class_rows.items():
         parameter = parameters[name]
         current = parameter.data(parameter.list_ctx()[0]).asnumpy()
         placed = place_shared_rows(name, rows, current, shared)

@@ -141,26 +141,19 @@ def match(
     notes = _cast_notes(arrays, matches)
 
     counts = count_classes(values, shapes)
-    fresh: List[str] = []
-    if shared is not None:
-        if shared.file_count != counts.file:
-            raise ConversionError(
-                f"{file_name} has rows of {counts.file} classes, and {shared.file_count} names are "
-                "given for them"
-            )
-        fresh = fresh_predictors(values, shapes)
-        notes.append(shared.note())
-    elif counts.differ and num_classes_differ == "reset":
-        fresh = fresh_predictors(values, shapes)
-        notes.append(
-            f"the file has {counts.file} classes, the network {counts.network}: fresh predictors"
+    if shared is not None and shared.file_count != counts.file:
+        raise ConversionError(
+            f"{file_name} has rows of {counts.file} classes, and {shared.file_count} names are "
+            "given for them"
         )
-    elif counts.differ and num_classes_differ == "reduce":
+    # What is done about a difference of the numbers of classes. Names of classes settle it.
+    remedy = num_classes_differ if counts.differ and shared is None else None
+    if remedy == "reduce":
         _reduce_classes(codebase, counts, values, matches)
-        notes.append(
-            f"{counts.file} classes cut to {counts.network}: "
-            "scores rise, because the dropped classes no longer take a share of the softmax"
-        )
+    fresh: List[str] = []
+    if remedy == "reset" or shared is not None:
+        fresh = fresh_predictors(values, shapes)
+    notes += _class_notes(counts, remedy, shared)
 
     _note_misshapen(shapes, arrays, values, matches, fresh, mismatches)
     left_out = _explain_unused(codebase, shapes, arrays, pairs, mismatches)
@@ -275,6 +268,24 @@ def _cast_notes(arrays: Arrays, matches: Dict[str, TensorMatch]) -> List[str]:
         if dtype != "float32":
             counts[dtype] = counts.get(dtype, 0) + 1
     return [f"{count} arrays were {dtype} and are float32 now" for dtype, count in counts.items()]
+
+
+def _class_notes(
+    counts: ClassCounts, remedy: Optional[str], shared: Optional[SharedClasses]
+) -> List[str]:
+    """Tell how a difference between the classes of the file and of the network was settled."""
+    if shared is not None:
+        return [shared.note()]
+    if remedy == "reset":
+        return [
+            f"the file has {counts.file} classes, the network {counts.network}: fresh predictors"
+        ]
+    if remedy == "reduce":
+        return [
+            f"{counts.file} classes cut to {counts.network}: "
+            "scores rise, because the dropped classes no longer take a share of the softmax"
+        ]
+    return []
 
 
 def _reduce_classes(

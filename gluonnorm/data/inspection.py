@@ -153,8 +153,7 @@ def inspect(
     for label, name in enumerate(dataset.classes):
         rows = is_learnable & (boxes.labels == label)
         boxes_of_class[name] = int(rows.sum())
-        images_of_class[name] = len(np.unique(boxes.images[rows]))
-
+        images_of_class[name] = _count_images(boxes, rows)
     problems = _problems(boxes, shown_in_image, is_learnable)
     warnings: List[str] = []
     if not problems:
@@ -163,13 +162,12 @@ def inspect(
         if preprocess is not None and config is not None:
             warnings += _anchor_warnings(resized_sides[is_learnable], config)
     warnings += _name_warnings(truth)
-    images_with_boxes = len(np.unique(boxes.images[is_learnable]))
     return Inspection(
         images=len(image_sizes),
         boxes=len(boxes.labels),
         crowd=int(boxes.crowd.sum()),
         learnable=int(is_learnable.sum()),
-        images_without_boxes=len(image_sizes) - images_with_boxes,
+        images_without_boxes=len(image_sizes) - _count_images(boxes, is_learnable),
         boxes_of_class=boxes_of_class,
         images_of_class=images_of_class,
         image_sizes=image_sizes,
@@ -193,6 +191,11 @@ def _list_boxes(
     corners = np.array([entry["bbox"] for entry in entries], np.float64).reshape(-1, 4)
     corners[:, 2:] += corners[:, :2]
     return _Boxes(images, labels, crowd, corners, image_sizes[images])
+
+
+def _count_images(boxes: _Boxes, rows: np.ndarray) -> int:
+    """Count the images of some boxes; ``rows`` are (M,) bool."""
+    return len(np.unique(boxes.images[rows]))
 
 
 def _clipped_sides(boxes: _Boxes) -> np.ndarray:

@@ -4,7 +4,7 @@ GluonCV's network returns predictions and targets, and the loop computes the los
 this package, :func:`gluonnorm.rcnn.make_loss`, needs less memory and time.
 """
 
-from typing import Any, NamedTuple
+from typing import List, NamedTuple, Tuple
 
 from gluonnorm.ops.boxes import image_extent
 from gluonnorm.rcnn.anchors import pyramid_anchors
@@ -91,26 +91,16 @@ def training_outputs(
     ground_truth = GroundTruth(boxes=gt_boxes, labels=gt_labels.reshape((0, -1)))
     # The targets get no gradient, so nothing of their computation is recorded.
     with mx.autograd.pause():
-        anchors = pyramid_anchors(
-            F,
-            maps.padded,
-            maps.features,
-            net.backbone.strides,
-            config.anchor_sizes,
-            config.anchor_ratios,
-            config.convention,
-        )
+        anchors = _anchors(net, maps.padded, maps.features)
         extent = image_extent(F, images)
         proposals, scores = propose(F, logits, deltas, anchors, extent, config, training=True)
         targets, matches = roi_targets(F, proposals, scores, ground_truth, config)
-    class_logits, box_deltas = _predictions(net, maps.features, targets.rois)
     num_positive = min(max_positive_rois(config), config.num_sample)
-    shape = (-1, config.num_sample, net.num_class, 4)
-    box_pred = F.slice_axis(F.reshape(box_deltas, shape), axis=1, begin=0, end=num_positive)
+    cls_pred, box_pred = _predictions(net, maps.features, targets.rois, num_positive)
     box_targets, box_masks = _targets_of_classes(targets, num_positive, net.num_class)
     rows = F.arange(num_positive, ctx=images.context).expand_dims(axis=0)
     return GluonCVOutputs(
-        cls_pred=F.reshape(class_logits, (-1, config.num_sample, net.num_class + 1)),
+        cls_pred=cls_pred,
         box_pred=box_pred,
         rois=targets.rois,
         samples=2 * targets.positive - targets.weight,
@@ -125,11 +115,27 @@ def training_outputs(
     )
 
 
-def _predictions(net: Detector, features: Any, rois: NDArray) -> Any:
-    """Predict the class logits and deltas of RoIs (B, S, 4)."""
+def _anchors(net: Detector, padded: NDArray, features: List[NDArray]) -> List[NDArray]:
+    """Compute the anchors of every level."""
+    return pyramid_anchors(
+        mx.nd,
+        padded,
+        features,
+        net.backbone.strides,
+        net.config.anchor_sizes,
+        net.config.anchor_ratios,
+        net.config.convention,
+    )
+
+
+def _predictions(
+    net: Detector, features: List[NDArray], rois: NDArray, num_positive: int
+) -> Tuple[NDArray, NDArray]:
+    """Predict the class logits of RoIs (B, S, 4), and the deltas of the first of them."""
+    F = mx.nd
     strides = roi_strides(net.backbone.strides)
     pooled = roi_align(
-        mx.nd,
+        F,
         features[: len(strides)],
         rois,
         strides,
@@ -138,10 +144,16 @@ def _predictions(net: Detector, features: Any, rois: NDArray) -> Any:
         net.config.convention,
         inside=True,
     )
-    return net.predictor(net.box_head.features(net.box_head.shared(pooled)))
+    class_logits, deltas = net.predictor(net.box_head.features(net.box_head.shared(pooled)))
+    num_sample = net.config.num_sample
+    cls_pred = F.reshape(class_logits, (-1, num_sample, net.num_class + 1))
+    all_deltas = F.reshape(deltas, (-1, num_sample, net.num_class, 4))
+    return cls_pred, F.slice_axis(all_deltas, axis=1, begin=0, end=num_positive)
 
 
-def _targets_of_classes(targets: RoITargets, num_positive: int, num_classes: int) -> Any:
+def _targets_of_classes(
+    targets: RoITargets, num_positive: int, num_classes: int
+) -> Tuple[NDArray, NDArray]:
     """Give each of the first RoIs its deltas at its own class: targets and masks (B, P, C, 4)."""
     F = mx.nd
     labels = F.slice_axis(targets.labels, axis=1, begin=0, end=num_positive)
