@@ -18,6 +18,8 @@ from model_zoo.foreign_parts import initialize
 
 from mxnet.gluon import HybridBlock
 
+POOLING = "pool"  # how the names of box heads begin that first halve the RoIs
+
 
 class DetectorParts(NamedTuple):
     """What depends on the neck of a detector: its backbone, its box head and the heads' norm.
@@ -101,9 +103,12 @@ def build_fpn_box_head(head: str, config: DetectorConfig, norm: Optional[Norm]) 
     HybridBlock
         The box head.
     """
-    if head.endswith("2fc"):
-        return TwoFCHead(config.fpn_channels, config.roi_size, pool=head == "pool2fc")
-    return ConvFCHead(config.fpn_channels, config.roi_size, norm, num_convs=int(head[0]))
+    has_pooling = head.startswith(POOLING)
+    layers = head[len(POOLING) :] if has_pooling else head
+    if layers == "2fc":
+        return TwoFCHead(config.fpn_channels, config.roi_size, pool=has_pooling)
+    num_convs = int(layers[0])
+    return ConvFCHead(config.fpn_channels, config.roi_size, norm, num_convs, has_pooling)
 
 
 def _build_mask_head(num_convs: int, parts: DetectorParts, spec: ModelSpec) -> MaskHead:

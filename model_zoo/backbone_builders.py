@@ -1,13 +1,14 @@
-"""Backbones by name: the ResNets of the package, and those that a user registers.
+"""Backbones by name: the ResNets of the package, those of GluonCV, and those that a user registers.
 
 A builder answers a :class:`BackboneRequest` with :class:`BackboneParts`.
 """
 
 import functools
+import importlib
 from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple, Union
 
 from gluonnorm.backbones import Backbone, ResNetV1, ResNetV1Top, ResNetV2, ResNetV2Top
-from gluonnorm.errors import InputError
+from gluonnorm.errors import InputError, first_line
 from gluonnorm.nn import Norm, count_norms, replace_norms
 from gluonnorm.registry import Registry
 from model_zoo.foreign_parts import as_backbone
@@ -22,6 +23,10 @@ BACKBONE_DEPTHS = {
 }
 C4_STAGES = 3  # the fourth stage of the ResNet is the box head
 ALL_STAGES = 4
+# Backbones with layers of GluonCV, and the module that builds them. It imports GluonCV, so it is
+# loaded when the first of them is built.
+GLUONCV_MODULE = "model_zoo.gluoncv_backbones"
+GLUONCV_BACKBONES = ("mobilenet1_0", "resnest50", "resnest101", "resnest269")
 # What a builder of the user returns: a backbone, layers, or layers and what follows RoIAlign.
 Built = Union[HybridBlock, Tuple[HybridBlock, HybridBlock]]
 Build = Callable[[Norm], Built]
@@ -175,14 +180,28 @@ def _build_resnet(variant: str, depth: int, request: BackboneRequest) -> Backbon
     return BackboneParts(backbone, ResNetV1Top(depth, variant=variant[-1], norm=request.top_norm))
 
 
-def _name_resnets() -> Dict[str, Builder]:
-    """Name every ResNet, for example "resnet50_v1b"."""
+def _build_of_gluoncv(name: str, request: BackboneRequest) -> BackboneParts:
+    """Build a backbone with layers of GluonCV, which is imported now and not before."""
+    try:
+        module = importlib.import_module(GLUONCV_MODULE)
+    except ImportError as error:
+        raise InputError(
+            f"backbone {name!r} is made of GluonCV's layers, and GluonCV cannot be imported: "
+            f"{first_line(error)}; install it with pip install gluoncv"
+        ) from error
+    return _build_of_user(name, module.BUILDERS[name], request)
+
+
+def _name_backbones() -> Dict[str, Builder]:
+    """Name every backbone, for example "resnet50_v1b"."""
     builders: Dict[str, Builder] = {}
     for variant, depths in BACKBONE_DEPTHS.items():
         for depth in depths:
             name = f"resnet{depth}_{variant}"
             builders[name] = functools.partial(_build_resnet, variant, depth)
+    for name in GLUONCV_BACKBONES:
+        builders[name] = functools.partial(_build_of_gluoncv, name)
     return builders
 
 
-BACKBONES: Registry[Builder] = Registry("backbone", _name_resnets())
+BACKBONES: Registry[Builder] = Registry("backbone", _name_backbones())

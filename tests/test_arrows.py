@@ -282,6 +282,17 @@ def test_a_kept_rule_is_not_reported(tmp_path: Path, name: str, text: str) -> No
     assert violations(tmp_path) == []
 
 
+def test_only_one_module_of_the_catalogue_imports_gluoncv() -> None:
+    """It is loaded by its name, so that importing the catalogue does not import GluonCV."""
+    importers = []
+    for path in sorted((REPOSITORY / "model_zoo").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = imported(node, "model_zoo")
+            if any(within(name, "gluoncv") or "gluoncv_backbones" in name for name in names):
+                importers.append(path.name)
+    assert set(importers) == {"gluoncv_backbones.py"}
+
+
 def test_architecture_names_every_file() -> None:
     plan = (REPOSITORY / "docs" / "architecture.md").read_text(encoding="utf-8")
     files = {path.name for top in TOP_LEVEL for path in (REPOSITORY / top).rglob("*.py")}

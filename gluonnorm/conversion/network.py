@@ -15,7 +15,8 @@ BACKBONE_PREFIXES = (
     ("box_head.stage.", "layer4."),
     ("backbone.", ""),
 )
-RESNET_LAYERS = ("conv1.", "bn1.", "layer")  # beginnings of the parameter names of a bare ResNet
+# Beginnings of the parameter names of a bare ResNet, and of a backbone that wraps a Gluon network.
+BACKBONE_LAYERS = ("conv1.", "bn1.", "layer", "features.")
 
 
 def named_blocks(net: Block, name: str = "") -> Iterator[Tuple[str, Block]]:
@@ -116,7 +117,7 @@ def network_parameters(net: Block) -> Dict[str, Parameter]:
 
 
 def backbone_parameters(net: Block) -> Dict[str, Parameter]:
-    """Collect the parameters of the ResNet in a detector.
+    """Collect the parameters of the backbone in a detector.
 
     Parameters
     ----------
@@ -136,7 +137,7 @@ def backbone_parameters(net: Block) -> Dict[str, Parameter]:
     parameters = {}
     for name, parameter in network_parameters(net).items():
         bare_name = _name_in_bare_backbone(name)
-        if bare_name.startswith(RESNET_LAYERS):
+        if bare_name.startswith(BACKBONE_LAYERS):
             parameters[bare_name] = parameter
     return parameters
 

@@ -127,6 +127,8 @@ class ConvFCHead(_DirectHead):
         convolutions a bias instead.
     num_convs : int
         3x3 convolutions.
+    pool : bool
+        Whether an average over 3x3 cells first halves the map, as in :class:`TwoFCHead`.
     conv_channels : int
         Channels of each convolution.
     channels : int
@@ -148,14 +150,18 @@ class ConvFCHead(_DirectHead):
         roi_size: int,
         norm: Optional[Norm],
         num_convs: int = 4,
+        pool: bool = False,
         conv_channels: int = 256,
         channels: int = 1024,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         init = _conv_initializer()
+        side = (roi_size + 1) // 2 if pool else roi_size
         with self.name_scope():
             self.convs = nn.HybridSequential()
+            if pool:
+                self.convs.add(nn.AvgPool2D(3, 2, 1))
             width = in_channels
             for _ in range(num_convs):
                 conv = ConvNorm(conv_channels, width, 3, norm=norm, weight_initializer=init)
@@ -164,7 +170,7 @@ class ConvFCHead(_DirectHead):
                 width = conv_channels
             self.fc1 = nn.Dense(
                 channels,
-                in_units=conv_channels * roi_size * roi_size,
+                in_units=conv_channels * side * side,
                 weight_initializer=_dense_initializer(),
             )
         self.channels = channels

@@ -1,4 +1,4 @@
-"""GluonCV 0.10.5's detectors on ResNet v1b and v1d, with its convention.
+"""GluonCV 0.10.5's detectors on ResNet v1b and v1d, ResNeSt and MobileNet, with its convention.
 
 The settings were read in GluonCV's source and checked against its networks. GluonCV has two models
 of the name ``_custom``, on ResNet-50 v1b and ResNet-101 v1d with one map; their settings are the
@@ -67,7 +67,13 @@ def rows() -> List[Model]:
         models += _detectors_of_dataset(backbone, "custom", None)
     models.append(_faster_rcnn_sync_bn("resnet50_v1b", head="1conv1fc"))
     models.append(_faster_rcnn_sync_bn("resnet101_v1d", head="4conv1fc"))
+    for backbone in ("resnest50", "resnest101"):
+        models.append(_faster_rcnn_sync_bn(backbone, head="4conv1fc"))
+    models.append(
+        _faster_rcnn_sync_bn("resnest269", head="4conv1fc", short=(640, 864), max_size=1440)
+    )
     models += _mask_rcnn_resnet18()
+    models.append(_mask_rcnn_mobilenet())
     return models
 
 
@@ -124,7 +130,7 @@ def _faster_rcnn_c4(
     )
 
 
-def _faster_rcnn_sync_bn(backbone: str, head: str) -> Model:
+def _faster_rcnn_sync_bn(backbone: str, head: str, **sizes: Any) -> Model:
     """Describe a Faster R-CNN with a pyramid and SyncBatchNorm in all its parts."""
     return Model(
         name=f"faster_rcnn_fpn_syncbn_{backbone}_coco",
@@ -135,7 +141,7 @@ def _faster_rcnn_sync_bn(backbone: str, head: str) -> Model:
         norm="sync_bn",
         norm_in_heads=True,
         fpn_extra="conv",
-        settings={**FPN_SETTINGS, **SYNC_BN_SETTINGS, "rpn_channels": 256},
+        settings={**FPN_SETTINGS, **SYNC_BN_SETTINGS, "rpn_channels": 256, **sizes},
     )
 
 
@@ -175,3 +181,19 @@ def _mask_rcnn_resnet18() -> List[Model]:
             settings={**small_fpn_settings, **SYNC_BN_SETTINGS},
         ),
     ]
+
+
+def _mask_rcnn_mobilenet() -> Model:
+    """Describe the Mask R-CNN on MobileNet; it pools RoIs of 14 x 14 cells for the box head."""
+    return Model(
+        name="mask_rcnn_fpn_syncbn_mobilenet1_0_coco",
+        backbone="mobilenet1_0",
+        neck="fpn",
+        head="pool1conv1fc",
+        classes=COCO_CLASSES,
+        norm="sync_bn",
+        norm_in_heads=True,
+        fpn_extra="conv",
+        mask_convs=2,
+        settings={**MASK_FPN_SETTINGS, **SYNC_BN_SETTINGS, "roi_size": 14},
+    )

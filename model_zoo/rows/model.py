@@ -7,7 +7,7 @@ from gluonnorm.errors import InputError, did_you_mean
 
 NECKS = ("c4", "fpn")
 C4_HEADS = ("res5",)
-FPN_HEADS = ("2fc", "pool2fc", "1conv1fc", "4conv1fc")
+FPN_HEADS = ("2fc", "pool2fc", "1conv1fc", "4conv1fc", "pool1conv1fc", "pool4conv1fc")
 FPN_EXTRAS = ("pool", "conv")
 
 
@@ -28,7 +28,7 @@ class Model:
         The box head. "res5", the backbone's last stage, with the neck "c4". With the neck "fpn":
         "2fc", two fully connected layers; "pool2fc", the same after an average pooling of 3x3
         cells (GluonCV's Mask R-CNN); "1conv1fc" or "4conv1fc", convolutions and one fully
-        connected layer.
+        connected layer; "pool1conv1fc" or "pool4conv1fc", the same after that pooling.
     classes : tuple of str, or None
         The names of the classes, in the order of their ids. None: the caller has to name them.
     norm : str

@@ -1,5 +1,8 @@
 """get_model's arguments: each one's effect, and what a wrong one is answered with."""
 
+import subprocess
+import sys
+
 import model_zoo
 from gluonnorm.errors import InputError
 from gluonnorm.nn import (
@@ -411,3 +414,23 @@ def test_pretrained_gives_the_saved_weights_back(tmp_path):
         np.testing.assert_array_equal(found.asnumpy(), wanted.asnumpy())
     with pytest.raises(InputError, match="weights of another network"):
         small(classes=("red",), pretrained=str(tmp_path / "net.params"))
+
+
+def test_gluoncv_is_imported_by_the_first_of_its_backbones_only():
+    program = (
+        "import sys, gluonnorm, model_zoo\n"
+        "assert 'faster_rcnn_fpn_syncbn_resnest50_coco' in model_zoo.list_models()\n"
+        "model_zoo.get_model('resnet18_v1b')\n"
+        "assert 'gluoncv' not in sys.modules\n"
+        "sys.modules['gluoncv'] = None\n"
+        "try:\n"
+        "    model_zoo.get_model('faster_rcnn_fpn_syncbn_resnest50_coco')\n"
+        "except ValueError as error:\n"
+        "    print(error)\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+    assert "backbone 'resnest50' is made of GluonCV's layers" in result.stdout
+    assert "pip install gluoncv" in result.stdout

@@ -63,6 +63,10 @@ OF_GLUONCV = {
     "mask_rcnn_fpn_resnet50_v1b_coco": (14, 1024, 4.42, 0.5, 1000, 1, (800,), 512),
     "mask_rcnn_fpn_resnet101_v1d_coco": (14, 1024, 4.42, 0.5, 1000, 1, (800,), 512),
     "mask_rcnn_fpn_syncbn_resnet18_v1b_coco": (7, 1024, 4.42, 0.5, 1000, 1, (640, 800), 512),
+    "faster_rcnn_fpn_syncbn_resnest50_coco": (7, 256, 4.14, 0.5, 1000, 1, (640, 800), 512),
+    "faster_rcnn_fpn_syncbn_resnest101_coco": (7, 256, 4.14, 0.5, 1000, 1, (640, 800), 512),
+    "faster_rcnn_fpn_syncbn_resnest269_coco": (7, 256, 4.14, 0.5, 1000, 1, (640, 864), 512),
+    "mask_rcnn_fpn_syncbn_mobilenet1_0_coco": (14, 1024, 4.42, 0.5, 1000, 1, (640, 800), 512),
 }
 GLUONCV_CUSTOM = ("faster_rcnn_resnet50_v1b_custom", "faster_rcnn_resnet101_v1d_custom")
 WANTED = [
@@ -205,7 +209,13 @@ def assert_maps(net, outputs):
         assert np.isfinite(out.asnumpy()).all() and out.asnumpy().std() > 0
 
 
-@pytest.mark.parametrize("name", [*one_of_each_architecture(), *BACKBONES])
+def slow_if_deep(name):
+    """ResNeSt cannot be made narrow."""
+    is_deep = "resnest101" in name or "resnest269" in name
+    return pytest.param(name, marks=pytest.mark.slow) if is_deep else name
+
+
+@pytest.mark.parametrize("name", map(slow_if_deep, [*one_of_each_architecture(), *BACKBONES]))
 def test_an_architecture_runs_and_comes_back_from_its_own_record(name, narrow, tmp_path):
     x, net = image(), build(name)
     expected = net(x)
@@ -288,7 +298,7 @@ def test_rows_have_the_convention_and_input_of_their_codebase(convention):
         ), model.name
         assert (config.freeze_at == 0) == (
             model.name.startswith("scratch")
-            or "syncbn_resnet" in model.name
+            or "_syncbn_" in model.name
             or model.name == "e2e_faster_rcnn_R-50-C4_2x_sn"
         ), model.name
 

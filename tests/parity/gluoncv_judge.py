@@ -68,7 +68,8 @@ def build(name, classes, post_nms=None, salt=0):
     gluoncv detector
         The network, ready to run on the CPU.
     """
-    with coco_classes(classes):
+    # A new name manager counts networks from 0, as in a process that makes only this one.
+    with coco_classes(classes), mx.name.NameManager():
         settings = {"classes": classes} if name.endswith("_custom") else {}
         net = model_zoo.get_model(name, pretrained=False, pretrained_base=False, **settings)
     if post_nms is not None:

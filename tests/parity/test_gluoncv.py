@@ -21,6 +21,7 @@ SMALL = (
     "mask_rcnn_resnet18_v1b_coco",
     "mask_rcnn_fpn_resnet18_v1b_coco",
     "mask_rcnn_fpn_syncbn_resnet18_v1b_coco",
+    "faster_rcnn_fpn_syncbn_resnest50_coco",
 )
 LARGE = (
     "faster_rcnn_resnet50_v1b_coco",
@@ -35,6 +36,9 @@ LARGE = (
     "faster_rcnn_fpn_syncbn_resnet101_v1d_coco",
     "faster_rcnn_resnet50_v1b_voc",
     "faster_rcnn_resnet101_v1d_voc",
+    "mask_rcnn_fpn_syncbn_mobilenet1_0_coco",
+    "faster_rcnn_fpn_syncbn_resnest101_coco",
+    "faster_rcnn_fpn_syncbn_resnest269_coco",
 )
 CUSTOM = ("faster_rcnn_resnet50_v1b_custom", "faster_rcnn_resnet101_v1d_custom")
 ALL_MODELS = [*SMALL, *(pytest.param(name, marks=pytest.mark.slow) for name in (*LARGE, *CUSTOM))]

@@ -1,5 +1,7 @@
 """GluonCV: Faster and Mask R-CNN on ResNet v1b and v1d, C4 and FPN, and their backbones.
 
+``gluoncv_backbones`` has the names of ResNeSt and MobileNet.
+
 The names are those of ``save_parameters``. Classifiers and C4 detectors have structural names. A
 pyramid is a ``SymbolBlock``, so its file has flat names, which number the layers of each stage:
 ``features.resnetv1b_layers2_conv4_weight`` is ``layer2.1.conv2.weight``, since convolutions are
@@ -16,6 +18,10 @@ from typing import Any, List, NamedTuple, Sequence, Tuple
 from gluonnorm.convention import CONVENTIONS
 from gluonnorm.conversion.codebase import Codebase, IgnoredTensor
 from gluonnorm.conversion.codebases.gluoncv_anchors import anchor_tables, stored_sizes
+from gluonnorm.conversion.codebases.gluoncv_backbones import (
+    other_backbone_rules,
+    with_first_mobilenet,
+)
 from gluonnorm.conversion.codebases.gluoncv_norms import rewrite_norms, sync_norm_additions
 from gluonnorm.conversion.compatibility import differing_fields
 from gluonnorm.conversion.errors import ConversionError
@@ -97,18 +103,24 @@ def _rules(shapes: Shapes) -> List[Rule]:
     # The linear layers are every second one, after the convolutions of the box head. A pooling that
     # halves the RoIs comes first in models whose heads share RoIs of 14 x 14 cells.
     has_pooling = mask_convs == CONVS_WITH_POOLING and not box_convs
-    first_linear = 3 * box_convs + int(has_pooling)
+    # A pooling before convolutions is a layer of their sequence here, too.
+    has_pooling = has_pooling or "box_head.convs.1.conv.weight" in shapes
+    pooling = int(has_pooling)
+    first_linear = 3 * box_convs + pooling
     # Without convolutions the deconvolution is not in a sequence, so it has no number.
     deconv = f"mask.deconv.{per_mask_conv * mask_convs}" if mask_convs else "mask.deconv"
     return [
         *_resnet_rules(shapes, has_pyramid),
+        *other_backbone_rules(shapes, has_pyramid),
         Rule(r"backbone\.lateral(?P<level>\d)\.conv", ("features.P{level}_conv_lat_{leaf}",)),
         Rule(r"backbone\.output(?P<level>\d)\.conv", ("features.P{level}_conv1_{leaf}",)),
         *(_pyramid_norm_rules() if SYNC_NORM_MARK in shapes else []),
         Rule(r"rpn\.conv", (rpn + "conv1.0.{leaf}",)),
         Rule(r"rpn\.(?P<layer>score|loc)", (rpn + "{layer}.{leaf}",)),
-        Rule(r"box_head\.convs\.(?P<i>\d)\.conv", ("box_features.{i/2*3}.{leaf}",)),
-        Rule(r"box_head\.convs\.(?P<i>\d)\.norm", ("box_features.{i/2*3+1}.{leaf}",)),
+        Rule(r"box_head\.convs\.(?P<i>\d)\.conv", (f"box_features.{{i/2*3+{pooling}}}.{{leaf}}",)),
+        Rule(
+            r"box_head\.convs\.(?P<i>\d)\.norm", (f"box_features.{{i/2*3+{pooling + 1}}}.{{leaf}}",)
+        ),
         Rule(r"box_head\.fc(?P<i>[12])", (f"box_features.{{i-1*2+{first_linear}}}.{{leaf}}",)),
         Rule(r"predictor\.score", ("class_predictor.{leaf}",)),
         Rule(r"predictor\.loc", ("box_predictor.{leaf}",)),
@@ -282,6 +294,11 @@ def _numbered(words: Sequence[str], number: int) -> Tuple[str, ...]:
     return tuple(f"{word}{number}" for word in words)
 
 
+def _rewrite_file(arrays: Arrays, shapes: Shapes) -> Arrays:
+    """Rewrite the arrays of a file as those that the table of names expects."""
+    return rewrite_norms(with_first_mobilenet(arrays), shapes)
+
+
 def additions(net: Any, arrays: Arrays) -> Arrays:
     """Make the arrays that GluonCV's strict loader needs in addition to gluonnorm's.
 
@@ -375,17 +392,17 @@ GLUONCV = Codebase(
     norm_words={"bn": "batchnorm", "gn": "groupnorm"},
     ignored=(
         IgnoredTensor(r"rpn\.anchor_generator(\.\d)?\.anchors", "anchors, which are computed here"),
-        IgnoredTensor(r"fc\.(weight|bias)", "the classifier of ImageNet"),
+        IgnoredTensor(r"(fc|output)\.(weight|bias)", "the classifier of ImageNet"),
         IgnoredTensor(r".*\.(means|stds)", "constants of the training targets"),
     ),
     detector_part=r"(?:rpn|mask|box_features|class_predictor|box_predictor)\..*|features\.P\d_.*",
     name_hint=(
-        r"^(features\.(resnetv1|[014]\.)|top_features\.|rpn\.anchor_generator|"
+        r"^(features\.(resnetv1|resnest_|mobilenet|[014]\.)|top_features\.|rpn\.anchor_generator|"
         r"class_predictor\.)"
     ),
     stride_conv={"bn": "conv2", "gn": "conv2"},
     convention="gluoncv",
-    rewrite_file=rewrite_norms,
+    rewrite_file=_rewrite_file,
     inspect_file=inspect_file,
     additions=additions,
     save_endings=(".params",),
