@@ -7,10 +7,12 @@ from gluonnorm.nn import Norm
 from gluonnorm.rcnn import (
     ConvFCHead,
     DetectorConfig,
+    DoubleHead,
     FasterRCNN,
     MaskHead,
     MaskRCNN,
     ModelSpec,
+    Res5Head,
     RPNHead,
     TwoFCHead,
 )
@@ -109,6 +111,25 @@ def build_fpn_box_head(head: str, config: DetectorConfig, norm: Optional[Norm]) 
         return TwoFCHead(config.fpn_channels, config.roi_size, pool=has_pooling)
     num_convs = int(layers[0])
     return ConvFCHead(config.fpn_channels, config.roi_size, norm, num_convs, has_pooling)
+
+
+def as_double_head(head: Res5Head, config: DetectorConfig) -> DoubleHead:
+    """Add to the last stage of a backbone a branch for the classes and one for the boxes.
+
+    Parameters
+    ----------
+    head : Res5Head
+        The last stage.
+    config : DetectorConfig
+        Its RoI size.
+
+    Returns
+    -------
+    DoubleHead
+        The box head.
+    """
+    side = -(-config.roi_size // head.shared_stride)
+    return DoubleHead(head.stage, head.channels, side, head.shared_stride)
 
 
 def _build_mask_head(num_convs: int, parts: DetectorParts, spec: ModelSpec) -> MaskHead:

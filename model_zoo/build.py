@@ -12,7 +12,7 @@ from gluonnorm.nn.rescale import DIRECTIONS
 from gluonnorm.rcnn import BlockHead, DetectorConfig, FasterRCNN, ModelSpec
 from gluonnorm.rcnn.new_classes import check_classes
 from gluonnorm.types import IMAGENET_MEAN, IMAGENET_STD
-from model_zoo.assemble import DetectorParts, assemble, build_fpn_box_head
+from model_zoo.assemble import DetectorParts, as_double_head, assemble, build_fpn_box_head
 from model_zoo.backbone_builders import BACKBONES, BackboneParts, BackboneRequest
 from model_zoo.catalogue import MODELS, check_backbone, list_models, unknown_model
 from model_zoo.foreign_parts import initialize, top_as_box_head
@@ -349,6 +349,8 @@ def _c4_parts(model: Model, spec: ModelSpec, norm: str) -> DetectorParts:
     backbone, top = _build_backbone(model.backbone, "c4", norm, head_norm, spec.rescale)
     has_masks = model.mask_convs is not None
     box_head = top_as_box_head(top, backbone, spec.config, has_masks)
+    if model.head == "double":
+        box_head = as_double_head(box_head, spec.config)
     return c4_detector_parts(backbone, box_head, make_norm(head_norm))
 
 

@@ -1,7 +1,14 @@
 """Two-stage detection: anchors, proposals, RoIs, heads, targets, losses, detections and masks."""
 
 from gluonnorm.convention import CONVENTIONS, BoxConvention
-from gluonnorm.rcnn.box_heads import BlockHead, BoxPredictor, ConvFCHead, Res5Head, TwoFCHead
+from gluonnorm.rcnn.box_heads import (
+    BlockHead,
+    BoxPredictor,
+    ConvFCHead,
+    DoubleHead,
+    Res5Head,
+    TwoFCHead,
+)
 from gluonnorm.rcnn.config import DetectorConfig, ModelSpec
 from gluonnorm.rcnn.faster_rcnn import FasterRCNN
 from gluonnorm.rcnn.faster_rcnn_loss import FasterRCNNLoss
@@ -21,6 +28,7 @@ __all__ = [
     "CONVENTIONS",
     "ConvFCHead",
     "DetectorConfig",
+    "DoubleHead",
     "FasterRCNN",
     "FasterRCNNLoss",
     "MaskHead",

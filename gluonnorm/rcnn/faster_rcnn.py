@@ -92,7 +92,9 @@ class FasterRCNN(Detector):
             self.backbone = backbone
             self.rpn = rpn
             self.box_head = box_head
-            self.predictor = BoxPredictor(box_head.channels, len(spec.classes))
+            # Heads of users state no such attribute.
+            separate_boxes = getattr(box_head, "separate_boxes", False)
+            self.predictor = BoxPredictor(box_head.channels, len(spec.classes), separate_boxes)
 
     @property
     def preprocess(self) -> Preprocess:
@@ -191,7 +193,7 @@ class FasterRCNN(Detector):
         old = self.predictor
         weight = old.score.weight
         # With the same prefix, the parameters have the same names as before.
-        new = BoxPredictor(weight.shape[1], num_classes, prefix=old.prefix)
+        new = BoxPredictor(old.in_channels, num_classes, old.separate_boxes, prefix=old.prefix)
         new.initialize(ctx=weight.list_ctx())
         new.cast(weight.dtype)
         copy_class_rows(old.score, new.score, reused, SCORE_ROWS)

@@ -65,6 +65,7 @@ def rows() -> List[Model]:
         models.append(_faster_rcnn_c4(backbone, "custom", None, CUSTOM_SETTINGS))
         models += _detectors_of_dataset(backbone, "coco", COCO_CLASSES)
         models += _detectors_of_dataset(backbone, "custom", None)
+    models.append(_doublehead_rcnn())
     models.append(_faster_rcnn_sync_bn("resnet50_v1b", head="1conv1fc"))
     models.append(_faster_rcnn_sync_bn("resnet101_v1d", head="4conv1fc"))
     for backbone in ("resnest50", "resnest101"):
@@ -127,6 +128,18 @@ def _faster_rcnn_c4(
         head="res5",
         classes=classes,
         settings=settings,
+    )
+
+
+def _doublehead_rcnn() -> Model:
+    """Describe the Faster R-CNN whose box head has two branches."""
+    return Model(
+        name="doublehead_rcnn_resnet50_v1b_voc",
+        backbone="resnet50_v1b",
+        neck="c4",
+        head="double",
+        classes=VOC_CLASSES,
+        settings=VOC_SETTINGS,
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any, Dict, Optional, Tuple
 from gluonnorm.errors import InputError, did_you_mean
 
 NECKS = ("c4", "fpn")
-C4_HEADS = ("res5",)
+C4_HEADS = ("res5", "double")
 FPN_HEADS = ("2fc", "pool2fc", "1conv1fc", "4conv1fc", "pool1conv1fc", "pool4conv1fc")
 FPN_EXTRAS = ("pool", "conv")
 
@@ -25,7 +25,8 @@ class Model:
         "c4": one feature map, of stride 16 for a ResNet; the backbone's last stage is the box head.
         "fpn": a feature pyramid of all maps of the backbone, of strides 4 to 64 for a ResNet.
     head : str
-        The box head. "res5", the backbone's last stage, with the neck "c4". With the neck "fpn":
+        The box head. With the neck "c4": "res5", the backbone's last stage, or "double", which adds
+        a branch for the classes and one for the boxes. With the neck "fpn":
         "2fc", two fully connected layers; "pool2fc", the same after an average pooling of 3x3
         cells (GluonCV's Mask R-CNN); "1conv1fc" or "4conv1fc", convolutions and one fully
         connected layer; "pool1conv1fc" or "pool4conv1fc", the same after that pooling.

@@ -66,6 +66,7 @@ OF_GLUONCV = {
     "faster_rcnn_fpn_syncbn_resnest50_coco": (7, 256, 4.14, 0.5, 1000, 1, (640, 800), 512),
     "faster_rcnn_fpn_syncbn_resnest101_coco": (7, 256, 4.14, 0.5, 1000, 1, (640, 800), 512),
     "faster_rcnn_fpn_syncbn_resnest269_coco": (7, 256, 4.14, 0.5, 1000, 1, (640, 864), 512),
+    "doublehead_rcnn_resnet50_v1b_voc": (14, 1024, None, 0.3, 300, 16, (600,), 128),
     "mask_rcnn_fpn_syncbn_mobilenet1_0_coco": (14, 1024, 4.42, 0.5, 1000, 1, (640, 800), 512),
 }
 GLUONCV_CUSTOM = ("faster_rcnn_resnet50_v1b_custom", "faster_rcnn_resnet101_v1d_custom")
@@ -250,7 +251,7 @@ def test_every_row_is_whole():
         config = spec.config
         assert model.name == name and model.backbone in BACKBONES and model.norm in NORM_NAMES, name
         assert model.neck == ("fpn" if "fpn" in name.lower() else "c4"), name
-        assert (model.head == "res5") == (model.neck == "c4"), name
+        assert (model.head in ("res5", "double")) == (model.neck == "c4"), name
         assert len(config.anchor_sizes) == (5 if model.neck == "fpn" else 1), name
         # GluonCV's own custom models have three sizes, of the scales 8, 16 and 32.
         size_count = 3 if name in GLUONCV_CUSTOM else 5
@@ -440,7 +441,12 @@ def test_classes_are_those_of_the_data_sets():
     "field, value, message",
     [
         ("neck", "fpm", "neck is 'fpm'; did you mean fpn? give one of c4, fpn"),
-        ("head", "res5", "head is 'res5'; give one of 2fc, pool2fc, 1conv1fc, 4conv1fc"),
+        (
+            "head",
+            "res5",
+            "head is 'res5'; give one of 2fc, pool2fc, 1conv1fc, 4conv1fc, pool1conv1fc, "
+            "pool4conv1fc",
+        ),
         ("fpn_extra", "pooled", "fpn_extra is 'pooled'; did you mean pool? give one of pool, conv"),
     ],
 )

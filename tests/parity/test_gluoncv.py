@@ -36,6 +36,7 @@ LARGE = (
     "faster_rcnn_fpn_syncbn_resnet101_v1d_coco",
     "faster_rcnn_resnet50_v1b_voc",
     "faster_rcnn_resnet101_v1d_voc",
+    "doublehead_rcnn_resnet50_v1b_voc",
     "mask_rcnn_fpn_syncbn_mobilenet1_0_coco",
     "faster_rcnn_fpn_syncbn_resnest101_coco",
     "faster_rcnn_fpn_syncbn_resnest269_coco",
@@ -89,6 +90,24 @@ def test_detections_are_those_of_gluoncv_and_it_loads_what_we_save(name, tmp_pat
     assert gluoncv_judge.compare(net, judge, image, COUNT).features > 0.1
     judge.load_parameters(str(tmp_path / "saved.params"))  # strict: nothing missing, nothing extra
     assert_same(gluoncv_judge.compare(net, judge, image, COUNT))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name",
+    [
+        "doublehead_rcnn_resnet50_v1b_voc",
+        "mask_rcnn_fpn_syncbn_mobilenet1_0_coco",
+        "faster_rcnn_fpn_syncbn_resnest50_coco",
+    ],
+)
+def test_reset_class_reuses_the_rows_that_gluoncv_reuses(name):
+    judge = gluoncv_judge.build(name, CLASSES, PROPOSALS)
+    net = twin(name, judge)
+    kept = ["f", "b", "a"]
+    judge.reset_class(kept, reuse_weights=kept)
+    net.reset_class(kept, reuse_weights=kept)
+    assert_same(gluoncv_judge.compare(net, judge, gluoncv_judge.sample_image(128, 176), COUNT))
 
 
 @pytest.fixture(scope="module")

@@ -122,6 +122,7 @@ def _rules(shapes: Shapes) -> List[Rule]:
             r"box_head\.convs\.(?P<i>\d)\.norm", (f"box_features.{{i/2*3+{pooling + 1}}}.{{leaf}}",)
         ),
         Rule(r"box_head\.fc(?P<i>[12])", (f"box_features.{{i-1*2+{first_linear}}}.{{leaf}}",)),
+        *_double_head_rules(),
         Rule(r"predictor\.score", ("class_predictor.{leaf}",)),
         Rule(r"predictor\.loc", ("box_predictor.{leaf}",)),
         Rule(
@@ -134,6 +135,18 @@ def _rules(shapes: Shapes) -> List[Rule]:
         ),
         Rule(r"mask_head\.deconv", (deconv + ".{leaf}",)),
         Rule(r"mask_head\.score", ("mask.mask.{leaf}",)),
+    ]
+
+
+def _double_head_rules() -> List[Rule]:
+    """Make the rules for the branches of a double head."""
+    # The body of a block is a sequence of convolution and ReLU: hence i-1 * 2.
+    block = r"box_head\.branches\.blocks\.(?P<block>\d)\."
+    name = "newbox_features.{block}."
+    return [
+        Rule(r"box_head\.branches\.fc(?P<i>[12])", ("class_features.{i-1*2}.{leaf}",)),
+        Rule(block + r"conv(?P<i>[1-3])", (name + "body.{i-1*2}.{leaf}",)),
+        Rule(block + "shortcut", (name + "downsample.0.{leaf}",)),
     ]
 
 
@@ -395,7 +408,7 @@ GLUONCV = Codebase(
         IgnoredTensor(r"(fc|output)\.(weight|bias)", "the classifier of ImageNet"),
         IgnoredTensor(r".*\.(means|stds)", "constants of the training targets"),
     ),
-    detector_part=r"(?:rpn|mask|box_features|class_predictor|box_predictor)\..*|features\.P\d_.*",
+    detector_part=r"(?:rpn|mask|(?:new)?box_features|class_features|class_predictor|box_predictor)\..*|features\.P\d_.*",
     name_hint=(
         r"^(features\.(resnetv1|resnest_|mobilenet|[014]\.)|top_features\.|rpn\.anchor_generator|"
         r"class_predictor\.)"
