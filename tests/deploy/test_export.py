@@ -146,6 +146,7 @@ def test_the_record_says_what_goes_in_and_comes_out(net, tmp_path):
         "rounding": "nearest",
         "mean": [123.675, 116.28, 103.53],
         "std": [58.395, 57.12, 57.375],
+        "inclusive": False,
     }
     assert record["outputs"] == ["ids", "scores", "boxes"]
     assert record["config"] == {"nms_thresh": 0.5, "short": [48, 64]}
