@@ -53,6 +53,16 @@ FORMATS_WITH_NAMES = ("coco", "labelme", "voc")
 SIXTH_NUMBERS = {None: None, "difficult": True, "ignore": False}
 
 
+ANNOTATION_FILE = "annotations/instances_{split}.json"
+FORMATS_OF_FLAGS = {
+    "annotations": ("coco",),
+    "image_dir": ("coco", "lst"),
+    "one_based": ("voc",),
+    "pixel_boxes": ("record", "lst"),
+    "sixth_number": ("record", "lst"),
+}
+
+
 class _Request(NamedTuple):
     """What a function that opens a format needs to know.
 
@@ -116,8 +126,7 @@ def add_dataset_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--annotations",
         metavar="FILE",
-        default="annotations/instances_{split}.json",
-        help="coco: the annotation file (default: %(default)s)",
+        help="coco: the annotation file (default: annotations/instances_{split}.json)",
     )
     group.add_argument(
         "--image-dir",
@@ -200,6 +209,7 @@ def open_dataset(
         raise InputError(
             f"--{split}-split has {len(names)} names, which only --dataset voc can join; give one"
         )
+    _refuse_other_flags(args)
     wanted = classes or args.classes
     dataset = open_format(_Request(args, names, wanted))
     # A factory of the user has the last word on classes, so it may forget the wanted ones.
@@ -297,6 +307,17 @@ def require_boxes(dataset: Dataset, preprocess: Preprocess, config: AnchorSettin
     inspection.require_boxes()
 
 
+def _refuse_other_flags(args: argparse.Namespace) -> None:
+    """Refuse a flag that the format does not read: the boxes would not be what the user expects."""
+    for field, formats in FORMATS_OF_FLAGS.items():
+        if getattr(args, field) and args.dataset not in formats:
+            flag = "--" + field.replace("_", "-")
+            raise InputError(
+                f"{flag} is for --dataset {' and '.join(formats)}, not for {args.dataset}; "
+                "leave it out"
+            )
+
+
 def _report_skipped(dataset: Dataset, names: Sequence[str]) -> None:
     """Say on standard error what ``--skip-bad`` left out of a data set."""
     skipped = skipped_faults(dataset)
@@ -311,7 +332,8 @@ def _report_skipped(dataset: Dataset, names: Sequence[str]) -> None:
 def _open_coco(request: _Request) -> Dataset:
     """Open a COCO file."""
     root = request.args.data_root
-    annotation_file = _split_path(root, request.args.annotations, request.names[0])
+    annotations = request.args.annotations or ANNOTATION_FILE
+    annotation_file = _split_path(root, annotations, request.names[0])
     image_folder = _split_path(root, request.args.image_dir or "{split}", request.names[0])
     return COCODataset(
         annotation_file,

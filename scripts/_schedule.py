@@ -4,6 +4,7 @@
 """
 
 import argparse
+import math
 from functools import partial
 from typing import Callable, List
 
@@ -115,6 +116,7 @@ def make_schedule(
     InputError
         A flag holds no number, or numbers that make no schedule.
     """
+    _require_numbers(args)
     peak = args.lr
     if peak is None:
         peak = training.scale_for_batch(RATE_PER_IMAGE, batch_size, 1)
@@ -139,6 +141,17 @@ def make_schedule(
     # The first value is computed now, so that a wrong flag is reported before training starts.
     rate(0)
     return rate
+
+
+def _require_numbers(args: argparse.Namespace) -> None:
+    """Refuse numbers that no run can be made of: MXNet's own error would come after minutes."""
+    if args.epochs < 1:
+        raise InputError(f"--epochs is {args.epochs}; want at least 1")
+    for field in ("lr", "momentum", "wd", "clip_gradient"):
+        value = getattr(args, field)
+        if value is not None and not 0 <= value < math.inf:
+            flag = "--" + field.replace("_", "-")
+            raise InputError(f"{flag} is {value:g}; want a finite number, 0 or more")
 
 
 def decay_steps(epochs: str, steps_per_epoch: int) -> List[int]:

@@ -191,6 +191,8 @@ class GluonCVDataset:
             label = np.zeros((0, 5), np.float32)
         if label.ndim != 2 or label.shape[1] < BOX_COLUMNS:
             raise DataError(f"{name}: label has shape {label.shape}; want (G, 5 or more)")
+        if label.dtype.kind not in "iuf":
+            raise DataError(f"{name}: label has type {label.dtype}; want numbers")
         # GluonCV's COCODetection returns a row of -1 for an image without boxes, and LstDetection
         # multiplies the rows of -1 that pad a label by the image's sides.
         is_padding = (label[:, 4] == -1) & (label[:, :4] < 0).all(axis=1)

@@ -181,6 +181,8 @@ def _single_splits(split: Union[Split, Sequence[Split], None]) -> List[Split]:
         return [ALL_FILES]
     if isinstance(split, str):
         return [split]
+    if isinstance(split, int):
+        raise DataError(f"split {split}: want a name, or a pair such as ({split}, 'trainval')")
     parts: List[Any] = list(split)
     # GluonCV writes a single year as (2007, "trainval") too.
     if parts and isinstance(parts[0], int):

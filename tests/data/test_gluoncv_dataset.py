@@ -45,6 +45,12 @@ def test_five_columns_have_no_crowd():
     assert labeled.crowd.tolist() == [False]
 
 
+def test_labels_are_numbers():
+    dataset = GluonCVDataset([(IMAGE, np.array([["1", "2", "5", "8", "0"]]))], classes=["cell"])
+    with pytest.raises(DataError, match=r"\[0\]: label has type <U1; want numbers"):
+        dataset[0]
+
+
 @pytest.mark.parametrize("wrong", [2, -1, 0.5, np.nan])
 def test_label_out_of_range(wrong):
     dataset = GluonCVDataset(

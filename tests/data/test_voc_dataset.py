@@ -163,6 +163,8 @@ def test_faults_in_the_folder(root, tmp_path):
         VOCDataset(root, [])
     with pytest.raises(DataError, match="split 3: want a name, or a pair"):
         VOCDataset(root, ["train", 3])
+    with pytest.raises(DataError, match=r"split 2007: want a name, or a pair such as \(2007, "):
+        VOCDataset(root, 2007)
 
 
 def test_all_faults_at_once(root):

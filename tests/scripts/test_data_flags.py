@@ -82,6 +82,21 @@ def test_unknown_formats(open_dataset):
         open_dataset("--dataset", "coc")
 
 
+@pytest.mark.parametrize(
+    "format_name, flags, message",
+    [
+        ("yolo", ("--one-based",), "--one-based is for --dataset voc, not for yolo; leave it out"),
+        ("voc", ("--annotations", "a.json"), "--annotations is for --dataset coco, not for voc"),
+        ("labelme", ("--image-dir", "x"), "--image-dir is for --dataset coco and lst, not for"),
+        ("coco", ("--pixel-boxes",), "--pixel-boxes is for --dataset record and lst, not for"),
+        ("a:b", ("--sixth-number", "ignore"), "--sixth-number is for --dataset record and lst"),
+    ],
+)
+def test_flags_of_other_formats_are_refused(open_dataset, format_name, flags, message):
+    with pytest.raises(InputError, match=message):
+        open_dataset("--dataset", format_name, *flags)
+
+
 def test_only_voc_joins_splits(open_dataset):
     with pytest.raises(InputError, match="--train-split has 2 names, which only --dataset voc"):
         open_dataset("--dataset", "coco", "--train-split", "a", "b")
