@@ -80,8 +80,9 @@ def get_model(
         GluonCV's keywords. ``transfer="coco"`` starts a ``*_custom`` model from the detector of
         that data set, whose settings it has, and takes over the predictors of classes with the
         same names. ``root`` is the folder of downloaded weights. ``norm_layer``, ``norm_kwargs``
-        and ``use_global_stats`` choose the norm. For other keywords the error says what is given
-        instead.
+        and ``use_global_stats`` choose the norm. ``base_network_name`` chooses the backbone of
+        ``custom_faster_rcnn_fpn`` and ``custom_mask_rcnn_fpn``. For other keywords the error says
+        what is given instead.
 
     Returns
     -------
@@ -104,7 +105,7 @@ def get_model(
     >>> net = get_model("mask_rcnn_fpn_resnet50_v1b_coco", pretrained=True)  # doctest: +SKIP
     """
     name = find_name(name, list_models())
-    options = read_options(overrides, norm, is_backbone=name in BACKBONES)
+    options = read_options(overrides, norm, name, is_backbone=name in BACKBONES)
     if options.transfer is not None:
         return _get_transferred(name, head_norm, rescale, classes, pretrained, ctx, options)
     norm = None if options.norm is None else norm_name(options.norm)
@@ -123,12 +124,18 @@ def get_model(
         rescale=rescale,
         classes=choose_classes(model.name, model.classes, classes),
         config=DetectorConfig(**model.settings).override(**options.settings),
+        backbone=options.base_network,
     )
     net = from_spec(spec, ctx)
     # Weights of the complete network come last, because they replace weights of the backbone.
     if pretrained_base:
         load_pretrained_base(
-            net, pretrained_base, model.backbone, norm or model.norm, name, options.root
+            net,
+            pretrained_base,
+            spec.backbone or model.backbone,
+            norm or model.norm,
+            name,
+            options.root,
         )
     if pretrained:
         load_pretrained(net, pretrained, name, classes is not None, options.root)
@@ -195,7 +202,7 @@ def _get_transferred(
     options: GluonCVOptions,
 ) -> mx.gluon.HybridBlock:
     """Build the detector of another data set with its weights, and give it the caller's classes."""
-    source = transfer_source(name, str(options.transfer))
+    source = transfer_source(name, str(options.transfer), options)
     class_names = choose_classes(name, MODELS[name].classes, classes)
     net = get_model(
         source,
@@ -346,7 +353,9 @@ def _build_backbone(
 def _c4_parts(model: Model, spec: ModelSpec, norm: str) -> DetectorParts:
     """Build a backbone with one map, and a box head from the last stage of the backbone."""
     head_norm = spec.head_norm or norm
-    backbone, top = _build_backbone(model.backbone, "c4", norm, head_norm, spec.rescale)
+    backbone, top = _build_backbone(
+        spec.backbone or model.backbone, "c4", norm, head_norm, spec.rescale
+    )
     has_masks = model.mask_convs is not None
     box_head = top_as_box_head(top, backbone, spec.config, has_masks)
     if model.head == "double":
@@ -357,11 +366,13 @@ def _c4_parts(model: Model, spec: ModelSpec, norm: str) -> DetectorParts:
 def _fpn_parts(model: Model, spec: ModelSpec, norm: str) -> DetectorParts:
     """Build a backbone with a pyramid, and a box head for RoIs of its levels."""
     config = spec.config
-    maps = _build_backbone(model.backbone, "fpn", norm, norm, spec.rescale).backbone
+    name = spec.backbone or model.backbone
+    maps = _build_backbone(name, "fpn", norm, norm, spec.rescale).backbone
     head_norm = choose_head_norm(norm, spec.head_norm, model.norm_in_heads)
+    head = model.head if head_norm is None else model.head_with_norm or model.head
     return DetectorParts(
         backbone=FPN(maps, config.fpn_channels, head_norm, model.fpn_extra),
-        box_head=build_fpn_box_head(model.head, config, head_norm),
+        box_head=build_fpn_box_head(head, config, head_norm),
         mask_channels=config.fpn_channels,
         head_norm=head_norm,
     )

@@ -24,7 +24,11 @@ OWN_OPTIONS = (
     "norm_layer",
     "norm_kwargs",
     "use_global_stats",
+    "base_network_name",
 )
+# The models whose backbone GluonCV's callers choose, and the backbone that they have by default.
+CUSTOM_PREFIX = "custom_"
+DEFAULT_BASE_NETWORK = "resnet18_v1b"
 # Keywords that change nothing here: any batch size, any number of devices, of boxes, of anchors.
 WITHOUT_EFFECT = (
     "per_device_batch_size",
@@ -89,15 +93,20 @@ class GluonCVOptions(NamedTuple):
         The folder of downloaded weights; None: the usual one.
     settings : dict of str to object
         Fields of :class:`gluonnorm.rcnn.DetectorConfig`.
+    base_network : str or None
+        The backbone of a ``custom_*`` model; None: the model's own.
     """
 
     norm: NormChoice
     transfer: Optional[str]
     root: Folder
     settings: Dict[str, Any]
+    base_network: Optional[str] = None
 
 
-def read_options(options: Mapping[str, Any], norm: NormChoice, is_backbone: bool) -> GluonCVOptions:
+def read_options(
+    options: Mapping[str, Any], norm: NormChoice, model: str, is_backbone: bool
+) -> GluonCVOptions:
     """Sort the further keywords of ``get_model``.
 
     Parameters
@@ -106,6 +115,8 @@ def read_options(options: Mapping[str, Any], norm: NormChoice, is_backbone: bool
         The keywords.
     norm : str, callable or None
         The argument ``norm`` of the same call.
+    model : str
+        The name of the model.
     is_backbone : bool
         Whether the model is a bare backbone, in which GluonCV's BatchNorm has live statistics. In
         its detectors BatchNorm is frozen.
@@ -123,8 +134,8 @@ def read_options(options: Mapping[str, Any], norm: NormChoice, is_backbone: bool
 
     Examples
     --------
-    >>> read_options({"transfer": "voc", "short": 300}, "gn", is_backbone=False)
-    GluonCVOptions(norm='gn', transfer='voc', root=None, settings={'short': 300})
+    >>> read_options({"transfer": "voc", "short": 300}, "gn", "faster_rcnn", False).settings
+    {'short': 300}
     """
     settings = dict(options)
     transfer = settings.pop("transfer", None)
@@ -139,9 +150,13 @@ def read_options(options: Mapping[str, Any], norm: NormChoice, is_backbone: bool
                 "norm is given beside norm_layer, norm_kwargs or use_global_stats; give norm alone"
             )
         norm = _norm_of_layer(layer, norm_settings, is_backbone)
+    base_network = None
+    if model.startswith(CUSTOM_PREFIX):
+        base_network = settings.pop("base_network_name", None)
+        settings.pop("dataset", None)  # a part of a file's name in GluonCV
     if not is_backbone:
         settings = read_settings(settings)
-    return GluonCVOptions(norm=norm, transfer=transfer, root=root, settings=settings)
+    return GluonCVOptions(norm, transfer, root, settings, base_network)
 
 
 def read_settings(options: Mapping[str, Any]) -> Dict[str, Any]:
@@ -177,15 +192,17 @@ def read_settings(options: Mapping[str, Any]) -> Dict[str, Any]:
     return settings
 
 
-def transfer_source(name: str, transfer: str) -> str:
+def transfer_source(name: str, transfer: str, options: GluonCVOptions) -> str:
     """Name the detector whose weights ``transfer`` takes over.
 
     Parameters
     ----------
     name : str
-        The name of a ``*_custom`` model.
+        The name of a ``*_custom`` or ``custom_*`` model.
     transfer : str
         The data set of the published detector: "coco" or "voc".
+    options : GluonCVOptions
+        Norm and backbone, which a ``custom_*`` model has in the name of its detector.
 
     Returns
     -------
@@ -195,17 +212,26 @@ def transfer_source(name: str, transfer: str) -> str:
     Raises
     ------
     InputError
-        The model is no ``*_custom`` one.
+        The model is neither.
 
     Examples
     --------
-    >>> transfer_source("faster_rcnn_resnet50_v1b_custom", "voc")
+    >>> options = read_options({"transfer": "coco"}, None, "custom_mask_rcnn_fpn", False)
+    >>> transfer_source("custom_mask_rcnn_fpn", "coco", options)
+    'mask_rcnn_fpn_resnet18_v1b_coco'
+    >>> transfer_source("faster_rcnn_resnet50_v1b_custom", "voc", options)
     'faster_rcnn_resnet50_v1b_voc'
     """
+    if name.startswith(CUSTOM_PREFIX):
+        words = [name[len(CUSTOM_PREFIX) :]]
+        if options.norm == "sync_bn":
+            words.append("syncbn")
+        words += [options.base_network or DEFAULT_BASE_NETWORK, transfer]
+        return "_".join(words)
     stem, is_custom, rest = name.rpartition("_custom")
     if not is_custom or rest:
         raise InputError(
-            f"transfer={transfer!r} is for the *_custom models; for {name!r} give"
+            f"transfer={transfer!r} is for the custom_* and *_custom models; for {name!r} give"
             " pretrained=True and classes"
         )
     return f"{stem}_{transfer}"

@@ -56,6 +56,7 @@ DESCRIPTION_TYPES: Dict[str, Tuple[type, ...]] = {
     "rescale": (str, type(None)),
     "classes": (list, tuple),
     "config": (dict,),
+    "backbone": (str, type(None)),
 }
 
 
@@ -331,6 +332,8 @@ class ModelSpec:
         Names of the foreground classes, in the order of their ids.
     config : DetectorConfig
         All other settings.
+    backbone : str, optional
+        The name of another backbone than the model's own; None means the model's own.
     """
 
     model: str
@@ -339,6 +342,7 @@ class ModelSpec:
     rescale: Optional[str]
     classes: Tuple[str, ...]
     config: DetectorConfig
+    backbone: Optional[str] = None
 
     @classmethod
     def from_dict(cls, values: Dict[str, Any]) -> "ModelSpec":
@@ -359,6 +363,9 @@ class ModelSpec:
         InputError
             A key is missing or unknown, or a value is wrong.
         """
+        if isinstance(values, dict):
+            # Files of version 0.1 do not state it.
+            values = {"backbone": None, **values}
         _check_description(values, [field.name for field in fields(cls)])
         return cls(
             model=values["model"],
@@ -367,6 +374,7 @@ class ModelSpec:
             rescale=values["rescale"],
             classes=tuple(values["classes"]),
             config=DetectorConfig().override(**values["config"]),
+            backbone=values["backbone"],
         )
 
 

@@ -75,6 +75,8 @@ def rows() -> List[Model]:
     )
     models += _mask_rcnn_resnet18()
     models.append(_mask_rcnn_mobilenet())
+    models.append(_custom_rcnn_fpn("faster", None, FPN_SETTINGS))
+    models.append(_custom_rcnn_fpn("mask", 4, MASK_FPN_SETTINGS))
     return models
 
 
@@ -194,6 +196,24 @@ def _mask_rcnn_resnet18() -> List[Model]:
             settings={**small_fpn_settings, **SYNC_BN_SETTINGS},
         ),
     ]
+
+
+def _custom_rcnn_fpn(family: str, mask_convs: Optional[int], settings: Dict[str, Any]) -> Model:
+    """Describe a detector whose backbone the caller chooses, with the numbers of the others.
+
+    GluonCV leaves its numbers to the caller, and its own defaults are those of one feature map.
+    """
+    return Model(
+        name=f"custom_{family}_rcnn_fpn",
+        backbone="resnet18_v1b",
+        neck="fpn",
+        head="pool2fc",
+        head_with_norm="pool4conv1fc",
+        classes=None,
+        fpn_extra="conv",
+        mask_convs=mask_convs,
+        settings={**settings, "roi_size": 14},
+    )
 
 
 def _mask_rcnn_mobilenet() -> Model:

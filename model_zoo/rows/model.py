@@ -30,6 +30,9 @@ class Model:
         "2fc", two fully connected layers; "pool2fc", the same after an average pooling of 3x3
         cells (GluonCV's Mask R-CNN); "1conv1fc" or "4conv1fc", convolutions and one fully
         connected layer; "pool1conv1fc" or "pool4conv1fc", the same after that pooling.
+    head_with_norm : str or None
+        Another box head for the networks whose heads have a norm, with the neck "fpn". None:
+        ``head`` serves both.
     classes : tuple of str, or None
         The names of the classes, in the order of their ids. None: the caller has to name them.
     norm : str
@@ -70,6 +73,7 @@ class Model:
     norm: str = "frozen_bn"
     fpn_extra: str = "pool"
     mask_convs: Optional[int] = None
+    head_with_norm: Optional[str] = None
     norm_in_heads: bool = False
     settings: Dict[str, Any] = field(default_factory=dict)
 

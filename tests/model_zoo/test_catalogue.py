@@ -67,6 +67,8 @@ OF_GLUONCV = {
     "faster_rcnn_fpn_syncbn_resnest101_coco": (7, 256, 4.14, 0.5, 1000, 1, (640, 800), 512),
     "faster_rcnn_fpn_syncbn_resnest269_coco": (7, 256, 4.14, 0.5, 1000, 1, (640, 864), 512),
     "doublehead_rcnn_resnet50_v1b_voc": (14, 1024, None, 0.3, 300, 16, (600,), 128),
+    "custom_faster_rcnn_fpn": (14, 1024, 4.14, 0.5, 1000, 1, (800,), 512),
+    "custom_mask_rcnn_fpn": (14, 1024, 4.42, 0.5, 1000, 1, (800,), 512),
     "mask_rcnn_fpn_syncbn_mobilenet1_0_coco": (14, 1024, 4.42, 0.5, 1000, 1, (640, 800), 512),
 }
 GLUONCV_CUSTOM = ("faster_rcnn_resnet50_v1b_custom", "faster_rcnn_resnet101_v1d_custom")
@@ -403,6 +405,8 @@ def test_names():
                 ]
             )
             assert model.backbone in name and (model.norm == "sync_bn") == ("_syncbn_" in name)
+        elif name.startswith("custom_"):
+            assert model.classes is None and model.backbone == "resnet18_v1b"
         else:
             of_torchvision = model.settings["convention"] == "torchvision"
             assert model.classes == (COCO_IDS if of_torchvision else COCO_CLASSES)

@@ -1,7 +1,9 @@
 """GluonCV's names and keywords: understood, or answered with what is given here instead."""
 
+import dataclasses
 import functools
 import inspect
+import json
 import warnings
 from dataclasses import fields
 
@@ -85,7 +87,7 @@ def test_a_misspelled_name_gets_a_suggestion(name, suggestion):
     ],
 )
 def test_norm_layers(options, is_backbone, norm):
-    assert read_options(options, None, is_backbone).norm == norm
+    assert read_options(options, None, "", is_backbone).norm == norm
 
 
 def test_a_network_with_gluoncvs_norm_layer():
@@ -218,3 +220,37 @@ def test_statistics_without_weights_give_a_warning(tmp_path):
         model_zoo.get_model(NAME, classes=["a"], norm="gn", **TINY)
         model_zoo.from_spec(net.spec)
     assert tiny_detector("c4", norm="bn").spec.norm == "bn"
+
+
+def test_the_backbone_of_a_custom_model_is_the_callers_and_is_stated():
+    net = model_zoo.get_model(
+        "custom_mask_rcnn_fpn",
+        norm="gn",
+        classes=("cell",),
+        base_network_name="resnet34_v1b",
+        dataset="cells",
+    )
+    assert net.spec.backbone == "resnet34_v1b" and net.has_masks
+    assert len(net.backbone.backbone.layer3) == 6, "a ResNet-34"
+    assert len(net.box_head.convs) == 9, "a pooling, and four convolutions with norm and ReLU"
+    again = model_zoo.from_spec(json.loads(json.dumps(dataclasses.asdict(net.spec))))
+    assert again.spec == net.spec
+    shapes = {
+        name: parameter.shape for name, parameter in again._collect_params_with_prefix().items()
+    }
+    for name, parameter in net._collect_params_with_prefix().items():
+        assert shapes[name] == parameter.shape
+
+
+@pytest.mark.parametrize(
+    "name, options, message",
+    [
+        ("custom_faster_rcnn_fpn", {"base_network_name": "resnet19"}, "no backbone is called"),
+        ("faster_rcnn_fpn_resnet50_v1b_coco", {"base_network_name": "resnet50"}, "model's name"),
+        ("custom_faster_rcnn_fpn", {"base_network_name": "resnet50_v1b"}, "give classes"),
+    ],
+)
+def test_a_wrong_backbone_or_model_for_it_is_refused(name, options, message):
+    classes = None if message == "give classes" else ("cell",)
+    with pytest.raises(InputError, match=message):
+        model_zoo.get_model(name, classes=classes, **options)

@@ -13,7 +13,27 @@ from typing import NamedTuple, Tuple
 import mxnet as mx
 import numpy as np
 from gluoncv import data, model_zoo
+from gluoncv.model_zoo.rcnn.faster_rcnn.faster_rcnn import custom_faster_rcnn_fpn
+from gluoncv.model_zoo.rcnn.mask_rcnn import custom_mask_rcnn_fpn
 
+# What the caller of GluonCV's custom_* functions must give: the numbers of its named models.
+PYRAMID_NUMBERS = {
+    "short": 800,
+    "max_size": 1333,
+    "min_stage": 2,
+    "max_stage": 6,
+    "nms_thresh": 0.5,
+    "nms_topk": -1,
+    "post_nms": -1,
+    "roi_size": (14, 14),
+    "strides": (4, 8, 16, 32, 64),
+    "rpn_channel": 1024,
+    "scales": (2, 4, 8, 16, 32),
+    "alloc_size": (384, 384),
+    "rpn_test_post_nms": 1000,
+    "rpn_min_size": 1,
+    "num_sample": 512,
+}
 FAR_AWAY = -1e4  # pixels; a RoI at this coordinate samples only zeros
 
 # Factors on the standard deviation of some weights. They give all pyramid levels a similar
@@ -49,7 +69,23 @@ def coco_classes(classes):
             dataset.CLASSES = names
 
 
-def build(name, classes, post_nms=None, salt=0):
+def custom_detector(name, classes, base_network_name=None, **settings):
+    """Make a detector of GluonCV whose backbone the caller chooses.
+
+    GluonCV's ``get_model("custom_faster_rcnn_fpn")`` is the function of its double head, which has
+    the same name and cannot run, so its Faster R-CNN's own function is called.
+    """
+    settings = {**PYRAMID_NUMBERS, **settings}
+    if base_network_name is not None:
+        settings["base_network_name"] = base_network_name
+    if name == "custom_faster_rcnn_fpn":
+        return custom_faster_rcnn_fpn(classes, pretrained_base=False, clip=4.14, **settings)
+    return custom_mask_rcnn_fpn(
+        classes, pretrained_base=False, clip=4.42, target_roi_scale=2, num_fcn_convs=4, **settings
+    )
+
+
+def build(name, classes, post_nms=None, salt=0, **settings):
     """Build a GluonCV detector with seeded weights.
 
     Parameters
@@ -62,6 +98,8 @@ def build(name, classes, post_nms=None, salt=0):
         Proposals an image in inference. None keeps GluonCV's number.
     salt : int
         Seed of the weights.
+    **settings
+        Arguments of GluonCV's function for a ``custom_*`` model.
 
     Returns
     -------
@@ -70,8 +108,11 @@ def build(name, classes, post_nms=None, salt=0):
     """
     # A new name manager counts networks from 0, as in a process that makes only this one.
     with coco_classes(classes), mx.name.NameManager():
-        settings = {"classes": classes} if name.endswith("_custom") else {}
-        net = model_zoo.get_model(name, pretrained=False, pretrained_base=False, **settings)
+        if name.startswith("custom_"):
+            net = custom_detector(name, classes, **settings)
+        else:
+            custom = {"classes": classes} if name.endswith("_custom") else {}
+            net = model_zoo.get_model(name, pretrained=False, pretrained_base=False, **custom)
     if post_nms is not None:
         limit_outputs(net, proposal_count=post_nms, mask_count=2 * post_nms)
     net.initialize()

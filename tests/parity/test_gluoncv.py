@@ -10,6 +10,7 @@ import model_zoo
 from gluonnorm.conversion import ConversionError, load, save
 from gluonnorm.photos.paste import paste_masks
 
+import mxnet as mx
 import numpy as np
 import pytest
 from gluoncv import model_zoo as gluoncv_model_zoo
@@ -48,7 +49,7 @@ PROPOSALS = 40
 COUNT = 50
 
 
-def twin(name, judge):
+def twin(name, judge, **options):
     """Build this package's network of that name, with the judge's weights."""
     net = model_zoo.get_model(
         name,
@@ -56,6 +57,7 @@ def twin(name, judge):
         rpn_test_post_nms=PROPOSALS,
         max_detections=2 * PROPOSALS,
         max_candidates=len(CLASSES) * PROPOSALS,
+        **options,
     )
     load(net, gluoncv_judge.parameter_arrays(judge), "gluoncv")
     return net
@@ -90,6 +92,47 @@ def test_detections_are_those_of_gluoncv_and_it_loads_what_we_save(name, tmp_pat
     assert gluoncv_judge.compare(net, judge, image, COUNT).features > 0.1
     judge.load_parameters(str(tmp_path / "saved.params"))  # strict: nothing missing, nothing extra
     assert_same(gluoncv_judge.compare(net, judge, image, COUNT))
+
+
+@pytest.mark.parametrize(
+    "name, options",
+    [
+        ("custom_faster_rcnn_fpn", {}),
+        ("custom_mask_rcnn_fpn", {}),
+        pytest.param(
+            "custom_faster_rcnn_fpn",
+            {"base_network_name": "resnest50", "norm": "sync_bn", "head_norm": "sync_bn"},
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "custom_faster_rcnn_fpn",
+            {"base_network_name": "resnet101_v1d"},
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_a_detector_on_the_callers_backbone_is_that_of_gluoncv(name, options):
+    settings = {"base_network_name": options.get("base_network_name", "resnet18_v1b")}
+    if "norm" in options:
+        settings["norm_layer"] = mx.gluon.contrib.nn.SyncBatchNorm
+        settings["norm_kwargs"] = {"num_devices": 1}
+        settings["sym_norm_layer"] = mx.sym.contrib.SyncBatchNorm
+        settings["sym_norm_kwargs"] = {"ndev": 1}
+    judge = gluoncv_judge.build(name, CLASSES, PROPOSALS, **settings)
+    net = twin(name, judge, **options)
+    image = gluoncv_judge.sample_image(128, 176)
+    assert_same(gluoncv_judge.compare(net, judge, image, COUNT))
+    kept = ["f", "b"]
+    judge.reset_class(kept, reuse_weights=kept)
+    net.reset_class(kept, reuse_weights=kept)
+    assert_same(gluoncv_judge.compare(net, judge, image, COUNT))
+    assert model_zoo.from_spec(net.spec).spec == net.spec
+
+
+def test_a_pooling_that_shapes_do_not_tell_is_not_saved_for_gluoncv(tmp_path):
+    net = model_zoo.get_model("custom_faster_rcnn_fpn", classes=CLASSES)
+    with pytest.raises(ConversionError, match="box head that pools RoIs"):
+        save(net, str(tmp_path / "net.params"), "gluoncv")
 
 
 @pytest.mark.slow

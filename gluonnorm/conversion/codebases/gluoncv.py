@@ -121,7 +121,7 @@ def _rules(shapes: Shapes) -> List[Rule]:
         Rule(
             r"box_head\.convs\.(?P<i>\d)\.norm", (f"box_features.{{i/2*3+{pooling + 1}}}.{{leaf}}",)
         ),
-        Rule(r"box_head\.fc(?P<i>[12])", (f"box_features.{{i-1*2+{first_linear}}}.{{leaf}}",)),
+        Rule(r"box_head\.fc(?P<i>[12])", _linear_names(first_linear, bool(box_convs))),
         *_double_head_rules(),
         Rule(r"predictor\.score", ("class_predictor.{leaf}",)),
         Rule(r"predictor\.loc", ("box_predictor.{leaf}",)),
@@ -136,6 +136,16 @@ def _rules(shapes: Shapes) -> List[Rule]:
         Rule(r"mask_head\.deconv", (deconv + ".{leaf}",)),
         Rule(r"mask_head\.score", ("mask.mask.{leaf}",)),
     ]
+
+
+def _linear_names(first_linear: int, is_certain: bool) -> Tuple[str, ...]:
+    """Name the linear layers of a box head, the first of which is at this position.
+
+    Shapes do not tell whether a pooling comes before two linear layers. A file can tell: if so,
+    the positions are odd, where a file without it has the ReLU.
+    """
+    positions = (first_linear,) if is_certain else (first_linear, 1 - first_linear)
+    return tuple(f"box_features.{{i-1*2+{position}}}.{{leaf}}" for position in positions)
 
 
 def _double_head_rules() -> List[Rule]:
@@ -330,7 +340,8 @@ def additions(net: Any, arrays: Arrays) -> Arrays:
     Raises
     ------
     ConversionError
-        The network detects under another convention than GluonCV.
+        The network detects under another convention than GluonCV, or its box head pools RoIs
+        before two linear layers and the table has no names for that.
     """
     if "class_predictor.weight" not in arrays:
         return {}
@@ -341,6 +352,13 @@ def additions(net: Any, arrays: Arrays) -> Arrays:
             f"the network's convention differs from GluonCV's in {', '.join(differences)}, so "
             "GluonCV would detect something else with these weights; only a network built with "
             f"convention={GLUONCV.convention!r} can be saved for it"
+        )
+    # These names are those of a box head that begins without a pooling.
+    begins_at_zero = "box_features.0.weight" in arrays
+    if begins_at_zero and getattr(net.box_head, "pool", None) is not None:
+        raise ConversionError(
+            "GluonCV numbers the layers of a box head that pools RoIs otherwise, which shapes do "
+            "not tell, so this network cannot be saved for it; only loading is offered"
         )
     tables = anchor_tables(net.backbone.strides, net.config.anchor_sizes, net.config.anchor_ratios)
     return {**sync_norm_additions(arrays), **tables}
