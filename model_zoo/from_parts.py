@@ -1,6 +1,6 @@
 """Detectors from parts: layers of any Gluon network, by the call that GluonCV's users know."""
 
-from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Iterable, NamedTuple, Optional, Sequence, Tuple, Union
 
 from gluonnorm.backbones import FPN, Backbone, TappedBackbone
 from gluonnorm.backbones.tapped import Tap
@@ -220,6 +220,9 @@ def _make_config(
             "features give one map, and top_features are missing; give the layers that follow, "
             "such as net.features[8:11], or taps for a feature pyramid"
         )
+    for argument, numbers in (("scales", scales), ("ratios", ratios)):
+        if not isinstance(numbers, Iterable) or isinstance(numbers, str):
+            raise InputError(f"{argument} is {numbers!r}; want a tuple of numbers")
     sides = tuple(ANCHOR_BASE * scale for scale in scales)
     settings: Dict[str, Any] = {} if has_pyramid else dict(C4_SETTINGS)
     if has_pyramid:

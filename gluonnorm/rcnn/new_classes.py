@@ -49,14 +49,16 @@ def check_classes(classes: Any) -> Tuple[str, ...]:
     Raises
     ------
     InputError
-        There is no name, a name is repeated, or the value is a single str.
+        There is no name, a name is repeated, or the value is a single str or a set.
 
     Examples
     --------
     >>> check_classes(["cat", "dog"])
     ('cat', 'dog')
     """
-    is_collection = isinstance(classes, Iterable) and not isinstance(classes, (str, bytes))
+    # Python orders a set of texts differently in each process, so ids would change their meaning.
+    without_order = (str, bytes, set, frozenset)
+    is_collection = isinstance(classes, Iterable) and not isinstance(classes, without_order)
     names = tuple(str(name) for name in classes) if is_collection else ()
     if not names or len(set(names)) != len(names):
         raise InputError(f"classes is {classes!r}; give one or more different names in a sequence")

@@ -196,6 +196,8 @@ def test_the_same_parts_take_the_weights_again(tmp_path):
         ({"features": "resnet50_v2"}, "features is 'resnet50_v2'; give a HybridBlock"),
         ({"classes": None}, "has no classes of its own; give classes"),
         ({"classes": ("a", "a")}, "give one or more different names"),
+        ({"scales": 8}, "scales is 8; want a tuple of numbers"),
+        ({"ratios": 0.5}, "ratios is 0.5; want a tuple of numbers"),
         ({"roi_size": (7, 14)}, "roi_size is \\(7, 14\\); give one number"),
         ({"nms_treshold": 0.3}, "no setting 'nms_treshold'; did you mean nms_thresh"),
         ({"norm": "groupnorm"}, "no norm is called 'groupnorm'"),

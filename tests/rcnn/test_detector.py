@@ -126,6 +126,7 @@ def test_reset_class_by_true_and_by_two_names():
     [
         ("cat", None, "classes is 'cat'; give one or more different names"),
         ([], None, "give one or more different names"),
+        ({"cat", "dog"}, None, "give one or more different names in a sequence"),
         (["a", "a"], None, "give one or more different names"),
         (["a"], {"a": "dgo"}, "no old class 'dgo'; did you mean dog"),
         (["a"], {"b": "dog"}, "no new class 'b'"),
