@@ -349,10 +349,11 @@ def test_own_files_load_without_a_warning(tmp_path):
     net = tiny_detector("c4")
     path = str(tmp_path / "net.params")
     net.save_parameters(path)
+    cast = tiny_detector("c4")
+    moved = tiny_detector("c4")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        tiny_detector("c4").load_parameters(path, cast_dtype=True)
-        moved = tiny_detector("c4")
+        cast.load_parameters(path, cast_dtype=True)
         moved.load_parameters(path, ctx=mx.cpu(1), allow_missing=True)
     assert moved.rpn.score.weight.list_ctx() == [mx.cpu(1)]
     values = moved.rpn.score.weight.data().asnumpy()
