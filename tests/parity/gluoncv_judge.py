@@ -145,6 +145,9 @@ def seed_parameters(net, salt):
     parameters = net._collect_params_with_prefix()
     has_bottlenecks = any(THIRD_CONVOLUTION.search(name) for name in parameters)
     norms_per_block = 3 if has_bottlenecks else 2
+    # Else activations grow from block to block, and the scores of proposals all become 1.
+    if any("resnest_" in name for name in parameters):
+        norms_per_block = 4
     for name, parameter in parameters.items():
         if not name.endswith(("anchors", "means", "stds")):
             array = seeded_array(name, parameter.shape, salt, norms_per_block)
