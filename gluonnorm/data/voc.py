@@ -306,6 +306,8 @@ def _entries(source: _Source, xml_files: _XMLFiles, faults: Faults) -> List[_Ent
             image_path = source.images.path(image)
             content = xml_files.read_for(source.xml_files.path(xml), image_path)
             if content is not None:
+                if os.path.splitext(image)[1] not in line.text:
+                    image = _stated_image(source.images, image, content)
                 entries.append(_Entry(image, content, listed_in))
     return entries
 
@@ -321,7 +323,17 @@ def _image_of_xml(images: FileIndex, name: str, content: VOCFile) -> str:
             f"{content.path}: has no image {stem} in {images.folder}, which holds "
             f"{len(images.names)} images; add it or remove the XML file"
         )
-    return image
+    return _stated_image(images, image, content)
+
+
+def _stated_image(images: FileIndex, image: str, content: VOCFile) -> str:
+    """Choose among images that differ in their endings, as a.jpg and a.png, by the XML file."""
+    stem = os.path.splitext(image)[0]
+    stated_stem, stated_ending = os.path.splitext(content.image_name)
+    stated_name = stated_stem.replace("\\", "/").rpartition("/")[2]
+    if stated_name != os.path.basename(stem):
+        return image
+    return images.find(stem + stated_ending) or image
 
 
 def _files_of_line(source: _Source, text: str, where: str) -> Tuple[str, str]:

@@ -262,6 +262,25 @@ def test_files_that_are_no_images(root):
     assert [dataset[index].name for index in range(2)] == ["one.jpg", "two.BMP"]
 
 
+@pytest.mark.parametrize(
+    "line, stated, image",
+    [
+        ("one", "one.png", "one.png"),
+        ("one", r"C:\photos\one.png", "one.png"),
+        ("one", "one.jpg", "one.jpg"),
+        ("one", "one.gif", "one.jpg"),
+        ("one", "two.png", "one.jpg"),
+        ("one.jpg", "one.png", "one.jpg"),
+        ("", "one.png", "one.png"),
+    ],
+)
+def test_images_that_differ_in_their_endings(root, line, stated, image):
+    add(root, "one", f"<filename>{stated}</filename>" + item(1, 2, 5, 8), kind="png")
+    (root / "Annotations/two.xml").unlink()
+    (root / "ImageSets/Main/list.txt").write_text(line + "\n")
+    assert VOCDataset(root, "list" if line else ".")[0].name == image
+
+
 @pytest.mark.parametrize("kind", ["side by side", "images", "JPEGImages"])
 def test_folder_without_lists(root, tmp_path, kind):
     folder = tmp_path / "labelimg"
