@@ -236,8 +236,10 @@ def test_a_failed_export_leaves_earlier_files(tmp_path):
     net = detector()
     export(net, str(tmp_path / "tiny"))
     before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
-    with pytest.raises(ImageError):
-        export(net, str(tmp_path / "tiny"), dtype="int8", calibration=[np.zeros((4, 4), np.uint8)])
+    with pytest.raises(ImageError, match="2"):
+        export(
+            net, str(tmp_path / "tiny"), dtype="int8", calibration=[np.zeros((4, 4, 2), np.uint8)]
+        )
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
 
 
