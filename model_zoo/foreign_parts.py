@@ -66,6 +66,7 @@ def top_as_box_head(
     """
     if not isinstance(top, HybridBlock):
         raise InputError(f"top_features is {top!r}; give a HybridBlock, such as net.features[8:11]")
+    _require_own_layers(top, backbone)
     shape = _shape_after(top, backbone.channels[0], config.roi_size)
     is_map = len(shape) == 4
     if not is_map or len(backbone.channels) > 1:
@@ -80,6 +81,17 @@ def top_as_box_head(
                 "mask_roi_size that they divide by the same number"
             )
     return Res5Head(top, shape[1], shared_stride=stride)
+
+
+def _require_own_layers(top: HybridBlock, backbone: Backbone) -> None:
+    """Refuse layers that are part of the backbone already, which would share their weights."""
+    backbone_parameters = set(map(id, backbone.collect_params().values()))
+    for name, parameter in top.collect_params().items():
+        if id(parameter) in backbone_parameters:
+            raise InputError(
+                f"top_features have the parameter {name!r}, which features have as well; give the "
+                "layers that follow, such as net.features[:8] and net.features[8:11]"
+            )
 
 
 def _shape_after(top: HybridBlock, channels: int, size: int) -> Tuple[int, ...]:

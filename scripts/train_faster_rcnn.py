@@ -26,6 +26,7 @@ Example:
 
 import argparse
 import json
+import os
 import platform
 import sys
 from dataclasses import asdict
@@ -292,7 +293,7 @@ def worker_prefix(prefix: str, rank: int) -> str:
 
 
 def check_run_arguments(args: argparse.Namespace) -> None:
-    """Check the numbers of ``add_run_arguments`` before any work begins.
+    """Check the values of ``add_run_arguments`` before any work begins.
 
     Parameters
     ----------
@@ -302,8 +303,13 @@ def check_run_arguments(args: argparse.Namespace) -> None:
     Raises
     ------
     InputError
-        A number is out of range.
+        A number is out of range, or ``--save-prefix`` has no name after its folder.
     """
+    if not os.path.basename(args.save_prefix):
+        raise InputError(
+            f"--save-prefix is {args.save_prefix!r}, a folder; add the first part of the file names"
+            f", such as {os.path.join(args.save_prefix, args.network)}"
+        )
     for flag, number in (
         ("--recalibrate", args.recalibrate),
         ("--save-interval", args.save_interval),

@@ -372,9 +372,12 @@ def _annotated_file(
         rows.add_fault(message)
     for item in content.objects:
         with rows.catch():
-            label = labels.find(item.name, f"{content.path}: object {item.number}")
+            where = f"{content.path}: object {item.number}"
+            label = labels.find(item.name, where)
             if label is not None:
                 x1, y1, x2, y2 = item.box
+                if one_based:
+                    _require_one_based(x1, y1, where)
                 box = [x1 - one_based, y1 - one_based, x2, y2]
                 rows.add(item.number, box, label, item.difficult)
 
@@ -392,3 +395,12 @@ def _annotated_file(
                 size_source=content.path,
             )
     return None
+
+
+def _require_one_based(x1: float, y1: float, where: str) -> None:
+    """Raise a DataError for a corner that is only possible where pixels count from 0."""
+    if 0 <= x1 < 1 or 0 <= y1 < 1:
+        raise DataError(
+            f"{where} has xmin {x1:g} and ymin {y1:g}, which are below 1, so the pixels of this "
+            "file count from 0; leave out one_based (--one-based)"
+        )

@@ -58,6 +58,13 @@ def test_one_based(root):
     assert VOCDataset(root, "train", one_based=True)[0].boxes[0].tolist() == [0, 1, 5, 8]
 
 
+def test_pixels_that_count_from_0_are_not_one_based(root):
+    add(root, "two", item(0, 2, 5, 8) + item(1, 1, 5, 8) + item(4, 0.5, 9, 9))
+    with pytest.raises(DataError, match="object 1 has xmin 0 .*object 3 .* ymin 0.5.* leave out"):
+        VOCDataset(root, "train", one_based=True)
+    assert VOCDataset(root, "train")[1].boxes[0].tolist() == [0, 2, 5, 8]
+
+
 def test_given_classes_and_their_order(root):
     assert VOCDataset(root, "train", classes=["cat", "bird", "Dog"])[0].labels.tolist() == [0, 2]
 

@@ -212,6 +212,12 @@ def test_parts_that_do_not_fit(options, words):
         model_zoo.get_faster_rcnn(**options)
 
 
+def test_the_same_layers_as_both_parts():
+    features = vision.resnet18_v1().features
+    with pytest.raises(InputError, match="top_features have the parameter .* features have as"):
+        model_zoo.get_faster_rcnn(features[:7], features[6:7], classes=CLASSES, **SMALL)
+
+
 def test_a_pyramid_needs_a_scale_for_each_level():
     with pytest.raises(InputError, match="scales has 5 numbers, and the pyramid has 3 levels"):
         model_zoo.get_faster_rcnn(vision.resnet18_v1().features, taps=(5, 6), classes=CLASSES)

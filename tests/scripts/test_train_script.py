@@ -441,6 +441,12 @@ def test_a_wrong_flag_is_one_line(shapes, tmp_path, flags, message):
     assert not list(tmp_path.glob("run-0*"))
 
 
+def test_a_folder_is_no_prefix(shapes, tmp_path):
+    done = train(*coco_flags(shapes), "--save-prefix", f"{tmp_path}/runs/")
+    assert_one_line(done, "--save-prefix is ", "runs/', a folder; add the first part of the file")
+    assert not list(tmp_path.iterdir())
+
+
 def edit_json(root, change):
     path = root / "annotations" / "instances_train.json"
     content = json.loads(path.read_text())
