@@ -82,7 +82,8 @@ def parse_args() -> argparse.Namespace:
         help="write all that the network returns, whatever --score-thresh: per "
         "image file, height, width and detections, or error; per detection "
         "class, id, score, box (x1 y1 x2 y2 in pixels) and, of networks with "
-        "masks, mask (COCO's run lengths). inclusive: boxes are x2 - x1 + 1 wide",
+        "masks, mask (COCO's run lengths). The entry inclusive is true for networks "
+        "whose x2 and y2 are the last pixel of a box (docs/conventions.md)",
     )
     parser.add_argument("--gpus", default="", help="e.g. 0 (default: the CPU)")
     parser.add_argument(
