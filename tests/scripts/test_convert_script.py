@@ -217,7 +217,7 @@ def test_the_list():
                 "--output",
                 "x.params",
             ),
-            "did you mean resnet",
+            "did you mean resnest50, resnet50_v1d or resnet50_v1b",
         ),
     ],
 )
