@@ -98,8 +98,13 @@ def test_reset_class_copies_the_rows_that_gluoncv_copies(case):
         distinct(theirs())
     before = [(arrays_of(ours()), arrays_of(theirs())) for ours, theirs in pairs]
     net.reset_class(NEW, REUSES[case]())
-    judge.reset_class(list(NEW), REUSES[case]())
-    judge_mask.reset_class(list(NEW), REUSES[case]())
+    try:
+        judge.reset_class(list(NEW), REUSES[case]())
+        judge_mask.reset_class(list(NEW), REUSES[case]())
+    except RuntimeError as error:
+        # GluonCV changes the keys of the dictionary that it runs over. Some Pythons refuse that.
+        assert "changed during iteration" in str(error)
+        pytest.skip("GluonCV's reset_class with names fails on this Python")
     fresh_rows = []
     for (ours, theirs), (old, judged_old) in zip(pairs, before):
         assert_copied(old, arrays_of(ours()), judged_old, arrays_of(theirs()), fresh_rows)
