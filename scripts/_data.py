@@ -51,9 +51,8 @@ OTHER_SPLITS = {"train": "train", "val": "val"}
 FORMATS_WITH_NAMES = ("coco", "labelme", "voc")
 # The values of --sixth-number, and the option `difficult` of the readers.
 SIXTH_NUMBERS = {None: None, "difficult": True, "ignore": False}
-
-
 ANNOTATION_FILE = "annotations/instances_{split}.json"
+# The formats that read a flag; --dataset refuses it for all others.
 FORMATS_OF_FLAGS = {
     "annotations": ("coco",),
     "image_dir": ("coco", "lst"),

@@ -89,7 +89,7 @@ def checkpoint_of_file(path: str) -> str:
 
 def load_checkpoint(
     prefix: str,
-    resume: Union[bool, str],
+    chosen: Optional[str],
     net: mx.gluon.Block,
     trainer: mx.gluon.Trainer,
     spec: Dict[str, Any],
@@ -100,8 +100,8 @@ def load_checkpoint(
     ----------
     prefix : str
         The value of ``--save-prefix``.
-    resume : bool or str
-        The value of ``--resume``.
+    chosen : str or None
+        What ``check_resume`` returns. None takes the newest sound checkpoint of the prefix.
     net : mx.gluon.Block
         The network that takes the weights.
     trainer : mx.gluon.Trainer
@@ -112,18 +112,13 @@ def load_checkpoint(
     Returns
     -------
     dict
-        The state of the loop; ``{"step": 0}`` for a fresh run.
+        The state of the loop.
 
     Raises
     ------
-    InputError
-        As for ``check_resume``.
     CheckpointError
         The named checkpoint, or every one of the prefix, is damaged or does not fit.
     """
-    chosen = check_resume(prefix, resume)
-    if not resume:
-        return {"step": 0}
     asked = {name: getattr(trainer.optimizer, name) for name in KEPT_SETTINGS}
     if chosen is not None:
         state = training.load(chosen, net, trainer, spec)

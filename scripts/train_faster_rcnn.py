@@ -252,7 +252,7 @@ def train(args: argparse.Namespace, ctx: List[mx.Context], kvstore: mx.kv.KVStor
     GluonnormError
         Whatever the user can mend: flags, data, checkpoints, a loss that is not finite.
     """
-    check_resume(args.save_prefix, args.resume)
+    chosen = check_resume(args.save_prefix, args.resume)
     train_set = open_dataset(args, "train")
     val_set: Optional[Dataset] = None
     if args.val_interval:
@@ -268,7 +268,9 @@ def train(args: argparse.Namespace, ctx: List[mx.Context], kvstore: mx.kv.KVStor
     trainer = make_trainer(net, kvstore, args.momentum, args.wd)
     spec = asdict(net.spec)
     loop = make_loop(args, net, trainer, kvstore, ctx, train_set, val_set)
-    state = load_checkpoint(args.save_prefix, args.resume, net, trainer, spec)
+    state: Dict[str, Any] = {"step": 0}
+    if args.resume:
+        state = load_checkpoint(args.save_prefix, chosen, net, trainer, spec)
     note_changes(state, loop.state_at(state["step"]))
     write_arguments(f"{args.save_prefix}-arguments.json", vars(args), spec)
     loop.fit(args.epochs, state["step"])

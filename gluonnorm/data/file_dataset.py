@@ -2,7 +2,7 @@
 
 from typing import Any, Dict, List, NamedTuple, NoReturn, Sequence, Tuple
 
-from gluonnorm.data.annotations import ImageAnnotations, check_classes, coco_format
+from gluonnorm.data.annotations import ImageAnnotations, coco_format
 from gluonnorm.data.faults import Faults
 from gluonnorm.data.image_files import keep_readable
 from gluonnorm.data.images import read_image_of_size
@@ -53,7 +53,7 @@ class FileDataset:
     source : str
         The file or folder of the data set. Messages begin with it.
     classes : sequence of str
-        Names of the C classes.
+        Names of the C classes, which ``check_classes`` has accepted.
     files : sequence of AnnotatedFile
         The images without those that are faulty.
     faults : Faults
@@ -82,7 +82,7 @@ class FileDataset:
         if faults.skip:
             self._files = keep_readable(self._files, self._read_image, faults)
         faults.raise_if_any()
-        self.classes = check_classes(classes, source)
+        self.classes = tuple(classes)
         self.category_ids = tuple(range(1, len(self.classes) + 1))
         self.skipped = faults.messages
         if not self._files:

@@ -1,13 +1,12 @@
 """Infer shapes without computing: of what a block returns, and of its parameters."""
 
-from typing import Any, Callable, List, Sequence, Tuple
+from typing import Any, Callable, List, Sequence
 
 from gluonnorm.errors import InputError, first_line
+from gluonnorm.types import Shape
 
 import mxnet as mx
 from mxnet.gluon import HybridBlock
-
-Shape = Tuple[int, ...]
 
 
 def infer_shapes(block: HybridBlock, input_shape: Sequence[int]) -> List[Shape]:
