@@ -1,6 +1,12 @@
-"""The training script's own callbacks: recalibration, evaluation and pictures of the run."""
+"""What happens between the steps of a training run: logs, checkpoints, evaluations, pictures.
 
+``make_callbacks`` lists all callbacks of a run in their order. The classes below it are those that
+know detectors.
+"""
+
+import argparse
 import os
+from dataclasses import asdict
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional
 
 from gluonnorm import training
@@ -15,6 +21,78 @@ from gluonnorm.training.plot import plot_curves
 import mxnet as mx
 from _scores import class_score_prefix, drawn_scores, evaluate, headlines
 from tqdm import tqdm
+
+
+def make_callbacks(
+    args: argparse.Namespace,
+    net: FasterRCNN,
+    trainer: mx.gluon.Trainer,
+    ctx: List[mx.Context],
+    batches: Callable[[int, int], Iterable[Batch]],
+    val_set: Optional[Dataset],
+) -> List[training.Callback]:
+    """Make the callbacks that log, save, evaluate and draw.
+
+    It takes the parsed command line, because it is the border between flags and objects.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        What ``parse_args`` returns.
+    net : FasterRCNN
+        The network that is being trained.
+    trainer : mx.gluon.Trainer
+        Its optimizer state is saved.
+    ctx : list of mx.Context
+        The devices that hold the weights.
+    batches : callable
+        What ``epoch_batches`` returns.
+    val_set : Dataset or None
+        What is evaluated; None never evaluates.
+
+    Returns
+    -------
+    list of Callback
+        In the order in which they must run.
+
+    Raises
+    ------
+    InputError
+        ``--recalibrate`` for a network without running statistics.
+    """
+    prefix = args.save_prefix
+    text = training.TextLog(f"{prefix}.log", args.log_interval)
+    metrics = training.MetricsLog(f"{prefix}-metrics.jsonl")
+    callbacks: List[training.Callback] = [text, metrics]
+    # Before the saver, so that each checkpoint and each evaluation has the new statistics.
+    if args.recalibrate:
+        callbacks.append(Recalibration(net, batches, ctx, num_batches=args.recalibrate))
+    saver = training.CheckpointSaver(
+        prefix,
+        net,
+        trainer,
+        asdict(net.spec),
+        every_steps=args.save_steps,
+        every_epochs=args.save_interval,
+    )
+    callbacks.append(saver)
+    # After the saver, so that an evaluation that fails costs no weights.
+    if val_set is not None:
+        callbacks.append(
+            Evaluator(
+                net,
+                ctx,
+                val_set,
+                saver,
+                text,
+                metrics,
+                interval=args.val_interval,
+                workers=args.num_workers,
+            )
+        )
+    callbacks.append(CurvePicture(metrics, f"{prefix}-curve.png", args.network, args.font))
+    callbacks.append(MixingPicture(net, f"{prefix}-mixing.png", args.network))
+    return callbacks
 
 
 class Recalibration(training.Callback):

@@ -23,7 +23,7 @@ from gluonnorm.ops.nms import per_class_nms
 from gluonnorm.rcnn import FasterRCNN, make_loss
 
 import mxnet as mx
-from train_faster_rcnn import learned_parameters
+from _training_parts import learned_parameters
 
 FILE_ENDINGS = {"gluoncv": ".params", "torchvision": ".pth"}
 CALIBRATION_PHOTOS = 4

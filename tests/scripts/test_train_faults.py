@@ -181,9 +181,10 @@ def image_of_batch(root, number, monkeypatch):
     script = importlib.import_module("train_faster_rcnn")
     flags = [*FLAGS, "--data-root", str(root)]
     dataset = COCODataset(root / "annotations" / "instances_train.json", root / "train")
-    net = script.build_network(script.parse_args(flags), dataset.classes, [mx.cpu()])
-    loader = script.make_loader(dataset, net.preprocess, 2, 233, workers=1, part=0, num_parts=1)
-    batch = list(script.epoch_batches(loader)(0, 0))[number]
+    parts = importlib.import_module("_training_parts")
+    net = parts.build_network(script.parse_args(flags), dataset.classes, [mx.cpu()])
+    loader = parts.make_loader(dataset, net.preprocess, 2, 233, workers=1, part=0, num_parts=1)
+    batch = list(parts.epoch_batches(loader)(0, 0))[number]
     return root / "train" / batch.samples[0].name
 
 

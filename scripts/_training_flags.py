@@ -1,0 +1,199 @@
+"""The flags of the training script that name the network and the run, and their first check.
+
+A flag of data is in ``_data.py``, one of epochs and learning rates in ``_schedule.py``.
+"""
+
+import argparse
+import json
+import os
+import platform
+import sys
+from typing import Any, Dict
+
+import gluonnorm
+from gluonnorm.errors import InputError
+
+import mxnet as mx
+from _models import add_norm_arguments
+from _output import add_font_argument
+
+
+def add_network_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of the network and of the weights it starts from.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        The script's parser; it gets a group of flags.
+    """
+    group = parser.add_argument_group("model")
+    group.add_argument(
+        "--network", required=True, metavar="NAME", help="one of model_zoo.list_models()"
+    )
+    add_norm_arguments(group)
+    group.add_argument(
+        "--pretrained-base",
+        nargs="?",
+        const=True,
+        default=False,
+        metavar="FILE",
+        help="ImageNet weights of the backbone: a file of this package's or "
+        "MXNet's, a key of model_zoo.published_weights, or nothing for the "
+        "published ones",
+    )
+    group.add_argument(
+        "--pretrained",
+        nargs="?",
+        const=True,
+        default=False,
+        metavar="FILE",
+        help="weights of the complete network to start from, likewise",
+    )
+    group.add_argument(
+        "--box-loss",
+        metavar="MODULE:FUNCTION",
+        help="a loss of boxes in your own file module.py (docs/extending.md; default: smooth L1)",
+    )
+    group.add_argument(
+        "--set",
+        nargs="+",
+        default=[],
+        metavar="NAME=VALUE",
+        help="settings of the detector, e.g. short=300 num_sample=64 "
+        "normalize=False; see gluonnorm.rcnn.DetectorConfig",
+    )
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of devices, files, evaluation and seed.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        The script's parser; it gets a group of flags.
+    """
+    group = parser.add_argument_group("run")
+    add_font_argument(group)
+    group.add_argument("--gpus", default="", help="e.g. 0,1 (default: the CPU)")
+    group.add_argument(
+        "--kv-store",
+        default="device",
+        help="MXNet's kvstore (default: device)",
+        choices=["device", "local", "nccl", "dist_sync", "dist_device_sync"],
+    )
+    group.add_argument(
+        "--save-prefix",
+        default="runs/faster_rcnn",
+        metavar="PREFIX",
+        help="folder and first part of all file names (default: %(default)s)",
+    )
+    group.add_argument(
+        "--save-interval",
+        type=int,
+        default=1,
+        metavar="EPOCHS",
+        help="epochs from one checkpoint to the next; 0 saves only the last epoch, the best score "
+        "and an interrupted step, which are always saved (default: 1)",
+    )
+    group.add_argument(
+        "--save-steps",
+        type=int,
+        default=0,
+        metavar="STEPS",
+        help="updates from one checkpoint within an epoch to the next (default: 0, none)",
+    )
+    group.add_argument(
+        "--resume",
+        nargs="?",
+        const=True,
+        default=False,
+        metavar="FILE",
+        help="continue from a checkpoint: one of its three files, or nothing for the newest one of "
+        "--save-prefix",
+    )
+    group.add_argument(
+        "--recalibrate",
+        type=int,
+        default=0,
+        metavar="N",
+        help="after each epoch, before its checkpoint and its evaluation, replace "
+        "the running statistics of bn, sync_bn and sn layers by exact averages "
+        "over N training batches, at most an epoch (default: 0, never)",
+    )
+    group.add_argument(
+        "--val-interval",
+        type=int,
+        default=1,
+        metavar="EPOCHS",
+        help="epochs from one evaluation to the next; 0 never evaluates (default: 1)",
+    )
+    group.add_argument(
+        "--log-interval",
+        type=int,
+        default=20,
+        metavar="STEPS",
+        help="updates from one line of the log file to the next (default: 20)",
+    )
+    group.add_argument(
+        "--seed",
+        type=int,
+        default=233,
+        help="seed of weights, order, flips and sampling (default: 233)",
+    )
+
+
+def check_run_arguments(args: argparse.Namespace) -> None:
+    """Check the values of ``add_run_arguments`` before any work begins.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        What ``parse_args`` returns.
+
+    Raises
+    ------
+    InputError
+        A number is out of range, or ``--save-prefix`` has no name after its folder.
+    """
+    if not os.path.basename(args.save_prefix):
+        raise InputError(
+            f"--save-prefix is {args.save_prefix!r}, a folder; add the first part of the file names"
+            f", such as {os.path.join(args.save_prefix, args.network)}"
+        )
+    for flag, number in (
+        ("--recalibrate", args.recalibrate),
+        ("--save-interval", args.save_interval),
+        ("--save-steps", args.save_steps),
+        ("--val-interval", args.val_interval),
+    ):
+        if number < 0:
+            raise InputError(f"{flag} is {number}; want a number of 1 or more, 0 for never")
+    if args.save_interval > max(args.epochs, 1):
+        print(
+            f"note: --save-interval counts epochs, and {args.save_interval} is more than --epochs "
+            f"{args.epochs}; --save-steps counts updates",
+            file=sys.stderr,
+        )
+
+
+def write_arguments(path: str, flags: Dict[str, Any], spec: Dict[str, Any]) -> None:
+    """Write down what a run was started with.
+
+    Parameters
+    ----------
+    path : str
+        The JSON file to write.
+    flags : dict of str to any
+        The value of each flag.
+    spec : dict of str to any
+        The network's description.
+    """
+    content = {
+        "arguments": flags,
+        "spec": spec,
+        "python": platform.python_version(),
+        "mxnet": mx.__version__,
+        "gluonnorm": gluonnorm.__version__,
+    }
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(content, file, indent=1)

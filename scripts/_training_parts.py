@@ -1,0 +1,224 @@
+"""The objects of a training run, made of the training script's flags.
+
+``build_network`` and ``make_step`` take the parsed command line, because they are the border
+between flags and objects. The callbacks of a run are in ``_callbacks.py``, its learning rate in
+``_schedule.py``.
+"""
+
+import argparse
+from typing import Any, Callable, Iterable, List, Sequence
+
+import model_zoo
+from gluonnorm import training
+from gluonnorm.data import AspectGroupSampler, Batch, Dataset, Loader, TrainTransform
+from gluonnorm.rcnn import FasterRCNN, make_loss, smooth_l1_box_loss
+from gluonnorm.types import Preprocess
+
+import mxnet as mx
+from _cli import import_user_function, parse_settings
+
+
+def build_network(
+    args: argparse.Namespace, classes: Sequence[str], ctx: List[mx.Context]
+) -> FasterRCNN:
+    """Build the network that the flags describe, with its first weights.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        Parsed flags of ``add_network_arguments``.
+    classes : sequence of str
+        The classes of the data set.
+    ctx : list of mx.Context
+        The devices that hold the weights.
+
+    Returns
+    -------
+    FasterRCNN
+        The network, with pretrained weights where the flags name some.
+
+    Raises
+    ------
+    InputError
+        A flag or a setting that the network does not have, or weights that do not fit.
+    """
+    return model_zoo.get_model(
+        args.network,
+        norm=args.norm,
+        head_norm=args.head_norm,
+        rescale=args.rescale,
+        classes=classes,
+        pretrained=args.pretrained,
+        pretrained_base=args.pretrained_base,
+        ctx=ctx,
+        **parse_settings(args.set),
+    )
+
+
+def make_loader(
+    dataset: Dataset,
+    preprocess: Preprocess,
+    batch_size: int,
+    seed: int,
+    workers: int,
+    part: int,
+    num_parts: int,
+) -> Loader:
+    """Make the loader of shuffled and mirrored training batches.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Images and ground truth.
+    preprocess : Preprocess
+        How the network wants its images.
+    batch_size : int
+        Images in a batch.
+    seed : int
+        Decides order, sizes and flips.
+    workers : int
+        Threads that read and resize images.
+    part, num_parts : int
+        This machine's number, from 0, and the number of machines; each gets its own images.
+
+    Returns
+    -------
+    Loader
+        Its batches follow from the seed and the epoch alone.
+    """
+    sampler = AspectGroupSampler(
+        dataset.sizes(), batch_size, shuffle=True, seed=seed, part=part, num_parts=num_parts
+    )
+    return Loader(
+        dataset,
+        TrainTransform(preprocess),
+        sampler,
+        preprocess.padding,
+        seed=seed,
+        train=True,
+        workers=workers,
+    )
+
+
+def epoch_batches(loader: Loader) -> Callable[[int, int], Iterable[Batch]]:
+    """Give a loader the form in which ``training.Loop`` asks for batches.
+
+    Parameters
+    ----------
+    loader : Loader
+        The training batches.
+
+    Returns
+    -------
+    callable
+        ``batches(epoch, skip)``: the batches of an epoch without the first ``skip``.
+    """
+
+    def batches(epoch: int, skip: int) -> Iterable[Batch]:
+        loader.set_epoch(epoch)
+        return loader.iterate(skip)
+
+    return batches
+
+
+def step_inputs(batch: Batch) -> List[Any]:
+    """List what a training step takes of a batch, and the names of its images last.
+
+    Parameters
+    ----------
+    batch : Batch
+        With masks if the network gives masks.
+
+    Returns
+    -------
+    list
+        Images, boxes, labels, perhaps masks, and the list of the images' names.
+    """
+    inputs = [batch.images, batch.boxes, batch.labels]
+    if batch.masks is not None:
+        inputs.append(batch.masks)
+    names = [sample.name for sample in batch.samples]
+    return [*inputs, names]
+
+
+def make_trainer(
+    net: FasterRCNN, kvstore: mx.kv.KVStore, momentum: float, weight_decay: float
+) -> mx.gluon.Trainer:
+    """Make the SGD trainer of a network.
+
+    Parameters
+    ----------
+    net : FasterRCNN
+        The network.
+    kvstore : mx.kv.KVStore
+        Where the gradients of all devices and machines are added up.
+    momentum, weight_decay : float
+        Settings of SGD; norms have no weight decay.
+
+    Returns
+    -------
+    mx.gluon.Trainer
+        Its learning rate is set before each step.
+    """
+    sgd_settings = {"learning_rate": 1.0, "momentum": momentum, "wd": weight_decay}
+    # With update_on_kvstore the server of a distributed store would keep the first learning rate,
+    # and the gradients of several devices could not be clipped.
+    return mx.gluon.Trainer(
+        learned_parameters(net), "sgd", sgd_settings, kvstore=kvstore, update_on_kvstore=False
+    )
+
+
+def learned_parameters(net: mx.gluon.HybridBlock) -> List[mx.gluon.Parameter]:
+    """List the parameters that learn, and take the weight decay off the norms (Detectron2).
+
+    Parameters
+    ----------
+    net : mx.gluon.HybridBlock
+        The network; its norms' scale and shift get a weight decay of 0.
+
+    Returns
+    -------
+    list of mx.gluon.Parameter
+        In structural order, as ``training.trainable_parameters`` gives them.
+    """
+    for name, parameter in net._collect_params_with_prefix().items():
+        if name.endswith(("gamma", "beta")):
+            parameter.wd_mult = 0.0
+    return training.trainable_parameters(net)
+
+
+def make_step(
+    args: argparse.Namespace,
+    net: FasterRCNN,
+    trainer: mx.gluon.Trainer,
+    ctx: List[mx.Context],
+) -> training.TrainStep:
+    """Make the function that updates a network on one batch.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        Parsed flags of ``add_network_arguments`` and ``add_schedule_arguments``.
+    net : FasterRCNN
+        The network to train.
+    trainer : mx.gluon.Trainer
+        What ``make_trainer`` returns for this network.
+    ctx : list of mx.Context
+        The devices that hold the weights. Each batch is split over them.
+
+    Returns
+    -------
+    training.TrainStep
+        It takes what ``step_inputs`` lists, without the names.
+
+    Raises
+    ------
+    InputError
+        ``--box-loss`` names no function, or ``--clip-gradient`` is not positive.
+    """
+    box_loss = smooth_l1_box_loss
+    if args.box_loss:
+        box_loss = import_user_function(args.box_loss, "--box-loss")
+    loss = make_loss(net, box_loss)
+    loss.hybridize()
+    return training.TrainStep(loss, trainer, ctx, args.clip_gradient)
