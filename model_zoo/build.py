@@ -6,11 +6,11 @@ from typing import Any, Dict, Optional, Sequence, Tuple, Union
 
 import gluonnorm  # noqa: F401  prepares the process before MXNet is imported
 from gluonnorm.backbones import FPN, Backbone
+from gluonnorm.class_names import check_class_names
 from gluonnorm.errors import InputError, did_you_mean
 from gluonnorm.nn import Norm, make_norm, norm_name, used_in_heads
 from gluonnorm.nn.rescale import DIRECTIONS
 from gluonnorm.rcnn import BlockHead, DetectorConfig, FasterRCNN, ModelSpec
-from gluonnorm.rcnn.new_classes import check_classes
 from gluonnorm.types import IMAGENET_MEAN, IMAGENET_STD
 from model_zoo.assemble import DetectorParts, as_double_head, assemble, build_fpn_box_head
 from model_zoo.backbone_builders import BACKBONES, BackboneParts, BackboneRequest
@@ -312,7 +312,7 @@ def choose_classes(
         if own_classes is None:
             raise InputError(f"{name!r} has no classes of its own; give classes=('name', ...)")
         return tuple(own_classes)
-    return check_classes(classes)
+    return check_class_names(classes)
 
 
 def _get_backbone(

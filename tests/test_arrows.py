@@ -20,6 +20,7 @@ ARROWS: Dict[str, Tuple[str, ...]] = {
     "gluonnorm.__main__": ("gluonnorm._runtime",),
     "gluonnorm.errors": (),
     "gluonnorm.types": (),
+    "gluonnorm.class_names": (),
     "gluonnorm.convention": (),
     "gluonnorm.registry": (),
     "gluonnorm.weight_files": (),
@@ -55,7 +56,7 @@ ARROWS: Dict[str, Tuple[str, ...]] = {
     ),
     "scripts": ("gluonnorm", "model_zoo"),
 }
-EVERYONE = ("gluonnorm.types", "gluonnorm.errors")
+EVERYONE = ("gluonnorm.types", "gluonnorm.errors", "gluonnorm.class_names")
 TOP_LEVEL = ("gluonnorm", "model_zoo", "scripts")
 # Names, operators and numbers a non-blank line. ChainerCV, torchvision and Detectron2 have about 5.
 DENSEST = 8.5

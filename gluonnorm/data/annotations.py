@@ -13,7 +13,7 @@ from typing import (
 )
 
 from gluonnorm.data.faults import Faults
-from gluonnorm.data.labeled_image import DataError, LabeledImage
+from gluonnorm.data.labeled_image import LabeledImage
 from gluonnorm.data.masks import RunLengths, decode_masks, mask_area, text_run_lengths
 from gluonnorm.photos.boxes import clip_boxes, valid_boxes
 
@@ -167,43 +167,6 @@ def check_boxes(
         corners = ", ".join(f"{value:g}" for value in boxes[row])
         faults.add(f"{where} {row_names[row]}: box ({corners}) {reason}; correct or remove it")
     return ~is_faulty
-
-
-def check_classes(classes: Iterable[str], where: object) -> Tuple[str, ...]:
-    """Check the class names of a data set.
-
-    Parameters
-    ----------
-    classes : iterable of str
-        Names of the foreground classes.
-    where : object
-        The file or data set that they belong to. Error messages begin with it.
-
-    Returns
-    -------
-    tuple of str
-        The names, in the same order.
-
-    Raises
-    ------
-    DataError
-        There are no names, or a name is repeated.
-
-    Examples
-    --------
-    >>> check_classes(["cell", "dust"], "train.json")
-    ('cell', 'dust')
-    """
-    names = tuple(classes)
-    if not names:
-        raise DataError(f"{where}: no classes; name at least one")
-    for name in names:
-        if names.count(name) > 1:
-            raise DataError(
-                f"{where}: class {name!r} is listed more than once; every class needs a name of "
-                "its own"
-            )
-    return names
 
 
 def coco_format(

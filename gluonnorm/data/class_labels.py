@@ -4,7 +4,7 @@ from collections import Counter
 from typing import Counter as CounterType
 from typing import Dict, Optional, Sequence
 
-from gluonnorm.data.annotations import check_classes
+from gluonnorm.class_names import check_class_names
 from gluonnorm.data.labeled_image import DataError
 from gluonnorm.errors import did_you_mean, first_few
 
@@ -40,7 +40,7 @@ class ClassLabels:
     """
 
     def __init__(self, classes: Sequence[str], source: object) -> None:
-        self.classes = check_classes(classes, source)
+        self.classes = check_class_names(classes, source, DataError)
         self._source = source
         self._label_of = {name: label for label, name in enumerate(self.classes)}
         self._spelling_of: Dict[str, str] = {_plain(name): name for name in self.classes}

@@ -14,7 +14,7 @@ from typing import (
     Tuple,
 )
 
-from gluonnorm.data.annotations import check_classes
+from gluonnorm.class_names import check_class_names
 from gluonnorm.data.faults import Faults
 from gluonnorm.data.json_file import (
     read_json_object,
@@ -181,7 +181,8 @@ def select_categories(
         There is no category, a chosen name is repeated, or the file does not have it.
     """
     members = [item for item in categories.names.items() if item[0] not in categories.groupings]
-    names = check_classes([name for _, name in members] if classes is None else classes, path)
+    wanted = [name for _, name in members] if classes is None else classes
+    names = check_class_names(wanted, path, DataError)
     counts = Counter(name for _, name in members)
     # Members come last, so that they replace a group of the same name.
     id_of = {name: number for number, name in [*categories.names.items(), *members]}

@@ -53,7 +53,7 @@ class FileDataset:
     source : str
         The file or folder of the data set. Messages begin with it.
     classes : sequence of str
-        Names of the C classes, which ``check_classes`` has accepted.
+        Names of the C classes, which ``check_class_names`` has accepted.
     files : sequence of AnnotatedFile
         The images without those that are faulty.
     faults : Faults

@@ -3,9 +3,9 @@
 import threading
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
+from gluonnorm.class_names import check_class_names
 from gluonnorm.data.annotations import (
     ImageAnnotations,
-    check_classes,
     coco_format,
     make_annotations,
 )
@@ -80,7 +80,7 @@ class GluonCVDataset:
                 raise DataError(
                     f"{self._type_name} has no attribute 'classes'; give the names as classes="
                 )
-        self.classes = check_classes(classes, self._type_name)
+        self.classes = check_class_names(classes, self._type_name, DataError)
         self.category_ids = tuple(range(1, len(self.classes) + 1))
         if len(dataset) == 0:
             raise DataError(f"{self._type_name} is an empty data set; want at least one image")

@@ -3,7 +3,7 @@
 import os
 from typing import List, NamedTuple, Optional, Sequence
 
-from gluonnorm.data.annotations import check_classes
+from gluonnorm.class_names import check_class_names
 from gluonnorm.data.faults import Faults
 from gluonnorm.data.file_dataset import AnnotatedFile, FileDataset
 from gluonnorm.data.image_files import ImageFolder
@@ -81,7 +81,7 @@ class LSTDataset(FileDataset):
         skip_bad: bool = False,
     ) -> None:
         path = os.fspath(path)
-        classes = check_classes(classes, path)
+        classes = check_class_names(classes, path, DataError)
         faults = Faults(path, skip_bad)
         images = ImageFolder(os.path.expanduser(root))
         entries: List[_Entry] = []

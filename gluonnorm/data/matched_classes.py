@@ -2,6 +2,7 @@
 
 from typing import Any, Dict, List, Sequence, Tuple
 
+from gluonnorm.class_names import check_class_names
 from gluonnorm.data.faults import skipped_faults
 from gluonnorm.data.labeled_image import DataError, Dataset, LabeledImage
 from gluonnorm.errors import did_you_mean, first_few
@@ -56,7 +57,7 @@ class MatchedClasses:
 
     def __init__(self, dataset: Dataset, classes: Sequence[str]) -> None:
         self._dataset = dataset
-        self.classes = tuple(classes)
+        self.classes = check_class_names(classes, "the network", DataError)
         own_ids = dict(zip(dataset.classes, dataset.category_ids))
         shared = [name for name in self.classes if name in own_ids]
         if not shared:

@@ -4,7 +4,7 @@ import os
 import threading
 from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
-from gluonnorm.data.annotations import check_classes
+from gluonnorm.class_names import check_class_names
 from gluonnorm.data.faults import Faults
 from gluonnorm.data.file_dataset import AnnotatedFile, FileDataset
 from gluonnorm.data.images import data_errors
@@ -81,7 +81,7 @@ class RecordDataset(FileDataset):
         skip_bad: bool = False,
     ) -> None:
         path = os.fspath(path)
-        classes = check_classes(classes, path)
+        classes = check_class_names(classes, path, DataError)
         # The file has a single read position. Without the lock, the loader's threads would move it
         # between another thread's seek and read.
         self._lock = threading.Lock()

@@ -3,7 +3,7 @@
 import os
 from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Set, Tuple
 
-from gluonnorm.data.annotations import check_classes
+from gluonnorm.class_names import check_class_names
 from gluonnorm.data.data_yaml import Value, read_data_yaml
 from gluonnorm.data.faults import Faults
 from gluonnorm.data.file_dataset import ALL_FILES, AnnotatedFile, FileDataset
@@ -110,7 +110,7 @@ class YOLODataset(FileDataset):
         self._skip_bad = skip_bad
         folder, description = _open_root(self._root)
         names = _class_names(folder, split or ALL_FILES, description, classes)
-        chosen = check_classes(names if classes is None else classes, self._root)
+        chosen = check_class_names(names if classes is None else classes, self._root, DataError)
         label_of = _label_of(names, chosen, self._root)
 
         faults = Faults(self._root, skip_bad)
@@ -227,7 +227,7 @@ def _class_names(
             f"{folder}: files disagree on the classes: {'; '.join(contents)}; correct one of them"
         )
     path, names = next(iter(named.items()))
-    return check_classes(names, path)
+    return check_class_names(names, path, DataError)
 
 
 def _names_of(description: _Description) -> List[str]:

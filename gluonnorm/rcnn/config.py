@@ -3,6 +3,7 @@
 from dataclasses import dataclass, fields, replace
 from typing import Any, Dict, List, Optional, Tuple
 
+from gluonnorm.class_names import check_class_names
 from gluonnorm.convention import BoxConvention
 from gluonnorm.errors import InputError, did_you_mean
 from gluonnorm.ops.coder import DELTA_CLIP, DeltaStds
@@ -372,7 +373,7 @@ class ModelSpec:
             norm=values["norm"],
             head_norm=values["head_norm"],
             rescale=values["rescale"],
-            classes=tuple(values["classes"]),
+            classes=check_class_names(values["classes"]),
             config=DetectorConfig().override(**values["config"]),
             backbone=values["backbone"],
         )

@@ -6,10 +6,11 @@ The names are those of GluonCV's networks, where a GluonCV network has the same 
 from dataclasses import replace
 from typing import Any, Dict, Optional, Sequence, Tuple
 
+from gluonnorm.class_names import check_class_names
 from gluonnorm.errors import InputError
 from gluonnorm.nn import is_frozen
 from gluonnorm.rcnn.config import DetectorConfig, ModelSpec
-from gluonnorm.rcnn.new_classes import ReuseWeights, check_classes, reused_classes
+from gluonnorm.rcnn.new_classes import ReuseWeights, reused_classes
 from gluonnorm.rcnn.saved_parameters import check_saved_parameters
 from gluonnorm.types import PathLike, Preprocess
 
@@ -224,7 +225,7 @@ class Detector(mx.gluon.HybridBlock):
         InputError
             Wrong names, or a class that does not exist.
         """
-        names = check_classes(classes)
+        names = check_class_names(classes)
         reused = reused_classes(reuse_weights, self.classes, names)
         self._replace_predictors(len(names), reused)
         self.spec = replace(self.spec, classes=names)

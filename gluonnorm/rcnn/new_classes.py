@@ -2,7 +2,7 @@
 
 import operator
 import warnings
-from typing import Any, Dict, Iterable, Mapping, NamedTuple, Sequence, Tuple, Union
+from typing import Dict, Mapping, NamedTuple, Sequence, Union
 
 from gluonnorm.errors import InputError, did_you_mean, first_few
 
@@ -31,38 +31,6 @@ class PredictorRows(NamedTuple):
 SCORE_ROWS = PredictorRows(per_class=1, background=1)
 DELTA_ROWS = PredictorRows(per_class=4)
 MASK_ROWS = PredictorRows(per_class=1)
-
-
-def check_classes(classes: Any) -> Tuple[str, ...]:
-    """Check the names of classes.
-
-    Parameters
-    ----------
-    classes : sequence of str
-        The names in the order of their ids.
-
-    Returns
-    -------
-    tuple of str
-        The same names.
-
-    Raises
-    ------
-    InputError
-        There is no name, a name is repeated, or the value is a single str or a set.
-
-    Examples
-    --------
-    >>> check_classes(["cat", "dog"])
-    ('cat', 'dog')
-    """
-    # Python orders a set of texts differently in each process, so ids would change their meaning.
-    without_order = (str, bytes, set, frozenset)
-    is_collection = isinstance(classes, Iterable) and not isinstance(classes, without_order)
-    names = tuple(str(name) for name in classes) if is_collection else ()
-    if not names or len(set(names)) != len(names):
-        raise InputError(f"classes is {classes!r}; give one or more different names in a sequence")
-    return names
 
 
 def reused_classes(

@@ -195,7 +195,7 @@ def test_the_same_parts_take_the_weights_again(tmp_path):
         ({"top_features": "layer4"}, "top_features is 'layer4'; give a HybridBlock"),
         ({"features": "resnet50_v2"}, "features is 'resnet50_v2'; give a HybridBlock"),
         ({"classes": None}, "has no classes of its own; give classes"),
-        ({"classes": ("a", "a")}, "give one or more different names"),
+        ({"classes": ("a", "a")}, "class 'a' is listed more than once"),
         ({"scales": 8}, "scales is 8; want a tuple of numbers"),
         ({"ratios": 0.5}, "ratios is 0.5; want a tuple of numbers"),
         ({"roi_size": (7, 14)}, "roi_size is \\(7, 14\\); give one number"),

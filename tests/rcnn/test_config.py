@@ -204,6 +204,13 @@ def test_spec_with_a_value_of_a_wrong_type(key, value):
         ModelSpec.from_dict({**values, key: value})
 
 
+@pytest.mark.parametrize("classes", [[], ["a", "a"], ["a", 1], [" "]])
+def test_spec_with_wrong_class_names(classes):
+    values = asdict(ModelSpec("m", "gn", None, None, ("a",), DetectorConfig()))
+    with pytest.raises(InputError, match="classes: (no classes|class)|as its classes"):
+        ModelSpec.from_dict({**values, "classes": classes})
+
+
 def test_spec_with_an_unknown_key_or_that_is_none():
     values = asdict(ModelSpec("m", "gn", None, None, ("a",), DetectorConfig()))
     with pytest.raises(InputError, match="has the unknown key 'clases'; did you mean classes"):

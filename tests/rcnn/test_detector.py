@@ -129,10 +129,10 @@ def test_reset_class_by_true_and_by_two_names():
 @pytest.mark.parametrize(
     "classes, reuse, message",
     [
-        ("cat", None, "classes is 'cat'; give one or more different names"),
-        ([], None, "give one or more different names"),
-        ({"cat", "dog"}, None, "give one or more different names in a sequence"),
-        (["a", "a"], None, "give one or more different names"),
+        ("cat", None, "classes: want a list of class names"),
+        ([], None, "classes: no classes; name at least one"),
+        ({"cat", "dog"}, None, "classes: want a list of class names"),
+        (["a", "a"], None, "class 'a' is listed more than once"),
         (["a"], {"a": "dgo"}, "no old class 'dgo'; did you mean dog"),
         (["a"], {"b": "dog"}, "no new class 'b'"),
         (["a"], {0: 4}, "no old class 4; give a name, or an id from 0 to 3"),
