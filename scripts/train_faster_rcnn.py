@@ -139,23 +139,24 @@ def train(args: argparse.Namespace, ctx: List[mx.Context], kvstore: mx.kv.KVStor
         val_set = None if val_set is None else open_masks(val_set)
     require_boxes(train_set, net.preprocess, net.config)
 
+    workers = training.Workers(kvstore)
     loader = make_loader(
         train_set,
         net.preprocess,
         args.batch_size,
         args.seed,
         args.num_workers,
-        part=kvstore.rank,
-        num_parts=kvstore.num_workers,
+        part=workers.rank,
+        num_parts=workers.count,
     )
     batches = epoch_batches(loader)
-    batch_size = args.batch_size * kvstore.num_workers
+    batch_size = args.batch_size * workers.count
     rate = make_schedule(args, len(loader), batch_size)
     trainer = make_trainer(net, kvstore, args.momentum, args.wd)
     step = make_step(args, net, trainer, ctx)
     callbacks = make_callbacks(args, net, trainer, ctx, batches, val_set)
     loop = training.Loop(
-        step, batches, step_inputs, rate, len(loader), batch_size, args.seed, callbacks
+        step, batches, step_inputs, rate, len(loader), batch_size, args.seed, callbacks, workers
     )
 
     spec = asdict(net.spec)

@@ -45,7 +45,8 @@ class Batch(NamedTuple):
     labels : mx.nd.NDArray
         (B, G) float32, 0-based foreground classes, padded with -1.
     samples : list of SampleInfo
-        The scale, original size, id and name of each image.
+        The scale, original size, id and name of each image. Empty if the images only stand in for
+        an empty share of a batch, and must not count.
     masks : mx.nd.NDArray or None
         (B, G, S, S) float32 in 0..1, each mask over its box, padded with 0. None without masks.
     """

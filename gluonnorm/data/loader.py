@@ -21,8 +21,11 @@ class Loader:
     release Python's lock while they work, so the threads run side by side.
 
     In training, the random generator of an image is seeded with ``seed``, the epoch and the image's
-    index. A sample therefore depends neither on the number of threads nor on where a run was
-    resumed.
+    index. A sample therefore depends neither on the number of threads, nor on where a run was
+    resumed, nor on which worker of a distributed run loads it.
+
+    MXNet has no arrays without elements. Where the sampler gives an empty list, the batch holds the
+    first image of the data set, and its ``samples`` are empty.
 
     Parameters
     ----------
@@ -144,6 +147,9 @@ class Loader:
 
     def _load_batch(self, indices: List[int], epoch: int) -> Batch:
         """Load the samples of one batch, and stack them."""
+        if not indices:
+            stand_in = batchify([self._load_sample(0, epoch)], self._pad_value)
+            return stand_in._replace(samples=[])
         samples = [self._load_sample(index, epoch) for index in indices]
         return batchify(samples, self._pad_value)
 

@@ -102,22 +102,24 @@ class AspectGroupSampler:
     left over when each group is cut into batches are put together, so at most one batch is short
     and at most one is mixed. The order depends on ``seed`` and the epoch alone.
 
-    For distributed training, each of ``num_parts`` workers takes its own part of the batches. The
-    parts share no image and have the same number of batches. Up to ``num_parts - 1`` batches of an
-    epoch are left out, because they are too few for one more batch in each part.
+    For distributed training, each of ``num_parts`` workers takes its own share of every batch. The
+    workers make the same batches of ``batch_size * num_parts`` images, those of one process with
+    that batch size, and then split them. All workers have the same number of batches, which a
+    synchronous update needs, and together each image once. The shares of the short batch differ by
+    at most one image; a share may be an empty list.
 
     Parameters
     ----------
     sizes : numpy.ndarray
         (N, 2), height and width of every image.
     batch_size : int
-        Images a batch, at least 1.
+        Images a batch and worker, at least 1.
     shuffle : bool
         True shuffles images and batches. False orders the batches by their first index.
     seed : int
         Seed of the shuffling, 0 or more.
     part : int
-        Index of this worker's part, in 0..num_parts - 1.
+        Index of this worker, in 0..num_parts - 1.
     num_parts : int
         Number of workers.
     drop_last : bool
@@ -126,14 +128,15 @@ class AspectGroupSampler:
     Raises
     ------
     InputError
-        ``batch_size`` or ``part`` is out of range, or there are too few images for one batch in
-        each part.
+        ``batch_size`` or ``part`` is out of range, or there are too few images for one batch.
 
     Examples
     --------
     >>> sizes = [(4, 6), (6, 4), (4, 6), (6, 4), (5, 5)]
     >>> list(AspectGroupSampler(sizes, batch_size=2, shuffle=False, seed=0))
     [[0, 2], [1, 3], [4]]
+    >>> list(AspectGroupSampler(sizes, 1, shuffle=False, seed=0, part=1, num_parts=2))
+    [[2], [3], []]
     """
 
     def __init__(
@@ -152,7 +155,7 @@ class AspectGroupSampler:
             raise InputError(f"part is {part} of {num_parts}; want 0 <= part < num_parts")
         heights, widths = np.asarray(sizes).reshape(-1, 2).T
         self._portrait = heights > widths
-        self._batch_size = batch_size
+        self._batch_size = batch_size * num_parts
         self._shuffle = shuffle
         self._seed = seed
         self._part = part
@@ -161,7 +164,7 @@ class AspectGroupSampler:
         self._epoch = 0
         # The number of batches depends only on the sizes of the two groups, so it is the same in
         # every epoch.
-        self._length = len(self._batches()) // num_parts
+        self._length = len(self._batches())
         if self._length == 0:
             raise InputError(
                 f"{len(heights)} images do not make one batch of {batch_size} for each of "
@@ -179,22 +182,22 @@ class AspectGroupSampler:
         self._epoch = epoch
 
     def __len__(self) -> int:
-        """Return the number of batches an epoch in this part."""
+        """Return the number of batches an epoch, the same for every worker."""
         return self._length
 
     def __iter__(self) -> Iterator[List[int]]:
-        """Iterate over this part's batches of the chosen epoch.
+        """Iterate over this worker's shares of the batches of the chosen epoch.
 
         Yields
         ------
         list of int
-            Indices of the images of one batch.
+            Indices of the images of one share. Only a short batch has empty shares.
         """
-        stop = self._length * self._num_parts
-        return iter(self._batches()[self._part : stop : self._num_parts])
+        for batch in self._batches():
+            yield batch[self._part :: self._num_parts]
 
     def _batches(self) -> List[List[int]]:
-        """Make the batches of the epoch, all parts together."""
+        """Make the batches of the epoch, all workers together."""
         rng = np.random.default_rng((self._seed, self._epoch))
         order = np.arange(len(self._portrait))
         if self._shuffle:

@@ -22,6 +22,7 @@ from gluonnorm.training.prefix_lock import PrefixLock
 from gluonnorm.training.saver import CheckpointSaver
 from gluonnorm.training.schedule import cosine, scale_for_batch, warmup_multistep
 from gluonnorm.training.step import LossGraph, TrainStep
+from gluonnorm.training.workers import WorkerFailed, Workers
 
 __all__ = [
     "Callback",
@@ -40,6 +41,8 @@ __all__ = [
     "StepRecord",
     "TextLog",
     "TrainStep",
+    "WorkerFailed",
+    "Workers",
     "cosine",
     "latest",
     "load",

@@ -21,6 +21,7 @@ from gluonnorm.errors import GluonnormError, InputError
 from gluonnorm.training.callback import Callback, StepRecord
 from gluonnorm.training.interrupt import SignalGuard, StopRequest
 from gluonnorm.training.log import RunningMeans
+from gluonnorm.training.workers import Workers
 
 import mxnet as mx
 import numpy as np
@@ -117,17 +118,21 @@ class Loop:
     MXNet are set from the seed and the step. A resumed run therefore repeats an uninterrupted one,
     as long as ``batches`` shuffles by the number of the epoch alone.
 
+    In a distributed run every worker has a loop. The loops make the same steps, report the losses
+    of all workers' images, and stop after the same step, wherever the signal or the error came.
+
     Parameters
     ----------
     train_step : callable
         ``train_step(*inputs, batch_size=..., rate=...)`` makes one update and returns a dictionary
-        of loss vectors, NDArrays of shape (B,), by name. A ``TrainStep`` is one.
+        of loss vectors, NDArrays of shape (B,), by name. A ``TrainStep`` is one. A batch without
+        names comes with ``counts=False``.
     batches : callable
         ``batches(epoch, skip)`` gives an iterable of the batches of an epoch, the first of which
         is 0, without its first ``skip`` batches. Their order must depend on ``epoch`` alone.
     adapt : callable
         ``adapt(batch)`` returns ``(*inputs, names)``: what ``train_step`` takes, and the names of
-        the images for messages.
+        the images for messages. A worker without an image of its own gives no names.
     rate : callable
         ``rate(step)`` returns the learning rate of a step, the first of which is 0 (``schedule``).
     steps_per_epoch : int
@@ -138,6 +143,8 @@ class Loop:
         Any number of at least 0.
     callbacks : sequence of Callback
         Called in this order at each moment.
+    workers : Workers, optional
+        The workers of a distributed run; None for one process.
 
     Attributes
     ----------
@@ -163,6 +170,7 @@ class Loop:
         batch_size: int,
         seed: int = 0,
         callbacks: Sequence[Callback] = (),
+        workers: Optional[Workers] = None,
     ) -> None:
         if steps_per_epoch < 1:
             raise InputError(
@@ -176,6 +184,7 @@ class Loop:
         self.batch_size = batch_size
         self.seed = seed
         self.callbacks = list(callbacks)
+        self.workers = workers or Workers()
         self.step = 0
         self.epochs = 0
         self._first_step = 0
@@ -232,6 +241,8 @@ class Loop:
             SIGINT or SIGTERM came. A second signal raises ``KeyboardInterrupt`` at once.
         InputError
             ``start`` is negative, or an epoch has fewer batches than ``steps_per_epoch``.
+        WorkerFailed
+            Another worker could not load a batch.
         Exception
             Whatever ``batches`` or ``adapt`` raises, after all ``on_interrupt`` callbacks.
         """
@@ -249,6 +260,8 @@ class Loop:
                     callback.on_resume(self)
             while self.epoch < epochs:
                 self._run_epoch(guard)
+        # The callbacks of worker 0 may take longest, and no worker ends before the others.
+        self.workers.wait()
 
     def settle(self) -> None:
         """Wait for the losses of all launched steps, check and report them.
@@ -271,12 +284,12 @@ class Loop:
             total=self.steps_per_epoch,
             initial=skip,
             unit="step",
-            disable=None,
+            disable=None if self.workers.rank == 0 else True,
         ) as self._progress_bar:
             try:
                 batches = iter(self._get(guard, self.batches, epoch, skip))
                 for index in range(skip, self.steps_per_epoch):
-                    _seed_everything(self.seed, self.step)
+                    _seed_everything(self.seed, self.step, self.workers.rank)
                     prepared = self._get(guard, self._prepare, batches, epoch, index)
                     self._launch(prepared, epoch)
             except StopRequest:
@@ -287,14 +300,19 @@ class Loop:
             callback.on_epoch_end(self)
 
     def _get(self, guard: SignalGuard, produce: Callable[..., Any], *arguments: Any) -> Any:
-        """Get something from the data side; if that fails, no finished step is lost."""
+        """Get something from the data side; if a worker fails, no finished step is lost."""
+        failure: Optional[BaseException] = None
         try:
-            return guard.wait(produce, *arguments)
-        except Exception:
-            # Without a step of its own the run has nothing to save.
-            if self.step > self._first_step:
-                self._stop()
-            raise
+            produced = guard.wait(produce, *arguments)
+        except (StopRequest, Exception) as error:
+            failure = error
+        failure = self.workers.agree(failure)
+        if failure is None:
+            return produced
+        # Without a step of its own the run has nothing to save.
+        if isinstance(failure, Exception) and self.step > self._first_step:
+            self._stop()
+        raise failure
 
     def _prepare(self, batches: Iterator[Any], epoch: int, index: int) -> Sequence[Any]:
         """Take the next batch, and turn it into the inputs of the step and the images' names."""
@@ -305,12 +323,14 @@ class Loop:
         self.settle()
         for callback in self.callbacks:
             callback.on_interrupt(self)
+        self.workers.wait()
 
     def _launch(self, prepared: Sequence[Any], epoch: int) -> None:
         """Launch a step, then read the losses of the step before."""
         *inputs, names = prepared
         rate = self.rate(self.step)
-        losses = self.train_step(*inputs, batch_size=self.batch_size, rate=rate)
+        options = {} if names else {"counts": False}
+        losses = self.train_step(*inputs, batch_size=self.batch_size, rate=rate, **options)
         self.step += 1
         self._unread_steps.append(_LaunchedStep(self.step, epoch, rate, tuple(names), losses))
         self._read_losses(leave=1)
@@ -321,10 +341,10 @@ class Loop:
         """Read the losses of launched steps, oldest first, until ``leave`` steps are unread."""
         while len(self._unread_steps) > leave:
             launched = self._unread_steps.popleft()
-            losses = _checked_means(launched)
+            losses, image_count = _checked_means(launched, self.workers)
             now = time.perf_counter()
             elapsed = max(now - self._last_time, SHORTEST_TIME)
-            speed = len(launched.names) / elapsed
+            speed = image_count / elapsed
             self._last_time = now
             self._show_progress(losses, speed)
             record = StepRecord(
@@ -346,14 +366,27 @@ class Loop:
             self._progress_bar.update()
 
 
-def _checked_means(launched: _LaunchedStep) -> Dict[str, float]:
-    """Wait for the losses of a step, and average them; raise NonFiniteLoss if one is not finite."""
-    per_image = {name: vector.asnumpy() for name, vector in launched.losses.items()}
-    losses = {name: float(vector.mean()) for name, vector in per_image.items()}
-    if all(math.isfinite(value) for value in losses.values()):
-        return losses
+def _checked_means(launched: _LaunchedStep, workers: Workers) -> Tuple[Dict[str, float], int]:
+    """Wait for the losses of a step; return their means over all workers' images, and their count.
+
+    NonFiniteLoss is raised on all workers if a mean is not finite.
+    """
+    own_count = len(launched.names)
+    per_image = {name: vector.asnumpy()[:own_count] for name, vector in launched.losses.items()}
+    own_means = [float(vector.mean()) if own_count else 0.0 for vector in per_image.values()]
+    table = workers.gather([own_count, *own_means]).astype(np.float64)
+    counts = table[:, 0]
+    means = own_means
+    if workers.count > 1:
+        means = (counts @ table[:, 1:] / counts.sum()).tolist()
+    losses = dict(zip(per_image, means))
+    if all(math.isfinite(value) for value in means):
+        return losses, int(counts.sum())
     is_finite = np.logical_and.reduce([np.isfinite(vector) for vector in per_image.values()])
     culprits = [name for name, finite in zip(launched.names, is_finite) if not finite]
+    if not culprits and workers.count > 1:
+        bad_rows = ~np.isfinite(table).all(axis=1)
+        culprits = [f"images of worker {rank}" for rank in np.flatnonzero(bad_rows)]
     raise NonFiniteLoss(launched.step, launched.names, losses, culprits or launched.names)
 
 
@@ -368,9 +401,9 @@ def _next_batch(batches: Iterator[Any], epoch: int, index: int, steps_per_epoch:
         ) from None
 
 
-def _seed_everything(seed: int, step: int) -> None:
-    """Set the random states of Python, NumPy and MXNet from the seed and the step."""
-    sequence = np.random.SeedSequence((seed, step))
+def _seed_everything(seed: int, step: int, rank: int) -> None:
+    """Set the random states of Python, NumPy and MXNet; each worker gets others at each step."""
+    sequence = np.random.SeedSequence((seed, step, rank) if rank else (seed, step))
     # mx.random.seed takes a C int, so the highest bit is cut off.
     value = int(sequence.generate_state(1)[0]) & 0x7FFFFFFF
     random.seed(value)

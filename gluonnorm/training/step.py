@@ -39,7 +39,8 @@ class TrainStep:
         Computes the losses. Their sum is minimized.
     trainer : gluon.Trainer
         A trainer over the parameters to learn. With ``max_norm`` and several devices, or a
-        distributed store, build it with ``update_on_kvstore=False``.
+        distributed store, build it with ``update_on_kvstore=False``. The weights that a distributed
+        store starts from are those of worker 0 at this moment.
     contexts : sequence of Context
         The devices that hold the parameters of ``graph``, at least one.
     max_norm : float, optional
@@ -73,13 +74,14 @@ class TrainStep:
                 f"the trainer has no kvstore to add up the gradients of {len(contexts)} contexts; "
                 "build it with kvstore='device'"
             )
+        _start_distributed_store(trainer)
         self.graph = graph
         self.trainer = trainer
         self.contexts = list(contexts)
         self.max_norm = max_norm
 
     def __call__(
-        self, *inputs: mx.nd.NDArray, batch_size: int, rate: float
+        self, *inputs: mx.nd.NDArray, batch_size: int, rate: float, counts: bool = True
     ) -> Dict[str, mx.nd.NDArray]:
         """Update the parameters on one batch.
 
@@ -93,6 +95,9 @@ class TrainStep:
             processes.
         rate : float
             The learning rate of this update.
+        counts : bool
+            False gives the batch weight 0. A worker of a distributed run takes part in the update
+            in this way when it has no image of its own.
 
         Returns
         -------
@@ -115,12 +120,11 @@ class TrainStep:
             for index, device_inputs in enumerate(zip(*slices_per_input)):
                 vectors = self._losses(device_inputs)
                 total = mx.nd.add_n(*vectors)
-                if index < image_count:
+                # A device beyond the last image has the first image again, see _split.
+                has_image = index < image_count
+                if has_image:
                     vectors_per_device.append(vectors)
-                    totals.append(total)
-                else:
-                    # This device has the first image again, see _split.
-                    totals.append(total * 0)
+                totals.append(total if has_image and counts else total * 0)
         autograd.backward(totals)
         self._update(batch_size, rate)
         return self._join(vectors_per_device)
@@ -170,3 +174,46 @@ class TrainStep:
             on_first = [vector.as_in_context(self.contexts[0]) for vector in vectors]
             joined[name] = mx.nd.concat(*on_first, dim=0)
         return joined
+
+
+def _start_distributed_store(trainer: gluon.Trainer) -> None:
+    """Send the first weights to the servers of a distributed store.
+
+    Parameters
+    ----------
+    trainer : gluon.Trainer
+        The trainer; nothing happens if its store is that of one process.
+
+    Raises
+    ------
+    InputError
+        The trainer would update on the servers, or a parameter has no shape yet.
+    """
+    store = trainer._kvstore_params["kvstore"]
+    if "dist" not in getattr(store, "type", str(store)):
+        return
+    # A server gets the optimizer once, so it would keep the first learning rate for ever.
+    if trainer._kvstore_params["update_on_kvstore"] is not False:
+        raise InputError(
+            "the trainer would update the weights on the servers, with the learning rate of the "
+            "first step; build it with update_on_kvstore=False"
+        )
+    for parameter in trainer._params:
+        if parameter._deferred_init:
+            raise InputError(
+                f"the parameter {parameter.name} has no shape yet; run a batch through the network "
+                "before you make the step"
+            )
+    if trainer._kv_initialized:
+        return
+    # MXNet's Trainer sends the weights when it makes the first update. If a convolution has run
+    # outside of autograd before, as the RPN does for the proposals, oneDNN has reordered its weight
+    # in place, and the engine operation that sends such a weight fails. MXNet 1.9.1 keeps the error
+    # of an operation only with the arrays that it writes to, and this one writes to none: nothing
+    # is sent, nothing is said, and the server aborts with "init <key> first" when another worker
+    # asks for the weight. A weight that is set anew has its plain layout again.
+    for parameter in trainer._params:
+        values = parameter.data(parameter.list_ctx()[0]).asnumpy()
+        parameter.set_data(mx.nd.array(values, dtype=values.dtype))
+    trainer._init_kvstore()
+    trainer._init_params()

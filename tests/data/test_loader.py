@@ -156,3 +156,12 @@ def test_any_other_error_names_the_image(shapes):
 def test_needs_a_thread(shapes):
     with pytest.raises(InputError, match="workers is 0"):
         make_loader(shapes, workers=0)
+
+
+def test_an_empty_share_gets_an_image_that_stands_in(shapes):
+    last = len(shapes) - 1
+    shares = [[last], []]
+    loader = Loader(shapes, EvalTransform(PREPROCESS), shares, (0, 0, 0), seed=0, train=False)
+    batch, stand_in = loader.iterate()
+    assert [entry.name for entry in batch.samples] == [shapes[last].name]
+    assert stand_in.images.shape[0] == 1 and stand_in.samples == []

@@ -37,16 +37,19 @@ def test_seed_and_epoch_decide():
     assert list(AspectGroupSampler(SIZES, 4, shuffle=True, seed=2)) != first
 
 
-@pytest.mark.parametrize("num_parts", [2, 3, 5])
-def test_parts_are_disjoint_and_of_equal_length(num_parts):
+@pytest.mark.parametrize("num_parts", [2, 3, 5, 60])
+def test_workers_split_the_batches_of_one_process(num_parts):
     samplers = [AspectGroupSampler(SIZES, 3, True, 0, part, num_parts) for part in range(num_parts)]
+    one_process = AspectGroupSampler(SIZES, 3 * num_parts, True, 0)
     for epoch in range(3):
+        one_process.set_epoch(epoch)
         for sampler in samplers:
             sampler.set_epoch(epoch)
-        parts = [list(sampler) for sampler in samplers]
-        assert {len(part) for part in parts} == {len(samplers[0])}
-        images = list(chain(*chain(*parts)))
-        assert len(set(images)) == len(images) > len(SIZES) - 3 * num_parts
+        assert {len(sampler) for sampler in samplers} == {len(one_process)}
+        for batch, *shares in zip(one_process, *samplers):
+            assert sorted(chain(*shares)) == sorted(batch)
+            counts = [len(share) for share in shares]
+            assert max(counts) <= 3 and max(counts) - min(counts) <= 1
 
 
 @pytest.mark.parametrize(

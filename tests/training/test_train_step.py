@@ -86,6 +86,24 @@ def test_clipping_over_two_contexts_equals_one() -> None:
         )
 
 
+@pytest.mark.parametrize("contexts", [(mx.cpu(),), TWO])
+def test_a_batch_that_does_not_count_has_losses_and_no_gradient(contexts) -> None:
+    graph, step = tiny.build(contexts, dropout=0.0)
+    before = tiny.weights(graph)
+    inputs = mx.nd.array(tiny.INPUTS[:2]), mx.nd.array(tiny.TARGETS[:2])
+    losses = step(*inputs, batch_size=2, rate=0.1, counts=False)
+    assert losses["square"].shape == (2,)
+    for name, value in tiny.weights(graph).items():
+        # What is left of the update is the weight decay.
+        np.testing.assert_allclose(value, before[name] * (1 - 0.1 * 1e-3), rtol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("update_on_kvstore", [None, True])
+def test_a_distributed_store_that_updates_is_refused(update_on_kvstore) -> None:
+    with pytest.raises(ValueError, match="build it with update_on_kvstore=False"):
+        tiny.build(kvstore="dist_sync", update_on_kvstore=update_on_kvstore)
+
+
 def test_frozen_parameters_stay() -> None:
     graph, _ = tiny.build(dropout=0.0)
     graph.hidden.collect_params().setattr("grad_req", "null")
