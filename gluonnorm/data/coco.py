@@ -18,11 +18,12 @@ from gluonnorm.data.coco_file import (
     usable_ids,
 )
 from gluonnorm.data.faults import Faults
-from gluonnorm.data.image_files import ImageFolder, keep_readable
-from gluonnorm.data.images import image_size, read_image_of_size
+from gluonnorm.data.file_dataset import AnnotatedFile, FileDataset
+from gluonnorm.data.image_files import ImageFolder
+from gluonnorm.data.images import image_size
 from gluonnorm.data.json_file import required_integer, required_text
-from gluonnorm.data.labeled_image import DataError, LabeledImage
-from gluonnorm.data.masks import RunLengths, empty_mask, read_segmentation
+from gluonnorm.data.labeled_image import DataError
+from gluonnorm.data.masks import RunLengths, empty_mask, read_segmentation, text_run_lengths
 from gluonnorm.errors import first_few
 from gluonnorm.photos.boxes import clip_boxes, valid_boxes
 from gluonnorm.types import PathLike
@@ -31,7 +32,7 @@ import numpy as np
 
 
 class _Image(NamedTuple):
-    """One entry of the file's list ``images``, at ``position``, whose image file exists."""
+    """One entry of the file's list ``images`` whose image file exists."""
 
     position: int
     image_id: int
@@ -40,7 +41,7 @@ class _Image(NamedTuple):
     size: Tuple[int, int]
 
 
-class COCODataset:
+class COCODataset(FileDataset):
     """Images, boxes and masks of a COCO annotation file with any categories.
 
     Images without boxes are kept. A box ``x y w h`` becomes ``x, y, x + w, y + h``, is clipped to
@@ -99,61 +100,24 @@ class COCODataset:
         masks: bool = False,
         skip_bad: bool = False,
     ) -> None:
-        self._file = annotation_file
+        self._path = os.fspath(annotation_file)
         self._image_dir = os.fspath(image_dir)
         self._masks = masks
-        self._skip_bad = skip_bad
         self._stamp = _file_stamp(annotation_file)
         content = read_coco_file(annotation_file)
         categories = read_categories(content, annotation_file)
         chosen = select_categories(categories, classes, annotation_file)
-        self.classes = tuple(chosen.values())
-        self.category_ids = tuple(chosen)
         self._label_of = {number: label for label, number in enumerate(chosen)}
 
         faults = Faults(annotation_file, skip_bad)
-        listed_ids, self._images = self._read_images(content["images"], faults)
-        # Which entries of the file's list ``annotations`` belong to this data set.
+        listed_ids, images = self._read_images(content["images"], faults)
+        self._position_of = {image.image_id: image.position for image in images}
+        # Which entries of the file's list ``annotations`` belong to this data set, and their masks.
         self._is_used = np.zeros(len(content["annotations"]), bool)
+        self._mask_of: Dict[int, RunLengths] = {}
         grouped = self._read_annotations(content["annotations"], categories, listed_ids, faults)
-        self._annotations = [
-            self._check_annotations(image, grouped[image.image_id], faults)
-            for image in self._images
-        ]
-        faults.raise_if_any()
-        self.skipped = faults.messages
-        if not self._images:
-            raise DataError(
-                f"{annotation_file}: none of its {len(content['images'])} images can be used; "
-                f"{self.skipped[0]}"
-            )
-        self._sizes = np.array([image.size for image in self._images], np.int64)
-
-    def __len__(self) -> int:
-        """Return the number of images."""
-        return len(self._images)
-
-    def __getitem__(self, index: int) -> LabeledImage:
-        """Read one image and its annotations.
-
-        Parameters
-        ----------
-        index : int
-            Position of the image among those of the file that are used.
-
-        Returns
-        -------
-        LabeledImage
-            The decoded image with its boxes, labels and masks.
-
-        Raises
-        ------
-        DataError
-            The image cannot be read, or has another size than the annotation file states.
-        """
-        image = self._images[index]
-        pixels = self._read_pixels(image)
-        return self._annotations[index].labeled_image(pixels, image.image_id, image.name)
+        files = [self._annotated_file(image, grouped[image.image_id], faults) for image in images]
+        super().__init__(self._path, tuple(chosen.values()), files, faults, tuple(chosen))
 
     def with_masks(self) -> "COCODataset":
         """Open the same data set with ``masks=True``. The file is read again.
@@ -169,22 +133,12 @@ class COCODataset:
             A mask is absent or faulty.
         """
         return COCODataset(
-            self._file,
+            self._path,
             self._image_dir,
             self.classes,
             masks=True,
             skip_bad=self._skip_bad,
         )
-
-    def sizes(self) -> np.ndarray:
-        """Return the size of every image.
-
-        Returns
-        -------
-        numpy.ndarray
-            (N, 2) int, height and width in pixels, as the file states them.
-        """
-        return self._sizes
 
     def coco_truth(self) -> Dict[str, Any]:
         """Return the annotation file's content for the chosen classes, ready for pycocotools.
@@ -205,11 +159,11 @@ class COCODataset:
         DataError
             The file was changed after the data set was opened.
         """
-        stamp = _file_stamp(self._file)
-        content = read_coco_file(self._file)
-        if stamp != self._stamp or _file_stamp(self._file) != stamp:
+        stamp = _file_stamp(self._path)
+        content = read_coco_file(self._path)
+        if stamp != self._stamp or _file_stamp(self._path) != stamp:
             raise DataError(
-                f"{self._file}: was changed after it was opened; open it again, since its boxes "
+                f"{self._path}: was changed after it was opened; open it again, since its boxes "
                 "may be others now"
             )
         content["categories"] = self._truth_categories(content["categories"])
@@ -221,11 +175,10 @@ class COCODataset:
         """Read the file's list ``images``: all ids in it, and the images that can be used."""
         folder = ImageFolder(self._image_dir)
         position_of: Dict[int, int] = {}
-        name_of: Dict[str, str] = {}
         missing: List[str] = []
         images: List[_Image] = []
         for position, entry in enumerate(entries):
-            where = f"{self._file}: image {position}"
+            where = f"{self._path}: image {position}"
             with faults.catch():
                 image_id = required_integer(entry, "id", where)
                 if image_id in position_of:
@@ -242,26 +195,15 @@ class COCODataset:
                         f"{where}: {os.path.join(self._image_dir, name)}: no such image file; add "
                         "the file or correct its file_name"
                     )
-                if name_of.setdefault(path, name) != name:
-                    raise DataError(
-                        f"{where} has file_name {name!r} and another image {name_of[path]!r}, but "
-                        f"{self._image_dir} has only {path} for both; keep the subfolders"
-                    )
                 # Some annotation files leave out the sizes, which the images' headers have too.
                 size = stated_size(entry, where) or image_size(path)
                 images.append(_Image(position, image_id, name, path, size))
         if len(missing) == len(entries):
             raise DataError(
-                f"{self._file}: none of its {len(entries)} images is in {self._image_dir}; no such "
+                f"{self._path}: none of its {len(entries)} images is in {self._image_dir}; no such "
                 f"image file: {first_few(missing)}; name the folder that holds the images"
             )
-        if self._skip_bad:
-            images = keep_readable(images, self._read_pixels, faults)
         return set(position_of), images
-
-    def _read_pixels(self, image: _Image) -> np.ndarray:
-        """Read an image file, and check that it has the size that the annotations state."""
-        return read_image_of_size(image.path, image.size, str(self._file))
 
     def _read_annotations(
         self,
@@ -271,15 +213,15 @@ class COCODataset:
         faults: Faults,
     ) -> Dict[int, List[Annotation]]:
         """Read the annotations of the chosen categories, grouped by the id of their image."""
-        chosen = set(self.category_ids)
+        chosen = set(self._label_of)
         grouped: Dict[int, List[Annotation]] = defaultdict(list)
         for position, entry in enumerate(entries):
             category = stated_category(entry)
             if category in categories.names and category not in chosen:
                 continue
             with faults.catch():
-                annotation = read_annotation(entry, position, self._file)
-                where = f"{self._file}: annotation {annotation.name}"
+                annotation = read_annotation(entry, position, self._path)
+                where = f"{self._path}: annotation {annotation.name}"
                 if annotation.category_id not in chosen:
                     known = first_few([str(number) for number in categories.names], SHOWN_NAMES)
                     raise DataError(
@@ -294,19 +236,18 @@ class COCODataset:
                 grouped[annotation.image_id].append(annotation)
         return grouped
 
-    def _check_annotations(
+    def _annotated_file(
         self, image: _Image, annotations: List[Annotation], faults: Faults
-    ) -> ImageAnnotations:
+    ) -> AnnotatedFile:
         """Check the annotations of one image against its size, and read their masks."""
         height, width = image.size
-        where = f"{self._file}: image {image.name}, annotation"
+        where = f"{self._path}: image {image.name}, annotation"
         names = [annotation.name for annotation in annotations]
         boxes = np.array([annotation.box for annotation in annotations], np.float64).reshape(-1, 4)
         is_sound = check_boxes(boxes, image.size, where, names, faults)
         clipped = clip_boxes(boxes, height, width)
         has_area = valid_boxes(clipped)
         rows: List[int] = []
-        masks: List[RunLengths] = []
         for row in np.flatnonzero(is_sound).tolist():
             annotation = annotations[row]
             with faults.catch():
@@ -314,16 +255,25 @@ class COCODataset:
                 if has_area[row]:
                     if self._masks:
                         name = f"{where} {annotation.name}"
-                        masks.append(read_segmentation(annotation.segmentation, image.size, name))
+                        mask = read_segmentation(annotation.segmentation, image.size, name)
+                        self._mask_of[annotation.position] = mask
                     rows.append(row)
                 self._is_used[annotation.position] = True
-        labels = [self._label_of[annotations[row].category_id] for row in rows]
-        crowd = [annotations[row].crowd for row in rows]
-        return ImageAnnotations(
+        used = [annotations[row] for row in rows]
+        checked = ImageAnnotations(
             boxes=clipped[rows],
-            labels=np.array(labels, np.int32),
-            crowd=np.array(crowd, bool),
-            masks=masks if self._masks else None,
+            labels=np.array([self._label_of[item.category_id] for item in used], np.int32),
+            crowd=np.array([item.crowd for item in used], bool),
+            masks=[self._mask_of[item.position] for item in used] if self._masks else None,
+        )
+        return AnnotatedFile(
+            path=image.path,
+            name=image.name,
+            size=image.size,
+            annotations=checked,
+            listed_in=f"{self._path}: image {image.position}",
+            size_source=self._path,
+            image_id=image.image_id,
         )
 
     def _truth_categories(self, entries: List[Any]) -> List[Dict[str, Any]]:
@@ -339,45 +289,38 @@ class COCODataset:
     def _truth_images(self, entries: List[Any]) -> List[Dict[str, Any]]:
         """List the images that are used, with their sizes."""
         truth = []
-        for image in self._images:
-            height, width = image.size
-            entry = entries[image.position]
-            truth.append({**entry, "id": image.image_id, "height": height, "width": width})
+        for image_id, (height, width) in zip(self.image_ids, self.sizes().tolist()):
+            entry = entries[self._position_of[image_id]]
+            truth.append({**entry, "id": image_id, "height": height, "width": width})
         return truth
 
     def _truth_annotations(self, entries: List[Any]) -> List[Dict[str, Any]]:
         """List the annotations that are used, with all that the evaluation needs."""
-        size_of = {image.image_id: image.size for image in self._images}
-        positions = np.flatnonzero(self._is_used).tolist()
-        ids_are_usable = usable_ids([entries[position].get("id") for position in positions])
+        size_of = dict(zip(self.image_ids, self.sizes().tolist()))
         truth = []
-        for number, position in enumerate(positions, start=1):
+        for position in np.flatnonzero(self._is_used).tolist():
             entry = entries[position]
-            annotation = read_annotation(entry, position, self._file)
+            annotation = read_annotation(entry, position, self._path)
+            # ``skip_bad`` leaves out images that cannot be decoded, with their annotations.
+            if annotation.image_id not in size_of:
+                continue
             checked = {
                 **entry,
-                "id": entry["id"] if ids_are_usable else number,
                 "image_id": annotation.image_id,
                 "category_id": annotation.category_id,
                 "area": annotation.area,
                 "iscrowd": int(annotation.crowd),
             }
             if self._masks:
-                checked["segmentation"] = self._truth_mask(annotation, size_of)
+                mask = self._mask_of.get(position)
+                if mask is None:
+                    # The box has no area, so its mask was not read.
+                    mask = empty_mask(size_of[annotation.image_id])
+                checked["segmentation"] = text_run_lengths(mask)
             truth.append(checked)
+        if not usable_ids([entry.get("id") for entry in truth]):
+            truth = [{**entry, "id": number} for number, entry in enumerate(truth, start=1)]
         return truth
-
-    def _truth_mask(
-        self, annotation: Annotation, size_of: Dict[int, Tuple[int, int]]
-    ) -> Dict[str, Any]:
-        """Write the mask of an annotation as run lengths, in types that JSON has."""
-        size = size_of[annotation.image_id]
-        try:
-            runs = read_segmentation(annotation.segmentation, size, "")
-        except DataError:
-            # Only a box without an area may have no mask.
-            runs = empty_mask(size)
-        return {"size": list(size), "counts": runs["counts"].decode("ascii")}
 
 
 def _file_stamp(path: PathLike) -> Tuple[int, int]:

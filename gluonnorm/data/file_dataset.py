@@ -1,8 +1,9 @@
 """The base of data sets whose images are files, with annotations that are read beforehand."""
 
-from typing import Any, Dict, List, NamedTuple, NoReturn, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, NoReturn, Optional, Sequence, Tuple
 
-from gluonnorm.data.annotations import ImageAnnotations, coco_format
+from gluonnorm.data.annotations import ImageAnnotations
+from gluonnorm.data.coco_format import coco_format
 from gluonnorm.data.faults import Faults
 from gluonnorm.data.image_files import keep_readable
 from gluonnorm.data.images import read_image_of_size
@@ -31,6 +32,8 @@ class AnnotatedFile(NamedTuple):
         The file that lists the image and, if it is a list, the line.
     size_source : str
         The file that states the size.
+    image_id : int, optional
+        The image's id in the file, for formats with ids. None takes the position in the data set.
     """
 
     path: str
@@ -39,6 +42,7 @@ class AnnotatedFile(NamedTuple):
     annotations: ImageAnnotations
     listed_in: str
     size_source: str
+    image_id: Optional[int] = None
 
 
 class FileDataset:
@@ -58,13 +62,17 @@ class FileDataset:
         The images without those that are faulty.
     faults : Faults
         What is wrong with the data set.
+    category_ids : sequence of int, optional
+        The id of each class in the file, for formats with ids. None takes 1..C.
 
     Attributes
     ----------
     classes : tuple of str
         Names of the C classes. A label is an index into this tuple.
     category_ids : tuple of int
-        1..C, the category id of each class in ``coco_truth``.
+        The category id of each class in ``coco_truth``.
+    image_ids : tuple of int
+        The id of each image in ``coco_truth``.
     skipped : tuple of str
         The faults for which something was left out; empty without ``skip_bad``.
 
@@ -75,7 +83,12 @@ class FileDataset:
     """
 
     def __init__(
-        self, source: str, classes: Sequence[str], files: Sequence[AnnotatedFile], faults: Faults
+        self,
+        source: str,
+        classes: Sequence[str],
+        files: Sequence[AnnotatedFile],
+        faults: Faults,
+        category_ids: Optional[Sequence[int]] = None,
     ) -> None:
         self._source = source
         self._files = _distinct_files(files, faults)
@@ -83,7 +96,8 @@ class FileDataset:
             self._files = keep_readable(self._files, self._read_image, faults)
         faults.raise_if_any()
         self.classes = tuple(classes)
-        self.category_ids = tuple(range(1, len(self.classes) + 1))
+        self.category_ids = tuple(category_ids or range(1, len(self.classes) + 1))
+        self._skip_bad = faults.skip
         self.skipped = faults.messages
         if not self._files:
             reason = (
@@ -92,6 +106,10 @@ class FileDataset:
             raise DataError(f"{source}: is an empty data set{reason}")
         sizes = [file.size for file in self._files]
         self._sizes = np.array(sizes, np.int64)
+        ids = []
+        for position, file in enumerate(self._files):
+            ids.append(position if file.image_id is None else file.image_id)
+        self.image_ids = tuple(ids)
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -115,11 +133,9 @@ class FileDataset:
         DataError
             The image cannot be read, or has another size than its annotations were made for.
         """
-        # The image id is the position, also when `index` counts from the end.
-        image_id = range(len(self))[index]
-        file = self._files[image_id]
+        file = self._files[index]
         image = self._read_image(file)
-        return file.annotations.labeled_image(image, image_id, file.name)
+        return file.annotations.labeled_image(image, self.image_ids[index], file.name)
 
     def with_masks(self) -> Any:
         """Open the data set with masks, if its format has any.
@@ -171,9 +187,16 @@ def _distinct_files(files: Sequence[AnnotatedFile], faults: Faults) -> List[Anno
     first_of_path: Dict[str, AnnotatedFile] = {}
     for file in files:
         first = first_of_path.setdefault(file.path, file)
-        if first is not file:
+        if first is file:
+            continue
+        if first.name == file.name:
             faults.add(
                 f"{file.listed_in}: image {file.name} is listed in {first.listed_in} already; it "
                 "would count twice, so remove one of them"
+            )
+        else:
+            faults.add(
+                f"{file.listed_in}: there is only {file.path} for the images {first.name} and "
+                f"{file.name}; keep the subfolders, or remove one of them"
             )
     return list(first_of_path.values())

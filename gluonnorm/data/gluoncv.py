@@ -6,9 +6,9 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 from gluonnorm.class_names import check_class_names
 from gluonnorm.data.annotations import (
     ImageAnnotations,
-    coco_format,
     make_annotations,
 )
+from gluonnorm.data.coco_format import coco_format
 from gluonnorm.data.faults import Faults
 from gluonnorm.data.labeled_image import DataError, LabeledImage
 from gluonnorm.errors import first_line

@@ -99,7 +99,6 @@ class LabelmeDataset(FileDataset):
     ) -> None:
         self._root = os.fspath(root)
         self._split = split or ALL_FILES
-        self._skip_bad = skip_bad
         index = FileIndex(self._root, JSON_ENDINGS)
         names = _names_of_split(index, self._split)
         faults = Faults(self._root, skip_bad)

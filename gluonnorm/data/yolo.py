@@ -107,7 +107,6 @@ class YOLODataset(FileDataset):
     ) -> None:
         self._root = os.fspath(root)
         self._split = split
-        self._skip_bad = skip_bad
         folder, description = _open_root(self._root)
         names = _class_names(folder, split or ALL_FILES, description, classes)
         chosen = check_class_names(names if classes is None else classes, self._root, DataError)

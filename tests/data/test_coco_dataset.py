@@ -299,7 +299,7 @@ def test_real_polygons_and_crowds(real_file, tmp_path):
     truth.createIndex()
     for position, entry in enumerate(truth.dataset["images"][:20]):
         image = np.zeros((entry["height"], entry["width"], 3), np.uint8)
-        labeled = dataset._annotations[position].labeled_image(image, entry["id"], "")
+        labeled = dataset._files[position].annotations.labeled_image(image, entry["id"], "")
         wanted = [truth.annToMask(annotation) for annotation in truth.imgToAnns[entry["id"]]]
         np.testing.assert_array_equal(labeled.masks, np.reshape(wanted, (-1, *image.shape[:2])))
 

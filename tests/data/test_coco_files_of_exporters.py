@@ -226,8 +226,20 @@ def test_the_path_of_another_machine(open_dataset, content, name):
 def test_two_names_of_one_file_are_not_two_images(open_dataset, content):
     content["images"][0]["file_name"] = "day/a.jpg"
     content["images"][1]["file_name"] = "night/a.jpg"
-    with pytest.raises(DataError, match="image 1 has file_name 'night/a.jpg' .* 'day/a.jpg'"):
+    with pytest.raises(DataError, match="only .*a.jpg for the images day/a.jpg and night/a.jpg"):
         open_dataset(content)
+
+
+def test_an_image_with_two_ids_would_be_background_to_itself(open_dataset, content):
+    """Programs that join files write an image once for each of them."""
+    content["images"].append({"id": 3, "file_name": "a.jpg", "width": 80, "height": 60})
+    content["annotations"].append({"id": 9, "image_id": 3, "category_id": 2, "bbox": [9, 9, 5, 5]})
+    with pytest.raises(DataError, match="image 2: image a.jpg is listed in .*image 0 already"):
+        open_dataset(content)
+    dataset = open_dataset(content, skip_bad=True)
+    assert len(dataset) == 2 and len(dataset.skipped) == 1
+    assert [entry["id"] for entry in dataset.coco_truth()["images"]] == [1, 2]
+    assert {entry["image_id"] for entry in dataset.coco_truth()["annotations"]} == {1, 2}
 
 
 def test_missing_images_are_counted_when_the_set_is_opened(open_dataset, content):
