@@ -6,12 +6,13 @@ know detectors.
 
 import argparse
 import os
+import warnings
 from dataclasses import asdict
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional
 
 from gluonnorm import training
 from gluonnorm.data import Batch, Dataset
-from gluonnorm.errors import InputError
+from gluonnorm.errors import InputError, one_line
 from gluonnorm.graph.recalibrate import has_live_norms, recalibrate
 from gluonnorm.nn import mixing_weights
 from gluonnorm.rcnn import FasterRCNN
@@ -230,8 +231,11 @@ class Evaluator(training.Callback):
                 classes.append(f"{name[len(prefix) :]} {value:.3f}")
         metric = prefix.rstrip("/")
         self.text.write(f"epoch {epoch}  {overall}  ({metric}: {'  '.join(classes)})")
-        # A plain print would tear the progress bar apart.
-        tqdm.write(f"epoch {epoch}: {overall}")
+        try:
+            # A plain print would tear the progress bar apart.
+            tqdm.write(f"epoch {epoch}: {overall}")
+        except OSError as error:
+            warnings.warn(f"standard output: {error}; the run goes on", stacklevel=2)
 
 
 class CurvePicture(training.Callback):
@@ -268,11 +272,14 @@ class CurvePicture(training.Callback):
 
     def on_epoch_end(self, loop: training.RunningLoop) -> None:
         """Draw all rows that have been written so far."""
-        rows = training.read_metrics(self.metrics.path)
-        for row in rows:
-            if "eval" in row:
-                row["eval"] = drawn_scores(row["eval"])
-        plot_curves(rows, self.png_path, self.title, self.font)
+        try:
+            rows = training.read_metrics(self.metrics.path)
+            for row in rows:
+                if "eval" in row:
+                    row["eval"] = drawn_scores(row["eval"])
+            plot_curves(rows, self.png_path, self.title, self.font)
+        except (OSError, InputError) as error:
+            _warn_of_picture(self.png_path, error)
 
 
 class MixingPicture(training.Callback):
@@ -302,8 +309,17 @@ class MixingPicture(training.Callback):
     def on_epoch_end(self, loop: training.RunningLoop) -> None:
         """Draw the weights as they are now."""
         rows = mixing_weights(self.net)
-        if rows:
+        if not rows:
+            return
+        try:
             plot_mixing_weights(rows, self.png_path, self.title)
+        except OSError as error:
+            _warn_of_picture(self.png_path, error)
+
+
+def _warn_of_picture(png_path: str, error: Exception) -> None:
+    """Say that a picture of the run could not be drawn; no run ends for that."""
+    warnings.warn(f"{png_path} is not drawn ({one_line(error)}); the run goes on", stacklevel=3)
 
 
 def earlier_evaluations(metrics_path: str, step: int) -> List[Dict[str, Any]]:

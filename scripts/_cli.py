@@ -20,6 +20,8 @@ import numpy as np
 
 FAILED = 2
 STOPPED_BY_CTRL_C = 130
+READER_GONE = 141  # as a program ends that SIGPIPE stops
+STANDARD_STREAMS = 3  # input, output and error have the descriptors 0, 1 and 2
 
 
 def run(main: Callable[[Any], Optional[int]], args: Any) -> None:
@@ -32,6 +34,9 @@ def run(main: Callable[[Any], Optional[int]], args: Any) -> None:
       file, a full disk) are printed as one line ``error: ...`` on standard error; the status is 2.
     - ``Interrupted``, the orderly stop of a training run, ends with its own ``exit_code``, and
       Ctrl-C anywhere else with 130.
+    - If the reader of standard output has gone, as with ``| head -1``, the script ends in silence
+      with the status 141.
+    - A file name that the locale's encoding does not have is one line, too.
     - Every other exception is a bug. It keeps its traceback, a plain ``ValueError`` included.
 
     Characters that the terminal cannot print are written as ``\\uXXXX``.
@@ -44,23 +49,63 @@ def run(main: Callable[[Any], Optional[int]], args: Any) -> None:
         The parsed command line.
     """
     warnings.formatwarning = _format_warning
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         # A class name in Chinese must not end a run after hours because the terminal is ASCII.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
         import_plugins(getattr(args, "plugin", []))
-        sys.exit(main(args))
+        status = main(args)
+        # What is still in the buffer fails here, not in the interpreter's last moments.
+        sys.stdout.flush()
+        sys.exit(status)
     # Interrupted is a GluonnormError too, so it must come first.
     except Interrupted as stop:
         print(stop, file=sys.stderr)
         sys.exit(stop.exit_code)
+    except BrokenPipeError:
+        # The interpreter flushes standard output once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(READER_GONE)
     except (GluonnormError, OSError) as error:
-        print(f"error: {one_line(error)}", file=sys.stderr)
+        print(f"error: {one_line(error)}{_locale_hint(str(error))}", file=sys.stderr)
+        sys.exit(FAILED)
+    except UnicodeEncodeError as error:
+        if error.encoding not in (sys.getfilesystemencoding(), "utf-8"):
+            raise
+        hint = _locale_hint(error.object)
+        print(
+            f"error: {error.object!r} cannot be written in {error.encoding}{hint}", file=sys.stderr
+        )
         sys.exit(FAILED)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(STOPPED_BY_CTRL_C)
+
+
+def _open_closed_streams() -> None:
+    """Open the standard streams that are closed, as by ``>&-``, on the null device.
+
+    The next file would get the descriptor of the closed stream, and with it every line that MXNet
+    prints.
+    """
+    for descriptor in range(STANDARD_STREAMS):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
+
+
+def _locale_hint(message: str) -> str:
+    """Say how to have other file names, where the locale does not use UTF-8; "" elsewhere."""
+    encoding = sys.getfilesystemencoding()
+    if encoding == "utf-8" or message.isascii():
+        return ""
+    return f"; this locale has file names in {encoding}, and PYTHONUTF8=1 has them in UTF-8"
 
 
 def _format_warning(

@@ -196,6 +196,21 @@ def open_dataset(
     InputError
         A file is missing or faulty, or the classes do not fit the files or are not known.
     """
+    wanted = classes or args.classes
+    dataset = _open_split(args, split, wanted, notes)
+    # A factory of the user has the last word on classes, so it may forget the wanted ones.
+    if wanted is not None and tuple(wanted) != tuple(dataset.classes):
+        raise InputError(
+            f"--dataset {args.dataset} has the classes {first_few(dataset.classes)}, but "
+            f"{first_few(tuple(wanted))} are wanted; it must return these, in this order"
+        )
+    return dataset
+
+
+def _open_split(
+    args: argparse.Namespace, split: str, classes: Optional[Sequence[str]], notes: bool
+) -> Dataset:
+    """Open a split with the classes that are wanted; a factory may have others."""
     names = getattr(args, f"{split}_split")
     names = names or [DEFAULT_SPLITS.get(args.dataset, OTHER_SPLITS)[split]]
     open_format = _open_factory if ":" in args.dataset else _OPENERS.get(args.dataset)
@@ -209,14 +224,7 @@ def open_dataset(
             f"--{split}-split has {len(names)} names, which only --dataset voc can join; give one"
         )
     _refuse_other_flags(args)
-    wanted = classes or args.classes
-    dataset = open_format(_Request(args, names, wanted))
-    # A factory of the user has the last word on classes, so it may forget the wanted ones.
-    if wanted is not None and tuple(wanted) != tuple(dataset.classes):
-        raise InputError(
-            f"--dataset {args.dataset} has the classes {first_few(dataset.classes)}, but "
-            f"{first_few(tuple(wanted))} are wanted; it must return these, in this order"
-        )
+    dataset = open_format(_Request(args, names, classes))
     if notes:
         _report_skipped(dataset, names)
     return dataset
@@ -250,7 +258,8 @@ def open_scored_dataset(args: argparse.Namespace, classes: Sequence[str]) -> Mat
     elif args.dataset == "yolo":
         # The folder may name its classes; if it does not, --classes must.
         names = args.classes
-    dataset = open_dataset(argparse.Namespace(**{**vars(args), "classes": names}), "val")
+    # Classes are matched by name below, so a factory need not return those of the network.
+    dataset = _open_split(args, "val", names, notes=True)
     matched = MatchedClasses(dataset, classes)
     if matched.note:
         print(matched.note)

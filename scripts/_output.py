@@ -1,11 +1,19 @@
-"""What a script writes at its end, checked at its beginning: files, and the font of pictures."""
+"""The files that scripts write: checked at the beginning, and written completely or not at all."""
 
 import argparse
+import io
 import os
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Optional
+from typing import Iterator, Optional, Union
 
 from gluonnorm.errors import InputError
+from gluonnorm.weight_files import atomic_files
+
+import numpy as np
+from PIL import Image
+
+JPEG_QUALITY = 92
 
 
 def add_font_argument(parser: argparse._ActionsContainer) -> None:
@@ -47,3 +55,62 @@ def make_parent_folder(flag: str, path: Optional[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if not os.access(path if os.path.exists(path) else folder, os.W_OK):
         raise InputError(f"{flag} {path} cannot be written; name a file in a folder of yours")
+
+
+def write_text(path: Union[str, Path], text: str) -> None:
+    """Write a text file in UTF-8.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        The file. It appears completely or not at all.
+    text : str
+        Its content.
+
+    Raises
+    ------
+    InputError
+        The file cannot be written.
+    """
+    with _output_file(path) as temporary:
+        Path(temporary).write_text(text, encoding="utf-8")
+
+
+def write_jpeg(path: Union[str, Path], picture: np.ndarray) -> None:
+    """Write a picture.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        The file. It appears completely or not at all.
+    picture : numpy.ndarray
+        (H, W, 3) uint8 RGB.
+
+    Raises
+    ------
+    InputError
+        The file cannot be written.
+    """
+    # Pillow writes a file without looking whether all of its bytes reached the disk.
+    encoded = io.BytesIO()
+    Image.fromarray(picture).save(encoded, format="JPEG", quality=JPEG_QUALITY)
+    with _output_file(path) as temporary:
+        Path(temporary).write_bytes(encoded.getvalue())
+
+
+@contextmanager
+def _output_file(path: Union[str, Path]) -> Iterator[str]:
+    """Give the name under which a file is to be written; it gets its own name at the end."""
+    path = str(path)
+    try:
+        if os.path.islink(path) or (os.path.exists(path) and not os.path.isfile(path)):
+            # A pipe or a device, such as /dev/stdout, must not be replaced by a file.
+            yield path
+            return
+        with atomic_files(path) as (temporary,):
+            yield temporary
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be written ({error.strerror or error}); make room, or name a file "
+            "elsewhere"
+        ) from error

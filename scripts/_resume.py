@@ -7,9 +7,28 @@ from typing import Any, Dict, List, Optional, Union
 from gluonnorm import training
 from gluonnorm.errors import InputError, first_few
 from gluonnorm.training.checkpoint import FILE_ENDINGS
+from gluonnorm.weight_files import read_description
 
 import mxnet as mx
+from _training_flags import arguments_path
 
+SHOWN_CHANGES = 6
+# Flags that do not change what is learned, and those that have a note of their own.
+NEUTRAL_FLAGS = (
+    "resume",
+    "save_prefix",
+    "save_interval",
+    "save_steps",
+    "log_interval",
+    "val_interval",
+    "val_split",
+    "num_workers",
+    "font",
+    "plugin",
+    "seed",
+    "momentum",
+    "wd",
+)
 # Settings that come back with the optimizer's state, and their flags.
 KEPT_SETTINGS = {"momentum": "--momentum", "wd": "--wd"}
 
@@ -150,6 +169,40 @@ def note_changes(saved: Dict[str, Any], current: Dict[str, Any]) -> None:
         _note(
             f"--resume: {', '.join(changes)}; the run will not repeat one that was never stopped "
             "(an epoch follows from --batch-size and the data set)"
+        )
+
+
+def note_changed_flags(prefix: str, chosen: Optional[str], flags: Dict[str, Any]) -> None:
+    """Say which flags of a continued run are not those of the earlier run.
+
+    Parameters
+    ----------
+    prefix : str
+        The value of ``--save-prefix``.
+    chosen : str or None
+        What ``check_resume`` returns.
+    flags : dict of str to any
+        The value of each flag. They are compared with those in the ``-arguments.json`` of the run
+        that is continued, if it has one.
+    """
+    if chosen is not None:
+        prefix = os.path.splitext(chosen)[0].rpartition("-")[0]
+    try:
+        earlier = read_description(arguments_path(prefix))["arguments"]
+        # Flags of other versions are in one of the two only.
+        names = [name for name in flags if name in earlier]
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    neutral = NEUTRAL_FLAGS if flags["lr_mode"] == "cosine" else (*NEUTRAL_FLAGS, "epochs")
+    changes = []
+    for name in names:
+        if name not in neutral and earlier[name] != flags[name]:
+            flag = "--" + name.replace("_", "-")
+            changes.append(f"{flag} was {earlier[name]} and is {flags[name]}")
+    if changes:
+        _note(
+            f"--resume: {first_few(changes, SHOWN_CHANGES)}; the run goes on with the new values, "
+            "and will not repeat one that was never stopped"
         )
 
 

@@ -15,7 +15,7 @@ from gluonnorm.errors import InputError
 
 import mxnet as mx
 from _models import add_norm_arguments
-from _output import add_font_argument
+from _output import add_font_argument, write_text
 
 
 def add_network_arguments(parser: argparse.ArgumentParser) -> None:
@@ -176,13 +176,29 @@ def check_run_arguments(args: argparse.Namespace) -> None:
         )
 
 
-def write_arguments(path: str, flags: Dict[str, Any], spec: Dict[str, Any]) -> None:
+def arguments_path(prefix: str) -> str:
+    """Name the file that holds the flags of a run.
+
+    Parameters
+    ----------
+    prefix : str
+        The value of ``--save-prefix``.
+
+    Returns
+    -------
+    str
+        The path of a ``.json``, which need not exist.
+    """
+    return f"{prefix}-arguments.json"
+
+
+def write_arguments(prefix: str, flags: Dict[str, Any], spec: Dict[str, Any]) -> None:
     """Write down what a run was started with.
 
     Parameters
     ----------
-    path : str
-        The JSON file to write.
+    prefix : str
+        The value of ``--save-prefix``.
     flags : dict of str to any
         The value of each flag.
     spec : dict of str to any
@@ -195,5 +211,4 @@ def write_arguments(path: str, flags: Dict[str, Any], spec: Dict[str, Any]) -> N
         "mxnet": mx.__version__,
         "gluonnorm": gluonnorm.__version__,
     }
-    with open(path, "w", encoding="utf-8") as file:
-        json.dump(content, file, indent=1)
+    write_text(arguments_path(prefix), json.dumps(content, indent=1))

@@ -35,7 +35,7 @@ from gluonnorm.visualize import draw
 import numpy as np
 from _cli import add_plugin_argument, parse_settings, run, seed_everything
 from _data import add_dataset_arguments, open_dataset, open_masks
-from PIL import Image
+from _output import write_jpeg
 
 UNSOUND = 1  # the exit status with faults or problems
 SPLITS = ("train", "val")
@@ -273,7 +273,7 @@ def draw_images(dataset: Dataset, folder: str, split: str, count: int) -> None:
     chosen = np.random.permutation(len(dataset))[:count]
     for index in sorted(chosen.tolist()):
         path = Path(folder) / f"{split}-{index:06d}.jpg"
-        Image.fromarray(draw_labels(dataset[index], dataset.classes)).save(path)
+        write_jpeg(path, draw_labels(dataset[index], dataset.classes))
         print(f"  drawn: {path}", file=sys.stderr)
 
 

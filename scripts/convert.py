@@ -15,17 +15,18 @@ and a network of this package for torchvision:
 """
 
 import argparse
-import os
 from typing import Any, List
 
 import model_zoo
 from gluonnorm import conversion
 from gluonnorm.errors import InputError
+from gluonnorm.weight_files import write_arrays
 from model_zoo.catalogue import BACKBONES
 
 import mxnet as mx
 from _cli import add_plugin_argument, run, seed_everything
 from _models import add_norm_arguments, open_network
+from _output import make_parent_folder, write_text
 
 # The codebases whose files this package also writes.
 WRITABLE_SOURCES = tuple(name for name, source in conversion.SOURCES.items() if source.save_endings)
@@ -184,14 +185,16 @@ def load(args: argparse.Namespace) -> None:
         report = conversion.load(
             net, args.weights, args.source, args.num_classes_differ, args.eps, args.entry
         )
-    make_parent_folder(args.output)
-    net.save_parameters(args.output)
+    make_parent_folder("--output", args.output)
+    make_parent_folder("--report", args.report)
+    arrays = {}
+    for name, parameter in net._collect_params_with_prefix().items():
+        arrays[name] = parameter.data().asnumpy()
+    write_arrays(args.output, arrays)
     print(report)
     print(f"wrote {args.output}")
     if args.report:
-        make_parent_folder(args.report)
-        with open(args.report, "w", encoding="utf-8") as file:
-            file.write(f"{report}\n\n{report.table()}\n")
+        write_text(args.report, f"{report}\n\n{report.table()}\n")
 
 
 def save(args: argparse.Namespace) -> None:
@@ -208,7 +211,7 @@ def save(args: argparse.Namespace) -> None:
         net = build_network(args, pretrained_base=args.params)
     else:
         net = open_network(args, [mx.cpu()], args.classes)
-    make_parent_folder(args.output)
+    make_parent_folder("--output", args.output)
     arrays = conversion.save(net, args.output, args.save_as)
     print(f"wrote {len(arrays)} arrays in the names of {args.save_as} to {args.output}")
 
@@ -241,17 +244,6 @@ def build_network(args: argparse.Namespace, **options: Any) -> mx.gluon.HybridBl
         classes=args.classes,
         **options,
     )
-
-
-def make_parent_folder(path: str) -> None:
-    """Make the folder of a file that is about to be written.
-
-    Parameters
-    ----------
-    path : str
-        The file.
-    """
-    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
 
 
 if __name__ == "__main__":

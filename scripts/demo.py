@@ -25,11 +25,9 @@ from gluonnorm.visualize import draw, open_font
 import numpy as np
 from _cli import add_plugin_argument, contexts, run, seed_everything
 from _models import add_model_arguments, open_detector
-from _output import add_font_argument, make_parent_folder
+from _output import add_font_argument, make_parent_folder, write_jpeg, write_text
 from _photos import list_photos
-from PIL import Image
 
-JPEG_QUALITY = 92
 UNREADABLE_IMAGES = 1  # the exit status
 
 
@@ -137,7 +135,7 @@ def main(args: argparse.Namespace) -> int:
             font=args.font,
         )
         target = folder / f"{unused_name(file.stem, used_names)}-detections.jpg"
-        Image.fromarray(picture).save(target, quality=JPEG_QUALITY)
+        write_jpeg(target, picture)
         print(f"{file}: {summary(detections, detector.classes, args.score_thresh)} -> {target}")
         if args.json:
             entries.append(json_entry(file, image, detections, detector.classes))
@@ -147,7 +145,7 @@ def main(args: argparse.Namespace) -> int:
             "inclusive": detector.preprocess.inclusive,
             "images": entries,
         }
-        Path(args.json).write_text(json.dumps(document), encoding="utf-8")
+        write_text(args.json, json.dumps(document))
     any_error = any("error" in entry for entry in entries)
     return UNREADABLE_IMAGES if any_error else 0
 

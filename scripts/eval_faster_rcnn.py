@@ -19,7 +19,7 @@ import mxnet as mx
 from _cli import add_plugin_argument, contexts, run, seed_everything
 from _data import add_dataset_arguments, evaluation_loader, open_masks, open_scored_dataset
 from _models import add_model_arguments, open_detector
-from _output import make_parent_folder
+from _output import make_parent_folder, write_text
 from _scores import MASK_PREFIX, coco_scores
 from tqdm import tqdm
 
@@ -81,8 +81,7 @@ def main(args: argparse.Namespace) -> None:
     # The files do not have the categories of the network's other classes.
     results = [entry for entry in all_results if entry["category_id"] in matched.shared_ids]
     if args.save_json:
-        with open(args.save_json, "w", encoding="utf-8") as file:
-            json.dump(results, file)
+        write_text(args.save_json, json.dumps(results))
 
     ground_truth = dataset.coco_truth()
     if metric == "coco":

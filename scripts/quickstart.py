@@ -22,8 +22,8 @@ import mxnet as mx
 import numpy as np
 import train_faster_rcnn as train
 from _cli import add_plugin_argument, run, seed_everything
+from _output import write_jpeg
 from _scores import evaluate
-from PIL import Image
 
 NETWORK = "faster_rcnn_fpn_resnet18_v1b_custom"
 NORM = "gn"
@@ -42,7 +42,6 @@ SETTINGS: Dict[str, Any] = {
     "rpn_test_post_nms": 50,
     "max_detections": 20,
 }
-JPEG_QUALITY = 92
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -128,7 +127,7 @@ def main(args: argparse.Namespace) -> None:
     deploy.export(net, str(exported))
     picture = output / "detections.jpg"
     detections = draw_detections(str(exported), held_out)
-    Image.fromarray(detections).save(picture, quality=JPEG_QUALITY)
+    write_jpeg(picture, detections)
     print("4. exported, loaded back as a plain symbol, and run on held-out images\n")
     print(f"data set   {data_folder}")
     print(f"checkpoint {checkpoint}")

@@ -43,7 +43,7 @@ from _data import (
     open_scored_dataset,
     require_boxes,
 )
-from _resume import check_resume, load_checkpoint, note_changes
+from _resume import check_resume, load_checkpoint, note_changed_flags, note_changes
 from _schedule import add_schedule_arguments, make_schedule
 from _training_flags import (
     add_network_arguments,
@@ -163,8 +163,9 @@ def train(args: argparse.Namespace, ctx: List[mx.Context], kvstore: mx.kv.KVStor
     state: Dict[str, Any] = {"step": 0}
     if args.resume:
         state = load_checkpoint(args.save_prefix, chosen, net, trainer, spec)
+        note_changed_flags(args.save_prefix, chosen, vars(args))
     note_changes(state, loop.state_at(state["step"]))
-    write_arguments(f"{args.save_prefix}-arguments.json", vars(args), spec)
+    write_arguments(args.save_prefix, vars(args), spec)
     loop.fit(args.epochs, state["step"])
 
 

@@ -168,7 +168,10 @@ def check_image(image: Any) -> np.ndarray:
             f"image is a {type(image).__name__}; want a path or an array (H, W, 3) of NumPy or "
             "MXNet, RGB in 0..255, or an image of Pillow, or an image file as bytes or opened"
         )
-    image = _three_channels(image)
+    if np.ma.is_masked(image):
+        raise ImageError("image has masked pixels; give image.filled(0), or another gray level")
+    # An np.matrix has two axes whatever is done with it.
+    image = _three_channels(np.asarray(image))
     if image.dtype == np.uint8:
         return image
     if image.dtype.kind != "f":

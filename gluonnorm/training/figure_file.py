@@ -3,6 +3,8 @@
 import os
 from typing import List, Optional
 
+from gluonnorm.weight_files import atomic_files
+
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
@@ -53,7 +55,8 @@ def save_png(figure: Figure, png_path: str, font: Optional[str] = None) -> None:
         text.set_parse_math(False)
     figure.tight_layout()
     os.makedirs(os.path.dirname(png_path) or ".", exist_ok=True)
-    figure.savefig(png_path, dpi=120, format="png")
+    with atomic_files(png_path) as (temporary,):
+        figure.savefig(temporary, dpi=120, format="png")
 
 
 def _texts_with_names(figure: Figure) -> List[Text]:

@@ -3,6 +3,7 @@
 import json
 import os
 import time
+import warnings
 from collections import deque
 from typing import Any, Deque, Dict, List, Tuple
 
@@ -67,7 +68,7 @@ class TextLog(Callback):
     """Callback that writes a log file for people.
 
     It writes one line with a time stamp and smoothed losses every ``every`` steps, and the lines
-    that a program gives to ``write``.
+    that a program gives to ``write``. A line that cannot be written costs a warning, not the run.
 
     Parameters
     ----------
@@ -97,8 +98,10 @@ class TextLog(Callback):
             The text, without a newline.
         """
         stamp = time.strftime("%Y-%m-%d %H:%M:%S")
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write(f"{stamp} {line}\n")
+        try:
+            _append_line(self.path, f"{stamp} {line}")
+        except OSError as error:
+            _warn_of_gap(error)
         if self.echo:
             tqdm.write(line)
 
@@ -118,7 +121,8 @@ class MetricsLog(Callback):
 
     The row of a training step has ``step``, ``epoch``, ``lr``, ``losses``, ``images_per_second``
     and ``time`` (seconds since 1970). Other rows go through ``write``; ``plot.plot_curves`` draws
-    the rows that have a dictionary of metrics as ``eval``.
+    the rows that have a dictionary of metrics as ``eval``. The row of a step that cannot be written
+    costs a warning, not the run.
 
     Parameters
     ----------
@@ -138,21 +142,27 @@ class MetricsLog(Callback):
         ----------
         row : dict
             A dictionary that JSON can hold, with at least ``step``. ``time`` is added.
+
+        Raises
+        ------
+        OSError
+            The row cannot be written. The file is then as it was.
         """
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write(json.dumps({**row, "time": time.time()}) + "\n")
+        _append_line(self.path, json.dumps({**row, "time": time.time()}))
 
     def on_losses(self, loop: RunningLoop, record: StepRecord) -> None:
         """Write the row of a training step."""
-        self.write(
-            {
-                "step": record.step,
-                "epoch": record.epoch,
-                "lr": record.rate,
-                "losses": record.losses,
-                "images_per_second": record.images_per_second,
-            }
-        )
+        row = {
+            "step": record.step,
+            "epoch": record.epoch,
+            "lr": record.rate,
+            "losses": record.losses,
+            "images_per_second": record.images_per_second,
+        }
+        try:
+            self.write(row)
+        except OSError as error:
+            _warn_of_gap(error)
 
 
 def read_metrics(path: str) -> List[Dict[str, Any]]:
@@ -200,6 +210,28 @@ def read_metrics(path: str) -> List[Dict[str, Any]]:
 def _position(row: Dict[str, Any]) -> Tuple[int, bool]:
     """Return the sort key of a row: its step; an evaluation comes after the losses of its step."""
     return row["step"], "eval" in row
+
+
+def _append_line(path: str, line: str) -> None:
+    """Append a line to a file completely or not at all."""
+    # The folder may have been moved away during the run.
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    with open(path, "ab", buffering=0) as file:
+        size = file.seek(0, os.SEEK_END)
+        unwritten = f"{line}\n".encode()
+        try:
+            while unwritten:
+                unwritten = unwritten[file.write(unwritten) :]
+        except OSError as error:
+            # A full disk may have taken a part of the line, and later lines would follow it.
+            file.truncate(size)
+            error.filename = path
+            raise
+
+
+def _warn_of_gap(error: OSError) -> None:
+    """Say that a log has a gap; Python shows the same warning only once."""
+    warnings.warn(f"{error}; this log has a gap, the run goes on", stacklevel=3)
 
 
 def _drop_cut_line(path: str) -> None:

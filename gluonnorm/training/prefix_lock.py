@@ -64,6 +64,22 @@ class PrefixLock:
     def __enter__(self) -> "PrefixLock":
         os.makedirs(os.path.dirname(self.path) or ".", exist_ok=True)
         self._descriptor = self._lock()
+        try:
+            self._sign()
+        except OSError as error:
+            self.__exit__()
+            error.filename = self.path
+            raise
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        # The file is removed before the lock is released, so nobody can hold it meanwhile.
+        if _is_file_of(self._descriptor, self.path):
+            os.remove(self.path)
+        os.close(self._descriptor)
+
+    def _sign(self) -> None:
+        """Write this process into the file, and note a doubt about the one that it names."""
         holder = _read_holder(self._descriptor)
         own_host = socket.gethostname()
         if self.note is None and holder is not None and holder.host != own_host:
@@ -74,13 +90,6 @@ class PrefixLock:
         entry = json.dumps(_Holder(os.getpid(), own_host)._asdict())
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, entry.encode(), 0)
-        return self
-
-    def __exit__(self, *exception: Any) -> None:
-        # The file is removed before the lock is released, so nobody can hold it meanwhile.
-        if _is_file_of(self._descriptor, self.path):
-            os.remove(self.path)
-        os.close(self._descriptor)
 
     def _lock(self) -> int:
         """Open the file and lock it; return its descriptor."""

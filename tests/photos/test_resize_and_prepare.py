@@ -169,6 +169,11 @@ def test_arrays_that_are_pictures():
     assert check_image(image) is image
     assert check_image(image.astype(np.float64)).dtype == np.float32
     assert check_image(np.float32([[[-20, 100, 275]]])).max() == 275  # what cubic resizing leaves
+    gray = np.uint8([[0, 50, 255]]).view(np.matrix)
+    np.testing.assert_array_equal(check_image(gray)[0, :, 1], [0, 50, 255])
+    unmasked = np.ma.array(image, mask=False)
+    assert type(check_image(unmasked)) is type(check_image(gray)) is np.ndarray
+    np.testing.assert_array_equal(check_image(unmasked), image)
 
 
 @pytest.mark.parametrize(
@@ -180,6 +185,7 @@ def test_arrays_that_are_pictures():
         (np.zeros((4, 5, 3), np.int64), "image is of int64; want uint8, or float32"),
         (np.full((4, 5, 3), np.nan, np.float32), "NaN or infinity"),
         (np.float32([[[1, np.nan, 1]]]), "NaN or infinity"),
+        (np.ma.masked_equal(np.full((1, 1, 3), 9, np.uint8), 9), "masked pixels; give image.fill"),
         (np.full((4, 5, 3), np.inf, np.float32), "NaN or infinity"),
         (np.full((4, 5, 3), 65535, np.float32), "from 65535 to 65535; want float32 in 0..255"),
         ([[1, 2, 3]], "image is a list; want a path or an"),

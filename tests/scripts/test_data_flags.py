@@ -217,3 +217,14 @@ def test_a_factory_that_ignores_the_classes(open_dataset, shape_names):
     assert open_dataset("--dataset", "my_shapes:stubborn").classes == shape_names
     with pytest.raises(InputError, match="has the classes .* are wanted; it must return these"):
         open_dataset("--dataset", "my_shapes:stubborn", classes=shape_names[::-1])
+
+
+@pytest.mark.usefixtures("user_module")
+def test_a_factory_with_other_classes_is_scored_by_name(data, root, shape_names, capsys):
+    parser = argparse.ArgumentParser()
+    data.add_dataset_arguments(parser)
+    flags = ["--data-root", str(root), "--dataset", "my_shapes:stubborn"]
+    matched = data.open_scored_dataset(parser.parse_args(flags), ("hexagon", *shape_names[:2]))
+    assert matched.classes == ("hexagon", *shape_names[:2])
+    words = f"scored by name: {shape_names[0]}, {shape_names[1]}; not in the data set: hexagon"
+    assert words in capsys.readouterr().out

@@ -133,6 +133,52 @@ def test_a_terminal_that_cannot_print_a_name_does_not_end_a_script(tmp_path):
     assert done.stdout == "\\u732b 1\n\\u732b 2\n"
 
 
+def run_program(tmp_path, lines, shell="", **environment):
+    """Run a script of one ``main``, whose lines are given, in a process of its own."""
+    body = "\n".join(f"    {line}" for line in lines)
+    script = tmp_path / "script.py"
+    script.write_text(
+        f"import os\nfrom _cli import run\n\n\ndef main(args):\n{body}\n\n\nrun(main, None)\n",
+        encoding="utf-8",
+    )
+    paths = os.pathsep.join([str(SCRIPTS), str(SCRIPTS.parent)])
+    command = f"set -o pipefail; {sys.executable} script.py {shell}"
+    return subprocess.run(
+        ["bash", "-c", command],
+        env={**os.environ, "PYTHONPATH": paths, **environment},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("lines", [1, 100_000])
+def test_a_reader_that_leaves_ends_a_script_in_silence(tmp_path, lines):
+    # One line fails when the buffer is flushed at the end, many fail in the middle.
+    program = ["import time", "time.sleep(0.5)", f"print('a\\n' * {lines})"]
+    done = run_program(tmp_path, program, "| true")
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_closed_streams_do_not_become_files(tmp_path):
+    program = ["file = open('result.txt', 'w')", "os.write(1, b'noise')", "os.write(2, b'noise')"]
+    done = run_program(tmp_path, [*program, "print('a')", "file.write('right')"], ">&- 2>&-")
+    assert done.returncode == 0
+    assert (tmp_path / "result.txt").read_text() == "right"
+
+
+def test_file_names_that_the_locale_does_not_have_are_one_line(tmp_path):
+    ascii_locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    for program in (
+        ["open('k\\u00e4se', 'w')"],
+        ["from gluonnorm.photos.files import read_image", "read_image('k\\u00e4se.jpg')"],
+    ):
+        done = run_program(tmp_path, program, **ascii_locale)
+        assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
+        assert done.stderr.startswith("error: ") and "k\\xe4se" in done.stderr
+        assert "PYTHONUTF8=1 has them in UTF-8" in done.stderr
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Weights of a detector, good and cut, and a checkpoint's .json that is damaged."""

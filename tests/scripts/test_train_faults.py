@@ -164,6 +164,32 @@ def test_another_seed_or_batch_size_is_noted(shapes, earlier):
     assert "note: --resume: epoch was 2 and is 3, seed was 233 and is 5" in done.stderr
 
 
+def test_flags_that_change_what_is_learned_are_noted(shapes, earlier):
+    flags = ["--epochs", 2, "--resume", "--val-interval", 0]
+    assert train(shapes, earlier, *flags).stderr == ""
+    done = train(shapes, earlier, *flags, "--clip-gradient", 5, "--norm", "gn", "--lr", 0.02)
+    assert done.returncode == 0 and done.stderr.count("\n") == 1, done.stderr
+    assert done.stderr.startswith(
+        "note: --resume: --lr was 0.01 and is 0.02, --clip-gradient was None and is 5.0; the run "
+    )
+    # The run has taken the new values over.
+    assert "--lr was 0.02 and is 0.01" in train(shapes, earlier, *flags).stderr
+    # Without the file there is nothing to compare with.
+    Path(f"{earlier}-arguments.json").write_text("[]")
+    assert train(shapes, earlier, *flags).stderr == ""
+
+
+def test_a_picture_that_cannot_be_drawn_does_not_end_a_run(shapes, earlier):
+    picture = Path(f"{earlier}-curve.png")
+    picture.unlink()
+    picture.mkdir()
+    with pytest.warns(UserWarning, match="curve.png is not drawn .*; the run goes on"):
+        done = train(shapes, earlier, "--epochs", 3, "--resume")
+    assert done.returncode == 0, done.stderr
+    assert Path(f"{earlier}-0000009.json").exists()
+    assert {path.name for path in earlier.parent.glob("*.tmp")} == set()
+
+
 def test_two_runs_do_not_share_a_prefix(shapes, earlier):
     files = {path: path.read_bytes() for path in earlier.parent.iterdir()}
     with training.PrefixLock(str(earlier)):

@@ -1,7 +1,18 @@
 import json
 import re
+import resource
+import shutil
+from contextlib import contextmanager
 
-from gluonnorm.training import MetricsLog, RunningMeans, StepRecord, TextLog, read_metrics
+from gluonnorm.training import (
+    Callback,
+    CheckpointSaver,
+    MetricsLog,
+    RunningMeans,
+    StepRecord,
+    TextLog,
+    read_metrics,
+)
 
 import pytest
 from training import tiny
@@ -96,3 +107,65 @@ def test_rows_a_resumed_run_repeats_count_once(tmp_path) -> None:
     ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert read_metrics(str(path)) == rows[:3] + rows[6:8] + rows[9:]
+
+
+@contextmanager
+def no_file_beyond(size):
+    """Let no file of this process grow beyond ``size`` bytes, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_costs_lines_of_a_log_and_no_part_of_one(tmp_path) -> None:
+    text = TextLog(str(tmp_path / "train.log"), every=1)
+    metrics = MetricsLog(str(tmp_path / "metrics.jsonl"))
+    for log in (text, metrics):
+        log.on_losses(None, record(1, rpn=1.0))
+    contents = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    largest = max(len(content) for content in contents.values())
+    with no_file_beyond(largest + 5), pytest.warns(UserWarning) as caught:
+        for step in (2, 3):
+            for log in (text, metrics):
+                log.on_losses(None, record(step, rpn=1.0))
+        # The evaluation says which weights are the best, so the run must not go on without it.
+        with pytest.raises(OSError, match="File too large: .*metrics.jsonl"):
+            metrics.write({"step": 3, "eval": {"AP": 0.5}})
+    messages = {str(warning.message) for warning in caught}
+    assert len(messages) == 2
+    assert all("File too large" in message and "has a gap" in message for message in messages)
+    assert (tmp_path / "metrics.jsonl").read_bytes() == contents[tmp_path / "metrics.jsonl"]
+    for log in (text, metrics):
+        log.on_losses(None, record(4, rpn=1.0))
+    assert [row["step"] for row in read_metrics(metrics.path)] == [1, 4]
+    lines = (tmp_path / "train.log").read_text().splitlines()
+    assert all(line.endswith("images/s 2") for line in lines)
+
+
+def test_a_folder_that_is_removed_during_the_run_is_made_again(tmp_path) -> None:
+    folder = tmp_path / "run"
+    path = str(folder / "metrics.jsonl")
+    graph, step = tiny.build()
+    saver = CheckpointSaver(str(folder / "tiny"), graph, step.trainer, tiny.SPEC)
+    logs = [MetricsLog(path), TextLog(str(folder / "train.log"), every=1), saver]
+    loop = tiny.make_loop(step, [*logs, RemoveFolder(folder, at_step=4)], steps_per_epoch=3)
+    loop.fit(epochs=2)
+    # The losses of step 4 are read after step 5 was launched.
+    assert [row["step"] for row in read_metrics(path)] == [4, 5, 6]
+    assert (folder / "tiny-0000006.json").exists()
+    assert len((folder / "train.log").read_text().splitlines()) == 3
+
+
+class RemoveFolder(Callback):
+    """Remove a folder after a step was launched."""
+
+    def __init__(self, folder, at_step) -> None:
+        self.folder = folder
+        self.at_step = at_step
+
+    def on_step_end(self, loop) -> None:
+        if loop.step == self.at_step:
+            shutil.rmtree(self.folder)

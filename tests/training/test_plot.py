@@ -1,4 +1,5 @@
 import json
+import resource
 from pathlib import Path
 
 from gluonnorm.training import figure_file, plot
@@ -59,6 +60,20 @@ def test_what_is_drawn(tmp_path, monkeypatch, kind, labels) -> None:
 def test_single_row(tmp_path) -> None:
     plot.plot_curves([{"step": 1, "losses": {"rpn": 0.5}}], str(tmp_path / "one.png"))
     assert Image.open(tmp_path / "one.png").format == "PNG"
+
+
+def test_a_full_disk_leaves_the_earlier_picture(tmp_path) -> None:
+    path = tmp_path / "curve.png"
+    plot.plot_curves(make_rows(), str(path), "tiny")
+    picture = path.read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            plot.plot_curves(make_rows(), str(path), "tiny")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_bytes() == picture and list(tmp_path.iterdir()) == [path]
 
 
 def test_nothing_to_plot(tmp_path) -> None:

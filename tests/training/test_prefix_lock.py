@@ -4,6 +4,7 @@ import errno
 import fcntl
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -33,6 +34,18 @@ def test_the_folder_is_made_and_the_file_is_removed(tmp_path) -> None:
     assert os.listdir(tmp_path / "new") == []
     with PrefixLock(prefix), PrefixLock(f"{prefix}-other"):
         pass
+
+
+def test_a_lock_that_cannot_be_written_is_not_left_behind(tmp_path) -> None:
+    prefix = str(tmp_path / "run")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        with pytest.raises(OSError, match=r"File too large: .*run.lock"), PrefixLock(prefix):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_second_run_is_refused_until_the_first_is_killed(tmp_path) -> None:

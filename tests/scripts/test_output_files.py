@@ -1,0 +1,64 @@
+"""The files that scripts write: complete or absent, and one line if they cannot be written."""
+
+import importlib
+import os
+import resource
+from contextlib import contextmanager
+
+from gluonnorm.errors import InputError
+
+import numpy as np
+import pytest
+from in_process import SCRIPTS
+from PIL import Image
+
+PICTURE = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def output(monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    return importlib.import_module("_output")
+
+
+@contextmanager
+def small_files(limit):
+    """Let no file of this process grow beyond ``limit`` bytes, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_texts_and_pictures(output, tmp_path):
+    output.write_text(tmp_path / "a.json", "k\u00e4se")
+    assert (tmp_path / "a.json").read_bytes() == "k\u00e4se".encode()
+    output.write_jpeg(tmp_path / "a.picture", PICTURE)
+    image = Image.open(tmp_path / "a.picture")
+    assert image.format == "JPEG" and image.size == (64, 64)
+
+
+def test_a_full_disk_leaves_the_earlier_files(output, tmp_path):
+    output.write_text(tmp_path / "a.json", "before")
+    output.write_jpeg(tmp_path / "a.jpg", PICTURE)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    with small_files(100):
+        with pytest.raises(InputError, match=r"a.json cannot be written \(File too large\)"):
+            output.write_text(tmp_path / "a.json", "x" * 200)
+        with pytest.raises(InputError, match=r"a.jpg cannot be written \(File too large\)"):
+            output.write_jpeg(tmp_path / "a.jpg", PICTURE)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_links_and_pipes_stay_what_they_are(output, tmp_path):
+    (tmp_path / "link.json").symlink_to(tmp_path / "file.json")
+    output.write_text(tmp_path / "link.json", "text")
+    assert (tmp_path / "link.json").is_symlink()
+    assert (tmp_path / "file.json").read_text() == "text"
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    output.write_text(tmp_path / "pipe", "text")
+    assert os.read(reader, 10) == b"text" and (tmp_path / "pipe").is_fifo()
+    os.close(reader)
