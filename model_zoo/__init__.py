@@ -1,5 +1,6 @@
 """Detectors and backbones by name: ``model_zoo.get_model("faster_rcnn_fpn_resnet50_v1b_coco")``."""
 
+from model_zoo import recipes
 from model_zoo.backbone_builders import register_backbone
 from model_zoo.build import from_spec, get_model
 from model_zoo.catalogue import get_model_list, list_models, register
@@ -14,6 +15,7 @@ __all__ = [
     "get_model",
     "get_model_list",
     "list_models",
+    "recipes",
     "register",
     "register_backbone",
 ]

@@ -53,6 +53,7 @@ ARROWS: Dict[str, Tuple[str, ...]] = {
         "gluonnorm.conversion",
         "gluonnorm.weight_files",
         "gluonnorm.registry",
+        "gluonnorm.training",
     ),
     "scripts": ("gluonnorm", "model_zoo"),
 }
