@@ -172,8 +172,8 @@ def note_changes(saved: Dict[str, Any], current: Dict[str, Any]) -> None:
         )
 
 
-def note_changed_flags(prefix: str, chosen: Optional[str], flags: Dict[str, Any]) -> None:
-    """Say which flags of a continued run are not those of the earlier run.
+def earlier_prefix(prefix: str, chosen: Optional[str]) -> str:
+    """Find the prefix of the run that is continued.
 
     Parameters
     ----------
@@ -181,12 +181,26 @@ def note_changed_flags(prefix: str, chosen: Optional[str], flags: Dict[str, Any]
         The value of ``--save-prefix``.
     chosen : str or None
         What ``check_resume`` returns.
+
+    Returns
+    -------
+    str
+        The prefix of the checkpoint that ``--resume`` names; ``prefix`` if it names none.
+    """
+    return prefix if chosen is None else os.path.splitext(chosen)[0].rpartition("-")[0]
+
+
+def note_changed_flags(prefix: str, flags: Dict[str, Any]) -> None:
+    """Say which flags of a continued run are not those of the earlier run.
+
+    Parameters
+    ----------
+    prefix : str
+        What ``earlier_prefix`` returns.
     flags : dict of str to any
         The value of each flag. They are compared with those in the ``-arguments.json`` of the run
         that is continued, if it has one.
     """
-    if chosen is not None:
-        prefix = os.path.splitext(chosen)[0].rpartition("-")[0]
     try:
         earlier = read_description(arguments_path(prefix))["arguments"]
         # Flags of other versions are in one of the two only.

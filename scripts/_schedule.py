@@ -1,17 +1,36 @@
 """The flags of the training schedule, and the learning rate that they describe.
 
-``make_schedule`` takes the parsed command line, because it is the border between flags and objects.
+A flag that is not given is None; ``_recipe.py`` takes the value of a recipe or of ``DEFAULTS``.
+``make_schedule`` takes the completed command line, because it is the border between flags and
+objects.
 """
 
 import argparse
 import math
 from functools import partial
-from typing import Callable, List
+from typing import Any, Callable, Dict, List
 
 from gluonnorm import training
 from gluonnorm.errors import InputError
 
 RATE_PER_IMAGE = 0.00125
+# The values of a run without a recipe. The learning rate follows from RATE_PER_IMAGE.
+DEFAULTS: Dict[str, Any] = {
+    "batch_size": 1,
+    "epochs": 20,
+    "lr_mode": "step",
+    "lr_decay": 0.1,
+    "lr_decay_epoch": "14,18",
+    "lr_warmup": 100,
+    "lr_warmup_factor": 1 / 3,
+    "momentum": 0.9,
+    "wd": 1e-4,
+    "norm_wd": None,
+    "bias_wd": None,
+    "bias_lr_factor": 1.0,
+}
+SCHEDULE_FLAGS = ("lr", *DEFAULTS)
+NOT_NEGATIVE = ("lr", "momentum", "wd", "norm_wd", "bias_wd", "bias_lr_factor", "clip_gradient")
 
 
 def add_schedule_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,13 +42,10 @@ def add_schedule_arguments(parser: argparse.ArgumentParser) -> None:
         The script's parser; it gets a group of flags.
     """
     group = parser.add_argument_group("schedule")
-    group.add_argument(
-        "--epochs", type=int, default=20, metavar="N", help="epochs in total (default: 20)"
-    )
+    group.add_argument("--epochs", type=int, metavar="N", help="epochs in total (default: 20)")
     group.add_argument(
         "--batch-size",
         type=int,
-        default=1,
         metavar="N",
         help="images of an update on this machine (default: 1)",
     )
@@ -42,7 +58,6 @@ def add_schedule_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--lr-mode",
         choices=["step", "cosine"],
-        default="step",
         help="step: the rate falls at --lr-decay-epoch; cosine: it falls along half "
         "a cosine, from --lr at the first step to 0 at the last "
         "(default: step)",
@@ -50,39 +65,46 @@ def add_schedule_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--lr-decay",
         type=float,
-        default=0.1,
         metavar="X",
         help="step: factor of a decay (default: 0.1)",
     )
     group.add_argument(
         "--lr-decay-epoch",
-        default="14,18",
         metavar="N,N",
         help="step: the epochs after which the rate falls (default: 14,18)",
     )
     group.add_argument(
         "--lr-warmup",
         type=int,
-        default=100,
         metavar="STEPS",
         help="steps of the linear warm-up (default: 100)",
     )
     group.add_argument(
         "--lr-warmup-factor",
         type=float,
-        default=1 / 3,
         metavar="X",
         help="the rate at step 0 is X times the full rate (default: 1/3)",
     )
+    group.add_argument("--momentum", type=float, metavar="X", help="momentum of SGD (default: 0.9)")
     group.add_argument(
-        "--momentum", type=float, default=0.9, metavar="X", help="momentum of SGD (default: 0.9)"
+        "--wd", type=float, metavar="X", help="weight decay of weights (default: 1e-4)"
     )
     group.add_argument(
-        "--wd",
+        "--norm-wd",
         type=float,
-        default=1e-4,
         metavar="X",
-        help="weight decay; norms have none (default: 1e-4)",
+        help="weight decay of all parameters of norms (default: 0 for scales and shifts, and --wd "
+        "for the mixing weights of switchable norms)",
+    )
+    group.add_argument(
+        "--bias-wd", type=float, metavar="X", help="weight decay of biases (default: --wd)"
+    )
+    group.add_argument(
+        "--bias-lr-factor",
+        type=float,
+        metavar="X",
+        help="biases, and the shifts of norms, learn X times as fast as weights; Detectron has 2 "
+        "(default: 1)",
     )
     group.add_argument(
         "--clip-gradient",
@@ -92,19 +114,15 @@ def add_schedule_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def make_schedule(
-    args: argparse.Namespace, steps_per_epoch: int, batch_size: int
-) -> Callable[[int], float]:
+def make_schedule(args: argparse.Namespace, steps_per_epoch: int) -> Callable[[int], float]:
     """Make the learning rate as a function of the step.
 
     Parameters
     ----------
     args : argparse.Namespace
-        Parsed flags of ``add_schedule_arguments``.
+        Flags of ``add_schedule_arguments``, all with a value.
     steps_per_epoch : int
         Updates in an epoch.
-    batch_size : int
-        Images of an update, on all machines together.
 
     Returns
     -------
@@ -116,14 +134,10 @@ def make_schedule(
     InputError
         A flag holds no number, or numbers that make no schedule.
     """
-    _require_numbers(args)
-    peak = args.lr
-    if peak is None:
-        peak = training.scale_for_batch(RATE_PER_IMAGE, batch_size, 1)
     if args.lr_mode == "cosine":
         rate = partial(
             training.cosine,
-            base=peak,
+            base=args.lr,
             total=args.epochs * steps_per_epoch,
             warmup_steps=args.lr_warmup,
             warmup_factor=args.lr_warmup_factor,
@@ -132,7 +146,7 @@ def make_schedule(
         milestones = decay_steps(args.lr_decay_epoch, steps_per_epoch)
         rate = partial(
             training.warmup_multistep,
-            base=peak,
+            base=args.lr,
             milestones=milestones,
             decay=args.lr_decay,
             warmup_steps=args.lr_warmup,
@@ -143,15 +157,48 @@ def make_schedule(
     return rate
 
 
-def _require_numbers(args: argparse.Namespace) -> None:
-    """Refuse numbers that no run can be made of: MXNet's own error would come after minutes."""
-    if args.epochs < 1:
-        raise InputError(f"--epochs is {args.epochs}; want at least 1")
-    for field in ("lr", "momentum", "wd", "clip_gradient"):
-        value = getattr(args, field)
+def check_schedule_arguments(args: argparse.Namespace) -> None:
+    """Refuse numbers that no run can be made of: MXNet's own error would come after minutes.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        Parsed flags of ``add_schedule_arguments``; those that were not given are None.
+
+    Raises
+    ------
+    InputError
+        A number is out of range.
+    """
+    for name in ("epochs", "batch_size"):
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            raise InputError(f"{flag_of(name)} is {value}; want at least 1")
+    for name in NOT_NEGATIVE:
+        value = getattr(args, name)
         if value is not None and not 0 <= value < math.inf:
-            flag = "--" + field.replace("_", "-")
-            raise InputError(f"{flag} is {value:g}; want a finite number, 0 or more")
+            raise InputError(f"{flag_of(name)} is {value:g}; want a finite number, 0 or more")
+
+
+def flag_of(name: str) -> str:
+    """Return the flag of a value in the parsed command line.
+
+    Parameters
+    ----------
+    name : str
+        Its name there.
+
+    Returns
+    -------
+    str
+        The flag.
+
+    Examples
+    --------
+    >>> flag_of("lr_warmup")
+    '--lr-warmup'
+    """
+    return "--" + name.replace("_", "-")
 
 
 def decay_steps(epochs: str, steps_per_epoch: int) -> List[int]:

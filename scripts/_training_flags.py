@@ -168,7 +168,17 @@ def check_run_arguments(args: argparse.Namespace) -> None:
     ):
         if number < 0:
             raise InputError(f"{flag} is {number}; want a number of 1 or more, 0 for never")
-    if args.save_interval > max(args.epochs, 1):
+
+
+def note_long_interval(args: argparse.Namespace) -> None:
+    """Say that ``--save-interval`` counts epochs if it is longer than the run.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        Flags of ``add_run_arguments`` and the value of ``--epochs``.
+    """
+    if args.save_interval > args.epochs:
         print(
             f"note: --save-interval counts epochs, and {args.save_interval} is more than --epochs "
             f"{args.epochs}; --save-steps counts updates",
@@ -192,7 +202,9 @@ def arguments_path(prefix: str) -> str:
     return f"{prefix}-arguments.json"
 
 
-def write_arguments(prefix: str, flags: Dict[str, Any], spec: Dict[str, Any]) -> None:
+def write_arguments(
+    prefix: str, flags: Dict[str, Any], choices: Dict[str, Any], spec: Dict[str, Any]
+) -> None:
     """Write down what a run was started with.
 
     Parameters
@@ -201,11 +213,14 @@ def write_arguments(prefix: str, flags: Dict[str, Any], spec: Dict[str, Any]) ->
         The value of ``--save-prefix``.
     flags : dict of str to any
         The value of each flag.
+    choices : dict of str to any
+        The origin of each value of the schedule, and the reason for it.
     spec : dict of str to any
         The network's description.
     """
     content = {
         "arguments": flags,
+        "choices": choices,
         "spec": spec,
         "python": platform.python_version(),
         "mxnet": mx.__version__,

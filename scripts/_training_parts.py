@@ -6,11 +6,12 @@ between flags and objects. The callbacks of a run are in ``_callbacks.py``, its 
 """
 
 import argparse
-from typing import Any, Callable, Iterable, List, Sequence
+from typing import Any, Callable, Iterable, List, Optional, Sequence
 
 import model_zoo
 from gluonnorm import training
 from gluonnorm.data import AspectGroupSampler, Batch, Dataset, Loader, TrainTransform
+from gluonnorm.errors import InputError
 from gluonnorm.rcnn import FasterRCNN, make_loss, smooth_l1_box_loss
 from gluonnorm.types import Preprocess
 
@@ -142,49 +143,91 @@ def step_inputs(batch: Batch) -> List[Any]:
 
 
 def make_trainer(
-    net: FasterRCNN, kvstore: mx.kv.KVStore, momentum: float, weight_decay: float
+    args: argparse.Namespace, net: FasterRCNN, kvstore: mx.kv.KVStore
 ) -> mx.gluon.Trainer:
     """Make the SGD trainer of a network.
 
     Parameters
     ----------
+    args : argparse.Namespace
+        Flags of ``add_schedule_arguments``, all with a value.
     net : FasterRCNN
-        The network.
+        The network. Its norms and biases get their own weight decay and learning rate.
     kvstore : mx.kv.KVStore
         Where the gradients of all devices and machines are added up.
-    momentum, weight_decay : float
-        Settings of SGD; norms have no weight decay.
 
     Returns
     -------
     mx.gluon.Trainer
         Its learning rate is set before each step.
+
+    Raises
+    ------
+    InputError
+        Norms or biases are to decay although weights do not.
     """
-    sgd_settings = {"learning_rate": 1.0, "momentum": momentum, "wd": weight_decay}
+    set_multipliers(net, args.wd, args.norm_wd, args.bias_wd, args.bias_lr_factor)
+    sgd_settings = {"learning_rate": 1.0, "momentum": args.momentum, "wd": args.wd}
     # With update_on_kvstore the server of a distributed store would keep the first learning rate,
     # and the gradients of several devices could not be clipped.
     return mx.gluon.Trainer(
-        learned_parameters(net), "sgd", sgd_settings, kvstore=kvstore, update_on_kvstore=False
+        training.trainable_parameters(net),
+        "sgd",
+        sgd_settings,
+        kvstore=kvstore,
+        update_on_kvstore=False,
     )
 
 
-def learned_parameters(net: mx.gluon.HybridBlock) -> List[mx.gluon.Parameter]:
-    """List the parameters that learn, and take the weight decay off the norms (Detectron2).
+def set_multipliers(
+    net: mx.gluon.HybridBlock,
+    wd: float,
+    norm_wd: Optional[float] = None,
+    bias_wd: Optional[float] = None,
+    bias_lr_factor: float = 1.0,
+) -> None:
+    """Give norms and biases their own weight decay and learning rate.
 
     Parameters
     ----------
     net : mx.gluon.HybridBlock
-        The network; its norms' scale and shift get a weight decay of 0.
+        The network.
+    wd : float
+        The weight decay of the optimizer, which weights have.
+    norm_wd : float or None
+        The weight decay of norms. None: 0 for scales and shifts, as in Detectron2, and ``wd`` for
+        the mixing weights of switchable norms.
+    bias_wd : float or None
+        The weight decay of biases; None is ``wd``.
+    bias_lr_factor : float
+        The learning rate of biases, and of the norms' shifts, divided by that of weights.
 
-    Returns
-    -------
-    list of mx.gluon.Parameter
-        In structural order, as ``training.trainable_parameters`` gives them.
+    Raises
+    ------
+    InputError
+        ``wd`` is 0, and norms or biases are to decay.
     """
+    norm_factor = _decay_factor("--norm-wd", norm_wd or 0.0, wd)
+    bias_factor = _decay_factor("--bias-wd", wd if bias_wd is None else bias_wd, wd)
+    mixing_factor = 1.0 if norm_wd is None else norm_factor
     for name, parameter in net._collect_params_with_prefix().items():
         if name.endswith(("gamma", "beta")):
-            parameter.wd_mult = 0.0
-    return training.trainable_parameters(net)
+            parameter.wd_mult = norm_factor
+        elif name.endswith(("mean_weight", "var_weight")):
+            parameter.wd_mult = mixing_factor
+        elif name.endswith("bias"):
+            parameter.wd_mult = bias_factor
+        if name.endswith(("bias", "beta")):
+            parameter.lr_mult = bias_lr_factor
+
+
+def _decay_factor(flag: str, decay: float, wd: float) -> float:
+    """Divide a weight decay by that of the optimizer, as MXNet wants it."""
+    if decay == wd:
+        return 1.0
+    if wd == 0:
+        raise InputError(f"{flag} is {decay:g} and --wd is 0; give a --wd above 0 as well")
+    return decay / wd
 
 
 def make_step(

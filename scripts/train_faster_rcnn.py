@@ -10,7 +10,10 @@ These files are written beside --save-prefix:
   PREFIX.log, PREFIX-metrics.jsonl    losses and scores, for people and for programs
   PREFIX-curve.png                    losses and scores against the step
   PREFIX-mixing.png                   the mixing weights of a network with switchable norms
-  PREFIX-arguments.json               the flags and versions of the run
+  PREFIX-arguments.json               flags, versions, and the reason for each schedule value
+
+--recipe NAME takes a published schedule, such as detectron_1x, scaled to this batch and data set;
+--print-recipe shows what would run, and ends. docs/training.md has the recipes.
 
 Ctrl-C saves a checkpoint and ends with status 130. --resume continues from it, with the same
 numbers as a run that was never stopped. Intervals count epochs, as GluonCV's do; --save-steps
@@ -27,10 +30,11 @@ Example:
 import argparse
 import sys
 from dataclasses import asdict
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 from gluonnorm import training
-from gluonnorm.data import Dataset
+from gluonnorm.data import Dataset, Loader
+from gluonnorm.rcnn import FasterRCNN
 from gluonnorm.visualize import open_font
 
 import mxnet as mx
@@ -43,12 +47,29 @@ from _data import (
     open_scored_dataset,
     require_boxes,
 )
-from _resume import check_resume, load_checkpoint, note_changed_flags, note_changes
-from _schedule import add_schedule_arguments, make_schedule
+from _recipe import (
+    Choices,
+    add_recipe_arguments,
+    check_network,
+    choose,
+    print_choices,
+    read_choices,
+    stored_choices,
+    with_choices,
+)
+from _resume import (
+    check_resume,
+    earlier_prefix,
+    load_checkpoint,
+    note_changed_flags,
+    note_changes,
+)
+from _schedule import add_schedule_arguments, check_schedule_arguments, make_schedule
 from _training_flags import (
     add_network_arguments,
     add_run_arguments,
     check_run_arguments,
+    note_long_interval,
     write_arguments,
 )
 from _training_parts import (
@@ -79,10 +100,38 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     )
     add_network_arguments(parser)
     add_dataset_arguments(parser)
+    add_recipe_arguments(parser)
     add_schedule_arguments(parser)
     add_run_arguments(parser)
     add_plugin_argument(parser)
     return parser.parse_args(argv)
+
+
+class PreparedRun(NamedTuple):
+    """What a run needs before its first step.
+
+    Attributes
+    ----------
+    args : argparse.Namespace
+        The command line; every flag of the schedule has a value.
+    choices : dict of str to Choice
+        Where the values of the schedule come from.
+    checkpoint : str or None
+        The checkpoint that ``--resume`` names; None if it names none.
+    net : FasterRCNN
+        The network, with its first weights.
+    loader : Loader
+        The training batches.
+    val_set : Dataset or None
+        What is evaluated; None never evaluates.
+    """
+
+    args: argparse.Namespace
+    choices: Choices
+    checkpoint: Optional[str]
+    net: FasterRCNN
+    loader: Loader
+    val_set: Optional[Dataset]
 
 
 def main(args: argparse.Namespace) -> None:
@@ -94,22 +143,30 @@ def main(args: argparse.Namespace) -> None:
         What ``parse_args`` returns.
     """
     check_run_arguments(args)
+    check_schedule_arguments(args)
     open_font(args.font)
     seed_everything(args.seed)
     ctx = contexts(args.gpus)
     kvstore = mx.kv.create(args.kv_store)
-    args.save_prefix = worker_prefix(args.save_prefix, kvstore.rank)
+    workers = training.Workers(kvstore)
+    args.save_prefix = worker_prefix(args.save_prefix, workers.rank)
+    if args.print_recipe:
+        prepared = prepare(args, ctx, workers)
+        print_choices(prepared.choices, len(prepared.loader))
+        return
     with training.PrefixLock(args.save_prefix) as lock:
         if lock.note:
             print(f"note: {lock.note}", file=sys.stderr)
-        train(args, ctx, kvstore)
+        train(prepare(args, ctx, workers), ctx, kvstore, workers)
     print(f"checkpoint {training.latest(args.save_prefix)}")
     print(f"log        {args.save_prefix}.log")
     print(f"curve      {args.save_prefix}-curve.png")
 
 
-def train(args: argparse.Namespace, ctx: List[mx.Context], kvstore: mx.kv.KVStore) -> None:
-    """Train under a prefix that no other run uses.
+def prepare(
+    args: argparse.Namespace, ctx: List[mx.Context], workers: training.Workers
+) -> PreparedRun:
+    """Open the data, choose the schedule and build the network.
 
     Parameters
     ----------
@@ -117,29 +174,38 @@ def train(args: argparse.Namespace, ctx: List[mx.Context], kvstore: mx.kv.KVStor
         What ``parse_args`` returns.
     ctx : list of mx.Context
         The devices that hold the weights.
-    kvstore : mx.kv.KVStore
-        Where the gradients of all devices and machines are added up. It knows this machine's number
-        and how many machines there are.
+    workers : Workers
+        This process among those that share the batches.
+
+    Returns
+    -------
+    PreparedRun
+        What ``train`` takes.
 
     Raises
     ------
     GluonnormError
-        Whatever the user can mend: flags, data, checkpoints, a loss that is not finite.
+        Whatever the user can mend: flags, data, an earlier run under the prefix.
     """
-    chosen = check_resume(args.save_prefix, args.resume)
+    checkpoint = check_resume(args.save_prefix, args.resume)
+    earlier: Choices = {}
+    if args.resume:
+        earlier = read_choices(earlier_prefix(args.save_prefix, checkpoint))
     train_set = open_dataset(args, "train")
     val_set: Optional[Dataset] = None
     if args.val_interval:
         val_set = open_scored_dataset(args, train_set.classes)
+    choices = choose(args, len(train_set), workers.count, earlier)
+    args = with_choices(args, choices)
+    note_long_interval(args)
     net = build_network(args, train_set.classes, ctx)
+    check_network(args, net)
     # Masks are read only for a network that gives masks. The network needs the classes of the data
     # set, so the data set is opened first, without masks.
     if net.has_masks:
         train_set = open_masks(train_set)
         val_set = None if val_set is None else open_masks(val_set)
     require_boxes(train_set, net.preprocess, net.config)
-
-    workers = training.Workers(kvstore)
     loader = make_loader(
         train_set,
         net.preprocess,
@@ -149,12 +215,37 @@ def train(args: argparse.Namespace, ctx: List[mx.Context], kvstore: mx.kv.KVStor
         part=workers.rank,
         num_parts=workers.count,
     )
+    return PreparedRun(args, choices, checkpoint, net, loader, val_set)
+
+
+def train(
+    run: PreparedRun, ctx: List[mx.Context], kvstore: mx.kv.KVStore, workers: training.Workers
+) -> None:
+    """Train under a prefix that no other run uses.
+
+    Parameters
+    ----------
+    run : PreparedRun
+        What ``prepare`` returns.
+    ctx : list of mx.Context
+        The devices that hold the weights.
+    kvstore : mx.kv.KVStore
+        Where the gradients of all devices and machines are added up.
+    workers : Workers
+        This process among those that share the batches.
+
+    Raises
+    ------
+    GluonnormError
+        Whatever the user can mend: flags, checkpoints, a loss that is not finite.
+    """
+    args, net, loader = run.args, run.net, run.loader
     batches = epoch_batches(loader)
     batch_size = args.batch_size * workers.count
-    rate = make_schedule(args, len(loader), batch_size)
-    trainer = make_trainer(net, kvstore, args.momentum, args.wd)
+    rate = make_schedule(args, len(loader))
+    trainer = make_trainer(args, net, kvstore)
     step = make_step(args, net, trainer, ctx)
-    callbacks = make_callbacks(args, net, trainer, ctx, batches, val_set)
+    callbacks = make_callbacks(args, net, trainer, ctx, batches, run.val_set)
     loop = training.Loop(
         step, batches, step_inputs, rate, len(loader), batch_size, args.seed, callbacks, workers
     )
@@ -162,10 +253,10 @@ def train(args: argparse.Namespace, ctx: List[mx.Context], kvstore: mx.kv.KVStor
     spec = asdict(net.spec)
     state: Dict[str, Any] = {"step": 0}
     if args.resume:
-        state = load_checkpoint(args.save_prefix, chosen, net, trainer, spec)
-        note_changed_flags(args.save_prefix, chosen, vars(args))
+        state = load_checkpoint(args.save_prefix, run.checkpoint, net, trainer, spec)
+        note_changed_flags(earlier_prefix(args.save_prefix, run.checkpoint), vars(args))
     note_changes(state, loop.state_at(state["step"]))
-    write_arguments(args.save_prefix, vars(args), spec)
+    write_arguments(args.save_prefix, vars(args), stored_choices(run.choices), spec)
     loop.fit(args.epochs, state["step"])
 
 

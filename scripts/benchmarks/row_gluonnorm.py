@@ -23,7 +23,7 @@ from gluonnorm.ops.nms import per_class_nms
 from gluonnorm.rcnn import FasterRCNN, make_loss
 
 import mxnet as mx
-from _training_parts import learned_parameters
+from _training_parts import set_multipliers
 
 FILE_ENDINGS = {"gluoncv": ".params", "torchvision": ".pth"}
 CALIBRATION_PHOTOS = 4
@@ -119,8 +119,9 @@ def prepare_training(task: Task) -> Tuple[Run, Facts]:
     weight_file = Path(task["folder"], task["stem"] + FILE_ENDINGS[source])
     conversion.load(net, str(weight_file), source)
     sgd_settings = {"learning_rate": 1.0, "momentum": MOMENTUM, "wd": WEIGHT_DECAY}
+    set_multipliers(net, WEIGHT_DECAY)
     trainer = mx.gluon.Trainer(
-        learned_parameters(net), "sgd", sgd_settings, update_on_kvstore=False
+        training.trainable_parameters(net), "sgd", sgd_settings, update_on_kvstore=False
     )
     loss = make_loss(net)
     loss.hybridize()

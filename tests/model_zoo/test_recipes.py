@@ -334,3 +334,40 @@ def test_a_recipe_of_the_user_scales_as_well():
         "mine", "my notebook", 4, 100, 0.01, "epochs", 8, (6,), 10, 0.1, 1e-4, norm_wd=0, bias_wd=0
     )
     assert mine.scale(2).lr == 0.005 and mine.scale(2).lr_warmup == 20
+
+
+def table_row(recipe):
+    """The line of a recipe in docs/training.md."""
+    unit = "" if recipe.unit == "iterations" else " epochs"
+    points = ", ".join(f"{point:,}" for point in recipe.decay_at)
+    warmup = "none"
+    if recipe.lr_warmup:
+        warmup = f"{recipe.lr_warmup} from {recipe.lr_warmup_factor:.4g}"
+    norms = ", ".join(recipe.norms) or "any"
+    if recipe.from_scratch:
+        norms += ", from scratch"
+    sizes = "-"
+    if recipe.short:
+        sizes = str(recipe.short[0])
+        if len(recipe.short) > 1:
+            sizes += f" to {recipe.short[-1]}"
+    decays = f"{recipe.wd:g}, {recipe.norm_wd:g}, {recipe.bias_wd:g}"
+    cells = [
+        f"`{recipe.name}`",
+        norms,
+        f"{recipe.lr:g} at {recipe.batch_size}",
+        f"{recipe.length:,}{unit} ({points})",
+        f"{recipe.epochs:.1f}",
+        warmup,
+        decays,
+        sizes,
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def test_the_documentation_has_the_table_of_recipes():
+    text = (REPOSITORY / "docs" / "training.md").read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if line.startswith("| `") and " at " in line]
+    assert rows == [table_row(recipe) for recipe in RECIPES.values()]
+    for codebase in FACTS:
+        assert FACTS[codebase]["commit"][:7] in text

@@ -423,7 +423,7 @@ def test_a_fresh_run_does_not_mix_with_an_earlier_one(shapes, earlier, tmp_path)
         (["--set", "nms_thresh='high'"], "nms_thresh is 'high'; it must be a number in 0..1"),
         (["--pretrained-base", "absent.params"], "absent.params: no such file of weights"),
         (["--gpus", "99"], "--gpus asks for GPU 99"),
-        (["--batch-size", "0"], "batch_size"),
+        (["--batch-size", "0"], "--batch-size is 0; want at least 1"),
         (["--recalibrate", "-1"], "--recalibrate is -1; want a number of 1 or more"),
         (["--save-interval", "-1"], "--save-interval is -1; want a number of 1 or more, 0 for"),
         (["--save-steps", "-5"], "--save-steps is -5; want a number of 1 or more, 0 for never"),

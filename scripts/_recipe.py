@@ -1,0 +1,317 @@
+"""Where each value of a training run comes from: a flag, the earlier run, a recipe or a default.
+
+``choose`` is the one place that decides. It returns a ``Choice`` for every value, and
+``with_choices`` writes the values into the parsed command line, so that the rest of the script
+reads flags as if each had been given.
+"""
+
+import argparse
+import os
+import re
+from dataclasses import asdict
+from typing import Any, Dict, List, Mapping, Optional, Tuple
+
+from gluonnorm import training
+from gluonnorm.errors import InputError
+from gluonnorm.rcnn import FasterRCNN
+from gluonnorm.weight_files import read_description
+from model_zoo.recipes import Choice, Recipe, get_recipe
+from model_zoo.recipes.choice import DEFAULT, EARLIER_RUN, FLAG, RECIPE
+
+from _cli import parse_settings
+from _schedule import DEFAULTS, RATE_PER_IMAGE, SCHEDULE_FLAGS, flag_of
+
+Choices = Dict[str, Choice]
+# Settings of the network that a recipe may have, and --set may change.
+RECIPE_SETTINGS = ("short", "max_size", "freeze_at")
+
+
+def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that choose a published schedule and show what would run.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        The script's parser; it gets a group of flags.
+    """
+    group = parser.add_argument_group("recipe")
+    group.add_argument(
+        "--recipe",
+        metavar="NAME",
+        help="a published schedule, one of model_zoo.recipes.list_recipes(), scaled to this batch "
+        "and data set; flags of the schedule and of --set that are given win (docs/training.md)",
+    )
+    group.add_argument(
+        "--print-recipe",
+        action="store_true",
+        help="show every value of the schedule with its origin, and end",
+    )
+
+
+def choose(args: argparse.Namespace, images: int, machines: int, earlier: Choices) -> Choices:
+    """Choose every value of the schedule, and the settings of the network that a recipe has.
+
+    The first of these that has a value wins: a flag that was given; the decision of the run that
+    is continued; the recipe, scaled to the batch and the data set; the default. A decision of the
+    earlier run holds as long as the recipe and the batch are the same.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        The parsed command line; a flag of the schedule that was not given is None.
+    images : int
+        Images of the training set, for all machines together.
+    machines : int
+        Machines that share a batch, each with ``--batch-size`` images.
+    earlier : dict of str to Choice
+        What ``read_choices`` returns of the run that is continued; {} for a fresh run.
+
+    Returns
+    -------
+    dict of str to Choice
+        "recipe", which may be None, the destinations of the schedule's flags, and those of
+        ``RECIPE_SETTINGS`` that the recipe or the earlier run decides.
+
+    Raises
+    ------
+    InputError
+        There is no such recipe.
+    """
+    flags = _given_flags(args)
+    name = _recipe_name(args, earlier)
+    batch_size = flags.get("batch_size", Choice(DEFAULTS["batch_size"], DEFAULT))
+    choices = {"recipe": name, "batch_size": batch_size}
+    chosen: Choices = {}
+    if name.value is not None:
+        total_batch = batch_size.value * machines
+        chosen = _recipe_choices(get_recipe(name.value), total_batch, images, flags.get("epochs"))
+        chosen.update(_kept_decisions(earlier, choices))
+    defaults = _default_choices(batch_size.value * machines)
+    for destination in SCHEDULE_FLAGS:
+        candidates = [layer.get(destination) for layer in (flags, chosen, defaults)]
+        choices.setdefault(destination, next(filter(None, candidates)))
+    if choices["bias_wd"].value is None:
+        choices["bias_wd"] = Choice(choices["wd"].value, DEFAULT, "that of weights")
+    for setting in RECIPE_SETTINGS:
+        if setting in chosen:
+            choices[setting] = flags.get(setting, chosen[setting])
+    return choices
+
+
+def with_choices(args: argparse.Namespace, choices: Choices) -> argparse.Namespace:
+    """Write the chosen values into the command line.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        The parsed command line.
+    choices : dict of str to Choice
+        What ``choose`` returns.
+
+    Returns
+    -------
+    argparse.Namespace
+        A copy in which every flag of the schedule has its value, and ``--set`` the settings of the
+        recipe.
+    """
+    values = {name: choice.value for name, choice in choices.items()}
+    settings = []
+    for setting in RECIPE_SETTINGS:
+        if setting in values:
+            value = values.pop(setting)
+            if choices[setting].origin != FLAG:
+                settings.append(f"{setting}={value!r}")
+    return argparse.Namespace(**{**vars(args), **values, "set": [*settings, *args.set]})
+
+
+def read_choices(checkpoint: Optional[str]) -> Choices:
+    """Read what the run decided that is continued.
+
+    Parameters
+    ----------
+    checkpoint : str or None
+        The ``.json`` of the checkpoint that the run continues from; None for a fresh run.
+
+    Returns
+    -------
+    dict of str to Choice
+        {} if the run has no ``PREFIX-arguments.json``, or one of an earlier version.
+
+    Raises
+    ------
+    InputError
+        The file is damaged.
+    """
+    if checkpoint is None:
+        return {}
+    path = re.sub(r"-\d{7,}\.json$", "", checkpoint) + "-arguments.json"
+    if not os.path.exists(path):
+        return {}
+    try:
+        stored = read_description(path).get("choices", {})
+        return {name: Choice(**content) for name, content in stored.items()}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{path}, which has the earlier run's decisions, is damaged ({error}); delete it, and "
+            "give --recipe and the flags again"
+        ) from error
+
+
+def stored_choices(choices: Choices) -> Dict[str, Any]:
+    """Turn choices into what JSON can hold.
+
+    Parameters
+    ----------
+    choices : dict of str to Choice
+        What ``choose`` returns.
+
+    Returns
+    -------
+    dict of str to dict
+        What ``read_choices`` reads.
+    """
+    return {name: asdict(choice) for name, choice in choices.items()}
+
+
+def decided(choices: Mapping[str, Choice]) -> Dict[str, Any]:
+    """List what a resumed run must repeat to make the decisions of the earlier one.
+
+    Parameters
+    ----------
+    choices : dict of str to Choice
+        Of either run.
+
+    Returns
+    -------
+    dict of str to any
+        The recipe and the batch size, where the run has them.
+    """
+    return {name: choices[name].value for name in ("recipe", "batch_size") if name in choices}
+
+
+def check_network(args: argparse.Namespace, net: FasterRCNN) -> None:
+    """Refuse a network that contradicts the recipe.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        What ``with_choices`` returns.
+    net : FasterRCNN
+        The network that the flags describe.
+
+    Raises
+    ------
+    InputError
+        It has another norm than the recipe, or a recipe from scratch would freeze stages or start
+        from weights.
+    """
+    if args.recipe is None:
+        return
+    transferred = "transfer" in parse_settings(args.set)
+    get_recipe(args.recipe).check_network(
+        net.spec.norm,
+        net.config.freeze_at,
+        pretrained=bool(args.pretrained or args.pretrained_base or transferred),
+    )
+
+
+def print_choices(choices: Choices, steps_per_epoch: int) -> None:
+    """Print what would run: every value, its origin and the reason for it.
+
+    Parameters
+    ----------
+    choices : dict of str to Choice
+        What ``choose`` returns.
+    steps_per_epoch : int
+        Updates in an epoch.
+    """
+    rows: List[Tuple[str, str, str]] = []
+    for name, choice in choices.items():
+        label = f"--set {name}" if name in RECIPE_SETTINGS else flag_of(name)
+        origin = f"{choice.origin}: {choice.reason}" if choice.reason else choice.origin
+        rows.append((label, _as_text(choice.value), origin))
+    epochs = choices["epochs"].value
+    rows.append(("updates", str(epochs * steps_per_epoch), f"{steps_per_epoch} in each epoch"))
+    label_width = max(len(label) for label, _, _ in rows)
+    value_width = max(len(value) for _, value, _ in rows)
+    for label, value, origin in rows:
+        print(f"{label:{label_width}}  {value:{value_width}}  {origin}")
+
+
+def _given_flags(args: argparse.Namespace) -> Choices:
+    """Collect the values that the command line gives."""
+    given = {name: getattr(args, name) for name in SCHEDULE_FLAGS}
+    settings = parse_settings(args.set)
+    given.update((name, settings[name]) for name in RECIPE_SETTINGS if name in settings)
+    return {name: Choice(value, FLAG) for name, value in given.items() if value is not None}
+
+
+def _recipe_name(args: argparse.Namespace, earlier: Choices) -> Choice:
+    """Choose the recipe: that of the flag, or else that of the earlier run."""
+    if args.recipe is not None:
+        return Choice(args.recipe, FLAG)
+    if "recipe" in earlier and earlier["recipe"].value is not None:
+        return Choice(earlier["recipe"].value, EARLIER_RUN)
+    return Choice(None, DEFAULT)
+
+
+def _kept_decisions(earlier: Choices, current: Choices) -> Choices:
+    """Collect what the earlier run decided by a recipe, if recipe and batch are still the same."""
+    if decided(earlier) != decided(current):
+        return {}
+    kept = {}
+    for name, choice in earlier.items():
+        if choice.origin in (RECIPE, EARLIER_RUN):
+            kept[name] = Choice(choice.value, EARLIER_RUN, choice.reason)
+    return kept
+
+
+def _recipe_choices(
+    recipe: Recipe, batch_size: int, images: int, epochs: Optional[Choice]
+) -> Choices:
+    """State a recipe for a batch and a data set, as values of flags with their reasons."""
+    scaled = recipe.scale(batch_size, images)
+    whole, decay_epochs = scaled.in_whole_epochs(None if epochs is None else epochs.value)
+    reference = f"{recipe.batch_size} images"
+    length = f"{recipe.length:g} epochs"
+    if recipe.unit == "iterations":
+        length = (
+            f"{recipe.length} updates of {reference} are {recipe.epochs:.2f} epochs of "
+            f"{recipe.images} images"
+        )
+    parts = ", ".join(f"{100 * point / recipe.length:.1f} %" for point in recipe.decay_at)
+    choices = {
+        "epochs": Choice(whole, RECIPE, length),
+        "lr": Choice(scaled.lr, RECIPE, f"{recipe.lr:g} for {reference}, here {batch_size}"),
+        "lr_decay_epoch": Choice(
+            ",".join(f"{epoch:g}" for epoch in decay_epochs), RECIPE, f"after {parts} of the run"
+        ),
+        "lr_warmup": Choice(
+            scaled.lr_warmup,
+            RECIPE,
+            f"{recipe.lr_warmup} updates of {reference}, but at most an epoch",
+        ),
+    }
+    for name in ("lr_decay", "lr_warmup_factor", "momentum", "wd", "norm_wd", "bias_wd"):
+        choices[name] = Choice(getattr(recipe, name), RECIPE)
+    choices["bias_lr_factor"] = Choice(recipe.bias_lr_factor, RECIPE)
+    for setting in RECIPE_SETTINGS:
+        value = getattr(recipe, setting)
+        if value not in (None, ()):
+            choices[setting] = Choice(value, RECIPE)
+    return choices
+
+
+def _default_choices(total_batch: int) -> Choices:
+    """Collect the values without a recipe; the learning rate grows with the batch."""
+    choices = {name: Choice(value, DEFAULT) for name, value in DEFAULTS.items()}
+    rate = training.scale_for_batch(RATE_PER_IMAGE, total_batch, 1)
+    choices["lr"] = Choice(rate, DEFAULT, f"{RATE_PER_IMAGE} for each of {total_batch} images")
+    return choices
+
+
+def _as_text(value: Any) -> str:
+    """Write a value as the command line takes it."""
+    if value is None:
+        return "-"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

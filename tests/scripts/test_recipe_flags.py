@@ -1,0 +1,256 @@
+"""--recipe and --print-recipe of the training script: who decides each value, and what is said."""
+
+import argparse
+import importlib
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import model_zoo
+from gluonnorm.data import draw_shapes
+from model_zoo.recipes import Choice, get_recipe
+
+import pytest
+from in_process import SCRIPTS, run_script
+
+FLAGS = (
+    "--network faster_rcnn_fpn_resnet18_v1b_custom --norm gn --dataset coco "
+    "--train-split train --val-split val --val-interval 0"
+).split()
+# A network that is trained in a second.
+SMALL = (
+    "--set short=64 max_size=96 fpn_channels=32 rpn_channels=8 "
+    "anchor_sizes=((8,),(16,),(32,),(64,),(128,)) num_sample=8 rpn_num_sample=16 "
+    "rpn_train_pre_nms=50 rpn_train_post_nms=20"
+).split()
+IMAGES = 6
+
+
+@pytest.fixture(scope="module")
+def scripts():
+    """The modules of the training script, as the script itself imports them."""
+    names = ("_recipe", "_schedule", "_training_parts", "train_faster_rcnn")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(SCRIPTS))
+        modules = {name.lstrip("_"): importlib.import_module(name) for name in names}
+    return SimpleNamespace(**modules)
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shapes")
+    draw_shapes(folder, train=IMAGES, val=1, size=(64, 96))
+    return folder
+
+
+def train(root, prefix, *flags):
+    places = ["--data-root", root, "--save-prefix", prefix]
+    return run_script("train_faster_rcnn.py", *FLAGS, *places, *flags)
+
+
+def choose(scripts, *flags, images=118287, machines=1, earlier=None):
+    args = scripts.train_faster_rcnn.parse_args([*FLAGS, "--data-root", "nowhere", *flags])
+    return scripts.recipe.choose(args, images, machines, earlier or {})
+
+
+def values(choices):
+    return {name: choice.value for name, choice in choices.items()}
+
+
+def test_without_a_recipe_every_value_is_the_default_or_the_flag(scripts):
+    choices = choose(scripts, "--batch-size", "4", "--momentum", "0.8")
+    assert values(choices) == {
+        "recipe": None,
+        "batch_size": 4,
+        "lr": 4 * 0.00125,
+        "epochs": 20,
+        "lr_mode": "step",
+        "lr_decay": 0.1,
+        "lr_decay_epoch": "14,18",
+        "lr_warmup": 100,
+        "lr_warmup_factor": 1 / 3,
+        "momentum": 0.8,
+        "wd": 1e-4,
+        "norm_wd": None,
+        "bias_wd": 1e-4,
+        "bias_lr_factor": 1.0,
+    }
+    given = {name for name, choice in choices.items() if choice.origin == "flag"}
+    assert given == {"batch_size", "momentum"}
+    assert choose(scripts, machines=3)["lr"].value == 3 * 0.00125
+
+
+def test_a_recipe_is_scaled_to_batch_machines_and_data_set(scripts):
+    choices = choose(scripts, "--recipe", "detectron2_1x", "--batch-size", "2", machines=4)
+    chosen = values(choices)
+    assert (chosen["lr"], chosen["lr_warmup"]) == (0.01, 2000)
+    assert (chosen["epochs"], chosen["lr_decay_epoch"]) == (12, "8,10.67")
+    assert (chosen["norm_wd"], chosen["bias_wd"], chosen["batch_size"]) == (0.0, 1e-4, 2)
+    assert chosen["short"] == (640, 672, 704, 736, 768, 800) and chosen["max_size"] == 1333
+    assert "12.17 epochs of 118287 images" in choices["epochs"].reason
+    assert choices["batch_size"].origin == "flag" and choices["lr"].origin == "recipe"
+    small = values(choose(scripts, "--recipe", "detectron2_1x", images=200))
+    assert (small["lr"], small["lr_warmup"], small["epochs"]) == (0.00125, 200, 12)
+
+
+def test_a_flag_wins_over_the_recipe(scripts):
+    flags = "--recipe detectron_1x --epochs 3 --lr 0.5 --norm-wd 0.01 --set short=300".split()
+    choices = choose(scripts, *flags)
+    assert choices["lr"] == Choice(0.5, "flag") and choices["norm_wd"] == Choice(0.01, "flag")
+    assert choices["short"] == Choice(300, "flag") and choices["max_size"].value == 1333
+    # The rate still falls after two thirds of the run.
+    assert choices["lr_decay_epoch"].value == "2,2.67"
+    # A flag with the value of the default is given all the same.
+    assert choose(scripts, *flags, "--momentum", "0.9")["momentum"].origin == "flag"
+
+
+def test_the_recipe_reaches_the_command_line(scripts):
+    flags = "--recipe detectron_scratch_gn_3x --set max_size=500 num_sample=8".split()
+    args = scripts.train_faster_rcnn.parse_args([*FLAGS, "--data-root", "nowhere", *flags])
+    completed = scripts.recipe.with_choices(args, scripts.recipe.choose(args, 100, 1, {}))
+    assert completed.set == ["short=(800,)", "freeze_at=0", "max_size=500", "num_sample=8"]
+    assert completed.epochs == 37 and completed.lr == 0.00125 and completed.bias_lr_factor == 2
+    assert args.epochs is None and args.set == ["max_size=500", "num_sample=8"]
+
+
+def test_a_resumed_run_keeps_the_decisions_of_the_same_recipe_and_batch(scripts):
+    first = choose(scripts, "--recipe", "detectron_1x", "--epochs", "5", images=1000)
+    stored = json.loads(json.dumps(scripts.recipe.stored_choices(first)))
+    earlier = {name: Choice(**content) for name, content in stored.items()}
+    # With ten images the warm-up of an epoch would be shorter.
+    resumed = choose(scripts, images=10, earlier=earlier)
+    assert resumed["recipe"] == Choice("detectron_1x", "earlier run")
+    assert resumed["lr_warmup"].value == first["lr_warmup"].value == 1000
+    assert resumed["lr_warmup"].origin == "earlier run"
+    # Flags are given again: the epochs come from the recipe here.
+    assert resumed["epochs"].value == 12 and resumed["epochs"].origin == "recipe"
+    again = choose(scripts, "--recipe", "detectron_1x", "--lr", "0.1", images=10, earlier=earlier)
+    assert again["lr"].origin == "flag" and again["lr_warmup"].value == 1000
+    other_batch = choose(scripts, "--batch-size", "2", images=10, earlier=earlier)
+    assert other_batch["lr"].value == 0.0025 and other_batch["lr_warmup"].value == 5
+    other = choose(scripts, "--recipe", "torchvision_1x", images=10, earlier=earlier)
+    assert other["epochs"].value == 26 and other["lr_warmup"].origin == "recipe"
+
+
+def test_print_recipe_shows_every_value_and_writes_nothing(shapes, tmp_path):
+    flags = ["--recipe", "detectron_gn_2x", "--batch-size", 2, "--momentum", 0.5, *SMALL]
+    done = train(shapes, tmp_path / "runs" / "run", *flags, "--print-recipe")
+    assert done.returncode == 0 and not list(tmp_path.iterdir()), done.stderr
+    rows = {line.split("  ")[0]: line.split() for line in done.stdout.splitlines()}
+    assert rows["--recipe"][1:] == ["detectron_gn_2x", "flag"]
+    assert rows["--momentum"][1:] == ["0.5", "flag"]
+    assert rows["--lr"][1:] == "0.0025 recipe: 0.02 for 16 images, here 2".split()
+    assert rows["--lr-mode"][1:] == ["step", "default"]
+    assert rows["--lr-warmup"][1:3] == ["3", "recipe:"]
+    assert rows["--set short"][2:] == ["64", "flag"]
+    assert rows["updates"][1] == str(24 * 3)
+
+
+@pytest.mark.parametrize(
+    "flags, messages",
+    [
+        (["--recipe", "detectron"], ["no recipe 'detectron'", "detectron_1x"]),
+        (["--recipe", "auto"], ["no recipe 'auto'"]),
+        (["--recipe", "detectron_gn_2x", "--norm", "frozen_bn"], ["norm gn", "give --norm gn"]),
+        (["--recipe", "switchnorm_2x"], ["sn or sn_nobn", "this one has gn"]),
+        (
+            ["--recipe", "detectron_scratch_gn_3x", "freeze_at=2"],
+            ["freeze_at=2", "3.3 AP", "give freeze_at=0"],
+        ),
+        (["--norm-wd", "-1"], ["--norm-wd is -1"]),
+        (["--bias-wd", "nan"], ["--bias-wd is nan"]),
+        (["--batch-size", "0"], ["--batch-size is 0"]),
+    ],
+)
+def test_what_contradicts_is_refused_before_work_begins(shapes, tmp_path, flags, messages):
+    settings = [*SMALL, *[flag for flag in flags if "=" in flag]]
+    flags = [flag for flag in flags if "=" not in flag]
+    done = train(shapes, tmp_path / "run", *settings, *flags)
+    assert done.returncode == 2 and not list(tmp_path.iterdir())
+    line = done.stderr.splitlines()[-1]
+    assert line.startswith("error: ") and all(message in line for message in messages), line
+
+
+def test_weights_for_a_recipe_from_scratch_are_refused(scripts):
+    net = model_zoo.get_model("faster_rcnn_resnet18_v1b_custom", norm="gn", classes=("a",))
+    args = argparse.Namespace(
+        recipe="detectron_scratch_gn_3x", set=[], pretrained=False, pretrained_base=False
+    )
+    scripts.recipe.check_network(args, net)
+    for change in ({"pretrained_base": "r18.npz"}, {"set": ["transfer='coco'"]}):
+        with pytest.raises(ValueError, match="trains from scratch; leave out --pretrained"):
+            scripts.recipe.check_network(argparse.Namespace(**{**vars(args), **change}), net)
+
+
+@pytest.fixture(scope="module")
+def trained(shapes, tmp_path_factory):
+    """A run of one epoch with a recipe: its prefix."""
+    prefix = tmp_path_factory.mktemp("trained") / "run"
+    flags = ["--recipe", "detectron_1x", "--epochs", 1, "--batch-size", 2, *SMALL]
+    done = train(shapes, prefix, *flags)
+    assert done.returncode == 0, done.stderr
+    return prefix
+
+
+def test_a_run_trains_with_the_values_of_its_recipe(trained):
+    written = json.loads(Path(f"{trained}-arguments.json").read_text())
+    assert written["arguments"]["recipe"] == "detectron_1x" and written["arguments"]["wd"] == 1e-4
+    assert written["choices"]["epochs"] == {"value": 1, "origin": "flag", "reason": ""}
+    assert written["choices"]["lr"]["reason"] == "0.02 for 16 images, here 2"
+    metrics = Path(f"{trained}-metrics.jsonl").read_text().splitlines()
+    rates = [json.loads(line)["lr"] for line in metrics]
+    # The warm-up from a third takes the epoch of 3 updates. The rate falls after 0.67 and after
+    # 0.89 epochs, and both are after 2 of the 3 updates.
+    assert rates == pytest.approx([0.0025 / 3, 0.0025 * 5 / 9, 0.000025 * 7 / 9])
+
+
+def test_resume_says_that_recipe_or_batch_are_others(shapes, trained):
+    resumed = [*SMALL, "--resume", "--epochs", 1]
+    same = train(shapes, trained, *resumed, "--batch-size", 2)
+    assert same.returncode == 0 and same.stderr == ""
+    written = json.loads(Path(f"{trained}-arguments.json").read_text())
+    assert written["choices"]["recipe"]["value"] == "detectron_1x"
+    assert written["choices"]["lr"]["origin"] == "earlier run"
+    other = train(shapes, trained, *resumed, "--recipe", "torchvision_1x", "--batch-size", 3)
+    changes = "recipe was detectron_1x and is torchvision_1x, batch_size was 2 and is 3"
+    assert changes in other.stderr
+    Path(f"{trained}-arguments.json").write_text("{")
+    damaged = train(shapes, trained, *resumed, "--batch-size", 2)
+    assert damaged.returncode == 2 and "run-arguments.json" in damaged.stderr
+
+
+@pytest.mark.parametrize(
+    "settings, expected",
+    [
+        # gamma, beta, mixing weights, biases: their weight decay.
+        ({}, (0.0, 0.0, 1e-4, 1e-4)),
+        ({"norm_wd": 0.0}, (0.0, 0.0, 0.0, 1e-4)),
+        ({"norm_wd": 2e-4, "bias_wd": 0.0}, (2e-4, 2e-4, 2e-4, 0.0)),
+    ],
+)
+def test_norms_and_biases_have_their_own_weight_decay(scripts, settings, expected):
+    net = model_zoo.get_model("faster_rcnn_resnet18_v1b_custom", norm="sn", classes=("a",))
+    scripts.training_parts.set_multipliers(net, 1e-4, **settings, bias_lr_factor=2.0)
+    decays, rates = {}, {}
+    for name, parameter in net._collect_params_with_prefix().items():
+        kind = name.rpartition(".")[-1]
+        decays.setdefault(kind, set()).add(round(1e-4 * parameter.wd_mult, 12))
+        rates.setdefault(kind, set()).add(parameter.lr_mult)
+    gamma, beta, mixing, bias = expected
+    assert decays["gamma"] == {gamma} and decays["beta"] == {beta} and decays["bias"] == {bias}
+    assert decays["mean_weight"] == decays["var_weight"] == {mixing}
+    assert decays["weight"] == {1e-4}
+    assert rates["bias"] == rates["beta"] == {2.0}
+    assert rates["weight"] == rates["gamma"] == rates["mean_weight"] == {1.0}
+
+
+def test_norms_cannot_decay_without_a_weight_decay(scripts):
+    net = model_zoo.get_model("resnet18_v1b", norm="gn")
+    scripts.training_parts.set_multipliers(net, 0.0)
+    with pytest.raises(ValueError, match="--norm-wd is 0.1 and --wd is 0"):
+        scripts.training_parts.set_multipliers(net, 0.0, norm_wd=0.1)
+
+
+def test_a_recipe_in_the_documentation_of_the_script(scripts):
+    text = scripts.train_faster_rcnn.__doc__
+    assert "--recipe" in text and get_recipe("detectron_1x").name in text
