@@ -226,7 +226,10 @@ def print_choices(choices: Choices, steps_per_epoch: int) -> None:
         Updates in an epoch.
     """
     rows: List[Tuple[str, str, str]] = []
+    unused = ("lr_decay", "lr_decay_epoch") if choices["lr_mode"].value == "cosine" else ()
     for name, choice in choices.items():
+        if name in unused:
+            continue
         label = f"--set {name}" if name in RECIPE_SETTINGS else flag_of(name)
         origin = f"{choice.origin}: {choice.reason}" if choice.reason else choice.origin
         rows.append((label, _as_text(choice.value), origin))
