@@ -7,9 +7,8 @@ reads flags as if each had been given.
 
 import argparse
 import os
-import re
 from dataclasses import asdict
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from gluonnorm import training
 from gluonnorm.errors import InputError
@@ -20,6 +19,7 @@ from model_zoo.recipes.choice import DEFAULT, EARLIER_RUN, FLAG, RECIPE
 
 from _cli import parse_settings
 from _schedule import DEFAULTS, RATE_PER_IMAGE, SCHEDULE_FLAGS, flag_of
+from _training_flags import arguments_path
 
 Choices = Dict[str, Choice]
 # Settings of the network that a recipe may have, and --set may change.
@@ -124,27 +124,25 @@ def with_choices(args: argparse.Namespace, choices: Choices) -> argparse.Namespa
     return argparse.Namespace(**{**vars(args), **values, "set": [*settings, *args.set]})
 
 
-def read_choices(checkpoint: Optional[str]) -> Choices:
-    """Read what the run decided that is continued.
+def read_choices(prefix: str) -> Choices:
+    """Read what a run decided.
 
     Parameters
     ----------
-    checkpoint : str or None
-        The ``.json`` of the checkpoint that the run continues from; None for a fresh run.
+    prefix : str
+        The prefix of its files.
 
     Returns
     -------
     dict of str to Choice
-        {} if the run has no ``PREFIX-arguments.json``, or one of an earlier version.
+        {} if the run has no ``PREFIX-arguments.json``, or one of a version without choices.
 
     Raises
     ------
     InputError
         The file is damaged.
     """
-    if checkpoint is None:
-        return {}
-    path = re.sub(r"-\d{7,}\.json$", "", checkpoint) + "-arguments.json"
+    path = arguments_path(prefix)
     if not os.path.exists(path):
         return {}
     try:
@@ -152,8 +150,8 @@ def read_choices(checkpoint: Optional[str]) -> Choices:
         return {name: Choice(**content) for name, content in stored.items()}
     except (ValueError, TypeError, AttributeError) as error:
         raise InputError(
-            f"{path}, which has the earlier run's decisions, is damaged ({error}); delete it, and "
-            "give --recipe and the flags again"
+            f"{path} should hold the decisions of the run that is continued, and is damaged "
+            f"({error}); delete it, and give --recipe again if the run had one"
         ) from error
 
 
@@ -171,22 +169,6 @@ def stored_choices(choices: Choices) -> Dict[str, Any]:
         What ``read_choices`` reads.
     """
     return {name: asdict(choice) for name, choice in choices.items()}
-
-
-def decided(choices: Mapping[str, Choice]) -> Dict[str, Any]:
-    """List what a resumed run must repeat to make the decisions of the earlier one.
-
-    Parameters
-    ----------
-    choices : dict of str to Choice
-        Of either run.
-
-    Returns
-    -------
-    dict of str to any
-        The recipe and the batch size, where the run has them.
-    """
-    return {name: choices[name].value for name in ("recipe", "batch_size") if name in choices}
 
 
 def check_network(args: argparse.Namespace, net: FasterRCNN) -> None:
@@ -260,12 +242,15 @@ def _recipe_name(args: argparse.Namespace, earlier: Choices) -> Choice:
 
 def _kept_decisions(earlier: Choices, current: Choices) -> Choices:
     """Collect what the earlier run decided by a recipe, if recipe and batch are still the same."""
-    if decided(earlier) != decided(current):
-        return {}
+    for name in ("recipe", "batch_size"):
+        if name not in earlier or earlier[name].value != current[name].value:
+            return {}
     kept = {}
     for name, choice in earlier.items():
         if choice.origin in (RECIPE, EARLIER_RUN):
-            kept[name] = Choice(choice.value, EARLIER_RUN, choice.reason)
+            # JSON has lists where settings are tuples.
+            value = tuple(choice.value) if isinstance(choice.value, list) else choice.value
+            kept[name] = Choice(value, EARLIER_RUN, choice.reason)
     return kept
 
 

@@ -10,6 +10,7 @@ from gluonnorm.training.checkpoint import FILE_ENDINGS
 from gluonnorm.weight_files import read_description
 
 import mxnet as mx
+from _schedule import flag_of
 from _training_flags import arguments_path
 
 SHOWN_CHANGES = 6
@@ -202,17 +203,20 @@ def note_changed_flags(prefix: str, flags: Dict[str, Any]) -> None:
         that is continued, if it has one.
     """
     try:
-        earlier = read_description(arguments_path(prefix))["arguments"]
+        content = read_description(arguments_path(prefix))
+        earlier = content["arguments"]
         # Flags of other versions are in one of the two only.
         names = [name for name in flags if name in earlier]
+        if "choices" not in content:
+            # A version without choices wrote None for the default rate.
+            earlier["lr"] = flags["lr"] if earlier["lr"] is None else earlier["lr"]
     except (OSError, ValueError, KeyError, TypeError):
         return
     neutral = NEUTRAL_FLAGS if flags["lr_mode"] == "cosine" else (*NEUTRAL_FLAGS, "epochs")
     changes = []
     for name in names:
         if name not in neutral and earlier[name] != flags[name]:
-            flag = "--" + name.replace("_", "-")
-            changes.append(f"{flag} was {earlier[name]} and is {flags[name]}")
+            changes.append(f"{flag_of(name)} was {earlier[name]} and is {flags[name]}")
     if changes:
         _note(
             f"--resume: {first_few(changes, SHOWN_CHANGES)}; the run goes on with the new values, "
