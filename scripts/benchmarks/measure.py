@@ -60,10 +60,15 @@ def measure(
 
 def _write_weights(result: GroupResult, settings: Task, machine: Machine, bar: tqdm) -> None:
     """Write the files that the rows read; rows whose files could not be written get an error."""
+    exported_prefixes = {row.task.get("prefix") for row in result.group.rows}
     for task in result.group.weights:
         if all(row_result.error for row_result in result.rows):
             return
         bar.set_description(f"{result.group.name}: weights")
+        # A part of a group does not need every type; int8 alone takes a calibration.
+        stem = task["stem"]
+        dtypes = [dtype for dtype in task["dtypes"] if f"{stem}-{dtype}" in exported_prefixes]
+        task = {**task, "dtypes": dtypes}
         process = RowProcess(Row("weights", "gluonnorm", task), {**task, **settings}, machine)
         export_errors = {}
         failure = ""

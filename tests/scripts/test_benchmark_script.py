@@ -1,5 +1,6 @@
 """benchmark.py: its page and plot, rows that cannot run, and its arithmetic. No time is judged."""
 
+import dataclasses
 import importlib
 import stat
 import sys
@@ -242,6 +243,31 @@ def test_a_type_that_cannot_be_exported_is_an_error_of_its_row_alone(part, monke
         }
     )
     assert facts == {"errors": {"a-bfloat16": "RuntimeError: no such type"}}
+
+
+def test_only_the_types_of_chosen_rows_are_exported(part, monkeypatch):
+    groups, measure = part("groups"), part("measure")
+    tasks = []
+
+    class Process:
+        def __init__(self, row, task, machine):
+            tasks.append(task)
+
+        def answer(self):
+            return {"errors": {}}
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr(measure, "RowProcess", Process)
+    (group,) = [group for group in groups.all_groups(quick=True) if group.name == "gluoncv-fpn"]
+    versions = {"gluonnorm": {}, "gluoncv": {}}
+    machine = part("machine").Machine({}, versions, (96, 128), 0, {})
+    for labels in (["int8"], ["gluoncv"], ["float32", "bfloat16", "int8"]):
+        rows = [row for row in group.rows if row.label in labels]
+        part_of_it = dataclasses.replace(group, rows=tuple(rows))
+        measure.measure(part_of_it, machine, 0, measure.tqdm(disable=True))
+    assert [task["dtypes"] for task in tasks] == [["int8"], [], ["float32", "bfloat16", "int8"]]
 
 
 def test_ratios_are_medians_over_rounds_and_targets_are_judged(part):
