@@ -1,5 +1,5 @@
 # `make demo` and `make test` work from a fresh clone: they find a Python, make .venv and install into it once.
-# `make VENV=.venv-3.8 PYTHON=/path/to/python3.8 test-fast` does the same with another Python in another folder.
+# `make VENV=.venv-3.8 PYTHON=/path/to/python3.8 test-python` does the same with another Python in another folder.
 VENV ?= .venv
 BIN := $(VENV)/bin
 # Without --no-compile pip also compiles the large packages that are never imported, a third of the time.
@@ -15,10 +15,10 @@ NONE_FOUND := No supported Python found: gluonnorm needs 3.8 to 3.12 with its ve
 	python3-venv). If yours is elsewhere: make PYTHON=/path/to/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint parity clean
+.PHONY: help demo test test-fast test-python lint parity clean
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 11
+	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 13
 
 demo: $(VENV)/runtime.stamp  ## draw a data set, train, evaluate, export and detect: results in demo/
 	$(BIN)/python scripts/quickstart.py --output demo
@@ -28,6 +28,9 @@ test: lint  ## check style and types, then run every test
 
 test-fast: $(VENV)/test.stamp  ## run the tests that take less than ten seconds each
 	$(PYTEST) -m "not slow"
+
+test-python: $(VENV)/test.stamp  ## run what can differ between Pythons: of test-fast, networks with their first case only
+	$(PYTEST) -m "not slow" --first-cases
 
 lint: $(VENV)/test.stamp  ## check style and layout (ruff) and types (mypy)
 	$(BIN)/ruff check .
@@ -41,16 +44,17 @@ clean:  ## remove .venv, caches and everything the demo wrote
 	rm -rf .venv .venv-* demo build *.egg-info .pytest_cache .ruff_cache .mypy_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# A stamp is written last, so an interrupted installation is taken up again.
+# A stamp is written last, so an interrupted installation is taken up again. Each call of pip reads the index and makes
+# an environment to build in, so the tests install everything by one call.
 $(VENV)/runtime.stamp: setup.py | $(BIN)/pip
 	@echo "Installing gluonnorm and MXNet into $(VENV) (about a minute: downloads 200 MB, takes 700 MB of disk) ..."
 	@$(PIP) -e '.[cpu]'
 	@touch $@
 
-$(VENV)/test.stamp: $(VENV)/runtime.stamp
-	@echo "Installing what the tests need into $(VENV) ..."
+$(VENV)/test.stamp: setup.py | $(BIN)/pip
+	@echo "Installing gluonnorm and what the tests need into $(VENV) (about a minute: downloads 200 MB) ..."
 	@$(PIP) -e '.[cpu,test]'
-	@touch $@
+	@touch $(VENV)/runtime.stamp $@
 
 $(BIN)/pip:
 	@for python in $(PYTHONS); do \

@@ -13,6 +13,7 @@ import gluonnorm  # noqa: F401
 import mxnet as mx
 import numpy as np
 import pytest
+from first_cases import ROOMS_OF_NETWORKS, split_first_cases
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 LARGE_PROCESS = 3 << 30  # bytes
@@ -107,10 +108,24 @@ def pytest_make_parametrize_id(config: pytest.Config, val: object) -> Optional[s
     return None
 
 
-def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
-    """Skip tests marked ``gpu`` on machines where MXNet finds no GPU."""
-    if mx.context.num_gpus() > 0:
-        return
-    for item in items:
-        if "gpu" in item.keywords:
-            item.add_marker(pytest.mark.skip(reason="MXNet sees no GPU"))
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option for a second Python."""
+    parser.addoption(
+        "--first-cases",
+        action="store_true",
+        help=f"in {', '.join(ROOMS_OF_NETWORKS)} run each test with its first parameters only",
+    )
+
+
+# Last: after -m and -k, so that the first case is one that runs.
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: List[pytest.Item]) -> None:
+    """Skip tests marked ``gpu`` where MXNet finds no GPU, and obey ``--first-cases``."""
+    if mx.context.num_gpus() == 0:
+        for item in items:
+            if "gpu" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="MXNet sees no GPU"))
+    if config.getoption("--first-cases"):
+        kept, repeated = split_first_cases(items)
+        config.hook.pytest_deselected(items=repeated)
+        items[:] = kept
