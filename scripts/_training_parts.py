@@ -1,8 +1,8 @@
 """The objects of a training run, made of the training script's flags.
 
-``build_network`` and ``make_step`` take the parsed command line, because they are the border
-between flags and objects. The callbacks of a run are in ``_callbacks.py``, its learning rate in
-``_schedule.py``.
+``build_network``, ``make_loader`` and ``make_step`` take the parsed command line, because they are
+the border between flags and objects. The callbacks of a run are in ``_callbacks.py``, its learning
+rate in ``_schedule.py``.
 """
 
 import argparse
@@ -10,12 +10,13 @@ from typing import Any, Callable, Iterable, List, Optional, Sequence
 
 import model_zoo
 from gluonnorm import training
-from gluonnorm.data import AspectGroupSampler, Batch, Dataset, Loader, TrainTransform
+from gluonnorm.data import AspectGroupSampler, Batch, Dataset, Loader
 from gluonnorm.errors import InputError
 from gluonnorm.rcnn import FasterRCNN, make_loss, smooth_l1_box_loss
 from gluonnorm.types import Preprocess
 
 import mxnet as mx
+from _augment import image_repeats, make_train_transform
 from _cli import import_user_function, parse_settings
 
 
@@ -57,28 +58,22 @@ def build_network(
 
 
 def make_loader(
+    args: argparse.Namespace,
     dataset: Dataset,
     preprocess: Preprocess,
-    batch_size: int,
-    seed: int,
-    workers: int,
     part: int,
     num_parts: int,
 ) -> Loader:
-    """Make the loader of shuffled and mirrored training batches.
+    """Make the loader of training batches: shuffled, changed at random, resized and mirrored.
 
     Parameters
     ----------
+    args : argparse.Namespace
+        Parsed flags of ``add_augment_arguments``, and the batch size, seed and number of threads.
     dataset : Dataset
         Images and ground truth.
     preprocess : Preprocess
         How the network wants its images.
-    batch_size : int
-        Images in a batch.
-    seed : int
-        Decides order, sizes and flips.
-    workers : int
-        Threads that read and resize images.
     part, num_parts : int
         This machine's number, from 0, and the number of machines; each gets its own images.
 
@@ -86,18 +81,29 @@ def make_loader(
     -------
     Loader
         Its batches follow from the seed and the epoch alone.
+
+    Raises
+    ------
+    InputError
+        A flag names no augment, or a value is out of range.
     """
     sampler = AspectGroupSampler(
-        dataset.sizes(), batch_size, shuffle=True, seed=seed, part=part, num_parts=num_parts
+        dataset.sizes(),
+        args.batch_size,
+        shuffle=True,
+        seed=args.seed,
+        part=part,
+        num_parts=num_parts,
+        repeats=image_repeats(dataset, args.repeat_threshold),
     )
     return Loader(
         dataset,
-        TrainTransform(preprocess),
+        make_train_transform(args, preprocess),
         sampler,
         preprocess.padding,
-        seed=seed,
+        seed=args.seed,
         train=True,
-        workers=workers,
+        workers=args.num_workers,
     )
 
 

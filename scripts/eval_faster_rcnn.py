@@ -80,9 +80,6 @@ def main(args: argparse.Namespace) -> None:
     all_results = coco_results(progress, dataset.category_ids)
     # The files do not have the categories of the network's other classes.
     results = [entry for entry in all_results if entry["category_id"] in matched.shared_ids]
-    if args.save_json:
-        write_text(args.save_json, json.dumps(results))
-
     ground_truth = dataset.coco_truth()
     if metric == "coco":
         scores = coco_scores(ground_truth, results, score_masks)
@@ -95,6 +92,9 @@ def main(args: argparse.Namespace) -> None:
         "(-1: no ground truth of this class or size)"
     )
     print(table(scores))
+    # Last, so that a full disk does not cost the scores.
+    if args.save_json:
+        write_text(args.save_json, json.dumps(results))
 
 
 def gives_masks(net: mx.gluon.HybridBlock) -> bool:

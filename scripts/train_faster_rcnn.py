@@ -38,6 +38,7 @@ from gluonnorm.rcnn import FasterRCNN
 from gluonnorm.visualize import open_font
 
 import mxnet as mx
+from _augment import add_augment_arguments
 from _callbacks import make_callbacks
 from _cli import add_plugin_argument, contexts, run, seed_everything
 from _data import (
@@ -100,6 +101,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     )
     add_network_arguments(parser)
     add_dataset_arguments(parser)
+    add_augment_arguments(parser)
     add_recipe_arguments(parser)
     add_schedule_arguments(parser)
     add_run_arguments(parser)
@@ -206,15 +208,7 @@ def prepare(
         train_set = open_masks(train_set)
         val_set = None if val_set is None else open_masks(val_set)
     require_boxes(train_set, net.preprocess, net.config)
-    loader = make_loader(
-        train_set,
-        net.preprocess,
-        args.batch_size,
-        args.seed,
-        args.num_workers,
-        part=workers.rank,
-        num_parts=workers.count,
-    )
+    loader = make_loader(args, train_set, net.preprocess, workers.rank, workers.count)
     return PreparedRun(args, choices, checkpoint, net, loader, val_set)
 
 

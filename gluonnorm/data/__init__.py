@@ -12,6 +12,7 @@ from gluonnorm.data.loader import Loader
 from gluonnorm.data.lst import LSTDataset
 from gluonnorm.data.matched_classes import MatchedClasses
 from gluonnorm.data.recordio import RecordDataset
+from gluonnorm.data.repeat_factors import repeat_factors
 from gluonnorm.data.sampler import AspectGroupSampler, EqualSizeSampler
 from gluonnorm.data.synthetic import draw_shapes
 from gluonnorm.data.transforms import MASK_SIZE, EvalTransform, Sample, TrainTransform
@@ -47,5 +48,6 @@ __all__ = [
     "image_size",
     "inspect",
     "read_image",
+    "repeat_factors",
     "resize_size",
 ]

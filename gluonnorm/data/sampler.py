@@ -1,7 +1,8 @@
 """Choose which images share a batch."""
 
-from typing import Dict, Iterator, List, Protocol, Sequence, Tuple, Union
+from typing import Dict, Iterator, List, Optional, Protocol, Sequence, Tuple, Union
 
+from gluonnorm.data.repeat_factors import draw_counts
 from gluonnorm.errors import InputError
 
 import numpy as np
@@ -98,9 +99,10 @@ class EqualSizeSampler:
 class AspectGroupSampler:
     """Group image indices into batches that do not mix landscape and portrait, to save padding.
 
-    Square images count as landscape. Each image occurs at most once an epoch. The images that are
-    left over when each group is cut into batches are put together, so at most one batch is short
-    and at most one is mixed. The order depends on ``seed`` and the epoch alone.
+    Square images count as landscape. Each image occurs at most once an epoch, or with ``repeats``
+    several times. The images that are left over when each group is cut into batches are put
+    together, so at most one batch is short and at most one is mixed. The order depends on ``seed``
+    and the epoch alone.
 
     For distributed training, each of ``num_parts`` workers takes its own share of every batch. The
     workers make the same batches of ``batch_size * num_parts`` images, those of one process with
@@ -124,11 +126,15 @@ class AspectGroupSampler:
         Number of workers.
     drop_last : bool
         True leaves out the short batch.
+    repeats : numpy.ndarray or None
+        (N,), how often each image occurs in an epoch on average, at least 1; see
+        ``repeat_factors``. None: once.
 
     Raises
     ------
     InputError
-        ``batch_size`` or ``part`` is out of range, or there are too few images for one batch.
+        ``batch_size`` or ``part`` is out of range, there are too few images for one batch, or
+        ``repeats`` has another length or a value below 1.
 
     Examples
     --------
@@ -148,6 +154,7 @@ class AspectGroupSampler:
         part: int = 0,
         num_parts: int = 1,
         drop_last: bool = False,
+        repeats: Optional[np.ndarray] = None,
     ) -> None:
         if batch_size < 1:
             raise InputError(f"batch_size is {batch_size}; want at least 1")
@@ -155,6 +162,12 @@ class AspectGroupSampler:
             raise InputError(f"part is {part} of {num_parts}; want 0 <= part < num_parts")
         heights, widths = np.asarray(sizes).reshape(-1, 2).T
         self._portrait = heights > widths
+        if repeats is not None and (len(repeats) != len(heights) or np.min(repeats) < 1):
+            raise InputError(
+                f"repeats has {len(repeats)} values for {len(heights)} images, the smallest "
+                f"{np.min(repeats)}; want one of at least 1 for each image"
+            )
+        self._repeats = repeats
         self._batch_size = batch_size * num_parts
         self._shuffle = shuffle
         self._seed = seed
@@ -162,8 +175,8 @@ class AspectGroupSampler:
         self._num_parts = num_parts
         self._drop_last = drop_last
         self._epoch = 0
-        # The number of batches depends only on the sizes of the two groups, so it is the same in
-        # every epoch.
+        # The number of batches depends only on the number of images, so it is the same in every
+        # epoch.
         self._length = len(self._batches())
         if self._length == 0:
             raise InputError(
@@ -200,6 +213,8 @@ class AspectGroupSampler:
         """Make the batches of the epoch, all workers together."""
         rng = np.random.default_rng((self._seed, self._epoch))
         order = np.arange(len(self._portrait))
+        if self._repeats is not None:
+            order = np.repeat(order, draw_counts(self._repeats, rng))
         if self._shuffle:
             rng.shuffle(order)
         is_portrait = self._portrait[order]

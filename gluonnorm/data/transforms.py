@@ -4,12 +4,14 @@ The image, its boxes and its masks are transformed together.
 """
 
 from dataclasses import replace
-from typing import NamedTuple, Optional
+from typing import NamedTuple, Optional, Sequence
 
 from gluonnorm.data.images import data_errors
 from gluonnorm.data.labeled_image import LabeledImage
 from gluonnorm.data.masks import crop_masks
 from gluonnorm.errors import InputError
+from gluonnorm.photos.annotated import AnnotatedPhoto
+from gluonnorm.photos.augment import Augment, apply_augments
 from gluonnorm.photos.boxes import flip_boxes, inclusive_corners, valid_boxes
 from gluonnorm.photos.prepare import prepare
 from gluonnorm.types import Preprocess
@@ -62,7 +64,7 @@ class Sample(NamedTuple):
 
 
 class TrainTransform:
-    """Resize an image to a random length of its short side, and mirror it at random.
+    """Change an image at random, resize it to a random length of its short side, and mirror it.
 
     Parameters
     ----------
@@ -70,6 +72,10 @@ class TrainTransform:
         How the network's input is made. Each image gets one of the lengths ``preprocess.short``.
     flip : float
         Probability in 0..1 that an image is mirrored left to right.
+    augments : sequence of callable
+        Changes of the photo before it is resized, one after the other: what
+        ``photos.augment.make_augment`` returns, or functions of your own. Each is called as
+        ``augment(photo, rng)`` and returns an ``AnnotatedPhoto``.
 
     Raises
     ------
@@ -87,11 +93,14 @@ class TrainTransform:
     ((3, 30, 40), [[30.0, 0.0, 40.0, 15.0]])
     """
 
-    def __init__(self, preprocess: Preprocess, flip: float = 0.5) -> None:
+    def __init__(
+        self, preprocess: Preprocess, flip: float = 0.5, augments: Sequence[Augment] = ()
+    ) -> None:
         if not 0 <= flip <= 1:
             raise InputError(f"flip is {flip}; want a probability in 0..1")
         self._preprocess = preprocess
         self._flip = flip
+        self._augments = tuple(augments)
 
     def __call__(self, labeled: LabeledImage, rng: np.random.Generator) -> Sample:
         """Make the training sample of one image.
@@ -101,7 +110,8 @@ class TrainTransform:
         labeled : LabeledImage
             The image and its annotations.
         rng : numpy.random.Generator
-            Chooses the length of the short side, and whether the image is mirrored.
+            Chooses the length of the short side, whether the image is mirrored, and what the
+            augments do.
 
         Returns
         -------
@@ -112,11 +122,26 @@ class TrainTransform:
         ------
         DataError
             The image is not an RGB image.
+        InputError
+            A function of the user among the augments returned something that does not fit.
         """
         lengths = self._preprocess.short
         length = lengths[rng.integers(len(lengths))]
         mirror = bool(rng.random() < self._flip)
+        if self._augments:
+            labeled = self._augmented(labeled, rng)
         return _make_sample(labeled, replace(self._preprocess, short=(length,)), mirror)
+
+    def _augmented(self, labeled: LabeledImage, rng: np.random.Generator) -> LabeledImage:
+        """Apply the augments to an image and its annotations."""
+        photo = AnnotatedPhoto(
+            labeled.image, labeled.boxes, labeled.labels, labeled.crowd, labeled.masks
+        )
+        try:
+            changed = apply_augments(photo, self._augments, rng)
+        except InputError as error:
+            raise InputError(f"{labeled.name}: {error}") from error
+        return labeled._replace(**changed._asdict())
 
 
 class EvalTransform:

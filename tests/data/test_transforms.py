@@ -7,6 +7,8 @@ from gluonnorm.data import (
     resize_size,
 )
 from gluonnorm.errors import InputError
+from gluonnorm.photos.boxes import flip_boxes
+from gluonnorm.photos.turns import VerticalFlip
 from gluonnorm.types import Preprocess
 
 import numpy as np
@@ -194,3 +196,47 @@ def test_masks_are_cropped_to_the_inclusive_box():
     sample = EvalTransform(INCLUSIVE)(labeled_boxes(masks))
     # The crop spans 19 pixels, of which the mask covers 10.
     assert sample.masks[1].mean() == pytest.approx(10 / 19, abs=0.01)
+
+
+def mark_corner(photo, rng, value=9):
+    """An augment of a user: it paints the first pixel, and makes the box one pixel."""
+    image = photo.image.copy()
+    image[0, 0] = value
+    return photo._replace(image=image, boxes=np.float32([[0, 0, 1, 1]]))
+
+
+def test_augments_change_the_photo_before_it_is_resized():
+    labeled = labeled_image_of(noise(12, 20), [[4, 2, 14, 9]], [3])
+    turned = labeled._replace(image=np.rot90(labeled.image, 2), boxes=np.float32([[6, 3, 16, 10]]))
+    transform = TrainTransform(RAW, flip=0, augments=[VerticalFlip(1), mirror])
+    found = transform(labeled, np.random.default_rng(0))
+    wanted = TrainTransform(RAW, flip=0)(turned, np.random.default_rng(0))
+    np.testing.assert_array_equal(found.image, wanted.image)
+    np.testing.assert_array_equal(found.boxes, wanted.boxes)
+    assert found.labels.tolist() == [3] and found.name == "a.jpg"
+    painted = TrainTransform(RAW, flip=0, augments=[mark_corner])(labeled, np.random.default_rng(0))
+    assert painted.image[:, 0, 0].tolist() == [9, 9, 9] and painted.boxes.tolist() == [[0, 0, 2, 2]]
+    assert not (labeled.image[0, 0] == 9).all()
+
+
+def mirror(photo, rng):
+    boxes = flip_boxes(photo.boxes, photo.image.shape[1])
+    return photo._replace(image=photo.image[:, ::-1], boxes=boxes)
+
+
+def test_without_augments_the_same_numbers_are_drawn_as_before():
+    labeled = labeled_image_of(noise(12, 20), [[4, 2, 14, 9]], [3])
+    sizes = Preprocess(short=(24, 30, 36), max_size=100)
+    for seed in range(20):
+        plain, jittered = (
+            TrainTransform(sizes, augments=augments)(labeled, np.random.default_rng(seed))
+            for augments in ([], [VerticalFlip(0)])
+        )
+        np.testing.assert_array_equal(plain.image, jittered.image)
+        np.testing.assert_array_equal(plain.boxes, jittered.boxes)
+
+
+def test_an_augment_that_returns_rubbish_is_named_with_the_image():
+    transform = TrainTransform(RAW, augments=[lambda photo, rng: None])
+    with pytest.raises(InputError, match="a.jpg: <lambda>: it returned NoneType"):
+        transform(labeled_image_of(noise(12, 20)), np.random.default_rng(0))

@@ -100,7 +100,7 @@ def own_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my_zoo.py").write_text(USER_FILE)
     yield tmp_path
-    for module in ("my_zoo", "my_parts", "my_losses", "my_data"):
+    for module in ("my_zoo", "my_parts", "my_losses", "my_changes", "my_data"):
         sys.modules.pop(module, None)
 
 
@@ -157,10 +157,11 @@ def test_the_files_of_the_page_on_own_parts_train_and_reopen(own_file, shapes):
     assert write_document_files("extending.md", own_file) == [
         "my_parts.py",
         "my_losses.py",
+        "my_changes.py",
         "my_data.py",
     ]
     plugin = ["--plugin", "my_parts"]
-    own_loss = ["--box-loss", "my_losses:iou_loss"]
+    own_loss = ["--box-loss", "my_losses:iou_loss", "--augment", "my_changes:fog,most=0.3"]
     settings = [*SETTINGS, "fpn_channels=32", "rpn_channels=16", "mask_channels=16", "roi_size=4"]
     for network, norm in (
         ("faster_rcnn_my_resnet18", "gn4"),

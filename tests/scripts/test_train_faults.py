@@ -205,11 +205,11 @@ def image_of_batch(root, number, monkeypatch):
     """The path of an image of a batch of the first epoch."""
     monkeypatch.syspath_prepend(str(SCRIPTS))
     script = importlib.import_module("train_faster_rcnn")
-    flags = [*FLAGS, "--data-root", str(root)]
+    args = script.parse_args([*FLAGS, "--data-root", str(root)])
     dataset = COCODataset(root / "annotations" / "instances_train.json", root / "train")
     parts = importlib.import_module("_training_parts")
-    net = parts.build_network(script.parse_args(flags), dataset.classes, [mx.cpu()])
-    loader = parts.make_loader(dataset, net.preprocess, 2, 233, workers=1, part=0, num_parts=1)
+    net = parts.build_network(args, dataset.classes, [mx.cpu()])
+    loader = parts.make_loader(args, dataset, net.preprocess, part=0, num_parts=1)
     batch = list(parts.epoch_batches(loader)(0, 0))[number]
     return root / "train" / batch.samples[0].name
 

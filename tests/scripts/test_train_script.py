@@ -264,6 +264,8 @@ def running_statistics(net):
 def test_checkpoints_hold_exact_averages_over_training_batches(shapes, switchable, monkeypatch):
     monkeypatch.syspath_prepend(str(SCRIPTS))
     parts = importlib.import_module("_training_parts")
+    script = importlib.import_module("train_faster_rcnn")
+    args = script.parse_args([*MODEL, *map(str, coco_flags(shapes))])
     for epoch in (0, 1):
         checkpoint = f"{switchable}-{(epoch + 1) * STEPS:07d}.json"
         net = model_zoo.from_spec(training.read(checkpoint)["spec"])
@@ -273,9 +275,7 @@ def test_checkpoints_hold_exact_averages_over_training_batches(shapes, switchabl
             if name in saved:
                 parameter.set_data(mx.nd.ones(parameter.shape))
         dataset = COCODataset(shapes / "annotations" / "instances_train.json", shapes / "train")
-        loader = parts.make_loader(
-            dataset, net.preprocess, batch_size=2, seed=233, workers=2, part=0, num_parts=1
-        )
+        loader = parts.make_loader(args, dataset, net.preprocess, part=0, num_parts=1)
         names = recalibrate(net, parts.epoch_batches(loader)(epoch, 0), num_batches=2)
         assert len(names) * 2 == len(saved) > 40
         for name, values in running_statistics(net).items():

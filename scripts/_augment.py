@@ -1,0 +1,150 @@
+"""The flags that change and choose training images, and what they stand for."""
+
+import argparse
+import ast
+from dataclasses import replace
+from functools import partial
+from typing import Optional
+
+from gluonnorm.data import Dataset, TrainTransform, repeat_factors
+from gluonnorm.errors import InputError
+from gluonnorm.photos.augment import AUGMENTS, Augment, make_augment
+from gluonnorm.types import Preprocess
+
+import numpy as np
+from _cli import import_user_function
+
+
+def add_augment_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of random changes, training sizes and repeated images.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        The script's parser; it gets a group of flags.
+    """
+    group = parser.add_argument_group("augmentation")
+    group.add_argument(
+        "--augment",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help=f"change training photos at random: {', '.join(AUGMENTS)}, or MODULE:FUNCTION of your "
+        "own file, one after the other. Settings follow after commas, e.g. "
+        "random_crop,min_scale=0.3 (docs/training.md)",
+    )
+    group.add_argument(
+        "--multi-scale",
+        type=int,
+        nargs="+",
+        metavar="PIXELS",
+        help="resize each training photo to one of these lengths of the shorter side, at random, "
+        "e.g. 640 672 704 736 768 800 (default: the network's own)",
+    )
+    group.add_argument(
+        "--repeat-threshold",
+        type=float,
+        metavar="SHARE",
+        help="repeat images of classes that fewer images have than this share, up to sqrt(SHARE / "
+        "share of the class) times an epoch, e.g. 0.001 (LVIS)",
+    )
+
+
+def make_train_transform(args: argparse.Namespace, preprocess: Preprocess) -> TrainTransform:
+    """Make the transform of training images that the flags describe.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        Parsed flags of ``add_augment_arguments``.
+    preprocess : Preprocess
+        How the network wants its images.
+
+    Returns
+    -------
+    TrainTransform
+        Its choices follow from the random generator that it gets.
+
+    Raises
+    ------
+    InputError
+        An unknown augment or setting, or lengths that ``max_size`` does not allow.
+    """
+    if args.multi_scale:
+        try:
+            preprocess = replace(preprocess, short=tuple(args.multi_scale))
+        except InputError as error:
+            raise InputError(f"--multi-scale: {error}") from error
+    return TrainTransform(preprocess, augments=[parse_augment(text) for text in args.augment])
+
+
+def parse_augment(text: str) -> Augment:
+    """Make an augment of its name and settings.
+
+    Parameters
+    ----------
+    text : str
+        A name of ``photos.augment.AUGMENTS`` or MODULE:FUNCTION, and perhaps ``,NAME=VALUE`` with
+        Python literals.
+
+    Returns
+    -------
+    callable
+        ``augment(photo, rng)``.
+
+    Raises
+    ------
+    InputError
+        There is no such augment or setting, or a value is no literal or out of range.
+
+    Examples
+    --------
+    >>> parse_augment("quarter_turn,probability=0.5")
+    QuarterTurn(probability=0.5)
+    """
+    name, *pairs = text.split(",")
+    settings = {}
+    for pair in pairs:
+        setting, _, value = pair.partition("=")
+        try:
+            settings[setting] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            raise InputError(
+                f"--augment {text}: {pair!r} is no NAME=VALUE with a number, True, False or a text "
+                "in quotes"
+            ) from None
+    if ":" in name:
+        function = import_user_function(name, "--augment")
+        return partial(function, **settings) if settings else function
+    try:
+        return make_augment(name, **settings)
+    except InputError as error:
+        raise InputError(f"--augment {text}: {error}") from error
+
+
+def image_repeats(dataset: Dataset, threshold: Optional[float]) -> Optional[np.ndarray]:
+    """Compute how often each image occurs in an epoch.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        N images to train on.
+    threshold : float or None
+        The value of ``--repeat-threshold``.
+
+    Returns
+    -------
+    numpy.ndarray or None
+        (N,), at least 1; None for once each.
+
+    Raises
+    ------
+    InputError
+        The threshold is out of range.
+    """
+    if threshold is None:
+        return None
+    try:
+        return repeat_factors(dataset, threshold)
+    except InputError as error:
+        raise InputError(f"--repeat-threshold: {error}") from error

@@ -1,0 +1,85 @@
+"""How often images of rare classes come in an epoch."""
+
+from collections import Counter
+from itertools import chain
+
+from gluonnorm.data import AspectGroupSampler, repeat_factors
+from gluonnorm.data.repeat_factors import draw_counts
+from gluonnorm.errors import InputError
+
+import numpy as np
+import pytest
+
+
+class Truth:
+    """The part of a data set that is looked at: 8 images with ids of their own."""
+
+    def __init__(self, classes_of_images, crowd=()):
+        self.classes_of_images = classes_of_images
+        self.crowd = crowd
+
+    def coco_truth(self):
+        annotations = []
+        for image, classes in enumerate(self.classes_of_images):
+            for category in classes:
+                is_crowd = int((image, category) in self.crowd)
+                annotation = {"image_id": 10 * image, "category_id": category, "iscrowd": is_crowd}
+                annotations.append(annotation)
+        images = [{"id": 10 * image} for image in range(len(self.classes_of_images))]
+        return {"images": images, "annotations": annotations}
+
+
+def test_factors_are_those_of_the_paper():
+    dataset = Truth([[1, 1, 1], [1, 2], [1], [1], [1, 3], [1], [3], []])
+    # Class 1 is in 6 of 8 images, class 2 in 1, class 3 in 2.
+    rare, less_rare, frequent = np.sqrt(0.5 / (1 / 8)), np.sqrt(0.5 / (2 / 8)), 1
+    wanted = [frequent, rare, frequent, frequent, less_rare, frequent, less_rare, 1]
+    np.testing.assert_allclose(repeat_factors(dataset, 0.5), wanted)
+    np.testing.assert_array_equal(repeat_factors(dataset, 0.1), 1)
+    crowded = Truth(dataset.classes_of_images, crowd={(1, 2)})
+    np.testing.assert_allclose(repeat_factors(crowded, 0.5)[1], 1)
+    for threshold in (0, 1.5, -1):
+        with pytest.raises(InputError, match=f"threshold is {threshold}; want a share"):
+            repeat_factors(dataset, threshold)
+
+
+def test_counts_have_the_mean_of_the_factors_and_one_sum():
+    rng = np.random.default_rng(0)
+    repeats = rng.uniform(1, 4, 50)
+    counts = np.array([draw_counts(repeats, rng) for _ in range(3000)])
+    total = int(np.ceil(repeats.sum()))
+    assert (counts.sum(axis=1) == total).all()
+    scaled = repeats * total / repeats.sum()
+    assert (counts >= np.floor(scaled)).all() and (counts <= np.ceil(scaled)).all()
+    np.testing.assert_allclose(counts.mean(axis=0), scaled, atol=0.05)
+    for _ in range(100):
+        np.testing.assert_array_equal(draw_counts(np.ones(70), rng), 1)
+
+
+@pytest.mark.parametrize("num_parts", [1, 3])
+def test_a_sampler_repeats_images_and_keeps_the_length_of_an_epoch(num_parts):
+    sizes = np.random.default_rng(0).integers(1, 5, (31, 2))
+    repeats = np.where(np.arange(31) % 5 == 0, 2.5, 1)
+    total = int(np.ceil(repeats.sum()))
+    samplers = [
+        AspectGroupSampler(sizes, 4, True, 7, part, num_parts, repeats=repeats)
+        for part in range(num_parts)
+    ]
+    totals = Counter()
+    for epoch in range(40):
+        counts = Counter()
+        for sampler in samplers:
+            sampler.set_epoch(epoch)
+            batches = list(sampler)
+            assert len(batches) == len(sampler) == -(-total // (4 * num_parts))
+            assert list(sampler) == batches
+            counts.update(chain(*batches))
+        assert set(counts) == set(range(31)) and sum(counts.values()) == total
+        totals.update(counts)
+    assert 2.3 < np.mean([totals[index] for index in range(0, 31, 5)]) / 40 < 2.7
+
+
+def test_wrong_repeats():
+    for repeats in (np.ones(3), np.array([1, 0.5])):
+        with pytest.raises(InputError, match="repeats has .* values for 2 images"):
+            AspectGroupSampler([(1, 2), (2, 1)], 1, True, 0, repeats=repeats)
