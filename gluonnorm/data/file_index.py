@@ -1,6 +1,7 @@
 """Find the files of a data set by the names that lists and annotation files give them."""
 
 import os
+import posixpath
 import unicodedata
 from collections import defaultdict
 from typing import Dict, Iterator, List, Optional, Sequence, Set
@@ -161,7 +162,8 @@ def shortened_names(reference: str) -> List[str]:
     """List the names below a folder that a list or an annotation file may mean.
 
     Exporters write the paths of their own machine. A name is therefore read with ``\\`` as the
-    separator, then also with ``%20`` as a space, and its leading folders are left out one by one.
+    separator, then also with ``%20`` as a space, and its leading folders are left out one by one,
+    ".." first.
 
     Parameters
     ----------
@@ -181,8 +183,8 @@ def shortened_names(reference: str) -> List[str]:
     """
     names = []
     for spelling in (reference, unquote(reference)):
-        parts = spelling.replace("\\", "/").split("/")
-        parts = [part for part in parts if part not in ("", ".")]
+        parts = posixpath.normpath(spelling.replace("\\", "/")).split("/")
+        parts = [part for part in parts if part not in ("", ".", "..")]
         names += ["/".join(parts[first:]) for first in range(len(parts))]
     return list(dict.fromkeys(names))
 
