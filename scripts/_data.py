@@ -1,4 +1,4 @@
-"""The flags that name a data set, and the functions that open it.
+"""Open the data set that the flags of ``_data_flags`` name, with masks, for training or scoring.
 
 ``open_dataset`` takes the parsed command line, because it is the border between flags and objects.
 """
@@ -29,6 +29,12 @@ from gluonnorm.photos.prepare import resized_size
 from gluonnorm.types import Preprocess
 
 from _cli import import_user_function
+from _data_flags import (
+    DEFAULT_SPLITS,
+    OTHER_SPLITS,
+    SIXTH_NUMBERS,
+    refuse_flags_of_other_formats,
+)
 
 SHOWN_FAULTS = 3  # of what --skip-bad leaves out
 # What a data set of the user must have.
@@ -41,25 +47,9 @@ DATASET_MEMBERS = (
     "coco_truth",
     "with_masks",
 )
-# The official names of the splits, where a format has any.
-DEFAULT_SPLITS = {
-    "coco": {"train": "train2017", "val": "val2017"},
-    "voc": {"train": "trainval", "val": "test"},
-}
-OTHER_SPLITS = {"train": "train", "val": "val"}
 # The formats whose files always name their classes. In others a number may stand for a class.
 FORMATS_WITH_NAMES = ("coco", "labelme", "voc")
-# The values of --sixth-number, and the option `difficult` of the readers.
-SIXTH_NUMBERS = {None: None, "difficult": True, "ignore": False}
 ANNOTATION_FILE = "annotations/instances_{split}.json"
-# The formats that read a flag; --dataset refuses it for all others.
-FORMATS_OF_FLAGS = {
-    "annotations": ("coco",),
-    "image_dir": ("coco", "lst"),
-    "one_based": ("voc",),
-    "pixel_boxes": ("record", "lst"),
-    "sixth_number": ("record", "lst"),
-}
 
 
 class _Request(NamedTuple):
@@ -78,92 +68,6 @@ class _Request(NamedTuple):
     args: argparse.Namespace
     names: Sequence[str]
     classes: Optional[Sequence[str]]
-
-
-def add_dataset_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the flags that say where the images and the ground truth are.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        The script's parser; it gets a group of flags.
-    """
-    group = parser.add_argument_group(
-        "data set",
-        "Paths are relative to --data-root; '{split}' in them is replaced by the split's name.",
-    )
-    group.add_argument(
-        "--dataset",
-        default="voc",
-        metavar="FORMAT",
-        help="the format of the files; the classes may be any (default: voc). coco: JSON and a "
-        "folder of images; voc: Annotations, JPEGImages and ImageSets/Main, or XML files beside "
-        "the images with the split '.'; yolo: label files and data.yaml; labelme: JSON files "
-        "beside the images; record: {split}.rec with its .idx; lst: {split}.lst of im2rec; "
-        "MODULE:FACTORY: factory(root, split, classes) in your own module.py makes the data set",
-    )
-    group.add_argument("--data-root", required=True, metavar="FOLDER", help="the data set's folder")
-    group.add_argument(
-        "--train-split",
-        nargs="+",
-        metavar="NAME",
-        help="default: train2017 (coco), trainval (voc), train. voc takes several, also of other "
-        "years: 2007_trainval 2012_trainval",
-    )
-    group.add_argument(
-        "--val-split",
-        nargs="+",
-        metavar="NAME",
-        help="default: val2017 (coco), test (voc), val; voc takes several",
-    )
-    group.add_argument(
-        "--skip-bad",
-        action="store_true",
-        help="go on without what is faulty, and say how much: in coco a single annotation, "
-        "otherwise the image of a faulty annotation; every image is read once before work begins",
-    )
-    group.add_argument(
-        "--annotations",
-        metavar="FILE",
-        help="coco: the annotation file (default: annotations/instances_{split}.json)",
-    )
-    group.add_argument(
-        "--image-dir",
-        metavar="FOLDER",
-        help="coco, lst: the folder of the images (default: '{split}' for coco, "
-        "--data-root for lst)",
-    )
-    group.add_argument(
-        "--classes",
-        nargs="+",
-        metavar="NAME",
-        help="names and order of the classes; needed for record and lst, otherwise the files' own",
-    )
-    group.add_argument(
-        "--one-based",
-        action="store_true",
-        help="voc: pixels count from 1 and both corners belong to the box, as in "
-        "the official files",
-    )
-    group.add_argument(
-        "--pixel-boxes",
-        action="store_true",
-        help="record, lst: coordinates are pixels, not fractions of the image's sides",
-    )
-    group.add_argument(
-        "--sixth-number",
-        choices=[name for name in SIXTH_NUMBERS if name is not None],
-        help="record, lst: what the sixth number of a box is: VOC's difficult, or something to be "
-        "ignored (default: boxes have five numbers)",
-    )
-    group.add_argument(
-        "-j",
-        "--num-workers",
-        type=int,
-        default=2,
-        metavar="N",
-        help="threads that read and resize images (default: 2)",
-    )
 
 
 def open_dataset(
@@ -223,7 +127,7 @@ def _open_split(
         raise InputError(
             f"--{split}-split has {len(names)} names, which only --dataset voc can join; give one"
         )
-    _refuse_other_flags(args)
+    refuse_flags_of_other_formats(args)
     dataset = open_format(_Request(args, names, classes))
     if notes:
         _report_skipped(dataset, names)
@@ -250,10 +154,16 @@ def open_scored_dataset(args: argparse.Namespace, classes: Sequence[str]) -> Mat
     Raises
     ------
     InputError
-        As for ``open_dataset``; also if no class is shared.
+        As for ``open_dataset``; also if no class is shared, or ``--classes`` are not the network's.
     """
     names = args.classes or classes
     if args.dataset in FORMATS_WITH_NAMES:
+        if args.classes and tuple(args.classes) != tuple(classes):
+            raise InputError(
+                f"--classes is {first_few(args.classes)}, but the network has the classes "
+                f"{first_few(tuple(classes))}; leave it out, because the classes of the network "
+                "and of the files are matched by name"
+            )
         names = None
     elif args.dataset == "yolo":
         # The folder may name its classes; if it does not, --classes must.
@@ -313,17 +223,6 @@ def require_boxes(dataset: Dataset, preprocess: Preprocess, config: AnchorSettin
     for warning in inspection.warnings:
         print(f"note: {warning}", file=sys.stderr)
     inspection.require_boxes()
-
-
-def _refuse_other_flags(args: argparse.Namespace) -> None:
-    """Refuse a flag that the format does not read: the boxes would not be what the user expects."""
-    for field, formats in FORMATS_OF_FLAGS.items():
-        if getattr(args, field) and args.dataset not in formats:
-            flag = "--" + field.replace("_", "-")
-            raise InputError(
-                f"{flag} is for --dataset {' and '.join(formats)}, not for {args.dataset}; "
-                "leave it out"
-            )
 
 
 def _report_skipped(dataset: Dataset, names: Sequence[str]) -> None:

@@ -34,7 +34,8 @@ from gluonnorm.visualize import draw
 
 import numpy as np
 from _cli import add_plugin_argument, parse_settings, run, seed_everything
-from _data import add_dataset_arguments, open_dataset, open_masks
+from _data import open_dataset, open_masks
+from _data_flags import add_dataset_arguments
 from _output import write_jpeg
 
 UNSOUND = 1  # the exit status with faults or problems

@@ -17,7 +17,8 @@ from gluonnorm.evaluation import coco_results, evaluate_voc, predict
 
 import mxnet as mx
 from _cli import add_plugin_argument, contexts, run, seed_everything
-from _data import add_dataset_arguments, evaluation_loader, open_masks, open_scored_dataset
+from _data import evaluation_loader, open_masks, open_scored_dataset
+from _data_flags import add_dataset_arguments
 from _models import add_model_arguments, open_detector
 from _output import make_parent_folder, write_text
 from _scores import MASK_PREFIX, coco_scores

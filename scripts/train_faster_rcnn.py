@@ -42,12 +42,12 @@ from _augment import add_augment_arguments
 from _callbacks import make_callbacks
 from _cli import add_plugin_argument, contexts, run, seed_everything
 from _data import (
-    add_dataset_arguments,
     open_dataset,
     open_masks,
     open_scored_dataset,
     require_boxes,
 )
+from _data_flags import add_dataset_arguments
 from _recipe import (
     Choices,
     add_recipe_arguments,

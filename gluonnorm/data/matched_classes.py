@@ -62,8 +62,8 @@ class MatchedClasses:
         shared = [name for name in self.classes if name in own_ids]
         if not shared:
             raise DataError(
-                f"the data set has the classes {first_few(dataset.classes)}, and the network has "
-                f"{first_few(self.classes)}; none is shared, so nothing can be scored"
+                f"none of the classes {first_few(self.classes)} is in the data set, which has "
+                f"{first_few(dataset.classes)}, so nothing can be scored"
                 f"{did_you_mean(self.classes[0], dataset.classes)}"
             )
         next_id = max(dataset.category_ids) + 1

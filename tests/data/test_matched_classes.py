@@ -66,5 +66,5 @@ def test_scores_of_shared_classes_are_those_of_them_alone(dataset):
 
 
 def test_no_shared_class_is_an_error(dataset):
-    with pytest.raises(DataError, match="none is shared, .* scored; did you mean cat"):
+    with pytest.raises(DataError, match="none of the classes Cat, horse is .*; did you mean cat"):
         MatchedClasses(dataset, ["Cat", "horse"])

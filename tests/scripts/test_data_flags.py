@@ -38,6 +38,18 @@ def data(monkeypatch):
     return importlib.import_module("_data")
 
 
+@pytest.fixture
+def parse(data):
+    """Read flags; ``_data`` has put their module on the path."""
+
+    def parse_flags(*flags):
+        parser = argparse.ArgumentParser()
+        importlib.import_module("_data_flags").add_dataset_arguments(parser)
+        return parser.parse_args(list(map(str, flags)))
+
+    return parse_flags
+
+
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
     folder = tmp_path_factory.mktemp("shapes")
@@ -46,12 +58,9 @@ def root(tmp_path_factory):
 
 
 @pytest.fixture
-def open_dataset(data, root):
+def open_dataset(data, root, parse):
     def parse_and_open(*flags, split="train", classes=None, folder=root):
-        parser = argparse.ArgumentParser()
-        data.add_dataset_arguments(parser)
-        args = parser.parse_args(["--data-root", str(folder), *flags])
-        return data.open_dataset(args, split, classes)
+        return data.open_dataset(parse("--data-root", folder, *flags), split, classes)
 
     return parse_and_open
 
@@ -220,11 +229,18 @@ def test_a_factory_that_ignores_the_classes(open_dataset, shape_names):
 
 
 @pytest.mark.usefixtures("user_module")
-def test_a_factory_with_other_classes_is_scored_by_name(data, root, shape_names, capsys):
-    parser = argparse.ArgumentParser()
-    data.add_dataset_arguments(parser)
-    flags = ["--data-root", str(root), "--dataset", "my_shapes:stubborn"]
-    matched = data.open_scored_dataset(parser.parse_args(flags), ("hexagon", *shape_names[:2]))
+def test_a_factory_with_other_classes_is_scored_by_name(data, parse, root, shape_names, capsys):
+    args = parse("--data-root", root, "--dataset", "my_shapes:stubborn")
+    matched = data.open_scored_dataset(args, ("hexagon", *shape_names[:2]))
     assert matched.classes == ("hexagon", *shape_names[:2])
     words = f"scored by name: {shape_names[0]}, {shape_names[1]}; not in the data set: hexagon"
     assert words in capsys.readouterr().out
+
+
+def test_classes_of_a_scored_network_are_not_a_choice(data, parse, root, shape_names):
+    args = parse(*COCO, "--data-root", root, "--classes", "triangle")
+    with pytest.raises(InputError, match="--classes is triangle, but the network has the classes"):
+        data.open_scored_dataset(args, shape_names)
+    args = parse(*COCO, "--data-root", root, "--classes", "hexagon")
+    with pytest.raises(InputError, match="none of the classes hexagon is in the data set, which"):
+        data.open_scored_dataset(args, ("hexagon",))

@@ -400,7 +400,7 @@ def test_a_file_without_a_category_of_the_network_is_an_error(folder):
 
     done = evaluate_script(folder, changed_truth(folder, "none_shared", rename))
     assert done.returncode == 2 and done.stderr.count("\n") == 1
-    assert "none is shared, so nothing can be scored; did you mean circles?" in done.stderr
+    assert "so nothing can be scored; did you mean circles?" in done.stderr
 
 
 def test_only_crowd_is_said(folder):

@@ -753,4 +753,4 @@ def test_a_validation_file_with_other_categories_is_scored_by_name(tmp_path):
 
     rename_categories(tmp_path / "shapes", {"circle": "a", "triangle": "c"})
     flags[-1] = tmp_path / "other" / "net"
-    assert_one_line(train(*flags), "none is shared, so nothing can be scored")
+    assert_one_line(train(*flags), "so nothing can be scored")
