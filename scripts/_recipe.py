@@ -8,7 +8,7 @@ reads flags as if each had been given.
 import argparse
 import os
 from dataclasses import asdict
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from gluonnorm import training
 from gluonnorm.errors import InputError
@@ -51,9 +51,9 @@ def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
 def choose(args: argparse.Namespace, images: int, machines: int, earlier: Choices) -> Choices:
     """Choose every value of the schedule, and the settings of the network that a recipe has.
 
-    The first of these that has a value wins: a flag that was given; the decision of the run that
-    is continued; the recipe, scaled to the batch and the data set; the default. A decision of the
-    earlier run holds as long as the recipe and the batch are the same.
+    The first of these that has a value wins: a flag that was given; the run that is continued, if
+    it had the same recipe and the same batch; the recipe, scaled to the batch and the data set; the
+    default. A run without a recipe keeps nothing: its flags are given again.
 
     Parameters
     ----------
@@ -77,24 +77,21 @@ def choose(args: argparse.Namespace, images: int, machines: int, earlier: Choice
     InputError
         There is no such recipe.
     """
-    flags = _given_flags(args)
     name = _recipe_name(args, earlier)
-    batch_size = flags.get("batch_size", Choice(DEFAULTS["batch_size"], DEFAULT))
-    choices = {"recipe": name, "batch_size": batch_size}
-    chosen: Choices = {}
+    layers = [_given_flags(args), _kept_decisions(name, args.batch_size, earlier)]
+    batch_size = _first("batch_size", [*layers, _default_choices(1)])
+    total_batch = batch_size.value * machines
     if name.value is not None:
-        total_batch = batch_size.value * machines
-        chosen = _recipe_choices(get_recipe(name.value), total_batch, images, flags.get("epochs"))
-        chosen.update(_kept_decisions(earlier, choices))
-    defaults = _default_choices(batch_size.value * machines)
+        epochs = _first("epochs", layers)
+        layers.append(_recipe_choices(get_recipe(name.value), total_batch, images, epochs))
+    choices = {"recipe": name, "batch_size": batch_size}
     for destination in SCHEDULE_FLAGS:
-        candidates = [layer.get(destination) for layer in (flags, chosen, defaults)]
-        choices.setdefault(destination, next(filter(None, candidates)))
+        choices[destination] = _first(destination, [*layers, _default_choices(total_batch)])
     if choices["bias_wd"].value is None:
         choices["bias_wd"] = Choice(choices["wd"].value, DEFAULT, "that of weights")
     for setting in RECIPE_SETTINGS:
-        if setting in chosen:
-            choices[setting] = flags.get(setting, chosen[setting])
+        if any(setting in layer for layer in layers[1:]):
+            choices[setting] = _first(setting, layers)
     return choices
 
 
@@ -235,23 +232,36 @@ def _recipe_name(args: argparse.Namespace, earlier: Choices) -> Choice:
     """Choose the recipe: that of the flag, or else that of the earlier run."""
     if args.recipe is not None:
         return Choice(args.recipe, FLAG)
-    if "recipe" in earlier and earlier["recipe"].value is not None:
-        return Choice(earlier["recipe"].value, EARLIER_RUN)
-    return Choice(None, DEFAULT)
+    name = _value_of("recipe", earlier)
+    return Choice(name, DEFAULT if name is None else EARLIER_RUN)
 
 
-def _kept_decisions(earlier: Choices, current: Choices) -> Choices:
-    """Collect what the earlier run decided by a recipe, if recipe and batch are still the same."""
-    for name in ("recipe", "batch_size"):
-        if name not in earlier or earlier[name].value != current[name].value:
-            return {}
+def _kept_decisions(name: Choice, batch_size: Optional[int], earlier: Choices) -> Choices:
+    """Collect what the earlier run decided, if it had the same recipe and the same batch."""
+    same_recipe = name.value is not None and _value_of("recipe", earlier) == name.value
+    same_batch = batch_size in (None, _value_of("batch_size", earlier))
+    if not same_recipe or not same_batch:
+        return {}
     kept = {}
-    for name, choice in earlier.items():
-        if choice.origin in (RECIPE, EARLIER_RUN):
+    for destination, choice in earlier.items():
+        if choice.origin != DEFAULT:
             # JSON has lists where settings are tuples.
             value = tuple(choice.value) if isinstance(choice.value, list) else choice.value
-            kept[name] = Choice(value, EARLIER_RUN, choice.reason)
+            kept[destination] = Choice(value, EARLIER_RUN, choice.reason)
     return kept
+
+
+def _value_of(name: str, choices: Choices) -> Any:
+    """Return the value of a choice; None if there is none."""
+    return choices[name].value if name in choices else None
+
+
+def _first(name: str, layers: Sequence[Choices]) -> Any:
+    """Return the choice of the first layer that has one of this name; None if no layer has."""
+    for layer in layers:
+        if name in layer:
+            return layer[name]
+    return None
 
 
 def _recipe_choices(

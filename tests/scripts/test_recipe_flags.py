@@ -114,22 +114,32 @@ def test_the_recipe_reaches_the_command_line(scripts):
 
 
 def test_a_resumed_run_keeps_the_decisions_of_the_same_recipe_and_batch(scripts):
-    first = choose(scripts, "--recipe", "detectron_1x", "--epochs", "5", images=1000)
+    flags = "--recipe detectron_1x --epochs 6 --batch-size 2 --set short=300".split()
+    first = choose(scripts, *flags, images=1000)
     stored = json.loads(json.dumps(scripts.recipe.stored_choices(first)))
     earlier = {name: Choice(**content) for name, content in stored.items()}
     # With ten images the warm-up of an epoch would be shorter.
     resumed = choose(scripts, images=10, earlier=earlier)
+    assert values(resumed) == values(first) and resumed["lr_warmup"].value == 500
     assert resumed["recipe"] == Choice("detectron_1x", "earlier run")
-    assert resumed["lr_warmup"].value == first["lr_warmup"].value == 1000
-    assert resumed["lr_warmup"].origin == "earlier run"
-    # Flags are given again: the epochs come from the recipe here.
-    assert resumed["epochs"].value == 12 and resumed["epochs"].origin == "recipe"
-    again = choose(scripts, "--recipe", "detectron_1x", "--lr", "0.1", images=10, earlier=earlier)
-    assert again["lr"].origin == "flag" and again["lr_warmup"].value == 1000
-    other_batch = choose(scripts, "--batch-size", "2", images=10, earlier=earlier)
-    assert other_batch["lr"].value == 0.0025 and other_batch["lr_warmup"].value == 5
+    origins = {name: resumed[name].origin for name in ("epochs", "short", "lr_decay_epoch", "lr")}
+    assert set(origins.values()) == {"earlier run"}
+    longer = choose(scripts, "--recipe", "detectron_1x", "--epochs", "9", earlier=earlier)
+    assert (longer["epochs"].origin, longer["lr_decay_epoch"].value) == ("flag", "4,5.33")
+    # With another batch or another recipe nothing is kept.
+    other_batch = choose(scripts, "--batch-size", "1", images=10, earlier=earlier)
+    assert other_batch["lr"].value == 0.00125 and other_batch["lr_warmup"].value == 10
+    assert other_batch["epochs"].value == 12 and other_batch["short"].value == (800,)
     other = choose(scripts, "--recipe", "torchvision_1x", images=10, earlier=earlier)
-    assert other["epochs"].value == 26 and other["lr_warmup"].origin == "recipe"
+    assert (other["epochs"].value, other["batch_size"].value) == (26, 1)
+    assert "short" not in other and other["lr_warmup"].origin == "recipe"
+
+
+def test_a_run_without_a_recipe_is_given_its_flags_again(scripts):
+    earlier = choose(scripts, "--lr", "0.5", "--batch-size", "2")
+    assert values(choose(scripts, earlier=earlier)) == values(choose(scripts))
+    # A run may go on with a recipe.
+    assert choose(scripts, "--recipe", "detectron_1x", earlier=earlier)["lr"].value == 0.00125
 
 
 def test_print_recipe_shows_every_value_and_writes_nothing(shapes, tmp_path):
@@ -205,17 +215,18 @@ def test_a_run_trains_with_the_values_of_its_recipe(trained):
 
 
 def test_resume_says_that_recipe_or_batch_are_others(shapes, trained):
-    resumed = [*SMALL, "--resume", "--epochs", 1]
-    same = train(shapes, trained, *resumed, "--batch-size", 2)
+    resumed = [*SMALL, "--resume"]
+    same = train(shapes, trained, *resumed)
     assert same.returncode == 0 and same.stderr == ""
     written = json.loads(Path(f"{trained}-arguments.json").read_text())
     assert written["choices"]["recipe"]["value"] == "detectron_1x"
     assert written["choices"]["lr"]["origin"] == "earlier run"
-    other = train(shapes, trained, *resumed, "--recipe", "torchvision_1x", "--batch-size", 3)
+    others = ["--recipe", "torchvision_1x", "--batch-size", 3, "--epochs", 1]
+    other = train(shapes, trained, *resumed, *others)
     assert "--recipe was detectron_1x and is torchvision_1x" in other.stderr
     assert "--batch-size was 2 and is 3" in other.stderr
     Path(f"{trained}-arguments.json").write_text("{")
-    damaged = train(shapes, trained, *resumed, "--batch-size", 2)
+    damaged = train(shapes, trained, *resumed)
     assert damaged.returncode == 2 and "run-arguments.json" in damaged.stderr
 
 
