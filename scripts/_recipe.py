@@ -194,13 +194,15 @@ def check_network(args: argparse.Namespace, net: FasterRCNN) -> None:
     )
 
 
-def print_choices(choices: Choices, steps_per_epoch: int) -> None:
+def print_choices(choices: Choices, norm: Optional[str], steps_per_epoch: int) -> None:
     """Print what would run: every value, its origin and the reason for it.
 
     Parameters
     ----------
     choices : dict of str to Choice
         What ``choose`` returns.
+    norm : str or None
+        The norm of the network.
     steps_per_epoch : int
         Updates in an epoch.
     """
@@ -212,6 +214,7 @@ def print_choices(choices: Choices, steps_per_epoch: int) -> None:
         label = f"--set {name}" if name in RECIPE_SETTINGS else flag_of(name)
         origin = f"{choice.origin}: {choice.reason}" if choice.reason else choice.origin
         rows.append((label, _as_text(choice.value), origin))
+    rows.append(("norm", _as_text(norm), "the network's"))
     epochs = choices["epochs"].value
     rows.append(("updates", str(epochs * steps_per_epoch), f"{steps_per_epoch} in each epoch"))
     label_width = max(len(label) for label, _, _ in rows)
@@ -230,10 +233,11 @@ def _given_flags(args: argparse.Namespace) -> Choices:
 
 def _recipe_name(args: argparse.Namespace, earlier: Choices) -> Choice:
     """Choose the recipe: that of the flag, or else that of the earlier run."""
-    if args.recipe is not None:
-        return Choice(args.recipe, FLAG)
-    name = _value_of("recipe", earlier)
-    return Choice(name, DEFAULT if name is None else EARLIER_RUN)
+    origin = EARLIER_RUN if args.recipe is None else FLAG
+    name = _value_of("recipe", earlier) if args.recipe is None else args.recipe
+    if name is None:
+        return Choice(None, DEFAULT)
+    return Choice(name, origin, get_recipe(name).source)
 
 
 def _kept_decisions(name: Choice, batch_size: Optional[int], earlier: Choices) -> Choices:
@@ -304,6 +308,7 @@ def _default_choices(total_batch: int) -> Choices:
     """Collect the values without a recipe; the learning rate grows with the batch."""
     choices = {name: Choice(value, DEFAULT) for name, value in DEFAULTS.items()}
     rate = training.scale_for_batch(RATE_PER_IMAGE, total_batch, 1)
+    choices["norm_wd"] = Choice(None, DEFAULT, "0 for scales and shifts, --wd for mixing weights")
     choices["lr"] = Choice(rate, DEFAULT, f"{RATE_PER_IMAGE} for each of {total_batch} images")
     return choices
 

@@ -154,7 +154,7 @@ def main(args: argparse.Namespace) -> None:
     args.save_prefix = worker_prefix(args.save_prefix, workers.rank)
     if args.print_recipe:
         prepared = prepare(args, ctx, workers)
-        print_choices(prepared.choices, len(prepared.loader))
+        print_choices(prepared.choices, prepared.net.spec.norm, len(prepared.loader))
         return
     with training.PrefixLock(args.save_prefix) as lock:
         if lock.note:

@@ -121,7 +121,7 @@ def test_a_resumed_run_keeps_the_decisions_of_the_same_recipe_and_batch(scripts)
     # With ten images the warm-up of an epoch would be shorter.
     resumed = choose(scripts, images=10, earlier=earlier)
     assert values(resumed) == values(first) and resumed["lr_warmup"].value == 500
-    assert resumed["recipe"] == Choice("detectron_1x", "earlier run")
+    assert (resumed["recipe"].value, resumed["recipe"].origin) == ("detectron_1x", "earlier run")
     origins = {name: resumed[name].origin for name in ("epochs", "short", "lr_decay_epoch", "lr")}
     assert set(origins.values()) == {"earlier run"}
     longer = choose(scripts, "--recipe", "detectron_1x", "--epochs", "9", earlier=earlier)
@@ -147,7 +147,8 @@ def test_print_recipe_shows_every_value_and_writes_nothing(shapes, tmp_path):
     done = train(shapes, tmp_path / "runs" / "run", *flags, "--print-recipe")
     assert done.returncode == 0 and not list(tmp_path.iterdir()), done.stderr
     rows = {line.split("  ")[0]: line.split() for line in done.stdout.splitlines()}
-    assert rows["--recipe"][1:] == ["detectron_gn_2x", "flag"]
+    assert rows["--recipe"][1:5] == ["detectron_gn_2x", "flag:", "Detectron", "04155a0,"]
+    assert rows["norm"][1] == "gn"
     assert rows["--momentum"][1:] == ["0.5", "flag"]
     assert rows["--lr"][1:] == "0.0025 recipe: 0.02 for 16 images, here 2".split()
     assert rows["--lr-mode"][1:] == ["step", "default"]
