@@ -281,6 +281,8 @@ class Differences(NamedTuple):
         Of feature maps, in standard deviations of GluonCV's map.
     counts : tuple of int
         Numbers of detections: the network's and GluonCV's.
+    class_count : int
+        How many different classes the hundred best detections of GluonCV have.
     same_classes : bool
         Whether all detections have the same class.
     boxes : float
@@ -293,6 +295,7 @@ class Differences(NamedTuple):
 
     features: float
     counts: Tuple[int, int]
+    class_count: int
     same_classes: bool
     boxes: float
     scores: float
@@ -311,30 +314,34 @@ def compare(network, judge, image, count=100):
     image : np.ndarray
         (1, 3, H, W) float32, normalized.
     count : int
-        How many detections are compared.
+        How many detections are compared, at most 100.
 
     Returns
     -------
     Differences
         The largest differences.
     """
-    features = _largest_feature_difference(network, judge, image)
+    features = feature_difference(network, judge, image)
     actual = best_detections(network(mx.nd.array(image)), count)
-    expected = detections(judge, image, count)
+    hundred_best = detections(judge, image)
+    class_count = len(set(hundred_best[0]))
+    expected = [array[:count] for array in hundred_best]
     counts = (len(actual[0]), len(expected[0]))
     if counts[0] != counts[1]:
-        return Differences(features, counts, False, np.inf, np.inf, np.inf)
+        return Differences(features, counts, class_count, False, np.inf, np.inf, np.inf)
 
     same_classes = bool((actual[0] == expected[0]).all())
     largest = []
     for actual_array, expected_array in zip(actual[1:], expected[1:]):
         largest.append(float(abs(actual_array - expected_array).max()))
     scores, boxes, *masks = largest
-    return Differences(features, counts, same_classes, boxes, scores, max(masks, default=0.0))
+    return Differences(
+        features, counts, class_count, same_classes, boxes, scores, max(masks, default=0.0)
+    )
 
 
-def _largest_feature_difference(network, judge, image):
-    """Compare feature maps, in standard deviations of the judge's map."""
+def feature_difference(network, judge, image):
+    """Compare feature maps alone: the largest difference, in standard deviations of the judge's."""
     actual_maps = [array.asnumpy() for array in network.backbone(mx.nd.array(image))]
     expected_maps = feature_maps(judge, image)
     assert [array.shape for array in actual_maps] == [array.shape for array in expected_maps]

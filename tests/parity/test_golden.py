@@ -13,7 +13,13 @@ from parity import golden
 TIED = {"fasterrcnn_resnet50_fpn_320x427_s0", "maskrcnn_resnet50_fpn_320x427_s0"}
 
 
-@pytest.mark.parametrize("path", golden.cases(), ids=lambda path: path.stem)
+def slow_if_c4(path):
+    """A box head of the name "C4" runs the last stage of a ResNet on a thousand RoIs."""
+    marks = [pytest.mark.slow] if "C4" in path.stem else []
+    return pytest.param(path, id=path.stem, marks=marks)
+
+
+@pytest.mark.parametrize("path", [slow_if_c4(path) for path in golden.cases()])
 def test_the_answer_is_the_programs(path):
     case = golden.Case(path)
     differences = golden.compare(case, case.network())
