@@ -197,6 +197,7 @@ def test_list_has_every_group(part):
     ]
 
 
+@pytest.mark.slow
 def test_rows_that_fail_say_why_and_the_others_go_on(part, tmp_path):
     groups, measure = part("groups"), part("measure")
     machine = part("machine").Machine(

@@ -40,6 +40,7 @@ def quickstart(output):
     return out.getvalue()
 
 
+@pytest.mark.slow
 def test_the_whole_way_and_a_second_time(tmp_path):
     for _ in range(2):  # the second run finds the first one's files
         printed = quickstart(tmp_path)
