@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple
@@ -18,6 +19,7 @@ BUNDLE_SUFFIXES = ("-symbol.json", "-0000.params", ".json")
 # verified too.
 MANIFEST_DIGEST_KEY = "record"
 Manifest = Dict[str, Any]
+SHOWN_LETTERS = 60  # of a wrong value in a message
 
 
 class DeployError(GluonnormError, RuntimeError):
@@ -172,8 +174,24 @@ def _manifest_fault(manifest: Manifest) -> str:
     if not isinstance(config, dict) or not isinstance(config.get("convention", {}), dict):
         return "config or config.convention is no object"
     threshold = config.get("score_thresh", 0)
-    if isinstance(threshold, bool) or not isinstance(threshold, (int, float)):
+    is_number = isinstance(threshold, (int, float)) and not isinstance(threshold, bool)
+    if not is_number or not math.isfinite(threshold):
         return f"config.score_thresh is {threshold!r}, no number"
+    return _classes_fault(manifest)
+
+
+def _classes_fault(manifest: Manifest) -> str:
+    """Say why the names of the classes cannot be those of the network; "" if they can."""
+    if "classes" not in manifest:
+        return ""
+    classes = manifest["classes"]
+    is_list = isinstance(classes, list) and all(isinstance(name, str) for name in classes)
+    if not is_list or not classes or len(set(classes)) < len(classes):
+        return f"classes is {repr(classes)[:SHOWN_LETTERS]}, no list of different names"
+    spec = manifest["provenance"].get("spec")
+    trained_classes = spec.get("classes") if isinstance(spec, dict) else None
+    if isinstance(trained_classes, list) and len(trained_classes) != len(classes):
+        return f"classes has {len(classes)} names, the network was for {len(trained_classes)}"
     return ""
 
 

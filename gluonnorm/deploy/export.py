@@ -22,7 +22,7 @@ from gluonnorm.graph.output_layers import join_output_layers
 from gluonnorm.graph.precision import to_bfloat16, to_int8
 from gluonnorm.graph.trace import hybridize_for_inference, trace
 from gluonnorm.photos.files import image_files
-from gluonnorm.photos.prepare import Photo, Photos, load_photo, prepare
+from gluonnorm.photos.prepare import Photo, Photos, load_photo, prepare, refuse_single_photo
 from gluonnorm.types import PathLike, Preprocess, is_positive_integer
 
 import mxnet as mx
@@ -223,7 +223,8 @@ def _calibration_photos(dtype: str, calibration: Union[None, PathLike, Photos]) 
     if isinstance(calibration, (str, os.PathLike)):
         photos = image_files(calibration)
     elif calibration is not None:
-        photos = calibration
+        refuse_single_photo(calibration)
+        photos = list(calibration)
     if not len(photos):
         raise InputError(
             "int8 is calibrated on photos, and there are none; give calibration, a "

@@ -25,8 +25,15 @@ from gluonnorm.deploy.finite_weights import require_finite_weights
 from gluonnorm.errors import InputError
 from gluonnorm.graph.trace import contexts, hybridize_for_inference
 from gluonnorm.photos.files import ImageError, image_files, source_name
-from gluonnorm.photos.paste import detections_in_photo
-from gluonnorm.photos.prepare import Photo, Photos, PreparedPhoto, is_image_source, prepare
+from gluonnorm.photos.paste import PASTE_METHODS, detections_in_photo
+from gluonnorm.photos.prepare import (
+    Photo,
+    Photos,
+    PreparedPhoto,
+    is_image_source,
+    prepare,
+    refuse_single_photo,
+)
 from gluonnorm.types import Detections, PathLike, Preprocess, is_positive_integer
 
 import mxnet as mx
@@ -281,13 +288,16 @@ class Predictor:
         Raises
         ------
         ImageError
-            As for a call, after the results of all photos before the bad one.
+            As for a call, after the results of all photos before the bad one. Before the first
+            result, if ``images`` is a single photo: the rows of an array would be taken for photos.
 
         Examples
         --------
         >>> for detections in predictor.stream(files):                       # doctest: +SKIP
         ...     print(detections.scores)
         """
+
+        refuse_single_photo(images)
 
         def read(name_and_image: Tuple[str, Photo]) -> _NamedPhoto:
             """Read and prepare one photo of the stream."""
@@ -407,10 +417,16 @@ def _settings_of_manifest(manifest: Manifest, prefix: str) -> _Settings:
         raise DeployError(
             f"{prefix}.json does not say how to prepare photos ({error}); export again"
         ) from error
+    mask_paste = convention.get("mask_paste", "sample")
+    if mask_paste not in list(PASTE_METHODS):
+        raise DeployError(
+            f"{prefix}.json says that masks are pasted by {mask_paste!r:.40}; this version knows "
+            f"{', '.join(PASTE_METHODS)}; export again, or use the version that wrote the file"
+        )
     return _Settings(
         classes=classes,
         preprocess=preprocess,
-        mask_paste=convention.get("mask_paste", "sample"),
+        mask_paste=mask_paste,
         score_thresh=config.get("score_thresh", 0),
     )
 

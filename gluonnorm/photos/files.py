@@ -39,6 +39,8 @@ PILLOW_ERRORS = (
 )
 # The environment variable that changes the most pixels of an image, Pillow's MAX_IMAGE_PIXELS.
 LIMIT_VARIABLE = "GLUONNORM_MAX_PIXELS"
+LONGEST_PATH = 4096  # letters, the limit of Linux
+SHOWN_LETTERS = 60  # of a longer one
 
 # Pillow warns of images beyond its limit, and reads them up to twice the limit. Here the limit is
 # an error, and the warning would be a second line about it.
@@ -126,7 +128,11 @@ def source_name(source: ImageSource) -> str:
         The path if there is one, else what kind of object it is.
     """
     if isinstance(source, (str, os.PathLike)):
-        return os.fspath(source)
+        path = os.fspath(source)
+        # The content of a file, given as text, is no path.
+        if len(path) > LONGEST_PATH:
+            return f"{path[:SHOWN_LETTERS]}..."
+        return path or "''"
     if isinstance(source, (bytes, bytearray, memoryview)):
         return f"image of {len(source)} bytes"
     file_name = getattr(source, "filename", None) or getattr(source, "name", None)
@@ -180,8 +186,8 @@ def _is_visible_image(path: Path) -> bool:
 def _opened(source: ImageSource) -> Iterator[Image.Image]:
     """Open an image without decoding it, and turn Pillow's errors into an ImageError."""
     name = source_name(source)
-    if isinstance(source, (str, os.PathLike)) and os.path.isdir(source):
-        raise ImageError(f"{name}: is a folder; want an image file")
+    if isinstance(source, (str, os.PathLike)):
+        _check_path(source, name)
     _set_pixel_limit()
     # Importing GluonCV sets this switch for the whole process. Pillow then fills the missing part
     # of a truncated file with gray instead of raising an error.
@@ -201,9 +207,25 @@ def _opened(source: ImageSource) -> Iterator[Image.Image]:
             f"{name}: cannot be read as an image: {one_line(error)}; {_way_to_more_pixels('N')}"
         ) from error
     except FileNotFoundError as error:
-        raise ImageError(f"{name}: no such image file") from error
+        raise ImageError(f"{name}: no such image file{_url_hint(name)}") from error
     except PILLOW_ERRORS as error:
         raise ImageError(f"{name}: cannot be read as an image: {_reason(error)}") from error
+
+
+def _check_path(path: PathLike, name: str) -> None:
+    """Raise ImageError for a path that is no regular file. One that does not exist passes."""
+    if os.path.isdir(path):
+        raise ImageError(f"{name}: is a folder; want an image file")
+    # Opening a pipe would wait for ever.
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise ImageError(f"{name}: is a pipe or a device; want an image file, or its bytes")
+
+
+def _url_hint(name: str) -> str:
+    """The end of a message about a missing file that is an address in the network."""
+    if "://" not in name:
+        return ""
+    return "; an address is not fetched, but urllib.request.urlopen(address) can be given"
 
 
 def _file_of(
@@ -215,9 +237,10 @@ def _file_of(
     content = source if isinstance(source, (bytes, bytearray, memoryview)) else source.read()
     if isinstance(content, str):
         raise ImageError(f"{name}: is a file of text; open it in binary mode, 'rb'")
-    if not len(content):
+    if not content:
         raise ImageError(f"{name}: is empty, or a file that was read to its end before; seek(0)")
-    return io.BytesIO(content)
+    # The bytes of a memoryview may lie apart from each other.
+    return io.BytesIO(bytes(content))
 
 
 def _set_pixel_limit() -> None:
@@ -252,4 +275,7 @@ def _reason(error: BaseException) -> str:
     """The reason in an error of Pillow, without the address of an object in memory."""
     if isinstance(error, UnidentifiedImageError):
         return "it is of no format that Pillow knows, or empty"
+    if isinstance(error, OSError) and error.strerror:
+        # Without the path, which may be the content of a file.
+        return error.strerror
     return one_line(error)

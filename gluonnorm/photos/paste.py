@@ -107,8 +107,8 @@ def paste_masks(
     InputError
         An unknown ``method``; masks or boxes of other shapes; coordinates that are not finite.
     """
-    if method not in _PASTE_METHODS:
-        methods = " or ".join(map(repr, _PASTE_METHODS))
+    if method not in PASTE_METHODS:
+        methods = " or ".join(map(repr, PASTE_METHODS))
         raise InputError(f"method is {method!r}; masks are pasted with {methods}")
     if masks.ndim != 3 or boxes.shape != (len(masks), 4):
         raise InputError(
@@ -116,7 +116,7 @@ def paste_masks(
         )
     if not np.isfinite(boxes).all():
         raise InputError("boxes hold NaN or infinity; drop these rows first (valid_boxes)")
-    compare, axis_weights = _PASTE_METHODS[method]
+    compare, axis_weights = PASTE_METHODS[method]
     # The codebases compute in single precision. Another precision truncates some corners to another
     # pixel.
     boxes = boxes.astype(np.float32)
@@ -223,7 +223,7 @@ def _linear_weights(positions: np.ndarray, cells: int, reach: float = 1.0) -> np
 
 
 _WeightFunction = Callable[[np.float32, np.float32, int, int], _AxisWeights]
-_PASTE_METHODS: Dict[str, Tuple[np.ufunc, _WeightFunction]] = {
+PASTE_METHODS: Dict[str, Tuple[np.ufunc, _WeightFunction]] = {
     "sample": (np.greater_equal, _sample_weights),
     "expand": (np.greater, _expand_weights),
     "round": (np.greater, _round_weights),

@@ -141,6 +141,27 @@ def is_image_source(photo: Any) -> bool:
     return callable(getattr(photo, "read", None))
 
 
+def refuse_single_photo(photos: Any) -> None:
+    """Check that photos are several and not one, whose rows would be taken for gray photos.
+
+    Parameters
+    ----------
+    photos : object
+        A folder, or anything that iterates over photos.
+
+    Raises
+    ------
+    ImageError
+        It is an array of one photo, the content of an image file, or an image of Pillow.
+    """
+    is_array = hasattr(photos, "ndim") and photos.ndim <= 3
+    is_path = isinstance(photos, (str, os.PathLike))
+    if is_array or (is_image_source(photos) and not is_path):
+        raise ImageError(
+            f"want several photos, not a single one ({type(photos).__name__}); give it in a list"
+        )
+
+
 def check_image(image: Any) -> np.ndarray:
     """Check that an array is a photo with values in 0..255, and make it RGB.
 
@@ -166,7 +187,8 @@ def check_image(image: Any) -> np.ndarray:
     if not isinstance(image, np.ndarray):
         raise ImageError(
             f"image is a {type(image).__name__}; want a path or an array (H, W, 3) of NumPy or "
-            "MXNet, RGB in 0..255, or an image of Pillow, or an image file as bytes or opened"
+            "MXNet, RGB in 0..255, or an image of Pillow, or an image file as bytes or opened; "
+            "of several photos a list"
         )
     if np.ma.is_masked(image):
         raise ImageError("image has masked pixels; give image.filled(0), or another gray level")

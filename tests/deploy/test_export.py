@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import Tuple
 
 import gluonnorm
-from gluonnorm.deploy import DeployError, export, load
+from gluonnorm.deploy import DeployError, Predictor, export, load
 from gluonnorm.types import Preprocess
 
 import mxnet as mx
 import numpy as np
 import pytest
+from tiny_export import exported
 
 FILES = ("tiny-symbol.json", "tiny-0000.params", "tiny.json")
 
@@ -313,6 +314,57 @@ def test_a_forged_record_with_a_wrong_type_is_refused(net, tmp_path, field, valu
     (tmp_path / "tiny.json").write_text(json.dumps(manifest))
     with pytest.raises(DeployError, match=r"not the manifest of an .*\((input|config)"):
         load(str(tmp_path / "tiny"))
+
+
+@pytest.fixture(scope="module")
+def forged(tmp_path_factory):
+    """Write an export's manifest with other values, and without a checksum of itself."""
+    folder = tmp_path_factory.mktemp("forged")
+    prefix = exported(folder, "fpn")
+    original = (folder / "tiny.json").read_text()
+
+    def write(part, **values):
+        manifest = json.loads(original)
+        del manifest["provenance"]["sha256"]["record"]
+        parent = manifest
+        for key in part.split(".") if part else ():
+            parent = parent[key]
+        parent.update(values)
+        (folder / "tiny.json").write_text(json.dumps(manifest))
+        return prefix
+
+    return write
+
+
+@pytest.mark.parametrize(
+    "classes, message",
+    [
+        ("abc", "classes is 'abc', no list of different names"),
+        ([], "no list of different names"),
+        (["a", None, "c"], "no list of different names"),
+        (["a", "a", "c"], "no list of different names"),
+        (["a", "b"], "classes has 2 names, the network was for 3"),
+    ],
+)
+def test_forged_names_of_classes_are_refused(forged, classes, message):
+    with pytest.raises(DeployError, match=message):
+        load(forged("", classes=classes))
+
+
+def test_other_names_for_the_same_classes_are_read(forged):
+    assert Predictor(forged("", classes=["x", "y", "z"])).classes == ("x", "y", "z")
+
+
+@pytest.mark.parametrize("mask_paste", ["later", None, ["sample"]])
+def test_an_unknown_way_to_paste_masks_is_refused_at_once(forged, mask_paste):
+    prefix = forged("config.convention", mask_paste=mask_paste)
+    with pytest.raises(DeployError, match="tiny.json says that masks are pasted by .*knows sample"):
+        Predictor(prefix)
+
+
+def test_a_threshold_that_is_no_number_is_refused(forged):
+    with pytest.raises(DeployError, match="config.score_thresh is nan, no number"):
+        load(forged("config", score_thresh=float("nan")))
 
 
 @pytest.mark.parametrize("content", ['{"a":' * 100000, "[" * 1000000, '{"a": ' + "7" * 1000000])

@@ -308,3 +308,26 @@ def test_threads_count_truncated_photos_together():
             list(pool.map(predictor, [photo_of(64, 96, seed) for seed in range(24)]))
     assert predictor.truncated_photos == 24
     assert sum("max_candidates" in str(warning.message) for warning in caught) == 1
+
+
+@pytest.mark.parametrize("make", [lambda photo: photo, mx.nd.array, Image.fromarray])
+def test_a_single_photo_is_no_stream(net, make):
+    """The rows of an array would be taken for gray photos."""
+    with pytest.raises(ImageError, match="want several photos, not a single one .*in a list"):
+        next(Predictor.from_network(net).stream(make(photo_of(32, 48))))
+
+
+def test_arrays_of_other_classes_are_arrays(net, photos, alone):
+    predictor = Predictor.from_network(net)
+    photo = photos[0]
+    others = [np.ma.array(photo), photo.view(np.recarray), memoryview(png_of(photo).repeat(2))[::2]]
+    assert_close(predictor(others), [alone[0]] * len(others))
+    gray = photo[:, :, 0]
+    assert_close([predictor(np.matrix(gray))], [predictor(gray)])
+
+
+def png_of(photo):
+    """The bytes of a PNG file as an array."""
+    content = io.BytesIO()
+    Image.fromarray(photo).save(content, "PNG")
+    return np.frombuffer(content.getvalue(), np.uint8)

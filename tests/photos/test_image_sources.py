@@ -1,6 +1,7 @@
 """Images as paths, bytes, open files and images of Pillow; their orientation; those too large."""
 
 import io
+import os
 import struct
 import subprocess
 import sys
@@ -144,3 +145,19 @@ def test_the_limit_can_be_raised_and_lowered(monkeypatch):
         monkeypatch.setenv("GLUONNORM_MAX_PIXELS", text)
         with pytest.raises(InputError, match="GLUONNORM_MAX_PIXELS is .*; want a number of pixels"):
             read_image(content)
+
+
+def test_a_pipe_is_refused_at_once(tmp_path):
+    """Opening it would wait for ever."""
+    os.mkfifo(tmp_path / "a.png")
+    for read in (read_image, image_size):
+        with pytest.raises(ImageError, match="a.png: is a pipe or a device; want an image file"):
+            read(tmp_path / "a.png")
+
+
+def test_addresses_and_content_in_place_of_a_path():
+    with pytest.raises(ImageError, match="no such image file; an address is not fetched, but url"):
+        read_image("https://example.org/a.jpg")
+    with pytest.raises(ImageError, match="AAAA[.]{3}: ") as caught:
+        read_image("A" * 100_000)
+    assert len(str(caught.value)) < 200
