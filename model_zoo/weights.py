@@ -1,19 +1,31 @@
 """Weights into networks: everything is checked before anything is changed."""
 
-import json
 import logging
 from pathlib import Path
 from typing import Collection, Dict, Iterable, Optional, Sequence, Tuple, Union
 
 from gluonnorm.backbones import FPN, Backbone, ResNetV2, ResNetV2Top, mxnet_names
-from gluonnorm.conversion import Report, describe_foreign, load, load_backbone, looks_like
-from gluonnorm.conversion.classes import CLASS_LAYERS, place_shared_rows, share_classes
-from gluonnorm.errors import InputError, did_you_mean, first_few
+from gluonnorm.conversion import (
+    Report,
+    describe_foreign,
+    has_own_names,
+    load,
+    load_backbone,
+    looks_like,
+)
+from gluonnorm.conversion.classes import (
+    CLASS_LAYERS,
+    SCORE_LAYER,
+    place_shared_rows,
+    share_classes,
+)
+from gluonnorm.errors import InputError, did_you_mean, first_few, first_line
 from gluonnorm.weight_files import (
     Mismatches,
     WeightFileError,
     compare,
     read_arrays,
+    read_description,
     read_file,
     take_off_prefix,
 )
@@ -229,7 +241,7 @@ def load_weights(net: mx.gluon.HybridBlock, path: str) -> None:
     classes = _classes_beside(path)
     if classes is not None:
         arrays = _with_shared_classes(net, arrays, classes, path)
-    mismatches = compare(arrays, parameters)
+    mismatches = compare(arrays, parameters, check_values=True)
     if mismatches:
         raise _wrong_network(path, mismatches, arrays)
     _assign(parameters, arrays)
@@ -278,7 +290,7 @@ def load_base(backbone: Backbone, fourth_stage: Optional[mx.gluon.HybridBlock], 
     )
 
     # All checks come before the first assignment, so that an error leaves the network unchanged.
-    mismatches = compare(backbone_arrays, backbone_parameters)
+    mismatches = compare(backbone_arrays, backbone_parameters, check_values=True)
     if mismatches:
         raise _wrong_network(path, mismatches, arrays)
     names_in_one = sorted(set(stage_arrays) ^ set(stage_parameters))
@@ -291,7 +303,7 @@ def load_base(backbone: Backbone, fourth_stage: Optional[mx.gluon.HybridBlock], 
             names_in_one[0],
         )
     else:
-        mismatches = compare(stage_arrays, stage_parameters)
+        mismatches = compare(stage_arrays, stage_parameters, check_values=True)
         if mismatches:
             raise _wrong_network(path, mismatches, arrays)
         _assign(stage_parameters, stage_arrays)
@@ -304,7 +316,10 @@ def _read(path: str, known: Collection[str]) -> Arrays:
     try:
         bare = take_off_prefix(content.arrays, known)
     except WeightFileError as error:
-        raise InputError(f"{path}: {error}") from error
+        raise InputError(
+            f"{path}: {error}. get_model takes no entry; write the arrays to a file of their own: "
+            f"write_arrays(OTHER, read_file(FILE, entry).arrays), of gluonnorm.weight_files"
+        ) from error
     for note in (*content.notes, *bare.notes):
         log.info("%s: %s", path, note)
     return bare.arrays
@@ -314,9 +329,14 @@ def _classes_beside(path: str) -> Optional[Sequence[str]]:
     """Read the names of the classes from the checkpoint's ``.json`` beside a file of weights."""
     header = Path(path).with_suffix(".json")
     try:
-        classes = json.loads(header.read_text(encoding="utf-8"))["spec"]["classes"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        # There is no checkpoint, or a .json of another kind.
+        classes = read_description(str(header))["spec"]["classes"]
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        log.warning("%s: not read for the names of classes: %s", header, first_line(error))
+        return None
+    except (KeyError, TypeError):
+        # A .json of another kind.
         return None
     is_names = isinstance(classes, list) and all(isinstance(name, str) for name in classes)
     return classes if is_names else None
@@ -329,6 +349,12 @@ def _with_shared_classes(
     shared = share_classes(classes, net.classes)
     if shared is None:
         return arrays
+    row_count = np.size(arrays.get(f"{SCORE_LAYER}bias", ())) - 1
+    if row_count not in (-1, len(classes)) or len(set(classes)) < len(classes):
+        raise InputError(
+            f"{path} has rows of {row_count} classes, and the .json beside it names {len(classes)} "
+            f"({first_few(classes)}); one of the files was altered or is of another network"
+        )
     arranged = dict(arrays)
     for name, parameter in net._collect_params_with_prefix().items():
         stored = arrays.get(name)
@@ -456,6 +482,14 @@ def _wrong_network(path: str, mismatches: Mismatches, names: Iterable[str]) -> I
     foreign = describe_foreign(names)
     if foreign is not None:
         return InputError(f"{path}: {foreign}")
+    rows = [phrase for phrase in mismatches.phrases["misshapen"] if phrase.startswith(CLASS_LAYERS)]
+    if rows and len(rows) == sum(map(len, mismatches.phrases.values())):
+        hint = (
+            ". Only the numbers of classes differ: give classes= as the file has them, then"
+            " net.reset_class(...) changes them; or keep the checkpoint's .json beside the file"
+        )
+    elif has_own_names(names):
+        hint = ". The file is of a complete detector of this package: give it as pretrained="
     if codebases:
         hint = (
             f". The names are those of {' or '.join(codebases)}: convert the file with"

@@ -80,7 +80,7 @@ def parse_args() -> argparse.Namespace:
         "--weights",
         metavar="FILE",
         help="the file to convert, in any format that the codebase writes: "
-        ".pth, .pkl, .params, .safetensors",
+        ".pth, .pkl, .params, .npz, .safetensors",
     )
     load_group.add_argument(
         "--entry",

@@ -66,11 +66,64 @@ FOREIGN_CODEBASES = (
         "weights of DETR or another transformer",
         TWO_STAGE_ONLY,
     ),
+    ForeignCodebase(
+        r"(^|\.)(conv_encoder\.|class_labels_classifier\.|dec_score_head\.)",
+        "weights of DETR or another transformer",
+        TWO_STAGE_ONLY,
+    ),
+    ForeignCodebase(
+        r"(^|\.)(module_list\.\d+\.(Conv2d|conv)|cls_convs\.\d+\.|yolo_(blocks|outputs)\.)",
+        "weights of YOLO",
+        TWO_STAGE_ONLY,
+    ),
+    ForeignCodebase(
+        r"^(vgg|loc|conf)\.\d+\.|(^|\.)class_predictors\.\d+\.|_cls_pred_conv_",
+        "weights of SSD",
+        TWO_STAGE_ONLY,
+    ),
+    ForeignCodebase(
+        r"^(retnet_|head\.(cls_score|cls_subnet|bbox_subnet)\.)",
+        "weights of RetinaNet",
+        TWO_STAGE_ONLY,
+    ),
+    ForeignCodebase(r"(^|\.)class_net\.predict\.", "weights of EfficientDet", TWO_STAGE_ONLY),
+    ForeignCodebase(
+        r"^kps_score|(^|\.)keypoint_(head|predictor)\.",
+        "weights of Keypoint R-CNN",
+        "this package finds boxes and masks, but no keypoints; take a Faster or Mask R-CNN",
+    ),
+    ForeignCodebase(
+        r"(^|\.)(roi_heads\.box_(head|predictor)\.\d+|sem_seg_head|mask_head\.point_head)\.",
+        "weights of Cascade R-CNN, Panoptic FPN or PointRend of Detectron2",
+        "this package has the plain Faster and Mask R-CNN; take weights of one of these",
+    ),
     ForeignCodebase(r"(^|\.)RCNN_(base|rpn|top)\.", "weights of faster-rcnn.pytorch", NO_TABLE),
+    ForeignCodebase(
+        r"^(extractor\.\d+|head\.cls_loc)\.", "weights of simple-faster-rcnn-pytorch", NO_TABLE
+    ),
+    ForeignCodebase(r"/kernel:0$", "weights of Keras", NO_TABLE),
+    ForeignCodebase(
+        r"^(FirstStage|SecondStage|FeatureExtractor/)",
+        "weights of TensorFlow's Object Detection API",
+        NO_TABLE,
+    ),
+    ForeignCodebase(
+        r"^(rpn_conv_3x3_weight|stage\d_unit\d_conv\d_weight)$", "weights of mx-rcnn", NO_TABLE
+    ),
     ForeignCodebase(r"^(extractor|rpn|head|mask_head)/", "weights of ChainerCV", NO_TABLE),
     ForeignCodebase(r"^(group\d/block\d|conv0/W|fastrcnn/)", "weights of Tensorpack", NO_TABLE),
     ForeignCodebase(
         r"\._(mean|variance)$|^StructuredToParameterName@@", "weights of PaddleDetection", NO_TABLE
+    ),
+    ForeignCodebase(
+        r"_folded\d+$|_weight_and_\w+_weight$",
+        "the weights of an export of this package, which fit its own graph alone",
+        "give the export's PREFIX to deploy.Predictor; other uses need the checkpoint",
+    ),
+    ForeignCodebase(
+        r"(^|\.)(resnet\.)?(embedder\.embedder|encoder\.stages\.\d+\.layers\.\d+)\.",
+        "weights of a network of Hugging Face's transformers",
+        NO_TABLE,
     ),
     ForeignCodebase(
         r"^((faster|mask)rcnn\d+_|resnetv\d\w?_(conv|layers\d_conv)\d+_weight$)",

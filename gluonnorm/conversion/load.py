@@ -23,6 +23,7 @@ from gluonnorm.conversion.sources import find_source, likely_mistake
 from gluonnorm.errors import first_few
 from gluonnorm.types import PathLike
 from gluonnorm.weight_files import (
+    NO_ARRAYS_PHRASE,
     Content,
     WeightFileError,
     read_file,
@@ -207,7 +208,8 @@ def _explained(
     foreign = describe_foreign(content.arrays)
     if foreign is not None:
         return ConversionError(f"{file_name or 'the weights'}: {foreign}")
-    said = "".join(f"; {note}" for note in content.notes if "prefix" in note)
+    telling = [note for note in content.notes if "prefix" in note or NO_ARRAYS_PHRASE in note]
+    said = "".join(f"; {note}" for note in telling)
     mistake = likely_mistake(codebase, content.arrays, shapes)
     return ConversionError(f"{error}{said}{mistake}")
 
@@ -237,6 +239,10 @@ def _share_classes(net: Block, classes: Optional[Sequence[str]]) -> Optional[Sha
     network_classes = getattr(net, "classes", None)
     if classes is None or network_classes is None:
         return None
+    if isinstance(classes, str) or len(set(classes)) < len(classes):
+        raise ConversionError(
+            f"classes is {classes!r:.80}; give a list of the names of the file's classes, each once"
+        )
     return share_classes(classes, network_classes)
 
 

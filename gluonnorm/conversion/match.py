@@ -24,7 +24,7 @@ from gluonnorm.conversion.errors import ConversionError
 from gluonnorm.conversion.layouts import Arrays, LayoutChange
 from gluonnorm.conversion.rules import Shapes, is_detector, norm_kinds
 from gluonnorm.types import Shape
-from gluonnorm.weight_files import Mismatches, shape_fits
+from gluonnorm.weight_files import Mismatches, shape_fits, unusable_reason
 
 import numpy as np
 
@@ -228,19 +228,11 @@ def _convert_arrays(
     matches: Dict[str, TensorMatch] = {}
     for name, (source_name, layout) in pairs.stored.items():
         stored = arrays[source_name]
-        if not np.issubdtype(stored.dtype, np.floating):
-            mismatches.add("unusable", f"{source_name} holds {stored.dtype}, not floats")
+        reason = unusable_reason(stored)
+        if reason:
+            mismatches.add("unusable", f"{source_name} {reason}")
             continue
-        # A float64 beyond the range of float32 becomes infinite, which the next check reports.
-        with np.errstate(over="ignore"):
-            single = stored.astype(np.float32, copy=False)
-        unusable_count = np.sum(~np.isfinite(single))
-        if unusable_count:
-            mismatches.add(
-                "unusable",
-                f"{source_name} has {unusable_count} values that are not finite in float32",
-            )
-            continue
+        single = stored.astype(np.float32, copy=False)
         try:
             array = layout.load(single, shapes[name])
         except (IndexError, ValueError):

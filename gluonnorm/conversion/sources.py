@@ -3,7 +3,8 @@
 import re
 from typing import Dict, Iterable, Tuple
 
-from gluonnorm.conversion.codebase import Codebase
+from gluonnorm.conversion.classes import SCORE_LAYER
+from gluonnorm.conversion.codebase import Codebase, known_names
 from gluonnorm.conversion.codebases.detectron import DETECTRON
 from gluonnorm.conversion.codebases.detectron2 import DETECTRON2
 from gluonnorm.conversion.codebases.gluoncv import GLUONCV
@@ -69,6 +70,22 @@ def looks_like(names: Iterable[str]) -> Tuple[str, ...]:
     return tuple(codebases)
 
 
+def has_own_names(names: Iterable[str]) -> bool:
+    """Tell whether a file has the names of this package's detectors.
+
+    Parameters
+    ----------
+    names : iterable of str
+        The names of the arrays in the file.
+
+    Returns
+    -------
+    bool
+        Whether the layer of the scores has the name that no other codebase gives it.
+    """
+    return any(name.startswith(SCORE_LAYER) for name in names)
+
+
 def likely_mistake(codebase: Codebase, arrays: Arrays, shapes: Shapes) -> str:
     """Guess why a file does not fit: another codebase, or a classifier's file for a detector.
 
@@ -86,9 +103,19 @@ def likely_mistake(codebase: Codebase, arrays: Arrays, shapes: Shapes) -> str:
     str
         The end of an error message, with the way out; "" without a guess.
     """
+    if is_detector(shapes) and has_own_names(arrays):
+        return (
+            ". The names are those of this package: load the file with net.load_parameters, or"
+            " get_model(..., pretrained=FILE)"
+        )
     likely = looks_like(arrays)
     if likely and codebase.name not in likely:
         return f". The names look like those of {' or '.join(likely)}; give source={likely[0]!r}"
+    if not likely and known_names(codebase, shapes).isdisjoint(arrays):
+        return (
+            f". None of its names is one of {codebase.name}'s: it is a file of another source or"
+            f" network, or of a program that is no source; the sources are {', '.join(SOURCES)}"
+        )
     has_detector_part = any(re.fullmatch(codebase.detector_part, name) for name in arrays)
     if likely and is_detector(shapes) and not has_detector_part:
         return ". The file has a backbone only; load_backbone puts it into a detector"

@@ -38,12 +38,12 @@ def check_saved_parameters(
         The file cannot be read.
     """
     arrays = read_arrays(path)
-    mismatches = compare(arrays, parameters)
+    mismatches = compare(arrays, parameters, check_values=True)
     phrases = mismatches.phrases
     num_parameters = len(parameters)
     num_present = num_parameters - len(phrases["missing"])
     has_forbidden = (
-        bool(phrases["misshapen"])
+        bool(phrases["misshapen"] or phrases["unusable"])
         or (bool(phrases["missing"]) and not allow_missing)
         or (bool(phrases["unexpected"]) and not ignore_extra)
     )

@@ -8,11 +8,12 @@ from gluonnorm.weight_files.atomic import atomic_files, file_digest, remove_if_e
 from gluonnorm.weight_files.content import Content, WeightFileError
 from gluonnorm.weight_files.description import read_description
 from gluonnorm.weight_files.formats import read_arrays, read_file, write_arrays
-from gluonnorm.weight_files.mismatches import Mismatches, compare, shape_fits
+from gluonnorm.weight_files.mismatches import Mismatches, compare, shape_fits, unusable_reason
 from gluonnorm.weight_files.prefixes import take_off_prefix
-from gluonnorm.weight_files.weight_search import take_entry
+from gluonnorm.weight_files.weight_search import NO_ARRAYS_PHRASE, take_entry
 
 __all__ = [
+    "NO_ARRAYS_PHRASE",
     "Content",
     "Mismatches",
     "WeightFileError",
@@ -26,5 +27,6 @@ __all__ = [
     "shape_fits",
     "take_entry",
     "take_off_prefix",
+    "unusable_reason",
     "write_arrays",
 ]

@@ -5,12 +5,22 @@ from typing import List, Optional
 
 from gluonnorm.errors import first_few
 
+PICKLED_TENSOR = "a tensor written with pickle.dump; load the file in PyTorch and torch.save it"
 # The beginning of the name of a pickled class -> what it is.
 PROGRAMS = (
     ("ultralytics.", "YOLO of Ultralytics, a one-stage detector, which this package does not have"),
     ("models.yolo.", "YOLO, a one-stage detector, which this package does not have"),
     ("models.experimental.", "YOLO, a one-stage detector, which this package does not have"),
+    ("torch._utils._rebuild_tensor_v2", PICKLED_TENSOR),
+    ("torch._utils._rebuild_parameter", PICKLED_TENSOR),
 )
+# The function with which PyTorch makes a tensor -> what the tensor is, and what to do.
+TENSOR_KINDS = {
+    "torch._utils._rebuild_qtensor": "quantized; dequantize() it",
+    "torch._utils._rebuild_tensor_v3": "of a type such as float8 or uint16; save it as float32",
+    "torch._utils._rebuild_sparse_tensor": "sparse; save it as to_dense()",
+    "torch._utils._rebuild_meta_tensor_no_storage": "without values, on the device meta",
+}
 WEIGHT_ENDINGS = (
     ".params",
     ".npz",

@@ -3,7 +3,7 @@
 import os
 import zipfile
 from functools import partial
-from typing import Callable, Dict, Mapping, Optional, Tuple
+from typing import Callable, Dict, Iterable, Mapping, Optional, Tuple
 
 from gluonnorm.errors import first_line
 from gluonnorm.types import PathLike
@@ -33,6 +33,8 @@ WRITERS: Dict[str, Writer] = {
     ".npz": write_npz,
     ".safetensors": write_safetensors,
 }
+LONGEST_NAME = 1000  # letters of the name of an array
+SHOWN_LETTERS = 40  # of a name that is refused
 HEAD_SIZE = 512  # bytes that are enough to recognize every format
 MXNET_MAGIC = b"\x12\x01\0\0\0\0\0\0"
 ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
@@ -97,6 +99,7 @@ def read_file(path: PathLike, entry: Optional[str] = None) -> Content:
     content = read(path, entry)
     if not content.arrays:
         raise WeightFileError(f"{path}: holds no arrays; give the file of the weights themselves")
+    _check_names(path, content.arrays)
     return to_single_precision(content)
 
 
@@ -144,6 +147,16 @@ def write_arrays(path: PathLike, arrays: Mapping[str, np.ndarray]) -> None:
         raise WeightFileError(f"{path}: cannot be written ({error})") from error
 
 
+def _check_names(path: str, names: Iterable[str]) -> None:
+    """Refuse names that no network has. They would break up the messages that quote them."""
+    for name in names:
+        if not name.isprintable() or len(name) > LONGEST_NAME:
+            raise WeightFileError(
+                f"{path}: holds an array named {name[:SHOWN_LETTERS]!a} ({len(name)} letters), as "
+                "no network has; the file is damaged or altered, fetch it again"
+            )
+
+
 def _choose_reader(path: str) -> Reader:
     """Choose the reader for the content of a file; raise WeightFileError if there is none."""
     head, file_size = _read_head(path)
@@ -179,6 +192,9 @@ def _read_head(path: str) -> Tuple[bytes, int]:
     """Read the first bytes of a file, and its size; raise WeightFileError if it cannot be read."""
     if os.path.isdir(path):
         raise WeightFileError(f"{path}: {describe_folder(path)}")
+    # Opening a pipe would wait for ever, and a device may have no end.
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise WeightFileError(f"{path}: is a pipe or a device; copy it to a file, and give that")
     try:
         file_size = os.path.getsize(path)
         with open(path, "rb") as file:

@@ -58,7 +58,10 @@ class Mismatches:
 
 
 def compare(
-    stored: Mapping[str, Any], expected: Mapping[str, Any], check_dtypes: bool = False
+    stored: Mapping[str, Any],
+    expected: Mapping[str, Any],
+    check_dtypes: bool = False,
+    check_values: bool = False,
 ) -> Mismatches:
     """Compare stored arrays with the parameters that should take their values.
 
@@ -70,11 +73,13 @@ def compare(
         What a network needs: anything with ``shape`` and ``dtype``.
     check_dtypes : bool
         Whether a different dtype is a mismatch as well.
+    check_values : bool
+        Whether arrays must hold finite floats. Then ``stored`` has NumPy arrays.
 
     Returns
     -------
     Mismatches
-        Missing, unexpected and misshapen arrays.
+        Missing, unexpected, misshapen and unusable arrays.
 
     Examples
     --------
@@ -93,6 +98,9 @@ def compare(
         array = stored[name]
         dtype_fits = not check_dtypes or np.dtype(array.dtype) == np.dtype(parameter.dtype)
         if dtype_fits and shape_fits(array.shape, parameter.shape):
+            reason = unusable_reason(array) if check_values else ""
+            if reason:
+                mismatches.add("unusable", f"{name} {reason}")
             continue
         actual = _describe(array, check_dtypes)
         wanted = _describe(parameter, check_dtypes)
@@ -101,6 +109,35 @@ def compare(
         if name not in expected:
             mismatches.add("unexpected", name)
     return mismatches
+
+
+def unusable_reason(array: np.ndarray) -> str:
+    """Say why the numbers of an array cannot be those of a parameter.
+
+    Parameters
+    ----------
+    array : numpy.ndarray
+        An array of a file.
+
+    Returns
+    -------
+    str
+        The end of a sentence about the array; "" for floats that are finite in float32.
+
+    Examples
+    --------
+    >>> unusable_reason(np.array([1.0, np.nan]))
+    'has 1 values that are not finite in float32'
+    >>> unusable_reason(np.array([1, 2], np.int8))
+    'holds int8, not floats'
+    """
+    if not np.issubdtype(array.dtype, np.floating):
+        return f"holds {array.dtype}, not floats"
+    # A float64 beyond the range of float32 becomes infinite.
+    with np.errstate(over="ignore"):
+        single = array.astype(np.float32, copy=False)
+    unusable_count = np.sum(~np.isfinite(single))
+    return f"has {unusable_count} values that are not finite in float32" if unusable_count else ""
 
 
 def shape_fits(stored: Shape, expected: Optional[Shape]) -> bool:

@@ -30,8 +30,8 @@ def read_npz(path: str) -> Content:
     Raises
     ------
     WeightFileError
-        The file is damaged, a member claims another size than it has or holds Python objects, or
-        the members would take far more memory than the file has bytes.
+        The file is damaged, a member claims another size than it has or holds Python objects, two
+        members have one name, or the members would take far more memory than the file has bytes.
     """
     arrays: Dict[str, np.ndarray] = {}
     try:
@@ -39,6 +39,11 @@ def read_npz(path: str) -> Content:
             _refuse_inflation(path, archive.infolist())
             for member in archive.infolist():
                 name = member.filename[: -len(".npy")]
+                if name in arrays:
+                    raise WeightFileError(
+                        f"{path}: two arrays are named {name!a:.60}, and one would hide the other; "
+                        "give each a name of its own"
+                    )
                 arrays[name] = _read_member(path, archive, member)
     except WeightFileError:
         raise

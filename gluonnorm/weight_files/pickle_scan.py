@@ -38,6 +38,14 @@ DEEPEST_TUPLE = 100
 LARGEST_TUPLE = 1_000_000
 # Python needs minutes to convert a number of a million digits to text or back.
 LONGEST_NUMBER = 1000  # digits or bytes
+# Many numbers beyond 32 bits can have the same hash. As keys of a dictionary they cost the square
+# of their count: a megabyte of them takes a minute.
+MOST_LARGE_NUMBERS = 10_000
+# Bytes of the longest argument that is a number of 32 bits, by operation.
+SHORT_ARGUMENTS = {pickle.INT: 12, pickle.LONG: 13, pickle.LONG1: 5, pickle.LONG4: 8}
+# One byte can make an empty set of 216. A checkpoint with its optimizer has 60 operations for each
+# parameter.
+MOST_OPERATIONS = 5_000_000
 
 
 def check_pickle(file: BinaryIO) -> None:
@@ -52,24 +60,34 @@ def check_pickle(file: BinaryIO) -> None:
     ------
     pickle.UnpicklingError
         The pickle ends early, announces more than the file has, nests tuples too deeply, writes a
-        number with too many digits, or uses the extension registry.
+        number with too many digits, or uses the extension registry; or it has more operations or
+        large numbers than a checkpoint.
     """
     start = file.tell()
     file_size = file.seek(0, os.SEEK_END)
     file.seek(start)
     sizes = _TupleSizes()
     operation_count = 0
+    large_number_count = 0
     code = b""
     while code != pickle.STOP:
         code = file.read(1)
         operation_count += 1
+        if operation_count > MOST_OPERATIONS:
+            raise pickle.UnpicklingError(f"more than {MOST_OPERATIONS} operations")
         operation = OPERATIONS.get(code.decode("latin1"))
         if operation is None:
             raise pickle.UnpicklingError(f"unknown operation {code!r}" if code else "it ends early")
         if code in EXTENSION_CODES:
             raise pickle.UnpicklingError("a code of Python's extension registry")
         number = 0
-        if operation.arg is not None:
+        if code in SHORT_ARGUMENTS:
+            begin = file.tell()
+            _read_argument(file, code, operation.arg, file_size)
+            large_number_count += file.tell() - begin > SHORT_ARGUMENTS[code]
+            if large_number_count > MOST_LARGE_NUMBERS:
+                raise pickle.UnpicklingError(f"more than {MOST_LARGE_NUMBERS} large numbers")
+        elif operation.arg is not None:
             number = _read_argument(file, code, operation.arg, file_size)
         if code in (pickle.PUT, pickle.LONG_BINPUT):
             # A pickle of n operations needs at most n places in the memo.

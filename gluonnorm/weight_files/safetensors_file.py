@@ -63,11 +63,14 @@ def read_safetensors(path: str) -> Content:
     Raises
     ------
     WeightFileError
-        The file is damaged, or the header does not describe exactly the bytes that follow it.
+        The file is damaged, the header does not describe exactly the bytes that follow it, or an
+        array is of a type that NumPy does not have.
     """
     try:
         with open(path, "rb") as file:
-            return Content(_read_arrays(file, os.path.getsize(path)), [])
+            return Content(_read_arrays(path, file, os.path.getsize(path)), [])
+    except WeightFileError:
+        raise
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         reason = f"{type(error).__name__} {first_line(error)}"
         raise unreadable_file(path, ".safetensors", reason) from error
@@ -117,7 +120,7 @@ def write_safetensors(path: str, arrays: Mapping[str, np.ndarray]) -> None:
             file.write(little_endian.tobytes())
 
 
-def _read_arrays(file: BinaryIO, file_size: int) -> Dict[str, np.ndarray]:
+def _read_arrays(path: str, file: BinaryIO, file_size: int) -> Dict[str, np.ndarray]:
     """Read the arrays of an open file; a damaged file raises nearly any error."""
     header_size = int.from_bytes(file.read(LENGTH_SIZE), "little")
     if header_size > min(LONGEST_HEADER, file_size - LENGTH_SIZE):
@@ -127,7 +130,7 @@ def _read_arrays(file: BinaryIO, file_size: int) -> Dict[str, np.ndarray]:
     data_size = file_size - LENGTH_SIZE - header_size
     arrays: Dict[str, np.ndarray] = {}
     position = 0
-    for entry in _sorted_entries(header):
+    for entry in _sorted_entries(path, header):
         dtype = DTYPES[entry.dtype_name]
         entry_size = dtype.itemsize
         for length in entry.shape:
@@ -156,7 +159,7 @@ def _short_int(digits: str) -> int:
     return int(digits)
 
 
-def _sorted_entries(header: Dict[str, Any]) -> List[_Entry]:
+def _sorted_entries(path: str, header: Dict[str, Any]) -> List[_Entry]:
     """Check the header's entry of each array, and sort the entries by their place in the file."""
     entries = []
     for name, fields in header.items():
@@ -167,6 +170,9 @@ def _sorted_entries(header: Dict[str, Any]) -> List[_Entry]:
             if type(number) is not int or number < 0:
                 raise ValueError(f"shape {shape}, data_offsets {begin} to {end}")
         if dtype_name not in DTYPES:
-            raise ValueError(f"dtype {dtype_name}, known are {', '.join(DTYPES)}")
+            raise WeightFileError(
+                f"{path}: holds arrays of {dtype_name!a:.20}, and only {', '.join(DTYPES)} are "
+                "read here; save them as F32"
+            )
         entries.append(_Entry(begin, end, tuple(shape), dtype_name, name))
     return sorted(entries)

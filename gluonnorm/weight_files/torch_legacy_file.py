@@ -20,6 +20,7 @@ import numpy as np
 MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 VERSION = 1001
 LENGTH_SIZE = 8  # bytes of the number of elements in front of each storage
+LONGEST_TEXT = 40  # letters of a value in a message
 
 
 def read_torch_legacy(path: str, entry: Optional[str] = None) -> Content:
@@ -49,8 +50,8 @@ def read_torch_legacy(path: str, entry: Optional[str] = None) -> Content:
             number = Unpickler(file, path, {}).read()
             if number != expected:
                 raise WeightFileError(
-                    f"{path}: begins as a PyTorch file but has {number!r:.40} where {expected} "
-                    "belongs; the file is damaged, fetch it again"
+                    f"{path}: begins as a PyTorch file but has {_in_words(number)} where "
+                    f"{expected} belongs; the file is damaged, fetch it again"
                 )
         # The next pickle describes the machine that wrote the file, which no longer matters.
         Unpickler(file, path, {}).read()
@@ -75,8 +76,9 @@ def _refuse_foreign_storages(path: str, foreign_storages: Dict[str, str]) -> Non
     """Refuse elements of unknown size, behind which no storage can be found."""
     for key, type_name in foreign_storages.items():
         raise WeightFileError(
-            f"{path}: storage {key:.40} holds {type_name}, whose elements are not known here; save "
-            "the weights alone (a state_dict)"
+            f"{path}: storage {_in_words(key)} holds {type_name}, whose elements are not known "
+            "here; save the weights alone (a state_dict), in float32 (quantized ones after "
+            "dequantize())"
         )
 
 
@@ -88,11 +90,11 @@ def _find_storages(
     position = file.tell()
     file_size = os.path.getsize(path)
     for key in keys if isinstance(keys, list) else [keys]:
-        storage = storages.get(str(key))
+        storage = storages.get(key) if isinstance(key, str) else None
         if storage is None:
             raise WeightFileError(
-                f"{path}: storage {key!r:.40} belongs to no tensor; the file is damaged, fetch it "
-                "again"
+                f"{path}: storage {_in_words(key)} belongs to no tensor; the file is damaged, "
+                "fetch it again"
             )
         file.seek(position)
         stored_length = int.from_bytes(file.read(LENGTH_SIZE), "little")
@@ -112,3 +114,13 @@ def _find_storages(
             "again"
         )
     return offsets
+
+
+def _in_words(value: Any) -> str:
+    """Write a number or a text on a part of a line; of other objects only the type.
+
+    Lists in lists without end have no text.
+    """
+    if isinstance(value, (int, str)):
+        return repr(value)[:LONGEST_TEXT]
+    return f"a {type(value).__name__}"

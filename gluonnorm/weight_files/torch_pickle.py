@@ -226,8 +226,8 @@ class TorchUnpickler(Unpickler):
             length = view[2]
         if not isinstance(storage_type, type) or not issubclass(storage_type, StandIn):
             raise pickle.UnpicklingError("a storage without a type")
-        if not isinstance(key, str):
-            raise pickle.UnpicklingError("a storage whose key is no text")
+        if not isinstance(key, str) or not key.isprintable():
+            raise pickle.UnpicklingError("a storage whose key is no text on one line")
         if issubclass(storage_type, Foreign):
             self.foreign_storages[key] = storage_type.source_name
             return Foreign()

@@ -5,7 +5,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Set, Tuple
 
 from gluonnorm.errors import did_you_mean, first_few
 from gluonnorm.weight_files.content import Content, WeightFileError
-from gluonnorm.weight_files.foreign_files import describe_program
+from gluonnorm.weight_files.foreign_files import TENSOR_KINDS, describe_program
 from gluonnorm.weight_files.numpy_pickle import PickledArray
 from gluonnorm.weight_files.prefixes import is_averaged
 from gluonnorm.weight_files.unpickler import Foreign, StandIn
@@ -28,6 +28,8 @@ OPTIMIZER_KEYS = {"state", "param_groups"}  # of a state_dict of PyTorch's optim
 TOP_LEVEL = "."  # the entry of a checkpoint that is itself the dictionary of weights
 SEARCH_DEPTH = 4  # dictionaries inside each other that are searched
 LONGEST_SEQUENCE = 16  # entries of a list or tuple that is searched
+# In the note on entries that are no arrays. They are named again if arrays are missing.
+NO_ARRAYS_PHRASE = "of the entries are no arrays and are left out"
 SHOWN_NAMES = 3
 LONGEST_NAME = 40  # letters of a name in a message
 
@@ -250,7 +252,7 @@ def _arrays_of(
     if not left_out:
         return weights, []
     names = first_few(left_out, SHOWN_NAMES)
-    return weights, [f"{len(left_out)} of the entries are no arrays and are left out: {names}"]
+    return weights, [f"{len(left_out)} {NO_ARRAYS_PHRASE}: {names}"]
 
 
 def _is_array(value: Any, array_types: Tuple[type, ...]) -> bool:
@@ -278,9 +280,10 @@ def _describe(tree: Any, array_types: Tuple[type, ...]) -> str:
 
 
 def _with_class(name: str, value: Any) -> str:
-    """Add to the name of an entry the class that the writing program had for it."""
-    has_class = isinstance(value, Foreign) and value.source_name
-    return f"{name} ({value.source_name})" if has_class else name
+    """Add to the name of an entry what it is, or the class that the writing program had for it."""
+    source_name = value.source_name if isinstance(value, Foreign) else ""
+    kind = TENSOR_KINDS.get(source_name, source_name)
+    return f"{name} ({kind})" if kind else name
 
 
 def _list_names(names: List[Any], limit: int = SHOWN_NAMES) -> str:

@@ -1,6 +1,7 @@
 """Loading and saving on real networks of small size: all or nothing, and the same values back."""
 
 import pickle
+import re
 
 import model_zoo
 from gluonnorm import conversion
@@ -9,6 +10,7 @@ from gluonnorm.conversion import ConversionError, load, load_backbone, save
 import mxnet as mx
 import numpy as np
 import pytest
+from reference.torch_by_hand import Call, Global, storage, tensor, write_zip
 from tiny_detector import tiny_detector
 
 
@@ -409,3 +411,40 @@ def test_no_shared_class_keeps_all_predictors_fresh(net, saved):
         if name.startswith("predictor."):
             np.testing.assert_array_equal(after[name], before[name])
     assert report.loaded == len(after) - 4
+
+
+@pytest.mark.parametrize("names", ["disc", ("disc", "disc", "star")])
+def test_names_of_classes_that_cannot_be(net, saved, names):
+    with pytest.raises(ConversionError, match="give a list of the names of the file's classes"):
+        load(net, saved, "torchvision", classes=names)
+
+
+@pytest.mark.parametrize(
+    "function, message",
+    [
+        ("_rebuild_tensor_v3", "of a type such as float8"),
+        ("_rebuild_qtensor", "quantized; dequantize.. it"),
+        ("_rebuild_sparse_tensor", "sparse; save it as to_dense"),
+    ],
+)
+def test_tensors_that_are_not_read_are_named_if_they_are_missing(net, tmp_path, function, message):
+    name = "rpn.head.conv.0.0.weight"
+    kept = storage("FloatStorage", "0", 1)
+    tree = {
+        "rpn.head.cls_logits.bias": tensor(kept, 0, (1,), (1,)),
+        name: Call(Global("torch._utils", function), 0),
+    }
+    path = write_zip(tmp_path / "a.pth", tree, {"0": bytes(4)})
+    with pytest.raises(ConversionError, match=rf"are left out: {re.escape(name)} .{message}"):
+        load(net, path, "torchvision")
+
+
+def test_this_packages_own_file_is_named(net):
+    with pytest.raises(ConversionError, match="names are those of this package: load the file wi"):
+        load(net, values(net), "gluoncv")
+
+
+def test_a_file_of_an_unknown_program_is_named(net):
+    arrays = {"image_encoder.blocks.0.norm1.weight": np.ones(3, np.float32)}
+    with pytest.raises(ConversionError, match="None of its names is one of torchvision's.*sources"):
+        load(net, arrays, "torchvision")

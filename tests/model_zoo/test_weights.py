@@ -549,3 +549,76 @@ def test_neither_key_nor_file(v1):
             "did you mean torchvision/resnet50",
         ):
             load()
+
+
+@pytest.fixture(scope="module")
+def own():
+    """A detector of this package, and its arrays."""
+    net = randomized("mask_rcnn_fpn_resnet18_v1b_custom", classes=("a", "b"), **SMALL)
+    return net, values(net)[0]
+
+
+@pytest.mark.parametrize(
+    "convert, message",
+    [
+        (lambda array: np.full(array.shape, np.nan, np.float32), "1 unusable: .* are not finite"),
+        (lambda array: np.full(array.shape, 1e300), "1 unusable: .* are not finite in float32"),
+        (lambda array: np.ones(array.shape, np.int64), "1 unusable: .* holds int64, not floats"),
+        (lambda array: array.astype(np.complex64), "1 unusable: .* holds complex64, not floats"),
+        (lambda array: np.full(array.shape, "text"), "1 unusable: .* holds <U4, not floats"),
+    ],
+)
+def test_numbers_that_are_no_weights(own, tmp_path, convert, message):
+    net, arrays = own
+    before = values(net)
+    name = "rpn.score.weight"
+    np.savez(tmp_path / "a.npz", **{**arrays, name: convert(arrays[name])})
+    with pytest.raises(InputError, match=message):
+        load_weights(net, str(tmp_path / "a.npz"))
+    with pytest.raises(InputError, match=message):
+        net.load_parameters(tmp_path / "a.npz")
+    assert_unchanged(before, net)
+
+
+@pytest.mark.parametrize(
+    "classes, message",
+    [
+        (["x"] * 9 + ["a"], "has rows of 2 classes, and the .json beside it names 10"),
+        (["a"], "has rows of 2 classes, and the .json beside it names 1 .a."),
+        (["b", "b"], "names 2 .b, b.; one of the files was altered"),
+    ],
+)
+def test_a_json_beside_the_weights_of_other_classes(own, tmp_path, classes, message):
+    net, arrays = own
+    np.savez(tmp_path / "a.npz", **arrays)
+    header = {"spec": {"classes": classes}}
+    (tmp_path / "a.json").write_text(json.dumps(header), encoding="utf-8")
+    with pytest.raises(InputError, match=message):
+        load_weights(net, str(tmp_path / "a.npz"))
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"spec": ', "[" + "9" * 200 + "]"])
+def test_a_json_beside_the_weights_that_cannot_be_read_is_told(own, tmp_path, text, caplog):
+    net, arrays = own
+    np.savez(tmp_path / "a.npz", **arrays)
+    (tmp_path / "a.json").write_text(text, encoding="utf-8")
+    load_weights(net, str(tmp_path / "a.npz"))
+    assert "a.json: not read for the names of classes" in caplog.text
+
+
+def test_the_way_out_for_files_that_do_not_fit(own, tmp_path):
+    net, arrays = own
+    path = str(tmp_path / "a.npz")
+    np.savez(path, **arrays)
+    one_class = model_zoo.get_model("mask_rcnn_fpn_resnet18_v1b_custom", classes=("a",), **SMALL)
+    with pytest.raises(InputError, match="Only the numbers of classes differ: give classes="):
+        load_weights(one_class, path)
+    with pytest.raises(InputError, match="of a complete detector of this package: give it as pre"):
+        load_pretrained_base(one_class, path, "resnet18_v1b", "frozen_bn")
+    for prefix in ("first.", "second."):
+        arrays = {**arrays, **{prefix + name: array for name, array in own[1].items()}}
+    for name in own[1]:
+        del arrays[name]
+    np.savez(path, **arrays)
+    with pytest.raises(InputError, match="several prefixes .first, second.*get_model takes no ent"):
+        load_weights(net, path)

@@ -12,14 +12,16 @@ import subprocess
 import sys
 import types
 
-from gluonnorm.weight_files import WeightFileError
-from gluonnorm.weight_files.formats import read_file
+from gluonnorm.weight_files import WeightFileError, pickle_scan
+from gluonnorm.weight_files.formats import TORCH_LEGACY_MAGIC, read_file
 from gluonnorm.weight_files.pickle_file import read_pickle
 from gluonnorm.weight_files.unpickler import Foreign
 
 import numpy as np
 import pytest
 from reference.torch_by_hand import (
+    LEGACY_MAGIC,
+    LEGACY_PROTOCOL,
     Call,
     Global,
     Stored,
@@ -31,6 +33,7 @@ from reference.torch_by_hand import (
 )
 
 W = np.arange(12, dtype="<f4")
+LEGACY_HEAD = dump(LEGACY_MAGIC) + dump(LEGACY_PROTOCOL) + dump({})
 both = pytest.mark.parametrize("container", ["zip", "legacy"])
 
 
@@ -318,6 +321,52 @@ def test_copies_of_bytes_have_a_limit(tmp_path):
 def test_numbers_have_a_limit(tmp_path, operations):
     with pytest.raises(WeightFileError, match="a number of .* digits"):
         read_raw(tmp_path, operations + b"\n0}")
+
+
+def test_large_numbers_have_a_limit(tmp_path, monkeypatch):
+    """Numbers of one hash, as keys, cost the square of their count. Few of them do no harm."""
+    multiples = [(index * (2**61 - 1)).to_bytes(16, "little") for index in range(1, 100)]
+    keys = b"}(" + b"".join(b"\x8a\x10" + number + b"N" for number in multiples) + b"u"
+    monkeypatch.setattr(pickle_scan, "MOST_LARGE_NUMBERS", len(multiples))
+    with pytest.raises(WeightFileError, match="holds no dictionary of arrays by name"):
+        read_raw(tmp_path, keys)
+    monkeypatch.setattr(pickle_scan, "MOST_LARGE_NUMBERS", len(multiples) - 1)
+    with pytest.raises(WeightFileError, match="more than 98 large numbers"):
+        read_raw(tmp_path, keys)
+    with pytest.raises(WeightFileError, match="more than 98 large numbers"):
+        read_raw(tmp_path, b"](" + b"I123456789012\n" * 99 + b"e")
+    monkeypatch.setattr(pickle_scan, "MOST_LARGE_NUMBERS", 0)
+    with pytest.raises(WeightFileError, match="holds no dictionary of arrays by name"):
+        read_raw(tmp_path, b"](" + b"I-2147483648\nL-2147483648L\n\x8a\x04\x00\x00\x00\x80" + b"e")
+
+
+def test_operations_have_a_limit(tmp_path, monkeypatch):
+    """Each byte could make an empty set of 216 bytes."""
+    monkeypatch.setattr(pickle_scan, "MOST_OPERATIONS", 1000)
+    with pytest.raises(WeightFileError, match="more than 1000 operations"):
+        read_raw(tmp_path, b"\x8f" * 1000)
+    with pytest.raises(WeightFileError, match="holds no dictionary of arrays by name"):
+        read_raw(tmp_path, b"\x8f" * 900)
+
+
+NESTED = b"\x80\x02" + b"]" * 100_000 + b"a" * 99_999 + b"."
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (b"\x80\x04C\x0d" + TORCH_LEGACY_MAGIC + b"0" + NESTED[2:], "has a list where"),
+        (dump(LEGACY_MAGIC) + NESTED, "has a list where 1001 belongs"),
+        (LEGACY_HEAD + dump({}) + NESTED, "storage a list belongs to no tensor"),
+        (LEGACY_HEAD + dump({}) + dump(["x\ny" * 99]), r"storage 'x\\nyx.* belongs to no tensor"),
+    ],
+)
+def test_lists_in_lists_have_no_text(tmp_path, content, message):
+    """Python cannot write the text of 100000 lists in each other, so no message may need it."""
+    (tmp_path / "a.pth").write_bytes(content)
+    with pytest.raises(WeightFileError, match=message) as caught:
+        read_file(tmp_path / "a.pth")
+    assert len(str(caught.value).splitlines()) == 1
 
 
 def test_classes_have_a_limit(tmp_path):
