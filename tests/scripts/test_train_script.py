@@ -356,9 +356,10 @@ def test_a_diverging_loss_stops_the_run_and_leaves_the_checkpoints(shapes, earli
     done = train(
         *coco_flags(shapes), "--epochs", 4, "--lr", 1e30, "--save-prefix", earlier, "--resume"
     )
-    assert_one_line(
-        done, "step 8: the loss is not finite", "(batch: 00000", ".jpg", "lower learning rate"
-    )
+    note, error = done.stderr.splitlines()
+    assert note.startswith("note: --resume: --lr was 0.01 and is 1e+30")
+    assert done.returncode == 2 and error.startswith("error: step 8: the loss is not finite")
+    assert "(batch: 00000" in error and ".jpg" in error and "lower learning rate" in error
     assert files(earlier) == before
 
 
