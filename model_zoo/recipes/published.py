@@ -5,7 +5,8 @@
 
 from typing import Any, Dict, List
 
-from gluonnorm.errors import InputError, did_you_mean
+from gluonnorm.errors import InputError
+from gluonnorm.registry import Registry
 from model_zoo.recipes.recipe import Recipe
 
 # Detectron's MODEL_ZOO.md counts these in coco_2014_train and coco_2014_valminusminival together,
@@ -253,7 +254,25 @@ def _collect_recipes() -> Dict[str, Recipe]:
     return recipes
 
 
-RECIPES: Dict[str, Recipe] = _collect_recipes()
+RECIPES: Registry[Recipe] = Registry("recipe", _collect_recipes())
+
+
+def register_recipe(recipe: Recipe) -> None:
+    """Add a recipe of your own; its name then works with ``--recipe`` and ``--plugin MODULE``.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        The schedule, stated for any batch and data set.
+
+    Raises
+    ------
+    InputError
+        The name stands for another recipe already.
+    """
+    if not isinstance(recipe, Recipe):
+        raise InputError(f"register_recipe got {recipe!r}; give a model_zoo.recipes.Recipe")
+    RECIPES.register(recipe.name, recipe)
 
 
 def list_recipes() -> List[str]:
@@ -298,5 +317,6 @@ def get_recipe(name: str) -> Recipe:
     """
     if name in RECIPES:
         return RECIPES[name]
-    suggestion = did_you_mean(name, RECIPES) or ";"
-    raise InputError(f"no recipe {name!r}{suggestion} give one of {', '.join(list_recipes())}")
+    raise InputError(
+        f"no recipe {name!r}{RECIPES.way_out(name)}. There are {', '.join(list_recipes())}"
+    )

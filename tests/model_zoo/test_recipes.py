@@ -9,7 +9,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from model_zoo.recipes import RECIPES, Choice, Recipe, get_recipe, list_recipes
+from model_zoo.recipes import RECIPES, Choice, Recipe, get_recipe, list_recipes, register_recipe
 
 import pytest
 
@@ -329,11 +329,17 @@ def test_what_is_no_recipe_is_refused(call, message):
         call()
 
 
-def test_a_recipe_of_the_user_scales_as_well():
+def test_a_recipe_of_the_user(monkeypatch):
+    monkeypatch.setattr(RECIPES, "_entries", dict(RECIPES))
     mine = Recipe(
         "mine", "my notebook", 4, 100, 0.01, "epochs", 8, (6,), 10, 0.1, 1e-4, norm_wd=0, bias_wd=0
     )
-    assert mine.scale(2).lr == 0.005 and mine.scale(2).lr_warmup == 20
+    register_recipe(mine)
+    assert get_recipe("mine").scale(2).lr == 0.005 and get_recipe("mine").scale(2).lr_warmup == 20
+    with pytest.raises(ValueError, match="belongs to gluonnorm"):
+        register_recipe(replace(mine, name="detectron_1x"))
+    with pytest.raises(ValueError, match="give a model_zoo.recipes.Recipe"):
+        register_recipe("mine")
 
 
 def table_row(recipe):

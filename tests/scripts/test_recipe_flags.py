@@ -10,6 +10,7 @@ import model_zoo
 from gluonnorm.data import draw_shapes
 from model_zoo.recipes import Choice, get_recipe
 
+import mxnet as mx
 import pytest
 from in_process import SCRIPTS, run_script
 
@@ -254,6 +255,20 @@ def test_norms_and_biases_have_their_own_weight_decay(scripts, settings, expecte
     assert decays["weight"] == {1e-4}
     assert rates["bias"] == rates["beta"] == {2.0}
     assert rates["weight"] == rates["gamma"] == rates["mean_weight"] == {1.0}
+
+
+def test_an_update_obeys_the_multipliers(scripts):
+    net = mx.gluon.nn.Dense(1, in_units=1, bias_initializer="ones")
+    net.initialize(mx.init.One())
+    scripts.training_parts.set_multipliers(net, 0.1, bias_wd=0.0, bias_lr_factor=2.0)
+    trainer = mx.gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": 1.0, "wd": 0.1})
+    with mx.autograd.record():
+        loss = net(mx.nd.ones((1, 1)))
+    loss.backward()
+    trainer.step(1)
+    # Both gradients are 1, and the weight decays by 0.1.
+    assert net.weight.data().asscalar() == pytest.approx(1 - 1 - 0.1)
+    assert net.bias.data().asscalar() == pytest.approx(1 - 2)
 
 
 def test_norms_cannot_decay_without_a_weight_decay(scripts):
