@@ -160,6 +160,9 @@ def check_run_arguments(args: argparse.Namespace) -> None:
             f"--save-prefix is {args.save_prefix!r}, a folder; add the first part of the file names"
             f", such as {os.path.join(args.save_prefix, args.network)}"
         )
+    # MXNet takes names of files in UTF-8. Without this line a name that has no such form, as in an
+    # ASCII locale, would end the run at its first checkpoint.
+    args.save_prefix.encode("utf-8")
     for flag, number in (
         ("--recalibrate", args.recalibrate),
         ("--save-interval", args.save_interval),

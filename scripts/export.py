@@ -29,6 +29,7 @@ import mxnet as mx
 import numpy as np
 from _cli import add_plugin_argument, contexts, run, seed_everything
 from _models import add_model_arguments, open_network
+from _output import make_parent_folder
 from _photos import list_photos
 
 # The largest difference that rounding explains, of each output; boxes in pixels.
@@ -115,6 +116,8 @@ def main(args: argparse.Namespace) -> None:
     photos = None
     if args.calibration:
         photos = choose_photos(args.calibration, args.num_calibration)
+    # Before the calibration, which takes long.
+    make_parent_folder("--output", f"{args.output}-symbol.json")
     manifest = export(net, args.output, image_size, args.dtype, photos)
     block, _ = load(args.output, ctx)
     print(f"wrote {args.output}-symbol.json, {args.output}-0000.params, {args.output}.json")

@@ -24,8 +24,9 @@ class CropWindow(NamedTuple):
 class RandomCrop:
     """Cut random parts out of photos, without losing every object (SSD, Liu et al. 2016).
 
-    A crop is taken only if an object stays in it. Objects of which too little is left are removed,
-    the others are cut. The part is resized like a photo, so its objects become larger.
+    A part is taken only if an object to learn from stays in it, if the photo has one. Objects of
+    which too little is left are removed, the others are cut. The part is resized like a photo, so
+    its objects become larger.
 
     Attributes
     ----------
@@ -34,19 +35,23 @@ class RandomCrop:
         all of it; more than 0, at most 1.
     min_visible : float
         An object stays if at least this share of its box is in the part; more than 0, at most 1.
+    min_kept : float
+        A part is taken only if at least this share of the objects to learn from stays, 0 to 1. With
+        1, and ``min_visible`` 1, no object is lost or cut.
     probability : float
         The share of photos that are cut, 0 to 1.
     attempts : int
-        How many parts are tried until an object stays; without success the photo is not cut.
+        How many parts are tried until one is taken; without success the photo is not cut.
     """
 
     min_scale: float = 0.5
     min_visible: float = 0.5
+    min_kept: float = 0.0
     probability: float = 0.5
     attempts: int = 20
 
     def __post_init__(self) -> None:
-        for name in ("min_scale", "min_visible", "probability"):
+        for name in ("min_scale", "min_visible", "min_kept", "probability"):
             check_share(name, getattr(self, name))
         if self.min_scale == 0 or self.min_visible == 0:
             raise InputError("min_scale and min_visible must be more than 0")
@@ -70,11 +75,12 @@ class RandomCrop:
         """
         if rng.random() >= self.probability:
             return photo
-        has_objects = bool((~photo.crowd).any())
+        objects = int((~photo.crowd).sum())
+        fewest = max(self.min_kept * objects, min(objects, 1))
         for _ in range(self.attempts):
             window = self._draw_window(photo.image.shape, rng)
             part = crop(photo, window, self.min_visible)
-            if (~part.crowd).any() or not has_objects:
+            if (~part.crowd).sum() >= fewest:
                 return part
         return photo
 

@@ -137,6 +137,21 @@ def test_a_random_crop_keeps_an_object():
     assert_equal(RandomCrop(probability=0)(photo, np.random.default_rng(0)), photo)
 
 
+def test_a_random_crop_that_loses_no_object():
+    photo = photo_of([(4, 3, 6, 5), (9, 6, 12, 8)])
+    whole = RandomCrop(min_scale=0.3, min_visible=1, min_kept=1, probability=1, attempts=200)
+    half = RandomCrop(min_scale=0.3, min_visible=1, min_kept=0.5, probability=1, attempts=200)
+    kept = []
+    for seed in range(100):
+        part = whole(photo, np.random.default_rng(seed))
+        assert part.labels.tolist() == [0, 1]
+        np.testing.assert_array_equal(
+            part.boxes[:, 2:] - part.boxes[:, :2], photo.boxes[:, 2:] - photo.boxes[:, :2]
+        )
+        kept.append(len(half(photo, np.random.default_rng(seed)).labels))
+    assert set(kept) == {1, 2}
+
+
 def slow_colors(image, brightness, contrast, saturation, hue):
     """One change after the other, a pixel at a time, in double precision and without rounding."""
     pixels = [pixel * brightness for pixel in image.reshape(-1, 3).astype(float)]

@@ -179,6 +179,15 @@ def test_file_names_that_the_locale_does_not_have_are_one_line(tmp_path):
         assert "PYTHONUTF8=1 has them in UTF-8" in done.stderr
 
 
+def test_a_prefix_that_the_locale_does_not_have_ends_a_run_before_its_work(run, capsys):
+    module = importlib.import_module("train_faster_rcnn")
+    flags = ["--network", "nobody", "--data-root", "nowhere", "--save-prefix", "r/k\udce4se"]
+    with pytest.raises(SystemExit) as stop:
+        run(module.main, module.parse_args(flags))
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.startswith("error: 'r/k\\udce4se' cannot be written in utf-8")
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Weights of a detector, good and cut, and a checkpoint's .json that is damaged."""
