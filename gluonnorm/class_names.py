@@ -1,5 +1,6 @@
 """The rule for class names, the same for data sets and networks."""
 
+import unicodedata
 from collections import Counter
 from typing import Any, Iterable, Mapping, Tuple, Type
 
@@ -7,6 +8,29 @@ from gluonnorm.errors import InputError
 
 # Python orders a set of texts differently in each process, so labels would change their meaning.
 WITHOUT_ORDER = (str, bytes, set, frozenset, Mapping)
+
+
+def composed(name: str) -> str:
+    """Write accented letters as one character each, as Unicode's form NFC.
+
+    macOS and some programs write them as two. The texts look the same, and are not equal.
+
+    Parameters
+    ----------
+    name : str
+        A name of a class or a file.
+
+    Returns
+    -------
+    str
+        The same name.
+
+    Examples
+    --------
+    >>> composed("e\u0301") == "\u00e9"
+    True
+    """
+    return unicodedata.normalize("NFC", name)
 
 
 def check_class_names(
@@ -26,7 +50,7 @@ def check_class_names(
     Returns
     -------
     tuple of str
-        The same names.
+        The same names, ``composed``.
 
     Raises
     ------
@@ -49,11 +73,12 @@ def check_class_names(
     for name in names:
         if not isinstance(name, str) or not name.strip():
             raise error(f"{where}: class name {name!r}; want a text that is not blank")
+    # NumPy's texts become plain ones, so that files of JSON do not tell.
+    names = tuple(composed(str(name)) for name in names)
     for name, count in Counter(names).items():
         if count > 1:
             raise error(
                 f"{where}: class {name!r} is listed more than once; every class needs a name of "
                 "its own"
             )
-    # NumPy's texts are no plain ones, and JSON files should not tell.
-    return tuple(str(name) for name in names)
+    return names

@@ -31,6 +31,32 @@ RESIZE_METHODS = ("pixel", "float", "antialias")
 ROUNDINGS = ("nearest", "even", "floor")
 
 
+class AnchorGrid(NamedTuple):
+    """The anchors of one feature map, as numbers alone.
+
+    Attributes
+    ----------
+    stride : int
+        Pixels of the network's input from a cell to the next one.
+    anchors : numpy.ndarray
+        (A, 4) float, ``x1 y1 x2 y2`` of the anchors of the first cell, in pixels of the input. The
+        far corner is exclusive.
+    spans_input : bool
+        Whether the step from cell to cell is the side of the input, divided by the number of cells
+        and rounded down, in place of ``stride`` (``BoxConvention.anchor_stride``).
+    """
+
+    stride: int
+    anchors: np.ndarray
+    spans_input: bool = False
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """(A,) float64, square roots of the anchors' areas in pixels."""
+        sides = np.asarray(self.anchors, np.float64)[:, 2:] - self.anchors[:, :2]
+        return np.sqrt(sides.prod(axis=1))
+
+
 @dataclass(frozen=True)
 class Preprocess:
     """How a photo becomes the input of a network: size, interpolation, channels, normalization.

@@ -14,7 +14,7 @@ from typing import (
     Tuple,
 )
 
-from gluonnorm.class_names import check_class_names
+from gluonnorm.class_names import check_class_names, composed
 from gluonnorm.data.faults import Faults
 from gluonnorm.data.json_file import (
     read_json_object,
@@ -334,7 +334,9 @@ def usable_ids(ids: Sequence[Any]) -> bool:
 def _category_name(entry: Dict[str, Any], where: str) -> str:
     """Return the name of a category; a number counts as a name."""
     number = to_float(required(entry, "name", where))
-    return str(entry["name"]) if number is not None else required_text(entry, "name", where)
+    if number is not None:
+        return str(entry["name"])
+    return composed(required_text(entry, "name", where))
 
 
 def _grouping_categories(

@@ -67,6 +67,8 @@ def _entries(path: PathLike) -> List[Tuple[str, List[Line]]]:
     """Split the file at its top-level keys. An entry begins with the text behind its key."""
     entries: List[Tuple[str, List[Line]]] = []
     for number, text in enumerate(read_text(path).split("\n"), start=1):
+        if text.rstrip() == "...":  # YAML's mark for the end of a document
+            break
         match = TOP_LEVEL_KEY.fullmatch(text.rstrip())
         if match is not None:
             entries.append((match.group(1).strip("\"'"), [Line(number, match.group(2) or "")]))

@@ -2,11 +2,11 @@
 
 import os
 import posixpath
-import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import Dict, Iterator, List, Optional, Sequence, Set
 from urllib.parse import unquote
 
+from gluonnorm.class_names import composed
 from gluonnorm.data.labeled_image import DataError
 from gluonnorm.errors import first_few
 from gluonnorm.photos.files import IMAGE_SUFFIXES
@@ -51,16 +51,18 @@ class FileIndex:
         self._names_of_stem: Dict[str, List[str]] = defaultdict(list)
         self._names_of_base: Dict[str, List[str]] = defaultdict(list)
         for name in sorted(self.names, key=self._preference):
-            stem = _normalized(os.path.splitext(name)[0])
+            stem = composed(os.path.splitext(name)[0])
             self._names_of_stem[stem].append(name)
             self._names_of_base[os.path.basename(stem)].append(name)
+        self._names_of_lower = _unique_in_lower_case(self._names_of_stem)
 
     def find(self, reference: str) -> Optional[str]:
         """Find the file that a list or an annotation file means.
 
         The reference may have an ending or none, ``\\`` between its parts, ``%20`` for a space,
         and more leading folders than there are, because exporters write the paths of their own
-        machine. A reference without folders may be in any subfolder.
+        machine. Upper and lower case are the same where only one file fits. A reference without
+        folders may be in any subfolder.
 
         Parameters
         ----------
@@ -80,9 +82,13 @@ class FileIndex:
         """
         if os.path.isabs(reference) and os.path.isfile(reference):
             return reference
-        readings = shortened_names(_normalized(reference))
+        readings = shortened_names(composed(reference))
         for reading in readings:
             name = self._choose(self._names_of_stem, reading)
+            if name is not None:
+                return name
+        for reading in readings:
+            name = self._choose(self._names_of_lower, reading.lower())
             if name is not None:
                 return name
         if any("/" in reading for reading in readings):
@@ -149,7 +155,7 @@ class FileIndex:
 
     def _require_single_folder(self, reference: str, name: str) -> None:
         """Raise a DataError if subfolders have other files of the same name."""
-        base = os.path.basename(_normalized(os.path.splitext(name)[0]))
+        base = os.path.basename(composed(os.path.splitext(name)[0]))
         stems = {os.path.splitext(other)[0] for other in self._names_of_base[base]}
         if len(stems) > 1:
             raise DataError(
@@ -158,12 +164,22 @@ class FileIndex:
             )
 
 
+def _unique_in_lower_case(names_of_stem: Dict[str, List[str]]) -> Dict[str, List[str]]:
+    """Return the names by their stems in lower case, without stems that differ only in case."""
+    counts = Counter(stem.lower() for stem in names_of_stem)
+    unique = {}
+    for stem, names in names_of_stem.items():
+        if counts[stem.lower()] == 1:
+            unique[stem.lower()] = names
+    return unique
+
+
 def shortened_names(reference: str) -> List[str]:
     """List the names below a folder that a list or an annotation file may mean.
 
     Exporters write the paths of their own machine. A name is therefore read with ``\\`` as the
-    separator, then also with ``%20`` as a space, and its leading folders are left out one by one,
-    ".." first.
+    separator and without white space around it, then also with ``%20`` as a space. Its leading
+    folders are left out one by one, ".." first.
 
     Parameters
     ----------
@@ -182,13 +198,8 @@ def shortened_names(reference: str) -> List[str]:
     ['C:/my%20cats/a.jpg', 'my%20cats/a.jpg', 'a.jpg', 'C:/my cats/a.jpg', 'my cats/a.jpg']
     """
     names = []
-    for spelling in (reference, unquote(reference)):
+    for spelling in (reference.strip(), unquote(reference.strip())):
         parts = posixpath.normpath(spelling.replace("\\", "/")).split("/")
         parts = [part for part in parts if part not in ("", ".", "..")]
         names += ["/".join(parts[first:]) for first in range(len(parts))]
     return list(dict.fromkeys(names))
-
-
-def _normalized(name: str) -> str:
-    """Compose accented letters: macOS stores them in two characters, lists have one."""
-    return unicodedata.normalize("NFC", name)

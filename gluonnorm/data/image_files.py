@@ -5,6 +5,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Callable, Dict, FrozenSet, List, NamedTuple, Optional, Sequence, TypeVar
 
+from gluonnorm.class_names import composed
 from gluonnorm.data.faults import Faults
 from gluonnorm.data.file_index import shortened_names
 from gluonnorm.data.labeled_image import DataError
@@ -17,7 +18,7 @@ CHECKING_THREADS = 4
 
 
 class _Listing(NamedTuple):
-    """The files in one folder: their names, and the only spelling of a name in lower case."""
+    """The files in one folder: their names, and the only spelling of each plain name."""
 
     names: FrozenSet[str]
     spelling_of: Dict[str, str]
@@ -44,7 +45,8 @@ class ImageFolder:
         """Find an image file by the name that an annotation gives it.
 
         The file is first looked for under exactly this name, then under its ``shortened_names``.
-        Upper and lower case are the same where only one file fits.
+        Upper and lower case are the same where only one file fits, and so are the two forms of
+        accented letters.
 
         Parameters
         ----------
@@ -74,7 +76,7 @@ class ImageFolder:
             listing = self._listings[folder] = _list_files(folder)
         if file_name in listing.names:
             return path
-        spelling = listing.spelling_of.get(file_name.lower())
+        spelling = listing.spelling_of.get(_plain(file_name))
         return None if spelling is None else os.path.join(folder, spelling)
 
 
@@ -121,6 +123,11 @@ def _list_files(folder: str) -> _Listing:
             names = [entry.name for entry in entries if entry.is_file()]
     except (OSError, ValueError):  # ValueError: the path contains a null byte
         return _Listing(frozenset(), {})
-    lower_names = Counter(name.lower() for name in names)
-    spelling_of = {name.lower(): name for name in names if lower_names[name.lower()] == 1}
+    counts = Counter(_plain(name) for name in names)
+    spelling_of = {_plain(name): name for name in names if counts[_plain(name)] == 1}
     return _Listing(frozenset(names), spelling_of)
+
+
+def _plain(name: str) -> str:
+    """Return a name in lower case, with composed letters."""
+    return composed(name).lower()

@@ -58,9 +58,12 @@ def read_image_of_size(path: PathLike, size: Sequence[int], source: str) -> np.n
     height, width = image.shape[:2]
     stated_height, stated_width = size
     if (height, width) != (stated_height, stated_width):
+        reason = "its boxes may belong to another image"
+        if (height, width) == (stated_width, stated_height):
+            reason = "its boxes may be those of the photo before its EXIF orientation was applied"
         raise DataError(
             f"{path}: is {width} x {height} pixels, but {source} states {stated_width} x "
-            f"{stated_height}; its boxes may belong to another image, so correct one or the other"
+            f"{stated_height}; {reason}, so correct one or the other"
         )
     return image
 

@@ -1,36 +1,35 @@
-"""Inspect a data set before training: how many boxes, of which sizes, and what can be learned."""
+"""Inspect a data set before training: how many objects, of which sizes, and what can be learned."""
 
-from dataclasses import replace
 from typing import Any, Dict, List, NamedTuple, Optional, Protocol, Sequence, Tuple
 
+from gluonnorm.data.anchor_reach import best_anchor_ious
 from gluonnorm.data.faults import skipped_faults
 from gluonnorm.data.labeled_image import DataError, Dataset
+from gluonnorm.data.objects import ObjectTable, is_shown, list_objects
+from gluonnorm.data.reachable import ClassReach, Reach, reach_of_classes, reach_warnings
 from gluonnorm.errors import first_few
-from gluonnorm.photos.prepare import resized_size
-from gluonnorm.types import Preprocess
+from gluonnorm.types import AnchorGrid, Preprocess
 
 import numpy as np
 
-SMALLEST_SIDE = 1.0  # pixels; a shorter side shows nothing
 # Boxes that reach farther out of their image than this are counted, if they are not few.
 ALLOWED_OVERHANG = 2.0  # pixels
 FEW = 0.05  # of the boxes
 
 
 class AnchorSettings(Protocol):
-    """The settings of a detector that decide which boxes its anchors reach."""
+    """The settings of a detector that decide which objects its anchors reach."""
 
     @property
-    def anchor_sizes(self) -> Tuple[Tuple[float, ...], ...]:
-        """Square roots of the anchors' areas in pixels, for each feature map."""
+    def rpn_pos_iou_thresh(self) -> float:
+        """IoU from which an anchor is positive."""
 
     @property
-    def anchor_ratios(self) -> Tuple[float, ...]:
-        """Heights of the anchors divided by their widths."""
+    def pos_iou_thresh(self) -> float:
+        """IoU from which a proposal is positive."""
 
-    @property
-    def rpn_neg_iou_thresh(self) -> float:
-        """IoU below which an anchor counts as background."""
+    def anchor_grids(self, strides: Optional[Sequence[int]] = None) -> Tuple[AnchorGrid, ...]:
+        """Return the anchors of each feature map."""
 
 
 class Inspection(NamedTuple):
@@ -58,12 +57,22 @@ class Inspection(NamedTuple):
     box_sizes : numpy.ndarray
         (M, 2) float64, height and width of each box that is no crowd, clipped to its image, in
         pixels of the image.
+    objects : ObjectTable
+        Every annotated object with its box in the network's input. Without ``preprocess`` the input
+        is the image itself.
+    boxes_of_image : numpy.ndarray
+        (N,) int, how many boxes to learn from each image has.
+    reach : Reach or None
+        The best IoU of each object to learn from with the anchors, and with a trained network's
+        proposals; None without ``config``.
+    reach_of_class : dict of str to ClassReach
+        The same as shares of each class that has objects; empty without ``config``.
     faults : tuple of str
         What ``skip_bad`` left out.
     problems : tuple of str
         Reasons why nothing can be learned.
     warnings : tuple of str
-        What is probably not meant so.
+        What is probably not meant so, and what will hardly be learned.
     """
 
     images: int
@@ -75,6 +84,10 @@ class Inspection(NamedTuple):
     images_of_class: Dict[str, int]
     image_sizes: np.ndarray
     box_sizes: np.ndarray
+    objects: ObjectTable
+    boxes_of_image: np.ndarray
+    reach: Optional[Reach]
+    reach_of_class: Dict[str, ClassReach]
     faults: Tuple[str, ...]
     problems: Tuple[str, ...]
     warnings: Tuple[str, ...]
@@ -90,21 +103,58 @@ class Inspection(NamedTuple):
         if self.problems:
             raise DataError("; ".join(self.problems))
 
+    def with_proposals(self, candidate_ious: np.ndarray, proposal_ious: np.ndarray) -> "Inspection":
+        """Add what a trained network proposes, such as ``rcnn.proposal_ious`` measures.
 
-class _Boxes(NamedTuple):
-    """All annotated boxes of a data set, a row for each: places of image and class, and corners."""
+        Parameters
+        ----------
+        candidate_ious : numpy.ndarray
+            (L,), for each object to learn from, in the order of ``objects``, the best IoU with the
+            boxes that enter the NMS of the proposals.
+        proposal_ious : numpy.ndarray
+            (L,), the same with the proposals.
 
-    images: np.ndarray  # (M,) int, position of the image
-    labels: np.ndarray  # (M,) int
-    crowd: np.ndarray  # (M,) bool
-    corners: np.ndarray  # (M, 4) float64, as the files have them
-    image_sizes: np.ndarray  # (M, 2) int, height and width of each box's image
+        Returns
+        -------
+        Inspection
+            A copy with them in ``reach``, ``reach_of_class`` and ``warnings``.
+
+        Raises
+        ------
+        DataError
+            There are more or fewer numbers than objects, or the inspection had no ``config``.
+        """
+        if self.reach is None:
+            raise DataError("the inspection has no anchors; give inspect preprocess and config")
+        for ious in (candidate_ious, proposal_ious):
+            if np.shape(ious) != (self.learnable,):
+                raise DataError(
+                    f"the proposals have shape {np.shape(ious)}; want one IoU for each of the "
+                    f"{self.learnable} objects to learn from"
+                )
+        reach = self.reach._replace(candidates=candidate_ious, proposals=proposal_ious)
+        own_warnings = [text for text in self.warnings if text not in self._reach_warnings()]
+        completed = self._replace(reach=reach)
+        shares = reach_of_classes(completed.learnable_objects, reach, tuple(self.boxes_of_class))
+        completed = completed._replace(reach_of_class=shares)
+        warnings = (*own_warnings, *completed._reach_warnings())
+        return completed._replace(warnings=warnings)
+
+    @property
+    def learnable_objects(self) -> ObjectTable:
+        """The rows of ``objects`` that training can learn from."""
+        return self.objects.rows(self.objects.learnable)
+
+    def _reach_warnings(self) -> List[str]:
+        """Say which classes will hardly be learned."""
+        return [] if self.reach is None else reach_warnings(self.reach_of_class, self.reach)
 
 
 def inspect(
     dataset: Dataset,
     preprocess: Optional[Preprocess] = None,
     config: Optional[AnchorSettings] = None,
+    strides: Optional[Sequence[int]] = None,
 ) -> Inspection:
     """Count a data set's boxes, and find what stands against learning from it.
 
@@ -118,12 +168,16 @@ def inspect(
         How the network wants its images. Boxes are then judged after resizing as well, with the
         longest of its lengths ``short``.
     config : DetectorConfig, optional
-        The settings of the network. With ``preprocess``, boxes that no anchor reaches are counted.
+        The settings of the network. With ``preprocess``, each object is compared with the anchors
+        of its image.
+    strides : sequence of int, optional
+        The strides of the network's maps; None takes the usual ones, see
+        ``DetectorConfig.anchor_grids``.
 
     Returns
     -------
     Inspection
-        Counts, sizes, faults, problems and warnings.
+        Counts, sizes, the reach of the anchors, faults, problems and warnings.
 
     Raises
     ------
@@ -139,105 +193,102 @@ def inspect(
     'all 1 boxes are less than a pixel wide or high; are their coordinates fractions?'
     """
     truth = dataset.coco_truth()
-    image_sizes = np.asarray(dataset.sizes(), np.int64).reshape(-1, 2)
-    boxes = _list_boxes(truth, dataset.category_ids, image_sizes)
-    sides = _clipped_sides(boxes)
-    scales = _resizing_scales(image_sizes, preprocess)[boxes.images]
-    resized_sides = sides * scales
-    shown_in_image = (sides >= SMALLEST_SIDE).all(axis=1)
-    shown_to_network = (resized_sides >= SMALLEST_SIDE).all(axis=1)
-    is_learnable = ~boxes.crowd & shown_in_image & shown_to_network
+    objects = list_objects(dataset, truth, preprocess)
+    inspection = _count(dataset, objects)
+    problems = _problems(objects)
+    warnings: List[str] = []
+    if not problems:
+        warnings += _class_warnings(inspection.boxes_of_class)
+        warnings += _size_warnings(objects)
+    warnings += _repetition_warnings(objects, truth)
+    inspection = inspection._replace(problems=tuple(problems), warnings=tuple(warnings))
+    if problems or preprocess is None or config is None:
+        return inspection
+    return _with_anchors(inspection, config.anchor_grids(strides), preprocess, config)
 
+
+def _count(dataset: Dataset, objects: ObjectTable) -> Inspection:
+    """Count images and objects; nothing is judged yet."""
+    image_sizes = np.asarray(dataset.sizes(), np.int64).reshape(-1, 2)
+    learnable = objects.rows(objects.learnable)
+    boxes_of_image = np.bincount(learnable.images, minlength=len(image_sizes))
     boxes_of_class: Dict[str, int] = {}
     images_of_class: Dict[str, int] = {}
     for label, name in enumerate(dataset.classes):
-        rows = is_learnable & (boxes.labels == label)
-        boxes_of_class[name] = int(rows.sum())
-        images_of_class[name] = _count_images(boxes, rows)
-    problems = _problems(boxes, shown_in_image, is_learnable)
-    warnings: List[str] = []
-    if not problems:
-        warnings += _class_warnings(boxes_of_class)
-        warnings += _size_warnings(boxes, is_learnable)
-        if preprocess is not None and config is not None:
-            warnings += _anchor_warnings(resized_sides[is_learnable], config)
-    warnings += _name_warnings(truth)
+        images = learnable.images[learnable.labels == label]
+        boxes_of_class[name] = len(images)
+        images_of_class[name] = len(np.unique(images))
     return Inspection(
         images=len(image_sizes),
-        boxes=len(boxes.labels),
-        crowd=int(boxes.crowd.sum()),
-        learnable=int(is_learnable.sum()),
-        images_without_boxes=len(image_sizes) - _count_images(boxes, is_learnable),
+        boxes=len(objects.labels),
+        crowd=int(objects.crowd.sum()),
+        learnable=len(learnable.labels),
+        images_without_boxes=int((boxes_of_image == 0).sum()),
         boxes_of_class=boxes_of_class,
         images_of_class=images_of_class,
         image_sizes=image_sizes,
-        box_sizes=sides[~boxes.crowd],
+        box_sizes=_sides_in_image(objects.rows(~objects.crowd)),
+        objects=objects,
+        boxes_of_image=boxes_of_image,
+        reach=None,
+        reach_of_class={},
         faults=skipped_faults(dataset),
-        problems=tuple(problems),
-        warnings=tuple(warnings),
+        problems=(),
+        warnings=(),
     )
 
 
-def _list_boxes(
-    truth: Dict[str, Any], category_ids: Sequence[int], image_sizes: np.ndarray
-) -> _Boxes:
-    """Collect the boxes of the ground truth in arrays."""
-    position_of = {entry["id"]: position for position, entry in enumerate(truth["images"])}
-    label_of = {category: label for label, category in enumerate(category_ids)}
-    entries = truth["annotations"]
-    images = np.array([position_of[entry["image_id"]] for entry in entries], np.int64)
-    labels = np.array([label_of[entry["category_id"]] for entry in entries], np.int64)
-    crowd = np.array([entry.get("iscrowd", 0) for entry in entries], bool)
-    corners = np.array([entry["bbox"] for entry in entries], np.float64).reshape(-1, 4)
-    corners[:, 2:] += corners[:, :2]
-    return _Boxes(images, labels, crowd, corners, image_sizes[images])
+def _with_anchors(
+    inspection: Inspection,
+    grids: Sequence[AnchorGrid],
+    preprocess: Preprocess,
+    config: AnchorSettings,
+) -> Inspection:
+    """Compare the objects to learn from with the anchors of their images."""
+    learnable = inspection.learnable_objects
+    reach = Reach(
+        positive=config.rpn_pos_iou_thresh,
+        reached=config.pos_iou_thresh,
+        anchor_lengths=np.concatenate([grid.lengths for grid in grids]),
+        anchors=best_anchor_ious(
+            learnable.boxes, learnable.input_sizes, grids, preprocess.multiple
+        ),
+    )
+    shares = reach_of_classes(learnable, reach, tuple(inspection.boxes_of_class))
+    warnings = (*inspection.warnings, *reach_warnings(shares, reach))
+    return inspection._replace(reach=reach, reach_of_class=shares, warnings=warnings)
 
 
-def _count_images(boxes: _Boxes, rows: np.ndarray) -> int:
-    """Count the images of some boxes; ``rows`` are (M,) bool."""
-    return len(np.unique(boxes.images[rows]))
+def _clipped_file_boxes(objects: ObjectTable) -> np.ndarray:
+    """Return (M, 4), the boxes inside their images, in pixels of the images."""
+    return np.clip(objects.file_boxes, 0, np.tile(objects.image_sizes[:, ::-1], 2))
 
 
-def _clipped_sides(boxes: _Boxes) -> np.ndarray:
+def _sides_in_image(objects: ObjectTable) -> np.ndarray:
     """Return (M, 2), height and width of each box inside its image."""
-    widths_and_heights = np.tile(boxes.image_sizes[:, ::-1], 2)
-    clipped = np.clip(boxes.corners, 0, widths_and_heights)
+    clipped = _clipped_file_boxes(objects)
     return np.maximum(clipped[:, 3:1:-1] - clipped[:, 1::-1], 0)
 
 
-def _resizing_scales(image_sizes: np.ndarray, preprocess: Optional[Preprocess]) -> np.ndarray:
-    """Return (N, 2), the factors by which the network's input is higher and wider."""
-    if preprocess is None:
-        return np.ones(image_sizes.shape)
-    longest = replace(preprocess, short=(max(preprocess.short),))
-    scale_of: Dict[Tuple[int, int], List[float]] = {}
-    for height, width in image_sizes.tolist():
-        if (height, width) not in scale_of:
-            new_height, new_width = resized_size(height, width, longest)
-            scale_of[height, width] = [new_height / height, new_width / width]
-    scales = [scale_of[height, width] for height, width in image_sizes.tolist()]
-    return np.array(scales, np.float64).reshape(-1, 2)
-
-
-def _problems(boxes: _Boxes, shown_in_image: np.ndarray, is_learnable: np.ndarray) -> List[str]:
+def _problems(objects: ObjectTable) -> List[str]:
     """Say why there is no box to learn from, if there is none."""
-    count = len(boxes.labels)
-    if is_learnable.any():
+    count = len(objects.labels)
+    if objects.learnable.any():
         return []
     if count == 0:
         return ["there is not one box to learn from; are these the right annotations?"]
-    if boxes.crowd.all():
+    if objects.crowd.all():
         return [f"all {count} boxes are crowd or difficult, and training leaves these out"]
-    plain = ~boxes.crowd
-    without_crowd = " that are not crowd or difficult" if boxes.crowd.any() else ""
-    if not shown_in_image[plain].any():
+    plain = objects.rows(~objects.crowd)
+    without_crowd = " that are not crowd or difficult" if objects.crowd.any() else ""
+    if not is_shown(_clipped_file_boxes(plain)).any():
         return [
-            f"all {plain.sum()} boxes{without_crowd} are less than a pixel wide or high; are their "
-            "coordinates fractions?"
+            f"all {len(plain.labels)} boxes{without_crowd} are less than a pixel wide or high; are "
+            "their coordinates fractions?"
         ]
     return [
-        f"all {plain.sum()} boxes{without_crowd} are less than a pixel wide or high after resizing "
-        "to the network's input; give it larger images (short, max_size)"
+        f"all {len(plain.labels)} boxes{without_crowd} are less than a pixel wide or high after "
+        "resizing to the network's input; give it larger images (short, max_size)"
     ]
 
 
@@ -247,55 +298,31 @@ def _class_warnings(boxes_of_class: Dict[str, int]) -> List[str]:
     return [f"no box to learn from for the classes {first_few(empty)}"] if empty else []
 
 
-def _size_warnings(boxes: _Boxes, is_learnable: np.ndarray) -> List[str]:
+def _size_warnings(objects: ObjectTable) -> List[str]:
     """Count boxes that are too small, and those that reach far out of their images."""
     warnings = []
-    plain = ~boxes.crowd
-    small = int((plain & ~is_learnable).sum())
+    plain = objects.rows(~objects.crowd)
+    count = len(plain.labels)
+    small = int((~plain.learnable).sum())
     if small:
         warnings.append(
-            f"{small} of {plain.sum()} boxes are less than a pixel wide or high, in the image or "
-            "in the network's input"
+            f"{small} of {count} boxes are less than a pixel wide or high, in the image or in the "
+            "network's input"
         )
-    heights_and_widths = boxes.image_sizes
-    overhang = np.maximum(-boxes.corners[:, :2], boxes.corners[:, 2:] - heights_and_widths[:, ::-1])
-    reaches_out = plain & (overhang > ALLOWED_OVERHANG).any(axis=1)
-    if reaches_out.sum() > FEW * plain.sum():
+    beyond = plain.file_boxes[:, 2:] - plain.image_sizes[:, ::-1]
+    overhang = np.maximum(-plain.file_boxes[:, :2], beyond)
+    reaches_out = (overhang > ALLOWED_OVERHANG).any(axis=1)
+    if reaches_out.sum() > FEW * count:
         warnings.append(
-            f"{reaches_out.sum()} of {plain.sum()} boxes reach more than {ALLOWED_OVERHANG:g} "
-            "pixels out of their images; is the order of their numbers x, y, width, height?"
+            f"{reaches_out.sum()} of {count} boxes reach more than {ALLOWED_OVERHANG:g} pixels out "
+            "of their images; is the order of their numbers x, y, width, height?"
         )
     return warnings
 
 
-def _anchor_warnings(sides: np.ndarray, config: AnchorSettings) -> List[str]:
-    """Count the boxes that no anchor reaches, wherever it is; ``sides`` are (M, 2) after resizing.
-
-    The best IoU of a box and an anchor is that of a common center.
-    """
-    areas = np.array([size for level in config.anchor_sizes for size in level]) ** 2.0
-    ratios = np.array(config.anchor_ratios)
-    heights = np.sqrt(areas[:, None] * ratios).ravel()
-    widths = np.sqrt(areas[:, None] / ratios).ravel()
-    best = np.zeros(len(sides))
-    for height, width in zip(heights, widths):
-        common = np.minimum(sides[:, 0], height) * np.minimum(sides[:, 1], width)
-        union = sides.prod(axis=1) + height * width - common
-        best = np.maximum(best, common / union)
-    missed = best < config.rpn_neg_iou_thresh
-    if missed.sum() <= FEW * len(sides):
-        return []
-    lengths = np.sqrt(sides[missed].prod(axis=1))
-    return [
-        f"{missed.sum()} of {len(sides)} boxes have an IoU below {config.rpn_neg_iou_thresh:g} "
-        f"with every anchor; after resizing they are {lengths.min():.0f} to {lengths.max():.0f} "
-        f"pixels large, the anchors {np.sqrt(areas.min()):.0f} to {np.sqrt(areas.max()):.0f}: "
-        "choose other anchor_sizes, or another short"
-    ]
-
-
-def _name_warnings(truth: Dict[str, Any]) -> List[str]:
-    """Name the image files that are in the data set more than once."""
+def _repetition_warnings(objects: ObjectTable, truth: Dict[str, Any]) -> List[str]:
+    """Name what is in the data set more than once: image files, and boxes of one image."""
+    warnings = []
     seen = set()
     repeated: List[str] = []
     for entry in truth["images"]:
@@ -303,9 +330,16 @@ def _name_warnings(truth: Dict[str, Any]) -> List[str]:
         if name in seen:
             repeated.append(str(name))
         seen.add(name)
-    if not repeated:
-        return []
-    return [
-        f"{len(repeated)} images are listed more than once, {first_few(repeated)}; the boxes of "
-        "one entry are background in the other"
-    ]
+    if repeated:
+        warnings.append(
+            f"{len(repeated)} images are listed more than once, {first_few(repeated)}; the boxes "
+            "of one entry are background in the other"
+        )
+    rows = np.column_stack([objects.images, objects.labels, objects.crowd, objects.file_boxes])
+    copies = len(rows) - len(np.unique(rows, axis=0))
+    if copies:
+        warnings.append(
+            f"{copies} boxes repeat another box of their image and class; an object that is "
+            "annotated twice can be detected only once, so remove the copies"
+        )
+    return warnings

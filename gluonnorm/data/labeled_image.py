@@ -8,7 +8,16 @@ import numpy as np
 
 
 class DataError(InputError):
-    """A file or annotation of a data set cannot be used. The message is one line that names it."""
+    """A file or annotation of a data set cannot be used. The message is one line that names it.
+
+    Parameters
+    ----------
+    message : str
+        What is wrong. A line break in a name of the files is shown as its code.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message.replace("\n", "\\n").replace("\r", "\\r"))
 
 
 class LabeledImage(NamedTuple):

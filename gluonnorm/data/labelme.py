@@ -4,6 +4,7 @@ import math
 import os
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
+from gluonnorm.class_names import composed
 from gluonnorm.data.class_labels import ClassLabels
 from gluonnorm.data.faults import Faults
 from gluonnorm.data.file_dataset import ALL_FILES, AnnotatedFile, FileDataset
@@ -180,7 +181,7 @@ def _collect_classes(root: str, contents: Dict[str, _File], faults: Faults) -> L
         for shape in content.shapes:
             label = shape.get("label") if isinstance(shape, dict) else None
             if isinstance(label, str) and label.strip():
-                labels.add(label.strip())
+                labels.add(composed(label.strip()))
     if not labels:
         faults.raise_if_any()
         raise DataError(
@@ -239,7 +240,7 @@ def _read_instances(content: _File, labels: ClassLabels, rows: ObjectRows) -> Li
     for number, shape in enumerate(content.shapes, start=1):
         where = f"{content.path}: shape {number}"
         with rows.catch():
-            label_name = required_text(shape, "label", where).strip()
+            label_name = composed(required_text(shape, "label", where).strip())
             label = labels.find(label_name, where)
             if label is None:
                 continue

@@ -6,6 +6,7 @@ import xml.etree.ElementTree as ElementTree
 from typing import Any, List, NamedTuple, Optional, Tuple
 from xml.parsers import expat
 
+from gluonnorm.class_names import composed
 from gluonnorm.data.labeled_image import DataError
 from gluonnorm.types import PathLike
 
@@ -112,7 +113,7 @@ def read_voc_file(path: PathLike) -> VOCFile:
         path=path,
         image_name=_text(root, "filename"),
         size=size,
-        names=[name for name in names if name],
+        names=[composed(name) for name in names if name],
         objects=objects,
         faults=faults,
     )
@@ -205,7 +206,7 @@ def _stated_size(root: ElementTree.Element, path: str) -> Optional[Tuple[int, in
 
 def _read_object(item: ElementTree.Element, number: int, where: str) -> VOCObject:
     """Read one object."""
-    name = _required_text(item, "name", where)
+    name = composed(_required_text(item, "name", where))
     if item.find("bndbox") is None:
         tags = ", ".join(f"<{child.tag}>" for child in item)
         raise DataError(

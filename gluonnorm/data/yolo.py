@@ -96,8 +96,10 @@ class YOLODataset(FileDataset):
             )
         find_labels_without_image(image_folders, label_paths, faults)
         files: List[AnnotatedFile] = []
+        image_of: Dict[str, str] = {}
         for image, labels in zip(images, label_paths):
             with faults.catch():
+                _require_own_labels(labels, image_of.setdefault(labels, image.path), image.path)
                 size = image_size(image.path)
                 rows = ObjectRows(f"{labels}: line")
                 if os.path.isfile(labels):
@@ -126,6 +128,14 @@ class YOLODataset(FileDataset):
             A row is no polygon.
         """
         return YOLODataset(self._root, self._split, self.classes, self._skip_bad, masks=True)
+
+
+def _require_own_labels(label_file: str, first_image: str, image: str) -> None:
+    """Raise a DataError for a label file that belongs to another image as well."""
+    if first_image != image and os.path.isfile(label_file):
+        raise DataError(
+            f"{label_file}: is the label file of both {first_image} and {image}; give each its own"
+        )
 
 
 def _label_of(names: Sequence[str], chosen: Sequence[str], root: str) -> Dict[int, Optional[int]]:

@@ -15,6 +15,7 @@ from gluonnorm.errors import did_you_mean, first_few
 
 YAML_ENDINGS = (".yaml", ".yml")
 LABEL_ENDINGS = (".txt",)
+SPELLED_ENDINGS = (".txt", ".TXT")
 CLASS_LISTS = ("classes.txt", "obj.names", "_darknet.labels")
 # The names of one split in different tools.
 OTHER_NAMES = {
@@ -306,12 +307,16 @@ def label_path(image_path: str) -> str:
     -------
     str
         ``labels/a.txt`` for ``images/a.jpg``; ``a.txt`` beside the image where only that exists.
+        ``.TXT`` is read as well.
     """
     image_folder, name = os.path.split(image_path)
-    label_name = os.path.splitext(name)[0] + LABEL_ENDINGS[0]
-    beside = os.path.join(image_folder, label_name)
-    path = os.path.join(_label_folder(image_folder), label_name)
-    return beside if os.path.isfile(beside) and not os.path.isfile(path) else path
+    stem = os.path.splitext(name)[0]
+    folders = (_label_folder(image_folder), image_folder)
+    paths = [os.path.join(folder, stem + end) for folder in folders for end in SPELLED_ENDINGS]
+    for path in paths:
+        if os.path.isfile(path):
+            return path
+    return paths[0]
 
 
 def find_labels_without_image(

@@ -1,12 +1,13 @@
 """The settings of a detector in one frozen record, and the record from which a file rebuilds it."""
 
 from dataclasses import dataclass, fields, replace
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from gluonnorm.class_names import check_class_names
 from gluonnorm.convention import BoxConvention
 from gluonnorm.errors import InputError, did_you_mean
 from gluonnorm.ops.coder import DELTA_CLIP, DeltaStds
+from gluonnorm.rcnn.anchors import cell_anchors
 from gluonnorm.rcnn.setting_checks import (
     COUNT,
     COUNT_OR_ALL,
@@ -19,7 +20,7 @@ from gluonnorm.rcnn.setting_checks import (
     check_anchor_sizes,
     check_setting,
 )
-from gluonnorm.types import IMAGENET_MEAN, IMAGENET_STD, Preprocess
+from gluonnorm.types import IMAGENET_MEAN, IMAGENET_STD, AnchorGrid, Preprocess
 
 # Settings that are numbers in 0..1.
 FRACTIONS = (
@@ -49,6 +50,7 @@ COUNTS = (
     "max_candidates",
 )
 POSITIVE_NUMBERS = ("rpn_smoothl1_beta", "rcnn_smoothl1_beta", "delta_clip")
+SINGLE_STRIDE = 16  # pixels, of the map of a network without a pyramid
 # JSON returns a list for the tuple of classes, so both are accepted.
 DESCRIPTION_TYPES: Dict[str, Tuple[type, ...]] = {
     "model": (str,),
@@ -277,6 +279,45 @@ class DetectorConfig:
             multiple=multiple if self.multiple is None else self.multiple,
             inclusive=self.convention.inclusive,
         )
+
+    def anchor_grids(self, strides: Optional[Sequence[int]] = None) -> Tuple[AnchorGrid, ...]:
+        """Compute the anchors of a cell of each feature map.
+
+        Parameters
+        ----------
+        strides : sequence of int, optional
+            The strides of the backbone's maps in pixels. None takes 4, 8, 16, ... for a pyramid,
+            and 16 for a single map.
+
+        Returns
+        -------
+        tuple of AnchorGrid
+            One for each entry of ``anchor_sizes``.
+
+        Raises
+        ------
+        InputError
+            There are more or fewer strides than entries of ``anchor_sizes``.
+
+        Examples
+        --------
+        >>> grids = DetectorConfig().anchor_grids()
+        >>> [grid.stride for grid in grids], grids[0].anchors[1].tolist()
+        ([4, 8, 16, 32, 64], [-16.0, -16.0, 16.0, 16.0])
+        """
+        levels = len(self.anchor_sizes)
+        if strides is None:
+            strides = [SINGLE_STRIDE] if levels == 1 else [4 << level for level in range(levels)]
+        if len(strides) != levels:
+            raise InputError(
+                f"{len(strides)} strides for {levels} levels of anchor_sizes; give one for each"
+            )
+        grids = []
+        for stride, sizes in zip(strides, self.anchor_sizes):
+            anchors = cell_anchors(stride, sizes, self.anchor_ratios, self.convention)
+            anchors[:, 2:] += self.convention.offset
+            grids.append(AnchorGrid(stride, anchors, self.convention.anchor_stride == "map"))
+        return tuple(grids)
 
     def _check_input(self) -> None:
         """Check the settings of the network's input: Preprocess raises InputError for them."""

@@ -107,7 +107,8 @@ def test_boxes_that_are_corners_instead_of_sides():
     corners = (50, 40, 75, 55, 0, 0)
     assert "1 of 2 boxes reach more than 2 pixels out" in warnings_of([[corners, DOG]])
     assert warnings_of([[CAT, DOG, (60, 40, 22, 22, 0, 0)]]) == ""
-    assert warnings_of([[corners] + [CAT, DOG] * 10]) == ""
+    others = [(10, 10, 20, 30 + n, n % 2, 0) for n in range(20)]
+    assert warnings_of([[corners] + others]) == ""
 
 
 def test_an_image_that_is_listed_twice():
@@ -115,16 +116,81 @@ def test_an_image_that_is_listed_twice():
     assert warning.startswith("1 images are listed more than once, a.jpg")
 
 
-def test_boxes_that_no_anchor_reaches():
-    dataset = Annotated([[(10, 10, 9, 9, 0, 0), (30, 30, 30, 30, 1, 0)]])
-    preprocess = Preprocess(short=(60,))
-    config = DetectorConfig(anchor_sizes=((32,), (64,)))
-    (warning,) = inspect(dataset, preprocess, config).warnings
-    assert warning.startswith("1 of 2 boxes have an IoU below 0.3 with every anchor")
-    assert "they are 9 to 9 pixels large, the anchors 32 to 64" in warning
-    # Twice as large, the boxes are 18 and 60 pixels: 324 / 1024 is above 0.3.
-    assert inspect(dataset, Preprocess(short=(120,)), config).warnings == ()
-    assert inspect(dataset, preprocess).warnings == ()
+def test_objects_are_listed_in_the_network_s_input():
+    dataset = Annotated([[CAT], [(70, 50, 30, 20, 1, 1), DOG]])
+    objects = inspect(dataset, Preprocess(short=(30, 120), max_size=200)).objects
+    # 60 x 80 becomes 120 x 160. The second box is cut off at the border of its image.
+    assert objects.boxes.tolist() == [[20, 20, 60, 80], [140, 100, 160, 120], [10, 10, 90, 90]]
+    assert objects.input_sizes.tolist() == [[120, 160]] * 3
+    assert objects.widths.tolist() == [40, 20, 80] and objects.heights.tolist() == [60, 20, 80]
+    assert objects.ratios.tolist() == [1.5, 1, 1]
+    assert objects.lengths[1:].tolist() == [20, 80]
+    assert objects.images.tolist() == [0, 1, 1] and objects.labels.tolist() == [0, 1, 1]
+    assert objects.learnable.tolist() == [True, False, True]
+    assert inspect(dataset).boxes_of_image.tolist() == [1, 1]
+    assert inspect(dataset).objects.boxes[0].tolist() == [10, 10, 30, 40]
+
+
+PREPROCESS = Preprocess(short=(60,), max_size=80)
+# Anchors of 32 and 64 pixels around the corners of cells of 4 and 8 pixels.
+ANCHORS = DetectorConfig(anchor_sizes=((32,), (64,)), anchor_ratios=(1,))
+
+
+def test_reach_of_the_anchors():
+    # A cat of 16 pixels fits into an anchor: 256 / 1024. A dog of 32 is an anchor, one is off by 2.
+    boxes = [[(20, 20, 16, 16, 0, 0), (16, 16, 32, 32, 1, 0), (18, 16, 32, 32, 1, 0)]]
+    result = inspect(Annotated(boxes), PREPROCESS, ANCHORS)
+    shifted = 30 * 32 / (2 * 32 * 32 - 30 * 32)
+    np.testing.assert_allclose(result.reach.anchors, [0.25, 1, shifted])
+    cat, dog = result.reach_of_class["cat"], result.reach_of_class["dog"]
+    assert (cat.objects, cat.length, cat.mean_iou) == (1, 16, 0.25)
+    assert (cat.positive, cat.reached, cat.proposals) == (0, 0, None)
+    assert (dog.objects, dog.length, dog.positive, dog.reached) == (2, 32, 1, 1)
+    assert dog.mean_iou == pytest.approx((1 + shifted) / 2)
+    (warning,) = result.warnings
+    assert warning.startswith("cat: 100 % have no anchor with an IoU of 0.5 or more")
+    assert "16 pixels large (median), the anchors 32 to 64: choose smaller anchor_sizes" in warning
+    assert inspect(Annotated(boxes), Preprocess(short=(120,)), ANCHORS).warnings == ()
+    assert inspect(Annotated(boxes), PREPROCESS).reach is None
+
+
+@pytest.mark.parametrize(
+    "box, way_out",
+    [
+        ((0, 0, 80, 60, 0, 0), "closer to its boxes"),
+        ((5, 5, 70, 9, 0, 0), "choose smaller anchor_sizes"),
+    ],
+)
+def test_the_way_out_depends_on_the_sizes(box, way_out):
+    config = DetectorConfig(anchor_sizes=((30,), (100,)), anchor_ratios=(1,))
+    warnings = inspect(Annotated([[box, DOG]]), PREPROCESS, config).warnings
+    assert any(way_out in text and text.startswith("cat") for text in warnings), warnings
+
+
+def test_proposals_of_a_trained_network():
+    boxes = [[CAT] * 1 + [(10, 10, 20, 30 + n, 0, 0) for n in range(1, 10)], [DOG]]
+    inspection = inspect(Annotated(boxes), PREPROCESS, ANCHORS)
+    assert inspection.learnable == 11
+    candidates = np.array([0.9] * 9 + [0.4, 0.8])
+    proposals = np.array([0.9] * 6 + [0.1] * 3 + [0.4, 0.8])
+    result = inspection.with_proposals(candidates, proposals)
+    cat = result.reach_of_class["cat"]
+    assert (cat.candidates, cat.proposals) == (0.9, 0.6)
+    assert result.reach_of_class["dog"].proposals == 1
+    sentence = "cat: 60 % of its objects have a proposal with an IoU of 0.5, 90 % before the NMS"
+    assert [text for text in result.warnings if text.startswith(sentence)]
+    assert len(result.warnings) == len(inspection.warnings) + 1
+    # Without candidates there is nothing to be lost by the NMS.
+    poor = inspection.with_proposals(np.full(11, 0.2), np.full(11, 0.2)).warnings
+    assert sum("have no candidate with an IoU of 0.5" in text for text in poor) == 2
+    with pytest.raises(DataError, match="want one IoU for each of the 11 objects"):
+        inspection.with_proposals(candidates[:3], proposals)
+    with pytest.raises(DataError, match="the inspection has no anchors"):
+        inspect(Annotated(boxes)).with_proposals(candidates, proposals)
+
+
+def test_boxes_that_are_annotated_twice():
+    assert warnings_of([[CAT, CAT, DOG], [DOG]]).startswith("1 boxes repeat another box of their")
 
 
 def test_faults_of_a_reader_are_passed_on():
