@@ -3,7 +3,7 @@
 from collections import Counter
 from itertools import chain
 
-from gluonnorm.data import AspectGroupSampler, repeat_factors
+from gluonnorm.data import AspectGroupSampler, COCODataset, draw_shapes, repeat_factors
 from gluonnorm.data.repeat_factors import draw_counts
 from gluonnorm.errors import InputError
 
@@ -41,6 +41,20 @@ def test_factors_are_those_of_the_paper():
     for threshold in (0, 1.5, -1):
         with pytest.raises(InputError, match=f"threshold is {threshold}; want a share"):
             repeat_factors(dataset, threshold)
+
+
+def test_factors_of_files_are_those_of_their_images(tmp_path):
+    draw_shapes(tmp_path, train=12, val=1, size=(48, 64), seed=2)
+    folder = tmp_path / "train"
+    dataset = COCODataset(tmp_path / "annotations" / "instances_train.json", folder)
+    classes = [set(dataset[index].labels.tolist()) for index in range(12)]
+    counts = Counter(chain(*classes))
+    wanted = []
+    for labels in classes:
+        shares = [1] + [0.9 / (counts[label] / 12) for label in labels]
+        wanted.append(max(shares) ** 0.5)
+    assert len(set(wanted)) > 2
+    np.testing.assert_allclose(repeat_factors(dataset, 0.9), wanted)
 
 
 def test_counts_have_the_mean_of_the_factors_and_one_sum():

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from gluonnorm.data import (
     MASK_SIZE,
     DataError,
@@ -7,8 +9,9 @@ from gluonnorm.data import (
     resize_size,
 )
 from gluonnorm.errors import InputError
+from gluonnorm.photos.annotated import AnnotatedPhoto
 from gluonnorm.photos.boxes import flip_boxes
-from gluonnorm.photos.turns import VerticalFlip
+from gluonnorm.photos.turns import VerticalFlip, flip_vertically, turn
 from gluonnorm.types import Preprocess
 
 import numpy as np
@@ -240,3 +243,36 @@ def test_an_augment_that_returns_rubbish_is_named_with_the_image():
     transform = TrainTransform(RAW, augments=[lambda photo, rng: None])
     with pytest.raises(InputError, match="a.jpg: <lambda>: it returned NoneType"):
         transform(labeled_image_of(noise(12, 20)), np.random.default_rng(0))
+
+
+def square_masks(labeled):
+    """The image with masks: the upper half of each box, which no flip leaves alone."""
+    masks = np.zeros((len(labeled.boxes), *labeled.image.shape[:2]), bool)
+    for mask, (x1, y1, x2, y2) in zip(masks, labeled.boxes.astype(int)):
+        mask[y1 : (y1 + y2) // 2, x1:x2] = True
+    return labeled._replace(masks=masks)
+
+
+@pytest.mark.parametrize("inclusive", [False, True])
+@pytest.mark.parametrize(
+    "augment", [flip_vertically, lambda photo: turn(photo, 1), lambda photo: turn(photo, 3)]
+)
+def test_masks_of_a_changed_photo_are_those_of_a_photo_that_was_so_before(augment, inclusive):
+    preprocess = replace(RAW, inclusive=inclusive)
+    labeled = square_masks(
+        labeled_image_of(noise(30, 40), [[4, 2, 14, 12], [20, 5, 31, 28]], [3, 1])
+    )
+    changed = augment(AnnotatedPhoto(*labeled[:4], labeled.masks))
+    copied = labeled._replace(
+        image=changed.image.copy(), boxes=changed.boxes.copy(), masks=changed.masks.copy()
+    )
+    transform = TrainTransform(preprocess, augments=[lambda photo, rng: augment(photo)])
+    for seed in range(4):  # with and without the mirror of the transform itself
+        found = transform(labeled, np.random.default_rng(seed))
+        wanted = TrainTransform(preprocess)(copied, np.random.default_rng(seed))
+        for name in ("image", "boxes", "labels", "masks"):
+            np.testing.assert_array_equal(getattr(found, name), getattr(wanted, name))
+    assert found.masks.shape == (2, MASK_SIZE, MASK_SIZE)
+    if not inclusive:  # such boxes end a pixel earlier
+        # The mask covers half of its box, whichever way the photo is turned.
+        np.testing.assert_allclose(found.masks.mean(axis=(1, 2)), 0.5, atol=0.06)
