@@ -20,6 +20,7 @@ from gluonnorm.training.mixing_plot import plot_mixing_weights
 from gluonnorm.training.plot import plot_curves
 
 import mxnet as mx
+from _distributed import StatisticsAverage
 from _scores import class_score_prefix, drawn_scores, evaluate, headlines
 from tqdm import tqdm
 
@@ -31,8 +32,11 @@ def make_callbacks(
     ctx: List[mx.Context],
     batches: Callable[[int, int], Iterable[Batch]],
     val_set: Optional[Dataset],
+    workers: training.Workers,
 ) -> List[training.Callback]:
     """Make the callbacks that log, save, evaluate and draw.
+
+    In a distributed run, worker 0 alone does this. The others only take part in what all must do.
 
     It takes the parsed command line, because it is the border between flags and objects.
 
@@ -50,6 +54,8 @@ def make_callbacks(
         What ``epoch_batches`` returns.
     val_set : Dataset or None
         What is evaluated; None never evaluates.
+    workers : training.Workers
+        The workers of a distributed run, or this process alone.
 
     Returns
     -------
@@ -62,12 +68,17 @@ def make_callbacks(
         ``--recalibrate`` for a network without running statistics.
     """
     prefix = args.save_prefix
+    statistics: List[training.Callback] = []
+    if args.recalibrate:
+        statistics.append(Recalibration(net, batches, ctx, num_batches=args.recalibrate))
+    if workers.count > 1:
+        statistics.append(StatisticsAverage(net, workers, args.save_steps))
+    if workers.rank > 0:
+        return statistics
     text = training.TextLog(f"{prefix}.log", args.log_interval)
     metrics = training.MetricsLog(f"{prefix}-metrics.jsonl")
-    callbacks: List[training.Callback] = [text, metrics]
     # Before the saver, so that each checkpoint and each evaluation has the new statistics.
-    if args.recalibrate:
-        callbacks.append(Recalibration(net, batches, ctx, num_batches=args.recalibrate))
+    callbacks: List[training.Callback] = [text, metrics, *statistics]
     saver = training.CheckpointSaver(
         prefix,
         net,

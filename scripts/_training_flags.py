@@ -78,8 +78,9 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--kv-store",
         default="device",
-        help="MXNet's kvstore (default: device)",
-        choices=["device", "local", "nccl", "dist_sync", "dist_device_sync"],
+        help="MXNet's kvstore (default: device); dist_sync, dist_device_sync and horovod train in "
+        "several processes, see docs/distributed.md",
+        choices=["device", "local", "nccl", "dist_sync", "dist_device_sync", "horovod"],
     )
     group.add_argument(
         "--save-prefix",

@@ -40,7 +40,7 @@ from gluonnorm.visualize import open_font
 import mxnet as mx
 from _augment import add_augment_arguments
 from _callbacks import make_callbacks
-from _cli import add_plugin_argument, contexts, run, seed_everything
+from _cli import add_plugin_argument, contexts, seed_everything
 from _data import (
     open_dataset,
     open_masks,
@@ -48,7 +48,15 @@ from _data import (
     require_boxes,
 )
 from _data_flags import add_dataset_arguments
+from _distributed import (
+    connect,
+    require_same_data,
+    require_same_flags,
+    run_worker,
+    share_start,
+)
 from _recipe import (
+    Choice,
     Choices,
     add_recipe_arguments,
     check_network,
@@ -149,17 +157,20 @@ def main(args: argparse.Namespace) -> None:
     open_font(args.font)
     seed_everything(args.seed)
     ctx = contexts(args.gpus)
-    kvstore = mx.kv.create(args.kv_store)
-    workers = training.Workers(kvstore)
-    args.save_prefix = worker_prefix(args.save_prefix, workers.rank)
+    workers = connect(args.kv_store)
+    require_same_flags(workers, args)
     if args.print_recipe:
         prepared = prepare(args, ctx, workers)
-        print_choices(prepared.choices, prepared.net.spec.norm, len(prepared.loader))
+        if workers.rank == 0:
+            print_choices(prepared.choices, prepared.net.spec.norm, len(prepared.loader))
+        return
+    if workers.rank > 0:
+        train(prepare(args, ctx, workers), ctx, workers)
         return
     with training.PrefixLock(args.save_prefix) as lock:
         if lock.note:
             print(f"note: {lock.note}", file=sys.stderr)
-        train(prepare(args, ctx, workers), ctx, kvstore, workers)
+        train(prepare(args, ctx, workers), ctx, workers)
     print(f"checkpoint {training.latest(args.save_prefix)}")
     print(f"log        {args.save_prefix}.log")
     print(f"curve      {args.save_prefix}-curve.png")
@@ -169,6 +180,8 @@ def prepare(
     args: argparse.Namespace, ctx: List[mx.Context], workers: training.Workers
 ) -> PreparedRun:
     """Open the data, choose the schedule and build the network.
+
+    Only worker 0 reads files of an earlier run, and the validation set.
 
     Parameters
     ----------
@@ -189,13 +202,19 @@ def prepare(
     GluonnormError
         Whatever the user can mend: flags, data, an earlier run under the prefix.
     """
-    checkpoint = check_resume(args.save_prefix, args.resume)
+    is_first = workers.rank == 0
+    checkpoint: Optional[str] = None
     earlier: Choices = {}
-    if args.resume:
-        earlier = read_choices(earlier_prefix(args.save_prefix, checkpoint))
+    if is_first:
+        checkpoint = check_resume(args.save_prefix, args.resume)
+        if args.resume:
+            earlier = read_choices(earlier_prefix(args.save_prefix, checkpoint))
+    shared_choices = workers.gather_objects(stored_choices(earlier))[0]
+    earlier = {name: Choice(**content) for name, content in shared_choices.items()}
     train_set = open_dataset(args, "train")
+    require_same_data(workers, train_set)
     val_set: Optional[Dataset] = None
-    if args.val_interval:
+    if args.val_interval and is_first:
         val_set = open_scored_dataset(args, train_set.classes)
     choices = choose(args, len(train_set), workers.count, earlier)
     args = with_choices(args, choices)
@@ -212,9 +231,7 @@ def prepare(
     return PreparedRun(args, choices, checkpoint, net, loader, val_set)
 
 
-def train(
-    run: PreparedRun, ctx: List[mx.Context], kvstore: mx.kv.KVStore, workers: training.Workers
-) -> None:
+def train(run: PreparedRun, ctx: List[mx.Context], workers: training.Workers) -> None:
     """Train under a prefix that no other run uses.
 
     Parameters
@@ -223,8 +240,6 @@ def train(
         What ``prepare`` returns.
     ctx : list of mx.Context
         The devices that hold the weights.
-    kvstore : mx.kv.KVStore
-        Where the gradients of all devices and machines are added up.
     workers : Workers
         This process among those that share the batches.
 
@@ -237,40 +252,25 @@ def train(
     batches = epoch_batches(loader)
     batch_size = args.batch_size * workers.count
     rate = make_schedule(args, len(loader))
-    trainer = make_trainer(args, net, kvstore)
+    trainer = make_trainer(args, net, workers.kvstore)
     step = make_step(args, net, trainer, ctx)
-    callbacks = make_callbacks(args, net, trainer, ctx, batches, run.val_set)
+    callbacks = make_callbacks(args, net, trainer, ctx, batches, run.val_set, workers)
     loop = training.Loop(
         step, batches, step_inputs, rate, len(loader), batch_size, args.seed, callbacks, workers
     )
 
     spec = asdict(net.spec)
     state: Dict[str, Any] = {"step": 0}
-    if args.resume:
+    is_first = workers.rank == 0
+    if args.resume and is_first:
         state = load_checkpoint(args.save_prefix, run.checkpoint, net, trainer, spec)
         note_changed_flags(earlier_prefix(args.save_prefix, run.checkpoint), vars(args))
-    note_changes(state, loop.state_at(state["step"]))
-    write_arguments(args.save_prefix, vars(args), stored_choices(run.choices), spec)
+    state = share_start(workers, net, trainer, state)
+    if is_first:
+        note_changes(state, loop.state_at(state["step"]))
+        write_arguments(args.save_prefix, vars(args), stored_choices(run.choices), spec)
     loop.fit(args.epochs, state["step"])
 
 
-def worker_prefix(prefix: str, rank: int) -> str:
-    """Give every worker of a distributed run files of its own.
-
-    Parameters
-    ----------
-    prefix : str
-        The value of ``--save-prefix``.
-    rank : int
-        The worker's number, from 0.
-
-    Returns
-    -------
-    str
-        The prefix itself for worker 0.
-    """
-    return f"{prefix}-worker{rank}" if rank else prefix
-
-
 if __name__ == "__main__":
-    run(main, parse_args())
+    run_worker(main, parse_args)

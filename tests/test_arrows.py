@@ -14,9 +14,10 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 # What each room may import of ours, besides itself and what EVERYONE may. Rooms of a higher floor
 # come later.
 ARROWS: Dict[str, Tuple[str, ...]] = {
-    "gluonnorm": ("gluonnorm._runtime",),
+    "gluonnorm": ("gluonnorm._runtime", "gluonnorm.job_watch"),
     # floor 0
     "gluonnorm._runtime": (),
+    "gluonnorm.job_watch": (),
     "gluonnorm.__main__": ("gluonnorm._runtime",),
     "gluonnorm.errors": (),
     "gluonnorm.types": (),

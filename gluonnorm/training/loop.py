@@ -119,7 +119,9 @@ class Loop:
     as long as ``batches`` shuffles by the number of the epoch alone.
 
     In a distributed run every worker has a loop. The loops make the same steps, report the losses
-    of all workers' images, and stop after the same step, wherever the signal or the error came.
+    of all workers' images, and stop after the same step, wherever the signal or the error came. If
+    a callback calls ``settle`` after a step, one must do so on all workers: they wait there for
+    each other.
 
     Parameters
     ----------

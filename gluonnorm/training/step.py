@@ -211,9 +211,12 @@ def _start_distributed_store(trainer: gluon.Trainer) -> None:
     # in place, and the engine operation that sends such a weight fails. MXNet 1.9.1 keeps the error
     # of an operation only with the arrays that it writes to, and this one writes to none: nothing
     # is sent, nothing is said, and the server aborts with "init <key> first" when another worker
-    # asks for the weight. A weight that is set anew has its plain layout again.
-    for parameter in trainer._params:
-        values = parameter.data(parameter.list_ctx()[0]).asnumpy()
-        parameter.set_data(mx.nd.array(values, dtype=values.dtype))
+    # asks for the weight. So what is sent here are copies, which have a plain layout.
     trainer._init_kvstore()
-    trainer._init_params()
+    for key, parameter in enumerate(trainer._params):
+        values = parameter.data(parameter.list_ctx()[0]).asnumpy()
+        sent = mx.nd.array(values, dtype=values.dtype)
+        received = mx.nd.zeros_like(sent)
+        trainer._kvstore.broadcast(key, sent, received)
+        parameter.set_data(received)
+    trainer._params_to_init = []

@@ -2,9 +2,10 @@
 
 import json
 from threading import Thread
-from typing import Any, Callable, Dict, List, Optional, Sequence
+from typing import Any, Callable, Dict, List, Optional, Sequence, Union
 
 from gluonnorm.errors import GluonnormError
+from gluonnorm.training.horovod_store import HorovodStore
 from gluonnorm.training.interrupt import StopRequest
 
 import mxnet as mx
@@ -15,6 +16,7 @@ FIRST_KEY = 1 << 24
 # Of an operation of MXNet's engine: before all gradients that wait to be sent.
 URGENT = 1 << 24
 GO_ON, STOP, FAILED = range(3)
+HOROVOD = "horovod"
 
 
 class WorkerFailed(GluonnormError, RuntimeError):
@@ -32,7 +34,7 @@ class WorkerFailed(GluonnormError, RuntimeError):
 
 
 class Workers:
-    """The worker processes whose gradients are added up, connected by MXNet's parameter server.
+    """The worker processes whose gradients are added up by MXNet's parameter server or Horovod.
 
     All workers must call the same methods in the same order. A call returns when all workers have
     made it. While it waits, Python answers signals. One process without a distributed store is a
@@ -40,12 +42,15 @@ class Workers:
 
     Parameters
     ----------
-    kvstore : KVStore, optional
-        A distributed store (``dist_sync``, ``dist_device_sync``). Any other store, and None, is
-        that of one process.
+    kvstore : KVStore or str, optional
+        A distributed store (``dist_sync``, ``dist_device_sync``, ``horovod``) or its name; a name
+        waits until all processes of the run have started. Any other store, and None, is that of one
+        process.
 
     Attributes
     ----------
+    kvstore : KVStore or None
+        The store, for a trainer.
     rank : int
         The number of this worker, from 0.
     count : int
@@ -57,23 +62,27 @@ class Workers:
     [[1.5, 2.0]]
     """
 
-    def __init__(self, kvstore: Optional[mx.kv.KVStore] = None) -> None:
+    def __init__(self, kvstore: Union[mx.kv.KVStore, str, None] = None) -> None:
+        self.kvstore: Any = kvstore
+        if isinstance(kvstore, str):
+            create = HorovodStore if kvstore == HOROVOD else lambda: mx.kv.create(kvstore)
+            self.kvstore = _answering_signals(create)
         self.rank = 0
         self.count = 1
         self._kvstore: Optional[mx.kv.KVStore] = None
         self._keys_by_length: Dict[int, int] = {}
         self._next_key = FIRST_KEY
-        if kvstore is not None and "dist" in kvstore.type:
-            self.rank = kvstore.rank
-            self.count = kvstore.num_workers
-            self._kvstore = kvstore
+        if self.kvstore is not None and "dist" in self.kvstore.type:
+            self.rank = self.kvstore.rank
+            self.count = self.kvstore.num_workers
+            self._kvstore = self.kvstore
 
-    def gather(self, values: Sequence[float]) -> np.ndarray:
+    def gather(self, values: Union[Sequence[float], np.ndarray]) -> np.ndarray:
         """Give every worker the numbers of all workers.
 
         Parameters
         ----------
-        values : sequence of float
+        values : sequence of float, or numpy.ndarray (N,)
             The numbers of this worker; the others must give as many.
 
         Returns
