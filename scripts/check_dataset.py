@@ -7,7 +7,8 @@ split the script prints
   fault      a file or annotation that cannot be used; --skip-bad leaves these out of training
   problem    a reason why nothing can be learned from the split
   warning    what is probably not meant so, such as a class without boxes
-With --network it also says which boxes are too small for that network's input and anchors.
+With --network it also says which objects that network's input and anchors can show, class by class.
+With --params a trained network says which of them its proposals reach: no detector finds the rest.
 
 The exit status is 0 without faults and problems (warnings do not count), 1 with any, and 2 if the
 data set cannot be opened at all.
@@ -17,32 +18,38 @@ Examples:
   python scripts/check_dataset.py --dataset voc --data-root BCCD --train-split train \\
       --val-split val --network faster_rcnn_resnet50_v2_custom --set short=300 max_size=600
   python scripts/check_dataset.py --dataset coco --data-root nuclei --masks --draw pictures
+  python scripts/check_dataset.py --dataset voc --data-root BCCD --train-split train \\
+      --val-split val --params runs/blood-0001025.json --json blood.json --plot blood
 """
 
 import argparse
+import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import List, Optional, Sequence, Tuple
+from typing import Any, Dict, Optional, Sequence
 
 import model_zoo
-from gluonnorm.data import Dataset, Inspection, LabeledImage, inspect
+from gluonnorm.data import Dataset, EvalTransform, Inspection, LabeledImage, inspect
 from gluonnorm.errors import InputError
 from gluonnorm.rcnn import FasterRCNN
+from gluonnorm.rcnn.proposal_reach import proposal_ious
 from gluonnorm.types import Detections
 from gluonnorm.visualize import draw
 
+import mxnet as mx
 import numpy as np
 from _cli import add_plugin_argument, parse_settings, run, seed_everything
 from _data import open_dataset, open_masks
 from _data_flags import add_dataset_arguments
-from _output import write_jpeg
+from _inspection_plot import plot_inspection
+from _inspection_report import as_json, report
+from _models import add_norm_arguments, open_network
+from _output import add_font_argument, make_parent_folder, write_jpeg, write_text
 
 UNSOUND = 1  # the exit status with faults or problems
 SPLITS = ("train", "val")
-# COCO's limits between small, medium and large boxes: square roots of areas, in pixels.
-SMALL = 32
-LARGE = 96
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -77,6 +84,29 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         metavar="NAME=VALUE",
         help="settings of the network, as in training, e.g. short=300 max_size=600",
     )
+    group.add_argument(
+        "--params",
+        metavar="FILE",
+        help="a trained network, whose proposals are judged: a checkpoint's .json, or weights with "
+        "--network",
+    )
+    add_norm_arguments(group)
+    group.add_argument(
+        "--num-judged",
+        type=int,
+        default=200,
+        metavar="N",
+        help="--params: images of each split that the network looks at (default: 200)",
+    )
+    group.add_argument(
+        "--json", metavar="FILE", help="write all numbers, and a row for each object, to this file"
+    )
+    group.add_argument(
+        "--plot",
+        metavar="PREFIX",
+        help="draw sizes, ratios, counts and the reach of the anchors: PREFIX-train.png and so on",
+    )
+    add_font_argument(group)
     group.add_argument(
         "--show",
         type=int,
@@ -116,32 +146,93 @@ def main(args: argparse.Namespace) -> int:
     int
         The exit status.
     """
-    if args.show < 0 or args.num_drawn < 1:
+    if args.show < 0 or args.num_drawn < 1 or args.num_judged < 1:
         raise InputError(
-            f"--show is {args.show} and --num-drawn is {args.num_drawn}; want at least 0 and 1"
+            f"--show is {args.show}, --num-drawn is {args.num_drawn} and --num-judged is "
+            f"{args.num_judged}; want at least 0, 1 and 1"
         )
+    make_parent_folder("--json", args.json)
     seed_everything(args.seed)
     # All faults are wanted, so the data set is opened without what is faulty.
     args.skip_bad = True
     is_sound = True
+    content: Dict[str, Any] = {}
     for split in [args.only] if args.only else SPLITS:
         dataset = open_dataset(args, split, notes=False)
         net = build_network(args, dataset.classes)
         if args.masks or (net is not None and net.has_masks):
             dataset = open_masks(dataset, notes=False)
-        if net is None:
-            inspection = inspect(dataset)
-        else:
-            inspection = inspect(dataset, net.preprocess, net.config)
+        inspection = inspect_for(net, dataset)
+        if net is not None and args.params and inspection.reach is not None:
+            inspection = judge_proposals(net, dataset, inspection, args.num_judged)
         print("\n".join(report(split, inspection, args.show)), flush=True)
         is_sound = is_sound and not inspection.faults and not inspection.problems
+        content[split] = as_json(inspection)
+        if args.plot:
+            plot_inspection(inspection, f"{args.plot}-{split}.png", split, args.font)
         if args.draw:
             draw_images(dataset, args.draw, split, args.num_drawn)
+    if args.json:
+        write_text(args.json, json.dumps(content) + "\n")
     return 0 if is_sound else UNSOUND
 
 
+def inspect_for(net: Optional[FasterRCNN], dataset: Dataset) -> Inspection:
+    """Inspect a split, for a network if there is one.
+
+    Parameters
+    ----------
+    net : FasterRCNN or None
+        The network.
+    dataset : Dataset
+        The split.
+
+    Returns
+    -------
+    Inspection
+        What ``inspect`` returns.
+    """
+    if net is None:
+        return inspect(dataset)
+    return inspect(dataset, net.preprocess, net.config, net.backbone.strides)
+
+
+def judge_proposals(
+    net: FasterRCNN, dataset: Dataset, inspection: Inspection, count: int
+) -> Inspection:
+    """Add the proposals of a trained network to what is known of a split.
+
+    Parameters
+    ----------
+    net : FasterRCNN
+        The network with its weights.
+    dataset : Dataset
+        The split.
+    inspection : Inspection
+        What ``inspect_for`` returns for them.
+    count : int
+        How many images the network looks at, at most.
+
+    Returns
+    -------
+    Inspection
+        The same with the proposals; those of the other images are NaN.
+    """
+    preprocess = replace(net.preprocess, short=(max(net.preprocess.short),))
+    transform = EvalTransform(preprocess)
+    objects = inspection.learnable_objects
+    before = np.full(len(objects.labels), np.nan)
+    after = before.copy()
+    chosen = np.random.permutation(np.unique(objects.images))[:count]
+    for index in chosen.tolist():
+        rows = objects.images == index
+        image = mx.nd.array(transform(dataset[index]).image).expand_dims(0)
+        before[rows], after[rows] = proposal_ious(net, image, objects.boxes[rows])
+    return inspection.with_proposals(before, after)
+
+
 def build_network(args: argparse.Namespace, classes: Sequence[str]) -> Optional[FasterRCNN]:
-    """Build the network whose input the boxes are judged in.
+    """Build the network whose input the boxes are judged in, with its weights if there are any.
 
     Parameters
     ----------
@@ -153,107 +244,18 @@ def build_network(args: argparse.Namespace, classes: Sequence[str]) -> Optional[
     Returns
     -------
     FasterRCNN or None
-        The network, without weights; None without ``--network``.
+        The network; None without ``--network`` and ``--params``.
     """
+    if args.params:
+        # A checkpoint knows its classes, and proposals have none.
+        is_checkpoint = args.params.endswith(".json")
+        return open_network(args, [mx.cpu()], None if is_checkpoint else classes)
     if args.network is None:
         return None
     settings = parse_settings(args.set)
     # A norm without stored statistics, because there are no weights to take them from.
-    return model_zoo.get_model(args.network, norm="gn", classes=classes, **settings)
-
-
-def report(split: str, inspection: Inspection, show: int) -> List[str]:
-    """Write what was found in one split.
-
-    Parameters
-    ----------
-    split : str
-        Its name.
-    inspection : Inspection
-        What ``inspect`` returns.
-    show : int
-        How many faults are listed one by one.
-
-    Returns
-    -------
-    list of str
-        The lines to print.
-    """
-    lines = [
-        f"{split}: {inspection.images} images, {inspection.images_without_boxes} of them without "
-        "boxes to learn from",
-        f"  {inspection.boxes} boxes, {inspection.learnable} to learn from, {inspection.crowd} "
-        "crowd or difficult",
-    ]
-    lines += class_table(inspection)
-    lines += size_table(inspection)
-    lines += [f"  fault: {message}" for message in inspection.faults[:show]]
-    hidden = len(inspection.faults) - show
-    if hidden > 0:
-        lines.append(f"  and {hidden} more faults; --show {len(inspection.faults)} prints all")
-    lines += [f"  problem: {message}" for message in inspection.problems]
-    lines += [f"  warning: {message}" for message in inspection.warnings]
-    lines.append(
-        f"  {len(inspection.faults)} faults, {len(inspection.problems)} problems, "
-        f"{len(inspection.warnings)} warnings"
-    )
-    return lines
-
-
-def class_table(inspection: Inspection) -> List[str]:
-    """Write the number of boxes and images of each class.
-
-    Parameters
-    ----------
-    inspection : Inspection
-        What ``inspect`` returns.
-
-    Returns
-    -------
-    list of str
-        The lines of the table, the classes in the order of their labels.
-    """
-    width = max(len(name) for name in ["class", *inspection.boxes_of_class])
-    lines = [f"  {'class':{width}}  {'boxes':>9}  {'images':>9}"]
-    for name, boxes in inspection.boxes_of_class.items():
-        lines.append(f"  {name:{width}}  {boxes:9}  {inspection.images_of_class[name]:9}")
-    return lines
-
-
-def size_table(inspection: Inspection) -> List[str]:
-    """Write the smallest, median and largest sizes of images and boxes.
-
-    Parameters
-    ----------
-    inspection : Inspection
-        What ``inspect`` returns.
-
-    Returns
-    -------
-    list of str
-        The lines of the table, and how many boxes are small, medium and large as COCO counts them.
-    """
-    lines = [f"  {'pixels':12}  {'smallest':>9}  {'median':>9}  {'largest':>9}"]
-    lengths = np.sqrt(inspection.box_sizes.prod(axis=1))
-    rows: Tuple[Tuple[str, np.ndarray], ...] = (
-        ("image height", inspection.image_sizes[:, 0]),
-        ("image width", inspection.image_sizes[:, 1]),
-        ("box height", inspection.box_sizes[:, 0]),
-        ("box width", inspection.box_sizes[:, 1]),
-        ("box size", lengths),
-    )
-    for name, values in rows:
-        if len(values):
-            cells = (values.min(), np.median(values), values.max())
-            lines.append(f"  {name:12}  " + "  ".join(f"{cell:9.5g}" for cell in cells))
-    small = int((lengths < SMALL).sum())
-    large = int((lengths > LARGE).sum())
-    medium = len(lengths) - small - large
-    lines.append(
-        f"  boxes below {SMALL} pixels: {small}, up to {LARGE}: {medium}, above: {large} (box size "
-        "is the square root of the area)"
-    )
-    return lines
+    norm = args.norm or "gn"
+    return model_zoo.get_model(args.network, norm=norm, classes=classes, **settings)
 
 
 def draw_images(dataset: Dataset, folder: str, split: str, count: int) -> None:

@@ -110,7 +110,7 @@ class Inspection(NamedTuple):
         ----------
         candidate_ious : numpy.ndarray
             (L,), for each object to learn from, in the order of ``objects``, the best IoU with the
-            boxes that enter the NMS of the proposals.
+            boxes that enter the NMS of the proposals; NaN where it is not known.
         proposal_ious : numpy.ndarray
             (L,), the same with the proposals.
 

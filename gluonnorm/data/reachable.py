@@ -27,9 +27,10 @@ class Reach(NamedTuple):
     anchors : numpy.ndarray
         (L,) float64, the best IoU of each object with the anchors of its image.
     candidates : numpy.ndarray or None
-        (L,), the best IoU with the boxes that enter the NMS of a trained network's proposals.
+        (L,), the best IoU with the boxes that enter the NMS of a trained network's proposals; NaN
+        for objects of images that the network did not see.
     proposals : numpy.ndarray or None
-        (L,), the best IoU with its proposals.
+        (L,), the best IoU with its proposals, in the same way.
     """
 
     positive: float
@@ -110,7 +111,8 @@ def reach_of_classes(
 
 def _share(ious: Optional[np.ndarray], rows: np.ndarray, limit: float) -> Optional[float]:
     """Return the share of some objects whose IoU is at least ``limit``; None without IoUs."""
-    return None if ious is None else float((ious[rows] >= limit).mean())
+    known = np.zeros(0) if ious is None else ious[rows][~np.isnan(ious[rows])]
+    return float((known >= limit).mean()) if len(known) else None
 
 
 def reach_warnings(shares: Dict[str, ClassReach], reach: Reach) -> List[str]:

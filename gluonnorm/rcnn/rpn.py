@@ -150,12 +150,44 @@ def propose(
     scores : Tensor
         (B, R) in 0..1, best first, -1 in padding. They grow with the logit.
     """
-    pre_nms = config.rpn_train_pre_nms if training else config.rpn_test_pre_nms
     post_nms = config.rpn_train_post_nms if training else config.rpn_test_post_nms
     convention = config.convention
+    stacked_scores, stacked_boxes = candidates(F, logits, deltas, anchors, extent, config, training)
+    iou_limit = convention.iou_limit(config.rpn_nms_thresh)
+    kept_scores, kept_boxes = nms(F, stacked_scores, stacked_boxes, iou_limit, convention.offset)
+    scores, indices = top_k(F, F.reshape(kept_scores, (0, -1)), post_nms)
+    proposals = gather(F, F.reshape(kept_boxes, (0, -3, 4)), indices)
+    is_proposal = F.expand_dims(scores >= 0, axis=-1)
+    return F.broadcast_mul(proposals, is_proposal), scores
+
+
+def candidates(
+    F: Any,
+    logits: Sequence[Tensor],
+    deltas: Sequence[Tensor],
+    anchors: Sequence[Tensor],
+    extent: Extent,
+    config: DetectorConfig,
+    training: bool,
+) -> Tuple[Tensor, Tensor]:
+    """Select the boxes that enter the NMS of the proposals.
+
+    Parameters
+    ----------
+    F, logits, deltas, anchors, extent, config, training
+        As for :func:`propose`.
+
+    Returns
+    -------
+    scores : Tensor
+        (B, L, K) in 0..1, K boxes of each of L suppressions, -1 in padding.
+    boxes : Tensor
+        (B, L, K, 4) in pixels.
+    """
+    pre_nms = config.rpn_train_pre_nms if training else config.rpn_test_pre_nms
     level_scores = []
     level_boxes = []
-    if convention.proposal_nms == "joint":
+    if config.convention.proposal_nms == "joint":
         scores, boxes = _joint_candidates(F, logits, deltas, anchors, extent, config, pre_nms)
         level_scores.append(scores)
         level_boxes.append(boxes)
@@ -166,14 +198,7 @@ def propose(
             level_boxes.append(boxes)
     # The cost of a suppression grows with the square of the number of boxes. As a batch axis, five
     # levels of k boxes cost a fifth of one suppression of 5 * k boxes.
-    stacked_scores = F.stack(*level_scores, axis=1)
-    stacked_boxes = F.stack(*level_boxes, axis=1)
-    iou_limit = convention.iou_limit(config.rpn_nms_thresh)
-    kept_scores, kept_boxes = nms(F, stacked_scores, stacked_boxes, iou_limit, convention.offset)
-    scores, indices = top_k(F, F.reshape(kept_scores, (0, -1)), post_nms)
-    proposals = gather(F, F.reshape(kept_boxes, (0, -3, 4)), indices)
-    is_proposal = F.expand_dims(scores >= 0, axis=-1)
-    return F.broadcast_mul(proposals, is_proposal), scores
+    return F.stack(*level_scores, axis=1), F.stack(*level_boxes, axis=1)
 
 
 def _level_candidates(

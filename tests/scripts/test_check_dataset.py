@@ -2,9 +2,14 @@
 
 import json
 import shutil
+from dataclasses import asdict
 
-from gluonnorm.data import draw_shapes
+import model_zoo
+from gluonnorm import training
+from gluonnorm.data import COCODataset, draw_shapes
 
+import mxnet as mx
+import numpy as np
 import pytest
 from in_process import run_script
 from PIL import Image
@@ -137,6 +142,51 @@ def test_boxes_are_judged_in_the_input_of_a_network(edited):
     assert done.returncode == 1 and "after resizing to the network's input" in done.stdout
     done = check(root, *SMALL_NETWORK)
     assert done.returncode == 0 and "have no anchor with an IoU of 0.5" in done.stdout
+
+
+def test_numbers_pictures_and_proposals(shapes, tmp_path):
+    """A network without training proposes its anchors, so that the numbers are known."""
+    settings = {"anchor_sizes": ((16,), (32,), (64,), (128,), (256,)), "short": 64, "max_size": 96}
+    net = model_zoo.get_model(
+        "faster_rcnn_fpn_resnet18_v1b_custom",
+        norm="gn",
+        classes=("circle", "square", "triangle"),
+        fpn_channels=32,
+        rpn_channels=32,
+        **settings,
+    )
+    net.rpn.loc.weight.set_data(mx.nd.zeros_like(net.rpn.loc.weight.data()))
+    trainer = mx.gluon.Trainer(net.collect_train_params(), "sgd")
+    prefix = str(tmp_path / "net")
+    checkpoint = training.save(prefix, net, trainer, {"step": 1}, spec=asdict(net.spec))
+    numbers = tmp_path / "numbers.json"
+    picture = tmp_path / "pictures" / "shapes"
+    options = ("--only", "train", "--num-judged", 4)
+    files = ("--json", numbers, "--plot", picture)
+    done = check(shapes, "--params", checkpoint, *options, *files)
+    assert done.returncode == 0, done.stderr
+    with Image.open(f"{picture}-train.png") as image:
+        assert image.size[0] > 1000
+    content = json.loads(numbers.read_text())["train"]
+    rows = content["objects"]
+    dataset = COCODataset(shapes / "annotations" / "instances_train.json", shapes / "train")
+    boxes = np.concatenate([dataset[index].boxes for index in range(6)])
+    assert sorted(rows["width"]) == pytest.approx(sorted(boxes[:, 2] - boxes[:, 0]), abs=1e-3)
+    counts = [len(dataset[index].boxes) for index in range(6)]
+    assert content["boxes_of_image"] == counts
+    judged = [number for number, iou in enumerate(rows["proposal_iou"]) if iou is not None]
+    assert len({rows["image"][number] for number in judged}) == min(4, np.count_nonzero(counts))
+    for number in judged:
+        # Clipping an anchor to the image can only bring it closer to an object in the image.
+        assert rows["candidate_iou"][number] >= rows["anchor_iou"][number] - 1e-3
+        assert rows["candidate_iou"][number] >= rows["proposal_iou"][number]
+    for name, entry in content["classes"].items():
+        own = [number for number in judged if dataset.classes[rows["label"][number]] == name]
+        if own:
+            share = np.mean([rows["proposal_iou"][number] >= 0.5 for number in own])
+            assert entry["reach"]["proposals"] == pytest.approx(share)
+            cells = [line.split() for line in done.stdout.splitlines() if name in line.split()[:1]]
+            assert cells[1][-2] == f"{100 * share:.1f}"
 
 
 def test_masks_are_checked_on_request(edited):
