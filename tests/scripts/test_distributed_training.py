@@ -185,6 +185,34 @@ def test_the_store_must_fit_the_environment(monkeypatch, role, kv_store, message
         distributed.connect(kv_store)
 
 
+class TwoWorkers:
+    """Stands in for two workers; statistics of the other one that are not 0 are larger by 2."""
+
+    count = 2
+    rank = 0
+
+    def gather(self, values):
+        moving = np.asarray(values) != 0
+        return np.stack([values, values + 2 * moving])
+
+
+def test_running_statistics_are_averaged(monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    distributed = importlib.import_module("_distributed")
+    net = mx.gluon.nn.HybridSequential()
+    net.add(mx.gluon.nn.BatchNorm(in_channels=2), mx.gluon.nn.BatchNorm(in_channels=3))
+    net.initialize(ctx=[mx.cpu(0), mx.cpu(1)])
+    average = distributed.StatisticsAverage(net, TwoWorkers(), every_steps=0)
+    average.on_step_end(None)
+    np.testing.assert_array_equal(net[0].running_var.data(mx.cpu(0)).asnumpy(), [1, 1])
+    average.on_epoch_end(None)
+    for context in (mx.cpu(0), mx.cpu(1)):
+        np.testing.assert_array_equal(net[0].running_var.data(context).asnumpy(), [2, 2])
+        np.testing.assert_array_equal(net[1].running_var.data(context).asnumpy(), [2, 2, 2])
+        np.testing.assert_array_equal(net[1].running_mean.data(context).asnumpy(), [0, 0, 0])
+        np.testing.assert_array_equal(net[0].gamma.data(context).asnumpy(), [1, 1])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("role", ["scheduler", "worker"])
 def test_help_is_given_whatever_the_role(role):
