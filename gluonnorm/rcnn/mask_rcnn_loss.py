@@ -15,7 +15,7 @@ from gluonnorm.rcnn.losses import (
 from gluonnorm.rcnn.mask_rcnn import MaskRCNN, mask_size
 from gluonnorm.rcnn.target_records import GroundTruth, TrainingTargets
 from gluonnorm.rcnn.targets import max_positive_rois
-from gluonnorm.rcnn.training_graphs import LossBlock, TargetBlock
+from gluonnorm.rcnn.training_graphs import LossBlock, LossFeatures, TargetBlock
 from gluonnorm.types import Tensor
 
 
@@ -90,7 +90,7 @@ class MaskLossBlock(LossBlock):
         self.mask_head = net.mask_head
 
     def losses(
-        self, F: Any, features: Sequence[Tensor], targets: TrainingTargets
+        self, F: Any, features: LossFeatures, targets: TrainingTargets
     ) -> Tuple[Tensor, ...]:
         """Compute all losses.
 
@@ -98,8 +98,8 @@ class MaskLossBlock(LossBlock):
         ----------
         F : module
             ``mxnet.ndarray`` or ``mxnet.symbol``.
-        features : sequence of Tensor
-            The feature map of each level, (B, C, h, w).
+        features : LossFeatures
+            The feature map of each level, (B, C, h, w), in both forms.
         targets : TrainingTargets
             The targets of the batch, with masks.
 
@@ -114,7 +114,7 @@ class MaskLossBlock(LossBlock):
         return (*box_losses, mask_loss)
 
     def _mask_loss(
-        self, F: Any, features: Sequence[Tensor], shared: Tensor, targets: TrainingTargets
+        self, F: Any, features: LossFeatures, shared: Tensor, targets: TrainingTargets
     ) -> Tensor:
         """Compute the mean cross entropy of each positive RoI's own class over all cells."""
         max_positive = max_positive_rois(self._config)
@@ -130,7 +130,7 @@ class MaskLossBlock(LossBlock):
         return per_image(F, entropy, positive, positive)
 
     def _mask_features(
-        self, F: Any, features: Sequence[Tensor], shared: Tensor, rois: Tensor
+        self, F: Any, features: LossFeatures, shared: Tensor, rois: Tensor
     ) -> Tensor:
         """Compute the shared features of the RoIs (B, P, 4) that come first: (B * P, C, h, w)."""
         config = self._config

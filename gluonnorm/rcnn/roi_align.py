@@ -185,10 +185,7 @@ def roi_align(
             f"{len(features)} maps; give one map for each stride"
         )
     image, num_images = _image_numbers(F, rois)
-    x1, y1, x2, y2 = split_coordinates(F, rois)
-    x2 = F.maximum(x2, x1 + LEAST_SIDE)
-    y2 = F.maximum(y2, y1 + LEAST_SIDE)
-    corners = (x1, y1, x2, y2)
+    corners = widened_corners(F, rois)
     sampling = _Sampling(size, sample_ratio, convention.roi_aligned)
     if len(features) == 1:
         return _read_map(F, features[0], image, corners, strides[0], sampling)
@@ -198,6 +195,25 @@ def roi_align(
     if not inside:
         return _read_level_by_level(F, features, image, corners, levels, chosen, sampling)
     return _read_canvas(F, features, image, num_images, corners, levels, chosen, sampling)
+
+
+def widened_corners(F: Any, rois: Tensor) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Split RoIs into their corners, and make each at least ``LEAST_SIDE`` wide and high.
+
+    Parameters
+    ----------
+    F : module
+        ``mxnet.ndarray`` or ``mxnet.symbol``.
+    rois : Tensor
+        (..., 4) in pixels.
+
+    Returns
+    -------
+    tuple of Tensor
+        x1, y1, x2 and y2, (..., 1) each.
+    """
+    x1, y1, x2, y2 = split_coordinates(F, rois)
+    return x1, y1, F.maximum(x2, x1 + LEAST_SIDE), F.maximum(y2, y1 + LEAST_SIDE)
 
 
 def _image_numbers(F: Any, rois: Tensor) -> Tuple[Tensor, Tensor]:

@@ -36,7 +36,9 @@ class SampledRPN(mx.gluon.HybridBlock):
         self.loc = head.loc
         self._num_anchors = head.score._channels
 
-    def hybrid_forward(self, F: Any, anchors: Tensor, *features: Tensor) -> Tuple[Tensor, Tensor]:
+    def hybrid_forward(
+        self, F: Any, anchors: Tensor, rows: Tensor, *features: Tensor
+    ) -> Tuple[Tensor, Tensor]:
         """Predict the logits and deltas of sampled anchors.
 
         Parameters
@@ -45,8 +47,11 @@ class SampledRPN(mx.gluon.HybridBlock):
             ``mxnet.ndarray`` or ``mxnet.symbol``.
         anchors : Tensor
             (B, S), anchors numbered over all levels in the order of :meth:`RPNHead.over`.
+        rows : Tensor
+            (B, N, C), the cells of the feature maps, one below the other; see
+            :func:`gluonnorm.rcnn.roi_product.rows_of_cells`.
         *features : Tensor
-            The feature map of each level, (B, C, h, w).
+            The feature map of each level, (B, C, h, w); only their sizes are read.
 
         Returns
         -------
@@ -57,7 +62,7 @@ class SampledRPN(mx.gluon.HybridBlock):
         """
         cells = F.floor(anchors / self._num_anchors)
         neighbors = F.take(neighbor_cells(F, features, radius=len(self.convs)), cells)
-        hidden, inside = self._patches(F, features, neighbors)
+        hidden, inside = self._patches(F, rows, neighbors)
         last = len(self.convs) - 1
         for index, conv in enumerate(self.convs):
             hidden = F.Activation(conv(hidden), act_type="relu")
@@ -87,20 +92,13 @@ class SampledRPN(mx.gluon.HybridBlock):
         deltas = F.sum(F.broadcast_mul(deltas, F.expand_dims(is_sampled, axis=2)), axis=1)
         return logits, deltas
 
-    def _patches(
-        self, F: Any, features: Sequence[Tensor], neighbors: Tensor
-    ) -> Tuple[Tensor, Tensor]:
-        """Cut the neighborhoods (B, S, s * s) of cells out of the feature maps.
+    def _patches(self, F: Any, rows: Tensor, neighbors: Tensor) -> Tuple[Tensor, Tensor]:
+        """Cut the neighborhoods (B, S, s * s) of cells out of the rows of all cells.
 
         Returns the patches (B * S, C, s, s), with zeros beyond the border of a map, and a map
         (B * S, 1, s, s) that is 1 inside the border.
         """
         side = 2 * len(self.convs) + 1
-        level_rows = []
-        for feature in features:
-            channels_last = F.transpose(feature, (0, 2, 3, 1))
-            level_rows.append(F.reshape(channels_last, (0, -3, 0)))
-        rows = F.concat(*level_rows, dim=1)
         inside = F.expand_dims(F.reshape(neighbors >= 0, (0, -3)), axis=2)
         valid_neighbors = F.reshape(F.maximum(neighbors, 0), (0, -3))
         patches = F.broadcast_mul(gather_repeated(F, rows, valid_neighbors), inside)
