@@ -12,6 +12,7 @@ from typing import Any, Dict
 
 import gluonnorm
 from gluonnorm.errors import InputError
+from gluonnorm.rcnn import TRAINING_DTYPES
 
 import mxnet as mx
 from _models import add_norm_arguments
@@ -75,6 +76,14 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("run")
     add_font_argument(group)
     group.add_argument("--gpus", default="", help="e.g. 0,1 (default: the CPU)")
+    group.add_argument(
+        "--dtype",
+        default="float32",
+        choices=TRAINING_DTYPES,
+        help="what convolutions and fully connected layers compute in; weights, norms and losses "
+        "are float32 in both. bfloat16 runs on the CPU only, and is fast with avx512_bf16 or AMX "
+        "(default: float32)",
+    )
     group.add_argument(
         "--kv-store",
         default="device",

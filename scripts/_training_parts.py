@@ -247,7 +247,8 @@ def make_step(
     Parameters
     ----------
     args : argparse.Namespace
-        Parsed flags of ``add_network_arguments`` and ``add_schedule_arguments``.
+        Parsed flags of ``add_network_arguments``, ``add_schedule_arguments`` and
+        ``add_run_arguments``.
     net : FasterRCNN
         The network to train.
     trainer : mx.gluon.Trainer
@@ -263,11 +264,12 @@ def make_step(
     Raises
     ------
     InputError
-        ``--box-loss`` names no function, or ``--clip-gradient`` is not positive.
+        ``--box-loss`` names no function, ``--clip-gradient`` is not positive, or ``--dtype
+        bfloat16`` on a GPU.
     """
     box_loss = smooth_l1_box_loss
     if args.box_loss:
         box_loss = import_user_function(args.box_loss, "--box-loss")
     loss = make_loss(net, box_loss)
-    loss.hybridize()
+    loss.hybridize(dtype=args.dtype)
     return training.TrainStep(loss, trainer, ctx, args.clip_gradient)

@@ -6,7 +6,7 @@ remain float32: they cost little, and exponentials and sorting amplify their rou
 """
 
 import json
-from typing import Dict, Iterable, List, Set, Tuple
+from typing import Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 from gluonnorm.graph.nodes import VARIABLE, Edge, Graph, Node
 from gluonnorm.graph.output_layers import output_layers
@@ -20,6 +20,7 @@ from mxnet.contrib.amp.amp import bfloat16
 BFLOAT16_ATTRIBUTE = "12"  # MXNet's number for the type bfloat16
 SUBGRAPH_BACKEND = "MKLDNN_QUANTIZE"  # MXNet's fusion of operators for oneDNN's int8 kernels
 
+BFLOAT16_LAYERS = ("Convolution", "FullyConnected")
 # Operators that have a bfloat16 kernel and are worth converting between two converted layers.
 PASSING_OPS = ("elemwise_add", "Concat", "Flatten", "Pooling")
 
@@ -45,20 +46,44 @@ def to_bfloat16(symbol: mx.sym.Symbol, values: Values) -> Tuple[mx.sym.Symbol, V
         New values of its variables.
     """
     graph = Graph.read(symbol)
-    converter = _Bfloat16Converter(values)
-    float32_layers = {id(node) for node in output_layers(graph)}
+    converted_values = cast_layers_to_bfloat16(graph, output_layers(graph), values)
+    return graph.symbol(), converted_values
+
+
+def cast_layers_to_bfloat16(
+    graph: Graph, float32_layers: Sequence[Node] = (), values: Optional[Values] = None
+) -> Values:
+    """Let the layers of a graph compute in bfloat16; inputs and outputs remain float32.
+
+    Parameters
+    ----------
+    graph : Graph
+        A traced graph; it is changed in place.
+    float32_layers : sequence of Node
+        The layers that remain float32.
+    values : dict of str to mxnet.ndarray.NDArray, optional
+        Float32 values of variables by name. These are converted once for all, and every other
+        variable is cast whenever the graph runs, as in training.
+
+    Returns
+    -------
+    dict of str to mxnet.ndarray.NDArray
+        The values after the conversion.
+    """
+    converter = _Bfloat16Converter(values or {})
+    kept_layers = {id(node) for node in float32_layers}
     for node in graph.nodes():
         if node.op == VARIABLE:
             continue
-        if node.op in ("Convolution", "FullyConnected"):
-            computes_bfloat16 = id(node) not in float32_layers
+        if node.op in BFLOAT16_LAYERS:
+            computes_bfloat16 = id(node) not in kept_layers
         else:
             computes_bfloat16 = _passes_bfloat16(node) and converter.has_bfloat16_inputs(node)
         node.inputs = [converter.cast(edge, computes_bfloat16) for edge in node.inputs]
         if computes_bfloat16:
             converter.bfloat16_nodes.add(id(node))
     graph.outputs = [converter.cast(edge, to_bfloat16=False) for edge in graph.outputs]
-    return graph.symbol(), converter.values
+    return converter.values
 
 
 class _Bfloat16Converter:

@@ -1,6 +1,6 @@
 """Split a block for training into a frozen graph without autograd and a trainable graph."""
 
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Any, List, NamedTuple, Optional, Set, Tuple
 
 from gluonnorm.graph.nodes import BATCH_NORMS, VARIABLE, Edge, Graph, Node
 from gluonnorm.graph.norm_after_conv import (
@@ -9,13 +9,13 @@ from gluonnorm.graph.norm_after_conv import (
     is_only_reader,
     match_channel_norm,
 )
+from gluonnorm.graph.precision import cast_layers_to_bfloat16
+from gluonnorm.graph.trace import as_list, training_block
 
 import mxnet as mx
 import numpy as np
 from mxnet import autograd
 from mxnet.gluon import HybridBlock
-
-Settings = Dict[str, Any]
 
 
 class FrozenSplit:
@@ -35,16 +35,21 @@ class FrozenSplit:
         A block that takes one array and returns several. Which parameters learn (``grad_req``) and
         which batch norms use stored statistics is read once, now: make another split after a
         change. Values may change at any time.
+    bfloat16 : bool
+        Whether convolutions and fully connected layers compute in bfloat16; see
+        :func:`gluonnorm.graph.precision.cast_layers_to_bfloat16`.
     **settings
         Arguments of ``HybridBlock.hybridize`` for both graphs.
     """
 
-    def __init__(self, block: HybridBlock, **settings: Any) -> None:
+    def __init__(self, block: HybridBlock, bfloat16: bool = False, **settings: Any) -> None:
         parameters = block.collect_params()
         data = mx.sym.var("data", dtype=_smallest_dtype(parameters))
         graph = Graph.read(mx.sym.Group(list(block(data))))
         trainable_parameters = _trainable_names(parameters)
         scale_weights(graph, trainable_parameters)
+        if bfloat16:
+            cast_layers_to_bfloat16(graph)
         trainable_nodes = _trainable_nodes(graph, trainable_parameters)
         cut = _cut_edges(graph, trainable_nodes)
 
@@ -63,23 +68,23 @@ class FrozenSplit:
 
         # The frozen symbol is made first, because the next step changes the nodes.
         frozen_symbol = Graph(frozen_edges).symbol()
-        self._frozen = _hybridized_block(frozen_symbol, [data], parameters, settings)
+        self._frozen = training_block(frozen_symbol, [data], parameters, **settings)
         _read_variables_at_cut(graph, trainable_nodes, cut)
         self._num_trainable_inputs = len(cut.edges)
         self._trainable: Optional[mx.gluon.SymbolBlock] = None
         if trainable_edges:
-            trainable_symbol = Graph(trainable_edges).symbol()
             inputs = _input_symbols(cut, frozen_symbol)
-            self._trainable = _hybridized_block(trainable_symbol, inputs, parameters, settings)
+            trainable_symbol = Graph(trainable_edges).symbol()
+            self._trainable = training_block(trainable_symbol, inputs, parameters, **settings)
 
     def __call__(self, x: mx.nd.NDArray) -> List[mx.nd.NDArray]:
         # Without the argument, pause would switch layers such as Dropout to inference.
         with autograd.pause(train_mode=autograd.is_training()):
-            frozen_outputs = _as_list(self._frozen(x))
+            frozen_outputs = as_list(self._frozen(x))
         trainable_outputs: List[mx.nd.NDArray] = []
         if self._trainable is not None:
             inputs = frozen_outputs[: self._num_trainable_inputs]
-            trainable_outputs = _as_list(self._trainable(*inputs))
+            trainable_outputs = as_list(self._trainable(*inputs))
         outputs = []
         for is_trainable, position in self._output_places:
             source = trainable_outputs if is_trainable else frozen_outputs
@@ -226,26 +231,14 @@ def _read_variables_at_cut(graph: Graph, trainable_nodes: Set[int], cut: _Cut) -
 
 
 def _input_symbols(cut: _Cut, frozen_symbol: mx.sym.Symbol) -> List[mx.sym.Symbol]:
-    """Make the inputs of the trainable graph, with the number types of the frozen outputs."""
+    """Make the inputs of the trainable graph, with the number types of the frozen outputs.
+
+    The variables at the cut get the same types, because MXNet ignores the bfloat16 of an input.
+    """
     _, dtypes, _ = frozen_symbol.infer_type()
     inputs = []
     for variable, dtype in zip(cut.variables, dtypes):
-        inputs.append(mx.sym.var(variable.name, dtype=dtype))
+        symbol = mx.sym.var(variable.name, dtype=dtype)
+        variable.attrs.update(symbol.list_attr())
+        inputs.append(symbol)
     return inputs
-
-
-def _hybridized_block(
-    symbol: mx.sym.Symbol,
-    inputs: Sequence[mx.sym.Symbol],
-    parameters: mx.gluon.ParameterDict,
-    settings: Settings,
-) -> mx.gluon.SymbolBlock:
-    """Make a block of a graph, on parameters that exist already."""
-    block = mx.gluon.SymbolBlock(list(symbol), list(inputs), params=parameters)
-    block.hybridize(**settings)
-    return block
-
-
-def _as_list(outputs: Any) -> List[mx.nd.NDArray]:
-    """Put a single output into a list."""
-    return outputs if isinstance(outputs, list) else [outputs]

@@ -1,7 +1,7 @@
 """Trace a network into its graph and the values of its variables, and build a network of them."""
 
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, List, Tuple
+from typing import Any, Dict, Iterator, List, Sequence, Tuple
 
 from gluonnorm.errors import InputError
 
@@ -111,6 +111,51 @@ def inference_block(symbol: mx.sym.Symbol, values: Values, ctx: Any) -> mx.gluon
         parameter.initialize("zeros", ctx)
         parameter.set_data(values[name])
     return net
+
+
+def training_block(
+    symbol: mx.sym.Symbol,
+    inputs: Sequence[mx.sym.Symbol],
+    parameters: mx.gluon.ParameterDict,
+    **settings: Any,
+) -> mx.gluon.SymbolBlock:
+    """Build a hybridized block of a graph, on parameters that exist already.
+
+    Parameters
+    ----------
+    symbol : mxnet.symbol.Symbol
+        The graph.
+    inputs : sequence of mxnet.symbol.Symbol
+        Its inputs, in the order in which the block takes them.
+    parameters : mxnet.gluon.ParameterDict
+        The parameters of all other variables.
+    **settings
+        Arguments of ``HybridBlock.hybridize``.
+
+    Returns
+    -------
+    mxnet.gluon.SymbolBlock
+        The block; its call returns an array, or a list of several.
+    """
+    block = mx.gluon.SymbolBlock(list(symbol), list(inputs), params=parameters)
+    block.hybridize(**settings)
+    return block
+
+
+def as_list(outputs: Any) -> List[mx.nd.NDArray]:
+    """Put the single output of a block into a list, as its several outputs are.
+
+    Parameters
+    ----------
+    outputs : mxnet.ndarray.NDArray or list of mxnet.ndarray.NDArray
+        What a block returned.
+
+    Returns
+    -------
+    list of mxnet.ndarray.NDArray
+        The outputs.
+    """
+    return outputs if isinstance(outputs, list) else [outputs]
 
 
 def _cpu_value(parameter: mx.gluon.Parameter) -> mx.nd.NDArray:

@@ -11,7 +11,7 @@ from gluonnorm.rcnn.box_heads import (
 )
 from gluonnorm.rcnn.config import DetectorConfig, ModelSpec
 from gluonnorm.rcnn.faster_rcnn import FasterRCNN
-from gluonnorm.rcnn.faster_rcnn_loss import FasterRCNNLoss
+from gluonnorm.rcnn.faster_rcnn_loss import TRAINING_DTYPES, FasterRCNNLoss
 from gluonnorm.rcnn.gluoncv_batchify import RPNTargetBatchify
 from gluonnorm.rcnn.losses import BoxLoss, BoxLossSetting, smooth_l1_box_loss
 from gluonnorm.rcnn.mask_head import MaskHead
@@ -38,6 +38,7 @@ __all__ = [
     "RPNHead",
     "RPNTargetBatchify",
     "Res5Head",
+    "TRAINING_DTYPES",
     "TwoFCHead",
     "make_loss",
     "smooth_l1_box_loss",

@@ -1,15 +1,21 @@
 """Training of Faster R-CNN: the losses of a batch, computed with the detector's own weights."""
 
-from typing import Any, Callable, List, Tuple, Type
+from typing import Any, Callable, Sequence, Tuple, Type
 
 from gluonnorm.errors import InputError
+from gluonnorm.graph.bfloat16_block import Bfloat16Block
 from gluonnorm.graph.split_frozen import FrozenSplit
+from gluonnorm.graph.trace import contexts
 from gluonnorm.rcnn.faster_rcnn import FasterRCNN, FeatureMaps
 from gluonnorm.rcnn.losses import LOSS_NAMES, BoxLoss, smooth_l1_box_loss
 from gluonnorm.rcnn.target_records import GroundTruth, TrainingTargets, flatten, restore
 from gluonnorm.rcnn.training_graphs import FeatureMapBlock, LossBlock, TargetBlock
 
 import mxnet as mx
+
+TRAINING_DTYPES = ("float32", "bfloat16")  # what layers compute in
+
+GraphCall = Callable[..., Sequence[mx.nd.NDArray]]
 
 
 class FasterRCNNLoss:
@@ -42,12 +48,13 @@ class FasterRCNNLoss:
     def __init__(self, net: FasterRCNN, box_loss: BoxLoss = smooth_l1_box_loss) -> None:
         self._net = net
         self._feature_map_block = FeatureMapBlock(net)
-        self._apply_backbone: Callable[[mx.nd.NDArray], List[mx.nd.NDArray]]
-        self._apply_backbone = self._feature_map_block
-        self._targets = self.target_block(net)
-        self._losses = self.loss_block(net, box_loss)
+        self._apply_backbone: GraphCall = self._feature_map_block
+        self._target_block = self.target_block(net)
+        self._loss_block = self.loss_block(net, box_loss)
+        self._apply_targets: GraphCall = self._target_block
+        self._apply_losses: GraphCall = self._loss_block
 
-    def hybridize(self, active: bool = True, **settings: Any) -> None:
+    def hybridize(self, active: bool = True, dtype: str = "float32", **settings: Any) -> None:
         """Trace each graph once; the frozen layers in front get a graph of their own.
 
         This call reads which layers are frozen. Freeze layers before it, or call it again.
@@ -56,15 +63,42 @@ class FasterRCNNLoss:
         ----------
         active : bool
             False returns to imperative execution.
+        dtype : str
+            What convolutions and fully connected layers compute in, "float32" or "bfloat16". The
+            parameters and their gradients, the norms, the output layers, the targets and the losses
+            are float32 in both.
         **settings
             As for ``HybridBlock.hybridize``.
+
+        Raises
+        ------
+        InputError
+            There is no such ``dtype``; bfloat16 without ``active``, or on a GPU.
         """
+        bfloat16 = dtype == "bfloat16"
+        self._check_dtype(dtype, active)
+        self._target_block.hybridize(active and not bfloat16, **settings)
+        self._loss_block.hybridize(active and not bfloat16, **settings)
+        self._apply_backbone = self._feature_map_block
+        self._apply_targets = self._target_block
+        self._apply_losses = self._loss_block
         if active:
-            self._apply_backbone = FrozenSplit(self._feature_map_block, **settings)
-        else:
-            self._apply_backbone = self._feature_map_block
-        self._targets.hybridize(active, **settings)
-        self._losses.hybridize(active, **settings)
+            self._apply_backbone = FrozenSplit(self._feature_map_block, bfloat16, **settings)
+        if bfloat16:
+            self._apply_targets = Bfloat16Block(self._target_block, **settings)
+            self._apply_losses = Bfloat16Block(self._loss_block, **settings)
+
+    def _check_dtype(self, dtype: str, active: bool) -> None:
+        """Raise InputError unless the graphs can compute in ``dtype``."""
+        if dtype not in TRAINING_DTYPES:
+            raise InputError(f"dtype is {dtype!r}; give one of {', '.join(TRAINING_DTYPES)}")
+        if dtype == "float32":
+            return
+        if not active:
+            raise InputError(f"{dtype} needs traced graphs; hybridize with active=True")
+        for device in contexts(self._net):
+            if device.device_type != "cpu":
+                raise InputError(f"{dtype} runs on the CPU only, and the network is on {device}")
 
     def __call__(
         self, images: mx.nd.NDArray, *ground_truth: mx.nd.NDArray
@@ -90,7 +124,7 @@ class FasterRCNNLoss:
             The ground truth has more or fewer arrays, or the network got other classes after this
             loss was made.
         """
-        if self._losses.predictor is not self._net.predictor:
+        if self._loss_block.predictor is not self._net.predictor:
             raise InputError(
                 "the network got other classes by reset_class after its loss was made; make the"
                 " loss, and the trainer, anew"
@@ -105,7 +139,7 @@ class FasterRCNNLoss:
         # The targets get no gradient, so nothing of their graph is recorded.
         with mx.autograd.pause():
             targets = self.make_targets(images, maps, GroundTruth(*ground_truth))
-        return tuple(self._losses(*maps.features, *flatten(targets)))
+        return tuple(self._apply_losses(*maps.features, *flatten(targets)))
 
     def feature_maps(self, images: mx.nd.NDArray) -> FeatureMaps:
         """Pad the images and apply the backbone.
@@ -121,7 +155,7 @@ class FasterRCNNLoss:
             The padded images and their feature maps.
         """
         padded, *features = self._apply_backbone(images)
-        return FeatureMaps(padded=padded, features=features)
+        return FeatureMaps(padded=padded, features=list(features))
 
     def make_targets(
         self, images: mx.nd.NDArray, maps: FeatureMaps, ground_truth: GroundTruth
@@ -143,5 +177,5 @@ class FasterRCNNLoss:
             The targets of the batch.
         """
         arrays = [array for array in ground_truth if array is not None]
-        tensors = self._targets(images, maps.padded, *arrays, *maps.features)
+        tensors = self._apply_targets(images, maps.padded, *arrays, *maps.features)
         return restore(tensors, self.loss_block.has_masks)

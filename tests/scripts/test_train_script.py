@@ -151,6 +151,21 @@ def test_resume_repeats_the_straight_run_bit_for_bit(shapes, straight, tmp_path)
     assert [row.get("eval") for row in rows] == [row.get("eval") for row in wanted]
 
 
+@pytest.mark.slow
+def test_bfloat16_resumes_bit_for_bit_and_leaves_float32_files(shapes, straight, tmp_path):
+    flags = [*coco_flags(shapes), "--dtype", "bfloat16", "--val-interval", 0]
+    whole, stopped = (tmp_path / name for name in ("whole", "stopped"))
+    assert train(*flags, "--epochs", 2, "--save-prefix", whole).returncode == 0
+    assert train(*flags, "--epochs", 1, "--save-prefix", stopped).returncode == 0
+    done = train(*flags, "--epochs", 2, "--resume", "--save-prefix", stopped)
+    assert done.returncode == 0, done.stderr
+    assert_same_arrays(f"{stopped}-0000006.params", f"{whole}-0000006.params")
+    in_float32 = arrays(f"{straight[0]}-0000006.params")
+    for name, array in arrays(f"{whole}-0000006.params").items():
+        assert array.dtype == np.float32
+        np.testing.assert_allclose(array, in_float32[name], atol=0.05, err_msg=name)
+
+
 def test_resume_keeps_the_best_of_before(shapes, earlier):
     metrics = Path(f"{earlier}-metrics.jsonl")
     rows = training.read_metrics(str(metrics))

@@ -1,0 +1,160 @@
+"""Training in bfloat16: gradients of each layer are compared with those in float32."""
+
+import json
+
+from gluonnorm.errors import InputError
+from gluonnorm.graph.bfloat16_block import Bfloat16Block
+from gluonnorm.rcnn import make_loss
+from gluonnorm.training import trainable_parameters
+
+import mxnet as mx
+import numpy as np
+import pytest
+from tiny_detector import images, tiny_detector
+
+BOXES = mx.nd.array([[[5, 8, 30, 40], [50, 20, 90, 60]], [[10, 5, 60, 50], [-1, -1, -1, -1]]])
+LABELS = mx.nd.array([[2, 0], [1, -1]])
+
+
+def ground_truth(net):
+    arrays = [BOXES, LABELS]
+    if net.has_masks:
+        arrays.append(mx.nd.ones((2, 2, 28, 28)))
+    return arrays
+
+
+def gradients(net, loss):
+    """Return the losses, and the gradient of each learned parameter by name."""
+    mx.random.seed(7)
+    with mx.autograd.record():
+        losses = loss(images(2), *ground_truth(net))
+        total = mx.nd.add_n(*losses)
+    total.backward()
+    by_name = {}
+    for parameter in trainable_parameters(net):
+        by_name[parameter.name] = parameter.grad().asnumpy().copy()
+    return np.stack([values.asnumpy() for values in losses]), by_name
+
+
+def cosine(first, second):
+    return (first * second).sum() / np.linalg.norm(first) / np.linalg.norm(second)
+
+
+@pytest.mark.parametrize("kind, norm", [("fpn", "frozen_bn"), ("mask_fpn", "gn"), ("c4", "bn")])
+def test_gradients_are_those_of_float32(kind, norm, monkeypatch):
+    net = tiny_detector(kind, norm=norm)
+    loss = make_loss(net)
+    loss.hybridize()
+    made = []
+
+    def make_targets(*inputs):
+        # Rounding moves proposals, so both passes get the targets of the first.
+        if not made:
+            made.append(type(loss).make_targets(loss, *inputs))
+        return made[0]
+
+    monkeypatch.setattr(loss, "make_targets", make_targets)
+    exact_losses, exact = gradients(net, loss)
+    loss.hybridize(dtype="bfloat16")
+    losses, rounded = gradients(net, loss)
+    np.testing.assert_allclose(losses, exact_losses, rtol=0.05)
+    assert (losses != exact_losses).any()
+    for name, gradient in exact.items():
+        assert rounded[name].dtype == np.float32
+        # Few channels and random weights round off less of each other than in a trained network.
+        assert cosine(rounded[name], gradient) > 0.9, name
+        ratio = np.linalg.norm(rounded[name]) / np.linalg.norm(gradient)
+        assert 0.85 < ratio < 1.15, name
+
+
+def test_the_same_seed_gives_the_same_bits():
+    net = tiny_detector("fpn")
+    loss = make_loss(net)
+    loss.hybridize(dtype="bfloat16")
+    _, first = gradients(net, loss)
+    _, again = gradients(net, loss)
+    for name, gradient in first.items():
+        np.testing.assert_array_equal(gradient, again[name])
+
+
+def test_parameters_stay_float32_and_the_network_still_detects():
+    net = tiny_detector("fpn")
+    expected = [array.asnumpy() for array in net(images(1))]
+    loss = make_loss(net)
+    loss.hybridize(dtype="bfloat16")
+    gradients(net, loss)
+    for parameter in net.collect_params().values():
+        assert parameter.data().dtype == np.float32
+    for array, want in zip(net(images(1)), expected):
+        np.testing.assert_array_equal(array.asnumpy(), want)
+
+
+def test_float32_can_be_chosen_again():
+    net = tiny_detector("fpn")
+    loss = make_loss(net)
+    loss.hybridize()
+    expected, _ = gradients(net, loss)
+    loss.hybridize(dtype="bfloat16")
+    loss.hybridize()
+    again, _ = gradients(net, loss)
+    np.testing.assert_array_equal(again, expected)
+
+
+def test_layers_compute_in_bfloat16_and_output_layers_in_float32():
+    net = tiny_detector("mask_fpn")
+    loss = make_loss(net)
+    loss.hybridize(dtype="bfloat16")
+    gradients(net, loss)
+    symbol = loss._apply_losses._converted._cached_graph[1]
+    nodes = json.loads(symbol.tojson(remove_amp_cast=False))["nodes"]
+    names = {"bfloat16": set(), "float32": set()}
+    for node in nodes:
+        if node["op"] in ("Convolution", "FullyConnected"):
+            weight = nodes[node["inputs"][1][0]]
+            if weight["op"] == "amp_cast":
+                names["bfloat16"].add(nodes[weight["inputs"][0][0]]["name"])
+            else:
+                names["float32"].add(weight["name"])
+    output_layers = (net.rpn.score, net.rpn.loc, net.predictor.score, net.predictor.loc)
+    expected = {layer.weight.name for layer in (*output_layers, net.mask_head.score)}
+    assert names["float32"] == expected
+    assert net.rpn.conv.weight.name in names["bfloat16"]
+    assert net.box_head.fc1.weight.name in names["bfloat16"]
+
+
+def test_a_block_of_the_user_learns_a_line():
+    """The weight of a layer reaches the value that it has in the data."""
+    block = mx.gluon.nn.HybridSequential()
+    block.add(mx.gluon.nn.Dense(4, in_units=3, activation="relu"), mx.gluon.nn.Dense(1, in_units=4))
+    mx.random.seed(0)
+    block.initialize(mx.init.Xavier())
+    wrapped = Bfloat16Block(_AsList(block))
+    x = mx.nd.random.normal(shape=(64, 3))
+    wanted = mx.nd.sum(x, axis=1, keepdims=True)
+    trainer = mx.gluon.Trainer(block.collect_params(), "sgd", {"learning_rate": 0.05})
+    errors = []
+    for _ in range(60):
+        with mx.autograd.record():
+            (result,) = wrapped(x)
+            error = mx.nd.mean(mx.nd.square(result - wanted))
+        error.backward()
+        trainer.step(1)
+        errors.append(error.asscalar())
+    assert errors[-1] < 0.3 * errors[0]
+
+
+class _AsList(mx.gluon.HybridBlock):
+    def __init__(self, block):
+        super().__init__()
+        self.block = block
+
+    def hybrid_forward(self, F, x):
+        return [self.block(x)]
+
+
+def test_a_dtype_that_cannot_be_is_refused():
+    loss = make_loss(tiny_detector("fpn"))
+    with pytest.raises(InputError, match="dtype is 'float16'; give one of float32, bfloat16"):
+        loss.hybridize(dtype="float16")
+    with pytest.raises(InputError, match="bfloat16 needs traced graphs; hybridize with active=Tr"):
+        loss.hybridize(active=False, dtype="bfloat16")
