@@ -132,8 +132,14 @@ def all_groups(quick: bool) -> List[Group]:
         _norm_group(),
         _nms_group(rois=100 if quick else 1000),
         _batch_group(),
-        _training_group("gluoncv-train", DEFAULT_NETWORK, "gluoncv", 1.3),
-        _training_group("torchvision-train", "fasterrcnn_resnet50_fpn", "torchvision", 1.0),
+        _training_group("gluoncv-train", DEFAULT_NETWORK, "gluoncv", (1.3, 2.0)),
+        _training_group(
+            "torchvision-train",
+            "fasterrcnn_resnet50_fpn",
+            "torchvision",
+            (1.25, 1.7),
+            autocast=True,
+        ),
     ]
 
 
@@ -215,13 +221,23 @@ def _batch_group() -> Group:
     return Group("batch", title, tuple(rows), rows[0].label, (weights,))
 
 
-def _training_group(name: str, network: str, peer: str, speedup: float) -> Group:
-    """Compare forward, targets, backward and update of two images."""
+def _training_group(
+    name: str, network: str, peer: str, speedups: Tuple[float, float], autocast: bool = False
+) -> Group:
+    """Compare forward, targets, backward and update of two images.
+
+    ``speedups`` are those wanted in float32 and in bfloat16, both over the peer in float32.
+    ``autocast`` adds the peer in bfloat16.
+    """
     task = {"job": "training", "network": network, "stem": name, "source": peer, "images": 2}
-    rows = (
-        Row(peer, peer, task),
-        Row("ours", "gluonnorm", task, Target("step", speedup)),
-    )
+    bfloat16_task = {**task, "dtype": "bfloat16"}
+    rows = [Row(peer, peer, task)]
+    if autocast:
+        rows.append(Row(f"{peer}-bfloat16", peer, bfloat16_task))
+    float32_speedup, bfloat16_speedup = speedups
+    rows.append(Row("ours", "gluonnorm", task, Target("step", float32_speedup)))
+    target = Target("step", bfloat16_speedup)
+    rows.append(Row("ours-bfloat16", "gluonnorm", bfloat16_task, target))
     weights = {**task, "job": "weights", "dtypes": ()}
     title = f"training step of {network}, two images, stem and first stage frozen, against {peer}"
-    return Group(name, title, rows, peer, (weights,))
+    return Group(name, title, tuple(rows), peer, (weights,))

@@ -41,6 +41,7 @@ NOTES = f"""\
   settings that this package makes: MXNET_CPU_PARALLEL_SIZE, and static_shape when it is hybridized.
 - torchvision is timed without its transform and without pasting masks, because this package's rows
   do neither. In training it has FrozenBatchNorm2d, as with published weights.
+  torchvision-bfloat16 is its forward pass and its losses under torch.autocast.
 """
 
 

@@ -103,8 +103,8 @@ def prepare_training(task: Task) -> Tuple[Run, Facts]:
     Parameters
     ----------
     task : dict
-        ``network``, ``folder``, ``stem`` and ``source`` of its weights, ``images``, ``size``
-        and ``seed``.
+        ``network``, ``folder``, ``stem`` and ``source`` of its weights, ``images``, ``size``,
+        ``seed`` and perhaps ``dtype``.
 
     Returns
     -------
@@ -124,7 +124,7 @@ def prepare_training(task: Task) -> Tuple[Run, Facts]:
         training.trainable_parameters(net), "sgd", sgd_settings, update_on_kvstore=False
     )
     loss = make_loss(net)
-    loss.hybridize()
+    loss.hybridize(dtype=task.get("dtype", "float32"))
     step = training.TrainStep(loss, trainer, [mx.cpu()])
     count = task["images"]
     images = network_inputs(count, task["size"], task["seed"])

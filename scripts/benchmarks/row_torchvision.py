@@ -141,7 +141,7 @@ def prepare_training(task: Task) -> Tuple[Run, Facts]:
     Parameters
     ----------
     task : dict
-        ``folder``, ``stem``, ``images``, ``size`` and ``seed``.
+        ``folder``, ``stem``, ``images``, ``size``, ``seed`` and perhaps ``dtype``.
 
     Returns
     -------
@@ -164,16 +164,22 @@ def prepare_training(task: Task) -> Tuple[Run, Facts]:
             {"boxes": torch.from_numpy(boxes), "labels": torch.from_numpy(labels).long() + 1}
         )
 
-    def run() -> List[torch.Tensor]:
+    def forward() -> List[torch.Tensor]:
         features = model.backbone(images.tensors)
         proposals, rpn_losses = model.rpn(images, features, targets)
         _, roi_losses = model.roi_heads(features, proposals, images.image_sizes, targets)
-        losses = [
+        return [
             rpn_losses["loss_objectness"],
             rpn_losses["loss_rpn_box_reg"],
             roi_losses["loss_classifier"],
             roi_losses["loss_box_reg"],
         ]
+
+    uses_bfloat16 = task.get("dtype") == "bfloat16"
+
+    def run() -> List[torch.Tensor]:
+        with torch.autocast("cpu", torch.bfloat16, enabled=uses_bfloat16):
+            losses = forward()
         optimizer.zero_grad()
         sum(losses).backward()
         optimizer.step()
