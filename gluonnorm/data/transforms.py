@@ -134,8 +134,14 @@ class TrainTransform:
 
     def _augmented(self, labeled: LabeledImage, rng: np.random.Generator) -> LabeledImage:
         """Apply the augments to an image and its annotations."""
+        # A data set may keep its arrays in memory. With copies, a function of the user that writes
+        # into them does not change the image for all epochs to come.
         photo = AnnotatedPhoto(
-            labeled.image, labeled.boxes, labeled.labels, labeled.crowd, labeled.masks
+            labeled.image.copy(),
+            labeled.boxes.copy(),
+            labeled.labels.copy(),
+            labeled.crowd.copy(),
+            None if labeled.masks is None else labeled.masks.copy(),
         )
         try:
             changed = apply_augments(photo, self._augments, rng)
