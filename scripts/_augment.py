@@ -2,9 +2,10 @@
 
 import argparse
 import ast
+import inspect
 from dataclasses import replace
 from functools import partial
-from typing import Optional
+from typing import Any, Dict, Optional
 
 from gluonnorm.data import Dataset, TrainTransform, repeat_factors
 from gluonnorm.errors import InputError
@@ -48,6 +49,28 @@ def add_augment_arguments(parser: argparse.ArgumentParser) -> None:
         help="repeat images of classes that fewer images have than this share, up to sqrt(SHARE / "
         "share of the class) times an epoch, e.g. 0.001 (LVIS)",
     )
+
+
+def check_augment_arguments(args: argparse.Namespace) -> None:
+    """Check the values of ``add_augment_arguments`` before any work begins.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        Parsed flags.
+
+    Raises
+    ------
+    InputError
+        An unknown augment or setting, or a threshold out of range.
+    """
+    for text in args.augment:
+        parse_augment(text)
+    threshold = args.repeat_threshold
+    if threshold is not None and not 0 < threshold <= 1:
+        raise InputError(
+            f"--repeat-threshold is {threshold}; want a share of the images, above 0, at most 1"
+        )
 
 
 def make_train_transform(args: argparse.Namespace, preprocess: Preprocess) -> TrainTransform:
@@ -115,11 +138,27 @@ def parse_augment(text: str) -> Augment:
             ) from None
     if ":" in name:
         function = import_user_function(name, "--augment")
-        return partial(function, **settings) if settings else function
+        _check_call(text, function, settings)
+        return partial(function, **settings)
     try:
         return make_augment(name, **settings)
     except InputError as error:
         raise InputError(f"--augment {text}: {error}") from error
+
+
+def _check_call(text: str, function: Augment, settings: Dict[str, Any]) -> None:
+    """Raise InputError if a function of the user cannot be called with photo, rng and settings."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # of a function that is not written in Python
+        return
+    try:
+        signature.bind("photo", "rng", **settings)
+    except TypeError as error:
+        raise InputError(
+            f"--augment {text}: {error}; it is called as function(photo, rng) with the settings of "
+            "the flag"
+        ) from error
 
 
 def image_repeats(dataset: Dataset, threshold: Optional[float]) -> Optional[np.ndarray]:
@@ -136,15 +175,5 @@ def image_repeats(dataset: Dataset, threshold: Optional[float]) -> Optional[np.n
     -------
     numpy.ndarray or None
         (N,), at least 1; None for once each.
-
-    Raises
-    ------
-    InputError
-        The threshold is out of range.
     """
-    if threshold is None:
-        return None
-    try:
-        return repeat_factors(dataset, threshold)
-    except InputError as error:
-        raise InputError(f"--repeat-threshold: {error}") from error
+    return None if threshold is None else repeat_factors(dataset, threshold)

@@ -38,7 +38,7 @@ from gluonnorm.rcnn import FasterRCNN
 from gluonnorm.visualize import open_font
 
 import mxnet as mx
-from _augment import add_augment_arguments
+from _augment import add_augment_arguments, check_augment_arguments
 from _callbacks import make_callbacks
 from _cli import add_plugin_argument, contexts, seed_everything
 from _data import (
@@ -154,6 +154,7 @@ def main(args: argparse.Namespace) -> None:
     """
     check_run_arguments(args)
     check_schedule_arguments(args)
+    check_augment_arguments(args)
     open_font(args.font)
     seed_everything(args.seed)
     ctx = contexts(args.gpus)
