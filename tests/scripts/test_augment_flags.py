@@ -26,7 +26,7 @@ def flip(photo):
 FLAGS = (
     "--network faster_rcnn_fpn_resnet18_v1b_custom --norm gn --batch-size 2 --lr 0.01 --epochs 1 "
     "--dataset coco --train-split train --val-interval 0 --set short=48 max_size=96 "
-    "fpn_channels=32 rpn_channels=8 anchor_sizes=((8,),(16,),(32,),(64,),(128,)) num_sample=8 "
+    "fpn_channels=32 rpn_channels=8 anchor_sizes=((24,),(32,),(40,),(64,),(128,)) num_sample=8 "
     "rpn_num_sample=16 rpn_train_pre_nms=50 rpn_train_post_nms=20"
 ).split()
 

@@ -20,7 +20,7 @@ STEPS = 3  # of an epoch: six images, two at a time
 FLAGS = (
     "--network faster_rcnn_fpn_resnet18_v1b_custom --norm gn --batch-size 2 --lr 0.01 "
     "--dataset coco --train-split train --val-split val --set short=64 max_size=96 "
-    "fpn_channels=32 rpn_channels=8 anchor_sizes=((8,),(16,),(32,),(64,),(128,)) num_sample=8 "
+    "fpn_channels=32 rpn_channels=8 anchor_sizes=((24,),(32,),(40,),(64,),(128,)) num_sample=8 "
     "rpn_num_sample=16 rpn_train_pre_nms=50 rpn_train_post_nms=20 rpn_test_pre_nms=50 "
     "rpn_test_post_nms=10 max_detections=5"
 ).split()
