@@ -141,38 +141,66 @@ def match(
     notes = _cast_notes(arrays, matches)
 
     counts = count_classes(values, shapes)
-    if shared is not None and shared.file_count != counts.file:
-        raise ConversionError(
-            f"{file_name} has rows of {counts.file} classes, and {shared.file_count} names are "
-            "given for them"
-        )
+    _require_names_of_rows(shared, counts, file_name)
     # What is done about a difference of the numbers of classes. Names of classes settle it.
     remedy = num_classes_differ if counts.differ and shared is None else None
     if remedy == "reduce":
         _reduce_classes(codebase, counts, values, matches)
-    fresh: List[str] = []
-    if remedy == "reset" or shared is not None:
-        fresh = fresh_predictors(values, shapes)
+    fresh = _fresh_layers(remedy, shared, values, shapes)
     notes += _class_notes(counts, remedy, shared)
 
     _note_misshapen(shapes, arrays, values, matches, fresh, mismatches)
     left_out = _explain_unused(codebase, shapes, arrays, pairs, mismatches)
-    if mismatches:
-        hint = class_count_hint(counts, num_classes_differ) + anchor_count_hint(values, shapes)
-        raise ConversionError(
-            f"{file_name} cannot be loaded as {codebase.name}: {mismatches}{hint}"
-        )
+    hint = class_count_hint(counts, num_classes_differ) + anchor_count_hint(values, shapes)
+    _raise_if_any(mismatches, f"{file_name} cannot be loaded as {codebase.name}", hint)
 
     _add_implied(pairs, shapes, values, matches)
     epsilons = _layer_epsilons(codebase, shapes, arrays, pairs, file_name, eps)
     rescale_gammas(values, epsilons, file_name)
     notes += epsilon_notes(epsilons.values())
 
-    class_rows = {name: values[name] for name in fresh if shared is not None and shared.in_file}
-    fresh_note = FRESH_NOTE if not class_rows else SHARED_NOTE
-    _keep_fresh(fresh, fresh_note, shapes, values, matches)
-    ordered = tuple(matches[name] for name in shapes if name in matches)
-    return MatchResult(values, ordered, tuple(left_out), tuple(notes), class_rows)
+    class_rows = _fresh_class_rows(fresh, shared, values)
+    _keep_fresh(fresh, SHARED_NOTE if class_rows else FRESH_NOTE, shapes, values, matches)
+    return MatchResult(
+        arrays=values,
+        matches=tuple(matches[name] for name in shapes if name in matches),
+        left_out=tuple(left_out),
+        notes=tuple(notes),
+        class_rows=class_rows,
+    )
+
+
+def _require_names_of_rows(
+    shared: Optional[SharedClasses], counts: ClassCounts, file_name: str
+) -> None:
+    """Refuse names of classes that are more or fewer than the rows of the file."""
+    if shared is not None and shared.file_count != counts.file:
+        raise ConversionError(
+            f"{file_name} has rows of {counts.file} classes, and {shared.file_count} names are "
+            "given for them"
+        )
+
+
+def _fresh_layers(
+    remedy: Optional[str], shared: Optional[SharedClasses], values: Arrays, shapes: Shapes
+) -> List[str]:
+    """Name the parameters of class layers that keep the network's values, at least in some rows."""
+    if remedy != "reset" and shared is None:
+        return []
+    return fresh_predictors(values, shapes)
+
+
+def _raise_if_any(mismatches: Mismatches, sentence: str, hint: str) -> None:
+    """Raise a ConversionError for what does not match; ``sentence`` says of which file."""
+    if mismatches:
+        raise ConversionError(f"{sentence}: {mismatches}{hint}")
+
+
+def _fresh_class_rows(fresh: List[str], shared: Optional[SharedClasses], values: Arrays) -> Arrays:
+    """Return the file's values of class layers, from which the network takes shared classes."""
+    if shared is None or not shared.in_file:
+        return {}
+    return {name: values[name] for name in fresh}
 
 
 def _pair_names(

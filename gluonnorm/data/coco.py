@@ -260,20 +260,29 @@ class COCODataset(FileDataset):
                     rows.append(row)
                 self._is_used[annotation.position] = True
         used = [annotations[row] for row in rows]
-        checked = ImageAnnotations(
-            boxes=clipped[rows],
-            labels=np.array([self._label_of[item.category_id] for item in used], np.int32),
-            crowd=np.array([item.crowd for item in used], bool),
-            masks=[self._mask_of[item.position] for item in used] if self._masks else None,
-        )
         return AnnotatedFile(
             path=image.path,
             name=image.name,
             size=image.size,
-            annotations=checked,
+            annotations=self._image_annotations(clipped[rows], used),
             listed_in=f"{self._path}: image {image.position}",
             size_source=self._path,
             image_id=image.image_id,
+        )
+
+    def _image_annotations(
+        self, boxes: np.ndarray, annotations: Sequence[Annotation]
+    ) -> ImageAnnotations:
+        """Join the checked boxes of an image with their labels, crowd flags and masks."""
+        labels = [self._label_of[annotation.category_id] for annotation in annotations]
+        masks = None
+        if self._masks:
+            masks = [self._mask_of[annotation.position] for annotation in annotations]
+        return ImageAnnotations(
+            boxes=boxes,
+            labels=np.array(labels, np.int32),
+            crowd=np.array([annotation.crowd for annotation in annotations], bool),
+            masks=masks,
         )
 
     def _truth_categories(self, entries: List[Any]) -> List[Dict[str, Any]]:

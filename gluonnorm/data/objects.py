@@ -102,31 +102,38 @@ def list_objects(
     ObjectTable
         The objects, in the order of ``truth``.
     """
-    all_sizes = np.asarray(dataset.sizes(), np.int64).reshape(-1, 2)
-    all_input_sizes = _input_sizes(all_sizes, preprocess)
-    position_of = {entry["id"]: position for position, entry in enumerate(truth["images"])}
-    label_of = {category: label for label, category in enumerate(dataset.category_ids)}
     entries = truth["annotations"]
-    images = np.array([position_of[entry["image_id"]] for entry in entries], np.int64)
+    images, labels = _places(dataset, truth)
     crowd = np.array([entry.get("iscrowd", 0) for entry in entries], bool)
-    corners = np.array([entry["bbox"] for entry in entries], np.float64).reshape(-1, 4)
-    corners[:, 2:] += corners[:, :2]
-    sizes = all_sizes[images]
-    input_sizes = all_input_sizes[images]
+    file_boxes = np.array([entry["bbox"] for entry in entries], np.float64).reshape(-1, 4)
+    file_boxes[:, 2:] += file_boxes[:, :2]
 
-    clipped = np.clip(corners, 0, np.tile(sizes[:, ::-1], 2))
-    scales = input_sizes / sizes
+    all_sizes = np.asarray(dataset.sizes(), np.int64).reshape(-1, 2)
+    image_sizes = all_sizes[images]
+    input_sizes = _input_sizes(all_sizes, preprocess)[images]
+    clipped = np.clip(file_boxes, 0, np.tile(image_sizes[:, ::-1], 2))
+    scales = input_sizes / image_sizes
     boxes = clipped * np.tile(scales[:, ::-1], 2)
     return ObjectTable(
         images=images,
-        labels=np.array([label_of[entry["category_id"]] for entry in entries], np.int64),
+        labels=labels,
         crowd=crowd,
-        file_boxes=corners,
-        image_sizes=sizes,
+        file_boxes=file_boxes,
+        image_sizes=image_sizes,
         boxes=boxes,
         input_sizes=input_sizes,
         learnable=~crowd & is_shown(clipped) & is_shown(boxes),
     )
+
+
+def _places(dataset: Dataset, truth: Dict[str, Any]) -> Tuple[np.ndarray, np.ndarray]:
+    """Return the position of each object's image and the label of its class, (M,) int each."""
+    position_of = {entry["id"]: position for position, entry in enumerate(truth["images"])}
+    label_of = {category: label for label, category in enumerate(dataset.category_ids)}
+    entries = truth["annotations"]
+    images = np.array([position_of[entry["image_id"]] for entry in entries], np.int64)
+    labels = np.array([label_of[entry["category_id"]] for entry in entries], np.int64)
+    return images, labels
 
 
 def is_shown(boxes: np.ndarray) -> np.ndarray:

@@ -1,15 +1,17 @@
 """Data sets in YOLO's format: a text file of boxes or polygons for each image."""
 
 import os
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, List, Optional, Sequence, Tuple
 
 from gluonnorm.class_names import check_class_names
+from gluonnorm.data.annotations import ImageAnnotations
 from gluonnorm.data.faults import Faults
 from gluonnorm.data.file_dataset import ALL_FILES, AnnotatedFile, FileDataset
 from gluonnorm.data.images import image_size
 from gluonnorm.data.labeled_image import DataError
 from gluonnorm.data.object_rows import ObjectRows
 from gluonnorm.data.yolo_folder import (
+    YOLOImage,
     class_names,
     find_labels_without_image,
     label_path,
@@ -88,30 +90,20 @@ class YOLODataset(FileDataset):
 
         faults = Faults(self._root, skip_bad)
         images, image_folders = split_images(folder, description, split or ALL_FILES, faults)
-        label_paths = [label_path(image.path) for image in images]
-        if not any(os.path.isfile(path) for path in label_paths):
-            raise DataError(
-                f"{self._root}: none of the {len(images)} images has a label file; looked for "
-                f"{first_few(label_paths, 1)}"
-            )
+        label_paths = _label_files(self._root, images)
         find_labels_without_image(image_folders, label_paths, faults)
         files: List[AnnotatedFile] = []
         image_of: Dict[str, str] = {}
         for image, labels in zip(images, label_paths):
             with faults.catch():
                 _require_own_labels(labels, image_of.setdefault(labels, image.path), image.path)
-                size = image_size(image.path)
                 rows = ObjectRows(f"{labels}: line")
+                size = image_size(image.path)
                 if os.path.isfile(labels):
                     read_labels(labels, rows, size, label_of)
                 annotations = rows.check(size, faults, masks)
                 if annotations is not None:
-                    name = os.path.relpath(image.path, folder)
-                    files.append(
-                        AnnotatedFile(
-                            image.path, name, size, annotations, image.listed_in, image.path
-                        )
-                    )
+                    files.append(_annotated_file(image, folder, size, annotations))
         super().__init__(self._root, chosen, files, faults)
 
     def with_masks(self) -> "YOLODataset":
@@ -128,6 +120,31 @@ class YOLODataset(FileDataset):
             A row is no polygon.
         """
         return YOLODataset(self._root, self._split, self.classes, self._skip_bad, masks=True)
+
+
+def _label_files(root: str, images: Sequence[YOLOImage]) -> List[str]:
+    """Return the path of each image's label file; at least one must exist."""
+    paths = [label_path(image.path) for image in images]
+    if not any(os.path.isfile(path) for path in paths):
+        raise DataError(
+            f"{root}: none of the {len(images)} images has a label file; looked for "
+            f"{first_few(paths, 1)}"
+        )
+    return paths
+
+
+def _annotated_file(
+    image: YOLOImage, folder: str, size: Tuple[int, int], annotations: ImageAnnotations
+) -> AnnotatedFile:
+    """Name an image by its path below the data set's folder."""
+    return AnnotatedFile(
+        path=image.path,
+        name=os.path.relpath(image.path, folder),
+        size=size,
+        annotations=annotations,
+        listed_in=image.listed_in,
+        size_source=image.path,
+    )
 
 
 def _require_own_labels(label_file: str, first_image: str, image: str) -> None:
