@@ -21,7 +21,7 @@ FLAGS = (
 # A network that is trained in a second.
 SMALL = (
     "--set short=64 max_size=96 fpn_channels=32 rpn_channels=8 "
-    "anchor_sizes=((8,),(16,),(32,),(64,),(128,)) num_sample=8 rpn_num_sample=16 "
+    "anchor_sizes=((24,),(32,),(40,),(64,),(128,)) num_sample=8 rpn_num_sample=16 "
     "rpn_train_pre_nms=50 rpn_train_post_nms=20"
 ).split()
 IMAGES = 6
