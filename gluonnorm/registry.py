@@ -72,6 +72,21 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
             )
         self._entries[name] = entry
 
+    def is_of_package(self, name: str) -> bool:
+        """Tell whether a name is one of the package, and not one that a user registered.
+
+        Parameters
+        ----------
+        name : str
+            The name.
+
+        Returns
+        -------
+        bool
+            False also for a name that is not known.
+        """
+        return name in self._package_names
+
     def way_out(self, name: str) -> str:
         """Say how an unknown name becomes known, for the end of a message.
 

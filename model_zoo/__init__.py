@@ -2,8 +2,9 @@
 
 from model_zoo import recipes
 from model_zoo.backbone_builders import register_backbone
-from model_zoo.build import from_spec, get_model
+from model_zoo.build import from_spec
 from model_zoo.catalogue import get_model_list, list_models, register
+from model_zoo.factory import get_model
 from model_zoo.from_parts import get_faster_rcnn, get_mask_rcnn
 from model_zoo.rows.model import Model
 

@@ -3,8 +3,9 @@
 from typing import NamedTuple, Optional
 
 from gluonnorm.backbones import Backbone
-from gluonnorm.nn import Norm
+from gluonnorm.nn import Norm, make_norm, used_in_heads
 from gluonnorm.rcnn import (
+    BlockHead,
     ConvFCHead,
     DetectorConfig,
     DoubleHead,
@@ -130,6 +131,56 @@ def as_double_head(head: Res5Head, config: DetectorConfig) -> DoubleHead:
     """
     side = -(-config.roi_size // head.shared_stride)
     return DoubleHead(head.stage, head.channels, side, head.shared_stride)
+
+
+def c4_detector_parts(
+    backbone: Backbone, box_head: HybridBlock, head_norm: Optional[Norm]
+) -> DetectorParts:
+    """Collect the parts of a detector with one map.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        Images to one map.
+    box_head : HybridBlock
+        The box head; a mask head reads what it shares.
+    head_norm : Norm or None
+        The norm of a mask head.
+
+    Returns
+    -------
+    DetectorParts
+        The parts.
+    """
+    shares_nothing = isinstance(box_head, BlockHead)
+    mask_channels = backbone.channels[0] if shares_nothing else box_head.channels
+    return DetectorParts(backbone, box_head, mask_channels, head_norm)
+
+
+def choose_head_norm(
+    norm: Optional[str], head_norm: Optional[str], norm_in_heads: bool = False
+) -> Optional[Norm]:
+    """Choose the norm of a pyramid and its heads: the caller's, the backbone's, or none.
+
+    Parameters
+    ----------
+    norm : str or None
+        The norm of the backbone; None if layers of the user brought it along.
+    head_norm : str or None
+        What the caller asks for.
+    norm_in_heads : bool
+        Whether the heads have the backbone's norm, whichever it is.
+
+    Returns
+    -------
+    Norm or None
+        Makes the norms; None: convolutions with biases.
+    """
+    if head_norm:
+        return make_norm(head_norm)
+    if norm and (norm_in_heads or used_in_heads(norm)):
+        return make_norm(norm)
+    return None
 
 
 def _build_mask_head(num_convs: int, parts: DetectorParts, spec: ModelSpec) -> MaskHead:

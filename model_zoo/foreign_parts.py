@@ -1,6 +1,6 @@
 """Layers of the user as backbone and box head: what a detector must know of them is measured."""
 
-from typing import Any, Tuple
+from typing import Sequence, Tuple, Union
 
 from gluonnorm.backbones import Backbone, SequentialBackbone
 from gluonnorm.errors import InputError
@@ -9,6 +9,8 @@ from gluonnorm.rcnn import BlockHead, DetectorConfig, Res5Head
 
 import mxnet as mx
 from mxnet.gluon import HybridBlock
+
+Context = Union[mx.Context, Sequence[mx.Context], None]
 
 
 def as_backbone(features: HybridBlock) -> Backbone:
@@ -105,7 +107,7 @@ def _shape_after(top: HybridBlock, channels: int, size: int) -> Tuple[int, ...]:
     return shapes[0]
 
 
-def initialize(net: HybridBlock, ctx: Any = None) -> None:
+def initialize(net: HybridBlock, ctx: Context = None) -> None:
     """Initialize the parameters of a network that have no values yet, and move the others.
 
     Parameters

@@ -1,23 +1,22 @@
 """Detectors from parts: layers of any Gluon network, by the call that GluonCV's users know."""
 
-from typing import Any, Dict, Iterable, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Iterable, Optional, Sequence, Tuple, Union
 
 from gluonnorm.backbones import FPN, Backbone, TappedBackbone
 from gluonnorm.backbones.tapped import Tap
 from gluonnorm.errors import InputError
-from gluonnorm.nn import norm_name, replace_norms
+from gluonnorm.nn import Norm, norm_name, replace_norms
 from gluonnorm.rcnn import DetectorConfig, FasterRCNN, ModelSpec
-from model_zoo.assemble import DetectorParts, assemble, build_fpn_box_head
-from model_zoo.build import (
-    FASTER_RCNN_FROM_PARTS,
-    MASK_RCNN_FROM_PARTS,
-    Context,
+from model_zoo.assemble import (
+    DetectorParts,
+    assemble,
+    build_fpn_box_head,
     c4_detector_parts,
-    choose_classes,
     choose_head_norm,
-    warn_of_statistics,
 )
-from model_zoo.foreign_parts import as_backbone, top_as_box_head
+from model_zoo.build import FASTER_RCNN_FROM_PARTS, MASK_RCNN_FROM_PARTS
+from model_zoo.factory import choose_classes, warn_of_statistics
+from model_zoo.foreign_parts import Context, as_backbone, top_as_box_head
 from model_zoo.gluoncv_options import NormChoice, read_settings
 from model_zoo.rows.own import C4_SETTINGS
 
@@ -106,8 +105,8 @@ def get_faster_rcnn(
     """
     backbone = _open_features(features, taps, stride)
     config = _make_config(backbone, top_features, scales, ratios, roi_size, rpn_channel, overrides)
-    names = _Names(FASTER_RCNN_FROM_PARTS, classes, norm, head_norm)
-    return _make_detector(backbone, top_features, config, names, mask_convs=None, ctx=ctx)
+    spec = _describe(FASTER_RCNN_FROM_PARTS, classes, norm, head_norm, config)
+    return _make_detector(backbone, top_features, spec, mask_convs=None, ctx=ctx)
 
 
 def get_mask_rcnn(
@@ -160,30 +159,11 @@ def get_mask_rcnn(
     """
     backbone = _open_features(features, taps, stride)
     config = _make_config(backbone, top_features, scales, ratios, roi_size, rpn_channel, overrides)
-    names = _Names(MASK_RCNN_FROM_PARTS, classes, norm, head_norm)
+    spec = _describe(MASK_RCNN_FROM_PARTS, classes, norm, head_norm, config)
     if mask_convs is None:
         shares_map = len(backbone.strides) == 1
         mask_convs = 0 if shares_map else FPN_MASK_CONVS
-    return _make_detector(backbone, top_features, config, names, mask_convs, ctx)
-
-
-class _Names(NamedTuple):
-    """What the description of a network names.
-
-    Attributes
-    ----------
-    model : str
-        The name of the model.
-    classes : sequence of str or None
-        What the caller gave.
-    norm, head_norm : str, callable or None
-        What the caller gave.
-    """
-
-    model: str
-    classes: Optional[Sequence[str]]
-    norm: NormChoice
-    head_norm: NormChoice
+    return _make_detector(backbone, top_features, spec, mask_convs, ctx)
 
 
 def _open_features(
@@ -260,43 +240,60 @@ def _square(roi_size: Union[int, Tuple[int, int], None], default: int) -> int:
     return sides[0]
 
 
+def _describe(
+    model: str,
+    classes: Optional[Sequence[str]],
+    norm: NormChoice,
+    head_norm: NormChoice,
+    config: DetectorConfig,
+) -> ModelSpec:
+    """Describe a network by what its description can name: all but its parts."""
+    return ModelSpec(
+        model=model,
+        norm=None if norm is None else norm_name(norm),
+        head_norm=None if head_norm is None else norm_name(head_norm, "head_norm"),
+        rescale=None,
+        classes=choose_classes(model, None, classes),
+        config=config,
+    )
+
+
 def _make_detector(
     backbone: Backbone,
     top: Optional[HybridBlock],
-    config: DetectorConfig,
-    names: _Names,
+    spec: ModelSpec,
     mask_convs: Optional[int],
     ctx: Context,
 ) -> FasterRCNN:
     """Make a detector of a backbone and, perhaps, of layers for its box head."""
-    norm = None if names.norm is None else norm_name(names.norm)
-    head_norm = None if names.head_norm is None else norm_name(names.head_norm, "head_norm")
-    spec = ModelSpec(
-        model=names.model,
-        norm=norm,
-        head_norm=head_norm,
-        rescale=None,
-        classes=choose_classes(names.model, None, names.classes),
-        config=config,
-    )
-    make_head_norm = choose_head_norm(norm, head_norm)
+    head_norm = choose_head_norm(spec.norm, spec.head_norm)
     has_masks = mask_convs is not None
-    if len(backbone.strides) == 1:
-        box_head = top_as_box_head(top, backbone, config, has_masks)
-        parts = c4_detector_parts(backbone, box_head, make_head_norm)
-    else:
-        pyramid = FPN(backbone, config.fpn_channels, make_head_norm)
-        if top is None:
-            box_head = build_fpn_box_head("2fc", config, make_head_norm)
-        else:
-            box_head = top_as_box_head(top, pyramid, config, has_masks)
-        parts = DetectorParts(pyramid, box_head, config.fpn_channels, make_head_norm)
+    parts = _join(backbone, top, spec.config, head_norm, has_masks)
     # Only now, because the box head has settled the shapes that the top left open.
     for part in (backbone, top):
-        if norm is not None and part is not None:
-            replace_norms(part, norm)
+        if spec.norm is not None and part is not None:
+            replace_norms(part, spec.norm)
     net = assemble(parts, spec, mask_convs, ctx)
-    if config.freeze_at is not None:
-        net.backbone.freeze_at(config.freeze_at)
-    warn_of_statistics(net, names.model)
+    if spec.config.freeze_at is not None:
+        net.backbone.freeze_at(spec.config.freeze_at)
+    warn_of_statistics(net, spec.model)
     return net
+
+
+def _join(
+    backbone: Backbone,
+    top: Optional[HybridBlock],
+    config: DetectorConfig,
+    head_norm: Optional[Norm],
+    has_masks: bool,
+) -> DetectorParts:
+    """Join a backbone and layers for its box head, with a pyramid between several maps."""
+    if len(backbone.strides) == 1:
+        box_head = top_as_box_head(top, backbone, config, has_masks)
+        return c4_detector_parts(backbone, box_head, head_norm)
+    pyramid = FPN(backbone, config.fpn_channels, head_norm)
+    if top is None:
+        box_head = build_fpn_box_head("2fc", config, head_norm)
+    else:
+        box_head = top_as_box_head(top, pyramid, config, has_masks)
+    return DetectorParts(pyramid, box_head, config.fpn_channels, head_norm)

@@ -7,6 +7,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Union
 from gluonnorm.errors import InputError, did_you_mean
 from gluonnorm.nn import Norm
 from gluonnorm.rcnn import DetectorConfig
+from model_zoo.catalogue import MODELS
 
 NormChoice = Union[str, Norm, None]
 Folder = Union[str, Path, None]
@@ -26,9 +27,8 @@ OWN_OPTIONS = (
     "use_global_stats",
     "base_network_name",
 )
-# The models whose backbone GluonCV's callers choose, and the backbone that they have by default.
+# How the names of the models begin whose backbone GluonCV's callers choose.
 CUSTOM_PREFIX = "custom_"
-DEFAULT_BASE_NETWORK = "resnet18_v1b"
 # Keywords that change nothing here: any batch size, any number of devices, of boxes, of anchors.
 WITHOUT_EFFECT = (
     "per_device_batch_size",
@@ -94,7 +94,7 @@ class GluonCVOptions(NamedTuple):
     settings : dict of str to object
         Fields of :class:`gluonnorm.rcnn.DetectorConfig`.
     base_network : str or None
-        The backbone of a ``custom_*`` model; None: the model's own.
+        The backbone of a ``custom_*`` model; None for all other models.
     """
 
     norm: NormChoice
@@ -151,8 +151,8 @@ def read_options(
             )
         norm = _norm_of_layer(layer, norm_settings, is_backbone)
     base_network = None
-    if model.startswith(CUSTOM_PREFIX):
-        base_network = settings.pop("base_network_name", None)
+    if _has_any_backbone(model):
+        base_network = settings.pop("base_network_name", None) or MODELS[model].backbone
         settings.pop("dataset", None)  # a part of a file's name in GluonCV
     if not is_backbone:
         settings = read_settings(settings)
@@ -212,7 +212,7 @@ def transfer_source(name: str, transfer: str, options: GluonCVOptions) -> str:
     Raises
     ------
     InputError
-        The model is neither.
+        The model is neither, or it is one that the user registered.
 
     Examples
     --------
@@ -222,12 +222,17 @@ def transfer_source(name: str, transfer: str, options: GluonCVOptions) -> str:
     >>> transfer_source("faster_rcnn_resnet50_v1b_custom", "voc", options)
     'faster_rcnn_resnet50_v1b_voc'
     """
-    if name.startswith(CUSTOM_PREFIX):
+    if options.base_network is not None:
         words = [name[len(CUSTOM_PREFIX) :]]
         if options.norm == "sync_bn":
             words.append("syncbn")
-        words += [options.base_network or DEFAULT_BASE_NETWORK, transfer]
+        words += [options.base_network, transfer]
         return "_".join(words)
+    if not MODELS.is_of_package(name):
+        raise InputError(
+            f"transfer={transfer!r} is for models of this package, and {name!r} is one of your own;"
+            " give pretrained=FILE, the weights of a network of the same architecture, and classes"
+        )
     stem, is_custom, rest = name.rpartition("_custom")
     if not is_custom or rest:
         raise InputError(
@@ -235,6 +240,11 @@ def transfer_source(name: str, transfer: str, options: GluonCVOptions) -> str:
             " pretrained=True and classes"
         )
     return f"{stem}_{transfer}"
+
+
+def _has_any_backbone(model: str) -> bool:
+    """Whether callers choose the backbone of a model; a row of a user may have such a name."""
+    return model.startswith(CUSTOM_PREFIX) and MODELS.is_of_package(model)
 
 
 def _check_names(settings: Mapping[str, Any]) -> None:

@@ -1,42 +1,25 @@
-"""Weights into networks: everything is checked before anything is changed."""
+"""Files of this package and of MXNet into networks: all is checked before anything is changed."""
 
 import logging
 from pathlib import Path
-from typing import Collection, Dict, Iterable, Optional, Sequence, Tuple, Union
+from typing import Collection, Dict, Iterable, Optional, Sequence, Tuple
 
-from gluonnorm.backbones import FPN, Backbone, ResNetV2, ResNetV2Top, mxnet_names
-from gluonnorm.conversion import (
-    Report,
-    describe_foreign,
-    has_own_names,
-    load,
-    load_backbone,
-    looks_like,
-)
+from gluonnorm.backbones import Backbone, ResNetV2, ResNetV2Top, mxnet_names
+from gluonnorm.conversion import describe_foreign, has_own_names, looks_like
 from gluonnorm.conversion.classes import (
     CLASS_LAYERS,
     SCORE_LAYER,
     place_shared_rows,
     share_classes,
 )
-from gluonnorm.errors import InputError, did_you_mean, first_few, first_line
+from gluonnorm.errors import InputError, first_few, first_line
 from gluonnorm.weight_files import (
     Mismatches,
     WeightFileError,
     compare,
-    read_arrays,
     read_description,
     read_file,
     take_off_prefix,
-)
-from model_zoo.catalogue import MODELS
-from model_zoo.download import download
-from model_zoo.published_weights import (
-    KEY_PHRASE,
-    PUBLISHED_WEIGHTS,
-    PublishedWeights,
-    resolve_base,
-    resolve_pretrained,
 )
 
 import mxnet as mx
@@ -44,172 +27,11 @@ import numpy as np
 
 Arrays = Dict[str, np.ndarray]
 Parameters = Dict[str, mx.gluon.Parameter]
-Folder = Union[str, Path, None]
-Pretrained = Union[bool, str, Path]
-PARTS = ("all", "base")
 # The names of the fourth stage in files of a backbone, for ResNet v1 and both namings of v2.
 FOURTH_STAGE = ("layer4.", "bn_out.", "stage4_", "batchnorm2_")
-# The same in published files: of torchvision and GluonCV, and of Detectron.
-PUBLISHED_FOURTH_STAGE = ("layer4.", "res5_")
 # The last layer of image classifiers, which a detector does not need.
 CLASSIFIER = ("fc.", "output.", "dense0_")
 log = logging.getLogger(__name__)
-
-
-def load_pretrained(
-    net: mx.gluon.HybridBlock,
-    value: Pretrained,
-    name: str,
-    reset: bool = False,
-    folder: Folder = None,
-) -> None:
-    """Load what ``get_model(name, pretrained=value)`` asks for.
-
-    Parameters
-    ----------
-    net : HybridBlock
-        The detector, initialized.
-    value : True, str or Path
-        True for the published file of ``name``; a key of ``PUBLISHED_WEIGHTS``; or a file that
-        ``net.save_parameters`` wrote.
-    name : str
-        The name of the model.
-    reset : bool
-        Whether predictors may stay random, see :func:`load_record`.
-    folder : str, Path or None
-        The cache, see :func:`model_zoo.download.cache_folder`.
-
-    Raises
-    ------
-    InputError
-        No such weights, or weights of another network. The network is then unchanged.
-    DownloadError
-        A published file that cannot be fetched.
-
-    Examples
-    --------
-    >>> load_pretrained(net, True, "maskrcnn_resnet50_fpn_v2")  # doctest: +SKIP
-    """
-    record = resolve_pretrained(name) if value is True else _find_record(str(value))
-    if record is None:
-        load_weights(net, str(value))
-    else:
-        load_record(net, record, reset=reset, folder=folder)
-
-
-def load_pretrained_base(
-    net: mx.gluon.HybridBlock,
-    value: Pretrained,
-    backbone: str,
-    norm: str,
-    model: Optional[str] = None,
-    folder: Folder = None,
-) -> None:
-    """Load what ``pretrained_base=value`` asks for into a detector or a bare backbone.
-
-    Parameters
-    ----------
-    net : HybridBlock
-        The detector or the backbone, initialized.
-    value : True, str or Path
-        True for a published file that fits; a key of ``PUBLISHED_WEIGHTS``; or a file for
-        :func:`load_base`.
-    backbone : str
-        The name of the backbone.
-    norm : str
-        The norm of the backbone.
-    model : str or None
-        The name of the detector; None: ``net`` is a bare backbone.
-    folder : str, Path or None
-        The cache, see :func:`model_zoo.download.cache_folder`.
-
-    Raises
-    ------
-    InputError
-        No such weights, or weights of another network. The network is then unchanged.
-    DownloadError
-        A published file that cannot be fetched.
-
-    Examples
-    --------
-    >>> load_pretrained_base(net, True, "resnet50_v1b", "frozen_bn")  # doctest: +SKIP
-    """
-    if value is True:
-        preprocess = None if model is None else net.preprocess
-        record: Optional[PublishedWeights] = resolve_base(backbone, norm, preprocess, model)
-    else:
-        record = _find_record(str(value))
-    if record is None:
-        load_base(_resnet_of(net), _fourth_stage_of(net), str(value))
-    else:
-        load_record(net, record, part="base", folder=folder)
-
-
-def load_record(
-    net: mx.gluon.HybridBlock,
-    record: PublishedWeights,
-    part: str = "all",
-    reset: bool = False,
-    folder: Folder = None,
-    progress: bool = True,
-) -> Optional[Report]:
-    """Fetch a published file if the cache does not have it, and load it into a network.
-
-    The file is converted each time, which takes about as long as reading a converted copy would.
-
-    Parameters
-    ----------
-    net : HybridBlock
-        The network, initialized.
-    record : PublishedWeights
-        The file.
-    part : str
-        "all": the complete network. "base": the backbone and, in a C4 detector, the fourth stage
-        in the box head, unless the file has no statistics for the head's norm.
-    reset : bool
-        Whether predictors may stay random. Classes that the file has by name get its predictors,
-        the other classes of the network keep theirs. False: other classes are an error.
-    folder : str, Path or None
-        The cache, see :func:`model_zoo.download.cache_folder`.
-    progress : bool
-        Whether a progress bar is shown on a terminal.
-
-    Returns
-    -------
-    gluonnorm.conversion.Report or None
-        What was loaded from where; None for the backbone of a ResNet v2, whose files have
-        MXNet's own names and need no conversion.
-
-    Raises
-    ------
-    InputError
-        The weights are those of another network, which is then unchanged.
-    DownloadError
-        The file cannot be fetched.
-
-    Examples
-    --------
-    >>> load_record(net, PUBLISHED_WEIGHTS["torchvision/resnet50"], "base")  # doctest: +SKIP
-    """
-    if part not in PARTS:
-        raise InputError(f"part is {part!r}; give one of {', '.join(PARTS)}")
-    if part == "base":
-        return _load_base_record(net, record, str(download(record, folder, progress)))
-    classes = _classes_of(record)
-    shared = None if classes is None else share_classes(classes, net.classes)
-    if shared is not None and not reset:
-        raise InputError(
-            f"{record.key} is for the classes {first_few(classes or ())}, the network for "
-            f"{first_few(net.classes)}; give get_model classes=, and predictors of other names "
-            "start fresh"
-        )
-    path = str(download(record, folder, progress))
-    on_difference = "reset" if reset else None
-    report = load(net, path, record.source, on_difference, record.eps, classes=classes)
-    log.info("%s", report)
-    if shared is not None:
-        log.warning("%s: %s", record.key, shared.note())
-    return report
 
 
 def load_weights(net: mx.gluon.HybridBlock, path: str) -> None:
@@ -366,65 +188,6 @@ def _with_shared_classes(
             arranged[name] = place_shared_rows(name, stored, current, shared)
     log.warning("%s: %s", path, shared.note())
     return arranged
-
-
-def _classes_of(record: PublishedWeights) -> Optional[Sequence[str]]:
-    """Return the names of the classes that a published detector was trained on, if it has them."""
-    for name in record.models:
-        if name in MODELS and MODELS[name].classes is not None:
-            return MODELS[name].classes
-    return None
-
-
-def _find_record(value: str) -> Optional[PublishedWeights]:
-    """Return the published file of a key; None if the value is the path of a file instead."""
-    if value in PUBLISHED_WEIGHTS:
-        return PUBLISHED_WEIGHTS[value]
-    if Path(value).exists():
-        return None
-    suggestion = did_you_mean(value, PUBLISHED_WEIGHTS)
-    raise InputError(f"{value}: no such file of weights, nor {KEY_PHRASE}{suggestion}")
-
-
-def _load_base_record(
-    net: mx.gluon.HybridBlock, record: PublishedWeights, path: str
-) -> Optional[Report]:
-    """Load a published file into the backbone of a network and, if it fits, into its C4 head."""
-    resnet = _resnet_of(net)
-    fourth_stage = _fourth_stage_of(net)
-    if isinstance(resnet, ResNetV2):
-        load_base(resnet, fourth_stage, path)
-        return None
-    # The box head of a C4 detector takes the fourth stage of the file. If it has another norm,
-    # the statistics in the file cannot fill it.
-    if fourth_stage is None or (net.spec.head_norm or net.spec.norm) in record.norms:
-        report = load_backbone(net, path, record.source, record.eps)
-    else:
-        log.warning(
-            "%s: no statistics for head_norm=%r: the head starts fresh",
-            record.key,
-            net.spec.head_norm,
-        )
-        arrays = {}
-        for name, array in read_arrays(path).items():
-            if not name.startswith(PUBLISHED_FOURTH_STAGE):
-                arrays[name] = array
-        report = load_backbone(resnet, arrays, record.source, record.eps)
-    log.info("%s", report)
-    return report
-
-
-def _resnet_of(net: mx.gluon.HybridBlock) -> Backbone:
-    """Return the ResNet of a detector or backbone, without its pyramid."""
-    backbone = net if isinstance(net, Backbone) else net.backbone
-    return backbone.backbone if isinstance(backbone, FPN) else backbone
-
-
-def _fourth_stage_of(net: mx.gluon.HybridBlock) -> Optional[mx.gluon.HybridBlock]:
-    """Return the stage of the ResNet in the box head of a C4 detector; None for other networks."""
-    if isinstance(net, Backbone):
-        return None
-    return getattr(net.box_head, "stage", None)
 
 
 def _with_mxnet_layer_names(arrays: Arrays) -> Arrays:

@@ -49,7 +49,7 @@ def add_model_arguments(parser: argparse.ArgumentParser, exported: bool) -> None
         metavar="NAME",
         help="a name of model_zoo.list_models(), e.g. faster_rcnn_fpn_resnet50_v1b_coco",
     )
-    add_norm_arguments(group)
+    add_architecture_arguments(group)
     group.add_argument(
         "--set",
         nargs="+",
@@ -60,14 +60,21 @@ def add_model_arguments(parser: argparse.ArgumentParser, exported: bool) -> None
     )
 
 
-def add_norm_arguments(group: Any) -> None:
-    """Add the flags that choose a network's norms and its rescale layer.
+def add_architecture_arguments(group: Any) -> None:
+    """Add the flags that choose a network's backbone, its norms and its rescale layer.
 
     Parameters
     ----------
     group : argparse.ArgumentParser or argument group
         What gets the flags.
     """
+    group.add_argument(
+        "--base-network",
+        metavar="NAME",
+        help="the backbone of custom_faster_rcnn_fpn and custom_mask_rcnn_fpn, as "
+        "base_network_name in GluonCV, e.g. resnet50_v1b, mobilenet1_0 or one of a --plugin "
+        "(default: resnet18_v1b)",
+    )
     group.add_argument(
         "--norm",
         help=f"{', '.join(NORM_NAMES)}, or one that a --plugin registers (default: the model's "
@@ -79,6 +86,26 @@ def add_norm_arguments(group: Any) -> None:
         choices=list(DIRECTIONS),
         help="a constant rescale layer in front of the backbone",
     )
+
+
+def architecture_options(args: argparse.Namespace) -> Dict[str, Any]:
+    """Turn the flags of ``add_architecture_arguments`` into arguments of ``get_model``.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        Parsed flags.
+
+    Returns
+    -------
+    dict of str to any
+        The arguments.
+    """
+    options = {"norm": args.norm, "head_norm": args.head_norm, "rescale": args.rescale}
+    # Only some networks have this option.
+    if args.base_network is not None:
+        options["base_network_name"] = args.base_network
+    return options
 
 
 def open_detector(
@@ -184,12 +211,10 @@ def _network_of_weights(
         )
     return model_zoo.get_model(
         args.network,
-        norm=args.norm,
-        head_norm=args.head_norm,
-        rescale=args.rescale,
         classes=classes,
         pretrained=args.params,
         ctx=ctx,
+        **architecture_options(args),
     )
 
 
@@ -197,6 +222,7 @@ def _stated_fields(args: argparse.Namespace, classes: Optional[Sequence[str]]) -
     """Collect what the flags say about a checkpoint's network; the checkpoint must agree."""
     flags = {
         "model": args.network,
+        "backbone": args.base_network,
         "norm": args.norm,
         "head_norm": args.head_norm,
         "rescale": args.rescale,

@@ -15,7 +15,7 @@ from gluonnorm.errors import InputError
 from gluonnorm.rcnn import TRAINING_DTYPES
 
 import mxnet as mx
-from _models import add_norm_arguments
+from _models import add_architecture_arguments
 from _output import add_font_argument, write_text
 
 
@@ -31,7 +31,7 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--network", required=True, metavar="NAME", help="one of model_zoo.list_models()"
     )
-    add_norm_arguments(group)
+    add_architecture_arguments(group)
     group.add_argument(
         "--pretrained-base",
         nargs="?",

@@ -18,6 +18,7 @@ from gluonnorm.types import Preprocess
 import mxnet as mx
 from _augment import image_repeats, make_train_transform
 from _cli import import_user_function, parse_settings
+from _models import architecture_options
 
 
 def build_network(
@@ -46,13 +47,11 @@ def build_network(
     """
     return model_zoo.get_model(
         args.network,
-        norm=args.norm,
-        head_norm=args.head_norm,
-        rescale=args.rescale,
         classes=classes,
         pretrained=args.pretrained,
         pretrained_base=args.pretrained_base,
         ctx=ctx,
+        **architecture_options(args),
         **parse_settings(args.set),
     )
 

@@ -25,7 +25,7 @@ from model_zoo.catalogue import BACKBONES
 
 import mxnet as mx
 from _cli import add_plugin_argument, run, seed_everything
-from _models import add_norm_arguments, open_network
+from _models import add_architecture_arguments, architecture_options, open_network
 from _output import make_parent_folder, write_text
 
 # The codebases whose files this package also writes.
@@ -65,7 +65,7 @@ def parse_args() -> argparse.Namespace:
     )
     model = parser.add_argument_group("network")
     model.add_argument("--network", metavar="NAME", help="a name of --list")
-    add_norm_arguments(model)
+    add_architecture_arguments(model)
     model.add_argument(
         "--classes",
         nargs="+",
@@ -238,10 +238,8 @@ def build_network(args: argparse.Namespace, **options: Any) -> mx.gluon.HybridBl
     """
     return model_zoo.get_model(
         args.network,
-        norm=args.norm,
-        head_norm=args.head_norm,
-        rescale=args.rescale,
         classes=args.classes,
+        **architecture_options(args),
         **options,
     )
 

@@ -1,15 +1,10 @@
 """Two-stage detection: anchors, proposals, RoIs, heads, targets, losses, detections and masks."""
 
 from gluonnorm.convention import CONVENTIONS, BoxConvention
-from gluonnorm.rcnn.box_heads import (
-    BlockHead,
-    BoxPredictor,
-    ConvFCHead,
-    DoubleHead,
-    Res5Head,
-    TwoFCHead,
-)
+from gluonnorm.rcnn.box_heads import BlockHead, ConvFCHead, Res5Head, TwoFCHead
+from gluonnorm.rcnn.box_predictor import BoxPredictor
 from gluonnorm.rcnn.config import DetectorConfig, ModelSpec
+from gluonnorm.rcnn.double_head import DoubleHead
 from gluonnorm.rcnn.faster_rcnn import FasterRCNN
 from gluonnorm.rcnn.faster_rcnn_loss import TRAINING_DTYPES, FasterRCNNLoss
 from gluonnorm.rcnn.gluoncv_batchify import RPNTargetBatchify

@@ -7,7 +7,7 @@ of a map. A head with ``separate_boxes`` has features of its own for the boxes: 
 the channels is for the classes, and the second for the boxes.
 """
 
-from typing import Any, Optional, Tuple
+from typing import Any, Optional
 
 from gluonnorm.nn import ConvNorm, Norm
 from gluonnorm.types import Tensor
@@ -16,13 +16,25 @@ import mxnet as mx
 from mxnet.gluon import nn
 
 
-def _dense_initializer() -> mx.init.Initializer:
-    """Make the initializer of fully connected layers that a ReLU follows."""
+def dense_initializer() -> mx.init.Initializer:
+    """Make the initializer of fully connected layers that a ReLU follows.
+
+    Returns
+    -------
+    mxnet.init.Initializer
+        Draws from a normal distribution (He et al. 2015, arXiv 1502.01852).
+    """
     return mx.init.Xavier(rnd_type="gaussian", factor_type="in", magnitude=2)
 
 
-def _conv_initializer() -> mx.init.Initializer:
-    """Make the initializer of convolutions that a ReLU follows."""
+def conv_initializer() -> mx.init.Initializer:
+    """Make the initializer of convolutions that a ReLU follows.
+
+    Returns
+    -------
+    mxnet.init.Initializer
+        As :func:`dense_initializer`, for the number of outputs.
+    """
     return mx.init.Xavier(rnd_type="gaussian", factor_type="out", magnitude=2)
 
 
@@ -96,7 +108,7 @@ class TwoFCHead(_DirectHead):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        init = _dense_initializer()
+        init = dense_initializer()
         side = (roi_size + 1) // 2 if pool else roi_size
         in_units = in_channels * side * side
         with self.name_scope():
@@ -157,7 +169,7 @@ class ConvFCHead(_DirectHead):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        init = _conv_initializer()
+        init = conv_initializer()
         side = (roi_size + 1) // 2 if pool else roi_size
         with self.name_scope():
             self.convs = nn.HybridSequential()
@@ -172,7 +184,7 @@ class ConvFCHead(_DirectHead):
             self.fc1 = nn.Dense(
                 channels,
                 in_units=conv_channels * side * side,
-                weight_initializer=_dense_initializer(),
+                weight_initializer=dense_initializer(),
             )
         self.channels = channels
 
@@ -290,173 +302,3 @@ class Res5Head(mx.gluon.HybridBlock):
     def hybrid_forward(self, F: Any, x: Tensor) -> Tensor:
         """Apply both halves of the head: (N, C, p, p) to (N, channels)."""
         return self.features(self.shared(x))
-
-
-class _BoxBlock(mx.gluon.HybridBlock):
-    """A bottleneck block without norms, whose shortcut has a convolution."""
-
-    def __init__(self, in_channels: int, channels: int) -> None:
-        super().__init__()
-        width = channels // 4
-        init = _conv_initializer()
-        with self.name_scope():
-            self.conv1 = nn.Conv2D(width, 1, in_channels=in_channels, weight_initializer=init)
-            self.conv2 = nn.Conv2D(
-                width, 3, padding=1, use_bias=False, in_channels=width, weight_initializer=init
-            )
-            self.conv3 = nn.Conv2D(channels, 1, in_channels=width, weight_initializer=init)
-            self.shortcut = nn.Conv2D(
-                channels, 1, use_bias=False, in_channels=in_channels, weight_initializer=init
-            )
-
-    def hybrid_forward(self, F: Any, x: Tensor) -> Tensor:
-        hidden = F.Activation(self.conv1(x), act_type="relu")
-        hidden = F.Activation(self.conv2(hidden), act_type="relu")
-        return F.Activation(self.conv3(hidden) + self.shortcut(x), act_type="relu")
-
-
-class _TwoBranches(mx.gluon.HybridBlock):
-    """Fully connected layers for the classes, and convolutions for the boxes."""
-
-    def __init__(self, in_channels: int, side: int, channels: int) -> None:
-        super().__init__()
-        init = _dense_initializer()
-        in_units = in_channels * side * side
-        with self.name_scope():
-            self.fc1 = nn.Dense(channels, in_units=in_units, weight_initializer=init)
-            self.fc2 = nn.Dense(channels, in_units=channels, weight_initializer=init)
-            self.blocks = nn.HybridSequential()
-            self.blocks.add(_BoxBlock(in_channels, channels))
-            self.blocks.add(_BoxBlock(channels, channels))
-            self.pool = nn.GlobalAvgPool2D()
-
-    def hybrid_forward(self, F: Any, x: Tensor) -> Tensor:
-        hidden = F.Activation(self.fc1(F.flatten(x)), act_type="relu")
-        for_classes = F.Activation(self.fc2(hidden), act_type="relu")
-        for_boxes = F.flatten(self.pool(self.blocks(x)))
-        return F.concat(for_classes, for_boxes, dim=1)
-
-
-class DoubleHead(Res5Head):
-    """The backbone's last stage, then one branch for classes and one for boxes.
-
-    Wu et al. (2020), "Rethinking Classification and Localization for Object Detection",
-    arXiv 1904.06493, in GluonCV's form. Fully connected layers see the classes, convolutions the
-    boxes.
-
-    Parameters
-    ----------
-    stage : mxnet.gluon.HybridBlock
-        From (N, C, p, p) to (N, stage_channels, side, side).
-    stage_channels : int
-        Channels that ``stage`` returns.
-    side : int
-        Cells on a side of what ``stage`` returns.
-    shared_stride : int
-        By what ``stage`` divides the side of a map.
-    branch_channels : int
-        Width of the result of each branch.
-    **kwargs
-        Arguments of ``HybridBlock``, such as ``prefix``.
-
-    Attributes
-    ----------
-    channels : int
-        The width of the result: twice ``branch_channels``, the features for the classes first.
-    shared_stride : int
-        As above.
-    separate_boxes : bool
-        True: the two halves of the result are for classes and boxes.
-    """
-
-    separate_boxes = True
-
-    def __init__(
-        self,
-        stage: mx.gluon.HybridBlock,
-        stage_channels: int,
-        side: int,
-        shared_stride: int = 2,
-        branch_channels: int = 1024,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(stage, 2 * branch_channels, shared_stride, **kwargs)
-        with self.name_scope():
-            self.branches = _TwoBranches(stage_channels, side, branch_channels)
-
-    def features(self, shared: Tensor) -> Tensor:
-        """Compute the features from which classes and boxes are predicted.
-
-        Parameters
-        ----------
-        shared : Tensor
-            (N, stage_channels, side, side), the result of :meth:`shared`.
-
-        Returns
-        -------
-        Tensor
-            (N, channels).
-        """
-        return self.branches(shared)
-
-
-class BoxPredictor(mx.gluon.HybridBlock):
-    """Predict class logits and the box deltas of each class.
-
-    Parameters
-    ----------
-    in_channels : int
-        The width of a head's features.
-    num_classes : int
-        C, the foreground classes.
-    separate_boxes : bool
-        Whether the first half of the features is for the classes, and the second for the boxes.
-    **kwargs
-        Arguments of ``HybridBlock``, such as ``prefix``.
-
-    Examples
-    --------
-    >>> import mxnet as mx
-    >>> predictor = BoxPredictor(in_channels=8, num_classes=3)
-    >>> predictor.initialize()
-    >>> logits, deltas = predictor(mx.nd.ones((5, 8)))
-    >>> logits.shape, deltas.shape
-    ((5, 4), (5, 12))
-    """
-
-    def __init__(
-        self, in_channels: int, num_classes: int, separate_boxes: bool = False, **kwargs: Any
-    ) -> None:
-        super().__init__(**kwargs)
-        self.in_channels = in_channels
-        self.separate_boxes = separate_boxes
-        in_units = in_channels // 2 if separate_boxes else in_channels
-        with self.name_scope():
-            self.score = nn.Dense(
-                num_classes + 1, in_units=in_units, weight_initializer=mx.init.Normal(0.01)
-            )
-            self.loc = nn.Dense(
-                4 * num_classes, in_units=in_units, weight_initializer=mx.init.Normal(0.001)
-            )
-
-    def hybrid_forward(self, F: Any, x: Tensor) -> Tuple[Tensor, Tensor]:
-        """Predict from the features of RoIs.
-
-        Parameters
-        ----------
-        F : module
-            ``mxnet.ndarray`` or ``mxnet.symbol``.
-        x : Tensor
-            (N, in_channels).
-
-        Returns
-        -------
-        logits : Tensor
-            (N, C + 1); column 0 is the background.
-        deltas : Tensor
-            (N, 4 * C); four columns for each foreground class.
-        """
-        if not self.separate_boxes:
-            return self.score(x), self.loc(x)
-        for_classes, for_boxes = F.split(x, num_outputs=2, axis=1)
-        return self.score(for_classes), self.loc(for_boxes)

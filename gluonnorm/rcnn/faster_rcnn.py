@@ -9,7 +9,7 @@ from gluonnorm.errors import InputError
 from gluonnorm.ops.boxes import image_extent
 from gluonnorm.ops.pad import pad_to_multiple
 from gluonnorm.rcnn.anchors import pyramid_anchors
-from gluonnorm.rcnn.box_heads import BoxPredictor
+from gluonnorm.rcnn.box_predictor import BoxPredictor
 from gluonnorm.rcnn.config import ModelSpec
 from gluonnorm.rcnn.detect import detect
 from gluonnorm.rcnn.detector import Detector

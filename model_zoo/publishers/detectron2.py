@@ -40,6 +40,7 @@ DETECTORS = (
     _Detector("mask_rcnn_R_50_FPN_3x_syncbn", 169527823, "3b3c51", "41.9", "37.8"),
     _Detector("scratch_mask_rcnn_R_50_FPN_3x_gn", 138602908, "01ca85", "39.9", "36.6"),
     _Detector("scratch_mask_rcnn_R_50_FPN_9x_gn", 183808979, "da7b4c", "43.7", "39.6"),
+    _Detector("scratch_mask_rcnn_R_50_FPN_9x_syncbn", 184226666, "5ce33e", "43.6", "39.3"),
 )
 
 

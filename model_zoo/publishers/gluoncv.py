@@ -46,6 +46,10 @@ CLASSIFIERS = (
     _Classifier("resnet50_v2", "ecdde35339c1aadbec4f547857078e734a76fb49", "77.11"),
     _Classifier("resnet101_v2", "18e93e4f48947e002547f50eabbcc9c83e516aa6", None),
     _Classifier("resnet50_v1b_gn", "48ddf358d5acc879f76740dae695be67d96beea6", "77.36"),
+    _Classifier("mobilenet1.0", "efbb2ca3881998d5a8c5cb6c457a28c1e085fed5", "73.28"),
+    _Classifier("resnest50", "bcfefe1dd1dd1ef5cfed5563123c1490ea37b42e", "81.04"),
+    _Classifier("resnest101", "5da943b3230f071525a98639945a6b3b3a45ac95", "82.83"),
+    _Classifier("resnest269", "11ae7f5da2bcdbad05ba7e84f9b74383e717f3e3", "84.53"),
 )
 DETECTORS = (
     _Detector(
@@ -72,6 +76,21 @@ DETECTORS = (
         name="faster_rcnn_fpn_resnet101_v1d_coco",
         sha1="1194ab4ec6e06386aadd55820add312c8ef59c74",
         metric="box AP 40.8 on COCO val2017",
+    ),
+    _Detector(
+        name="faster_rcnn_fpn_syncbn_resnest50_coco",
+        sha1="6df46961827647d418b11ffaf616a6a60d9dd16e",
+        metric="box AP 42.7 on COCO val2017",
+    ),
+    _Detector(
+        name="faster_rcnn_fpn_syncbn_resnest101_coco",
+        sha1="baebfa1b7d7f56dd33a7687efea4b014736bd791",
+        metric="box AP 44.9 on COCO val2017",
+    ),
+    _Detector(
+        name="faster_rcnn_fpn_syncbn_resnest269_coco",
+        sha1="b7d778f58921e459a6af200f6a323d6fe67069b9",
+        metric="box AP 46.5 on COCO val2017",
     ),
     _Detector(
         name="mask_rcnn_resnet18_v1b_coco",
@@ -126,6 +145,8 @@ def _classifier_weights(classifier: _Classifier) -> PublishedWeights:
     """Describe the file of a classifier, which fills a backbone."""
     has_group_norm = classifier.name.endswith("_gn")
     stem = f"{classifier.name}-{classifier.sha1[:8]}"
+    # Names of the catalogue have no dots.
+    backbone = classifier.name.replace("_gn", "").replace(".", "_")
     return PublishedWeights(
         key=f"gluoncv/{classifier.name}",
         file=f"{stem}.params",
@@ -134,7 +155,7 @@ def _classifier_weights(classifier: _Classifier) -> PublishedWeights:
         checksum=f"sha1:{classifier.sha1}",
         license=LICENSE,
         metric=f"ImageNet top-1 {classifier.top1} %" if classifier.top1 else None,
-        backbones=(classifier.name.replace("_gn", ""),),
+        backbones=(backbone,),
         norms=GROUP_NORM if has_group_norm else BATCH_STATISTICS,
     )
 
@@ -159,10 +180,11 @@ def _models_of(detector_name: str) -> Tuple[str, ...]:
 
     The ``_custom`` rows on ResNet-50 and ResNet-101 are GluonCV's COCO detectors with other
     predictors, except those of Faster R-CNN with one map, which have other anchors. The
-    ``_custom`` rows on ResNet-18 are detectors of this package.
+    ``_custom`` rows on ResNet-18 are detectors of this package. There are none on ResNeSt.
     """
     has_other_anchors = detector_name.startswith("faster_rcnn_resnet")
-    if has_other_anchors or "resnet18" in detector_name or detector_name.endswith("_voc"):
+    has_other_backbone = "resnet18" in detector_name or "resnest" in detector_name
+    if has_other_anchors or has_other_backbone or detector_name.endswith("_voc"):
         return (detector_name,)
     return (detector_name, detector_name.replace("_coco", "_custom"))
 

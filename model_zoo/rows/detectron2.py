@@ -35,10 +35,16 @@ C4_SETTINGS: Dict[str, Any] = {
     "roi_size": 14,
 }
 # Without pretrained weights no stage is frozen. Only the longest schedule normalizes the input.
-SCRATCH_SETTINGS: Dict[str, Dict[str, Any]] = {
-    "3x": {**FPN_SETTINGS, "freeze_at": 0},
-    "9x": {**FPN_SETTINGS, "freeze_at": 0, "std": IMAGENET_STD},
-}
+SCRATCH_3X_SETTINGS: Dict[str, Any] = {**FPN_SETTINGS, "freeze_at": 0}
+SCRATCH_9X_SETTINGS: Dict[str, Any] = {**SCRATCH_3X_SETTINGS, "std": IMAGENET_STD}
+# Mask R-CNN with one norm in all parts: name, variant of the ResNet, norm, settings.
+NORM_DETECTORS = (
+    ("mask_rcnn_R_50_FPN_3x_gn", "v1b", "gn", FPN_SETTINGS),
+    ("mask_rcnn_R_50_FPN_3x_syncbn", "v1a", "sync_bn", FPN_SETTINGS),
+    ("scratch_mask_rcnn_R_50_FPN_3x_gn", "v1b", "gn", SCRATCH_3X_SETTINGS),
+    ("scratch_mask_rcnn_R_50_FPN_9x_gn", "v1b", "gn", SCRATCH_9X_SETTINGS),
+    ("scratch_mask_rcnn_R_50_FPN_9x_syncbn", "v1b", "sync_bn", SCRATCH_9X_SETTINGS),
+)
 
 
 def rows() -> List[Model]:
@@ -53,13 +59,8 @@ def rows() -> List[Model]:
     models = []
     for depth, schedule in ((50, "1x"), (50, "3x"), (101, "3x")):
         models += _frozen_bn_detectors(depth, schedule)
-    models.append(_mask_rcnn_fpn("mask_rcnn_R_50_FPN_3x_gn", "resnet50_v1b", "gn", FPN_SETTINGS))
-    models.append(
-        _mask_rcnn_fpn("mask_rcnn_R_50_FPN_3x_syncbn", "resnet50_v1a", "sync_bn", FPN_SETTINGS)
-    )
-    for schedule, settings in SCRATCH_SETTINGS.items():
-        name = f"scratch_mask_rcnn_R_50_FPN_{schedule}_gn"
-        models.append(_mask_rcnn_fpn(name, "resnet50_v1b", "gn", settings))
+    for name, variant, norm, settings in NORM_DETECTORS:
+        models.append(_mask_rcnn_fpn(name, f"resnet50_{variant}", norm, settings))
     return models
 
 

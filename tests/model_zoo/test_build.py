@@ -16,7 +16,7 @@ from gluonnorm.nn import (
 )
 from gluonnorm.rcnn import CONVENTIONS, FasterRCNN, MaskRCNN
 from gluonnorm.types import IMAGENET_MEAN, IMAGENET_STD
-from model_zoo import build
+from model_zoo import factory
 
 import mxnet as mx
 import numpy as np
@@ -313,10 +313,10 @@ def test_pretrained_reaches_the_loader(monkeypatch):
     """Which file that is, and how it is fetched, is not this file's affair."""
     calls = []
     monkeypatch.setattr(
-        build, "load_pretrained", lambda net, *args, **named: calls.append((args, named))
+        factory, "load_pretrained", lambda net, *args, **named: calls.append((args, named))
     )
     monkeypatch.setattr(
-        build, "load_pretrained_base", lambda net, *args, **named: calls.append((*args, *named))
+        factory, "load_pretrained_base", lambda net, *args, **named: calls.append((*args, *named))
     )
     name = "mask_rcnn_resnet18_v1b_coco"
     net = model_zoo.get_model(name, pretrained=True, **{**SMALL, "classes": None})

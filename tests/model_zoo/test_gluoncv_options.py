@@ -11,6 +11,7 @@ import model_zoo
 from gluonnorm.errors import InputError
 from gluonnorm.nn import FrozenBatchNorm, GroupNorm, SwitchNorm
 from gluonnorm.rcnn import DetectorConfig
+from model_zoo.catalogue import MODELS
 from model_zoo.gluoncv_options import OWN_OPTIONS, RENAMED, read_options
 from model_zoo.names import find_name
 
@@ -197,7 +198,7 @@ def test_root_is_the_folder_of_downloads(tmp_path, monkeypatch):
         seen.append(folder)
         raise InputError("stop")
 
-    monkeypatch.setattr("model_zoo.weights.download", no_download)
+    monkeypatch.setattr("model_zoo.pretrained.download", no_download)
     for option in ("pretrained", "pretrained_base"):
         with pytest.raises(InputError, match="stop"):
             model_zoo.get_model(
@@ -240,6 +241,23 @@ def test_the_backbone_of_a_custom_model_is_the_callers_and_is_stated():
     }
     for name, parameter in net._collect_params_with_prefix().items():
         assert shapes[name] == parameter.shape
+
+
+def test_the_backbone_of_a_custom_model_is_stated_if_nobody_chose_one():
+    net = model_zoo.get_model("custom_faster_rcnn_fpn", norm="gn", classes=("cell",))
+    assert net.spec.backbone == "resnet18_v1b"
+
+
+@pytest.mark.parametrize("name", ["my_custom", "custom_mine"])
+def test_rows_of_the_user_with_such_names_are_their_own(name, monkeypatch):
+    monkeypatch.setattr(MODELS, "_entries", dict(MODELS))
+    for row_name in (name, "my_coco", "mine_resnet18_v1b_coco"):
+        row = model_zoo.Model(row_name, backbone="resnet18_v1b", neck="fpn", head="2fc")
+        model_zoo.register(row)
+    with pytest.raises(InputError, match="transfer='coco' is for models of this package, and"):
+        model_zoo.get_model(name, classes=("cell",), transfer="coco")
+    with pytest.raises(InputError, match="base_network_name.* a part of the model's name"):
+        model_zoo.get_model(name, classes=("cell",), base_network_name="resnet34_v1b")
 
 
 @pytest.mark.parametrize(

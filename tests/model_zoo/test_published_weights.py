@@ -111,6 +111,10 @@ def test_mirror_of_gluoncvs_files(monkeypatch):
     [
         ("faster_rcnn_fpn_resnet50_v1b_coco", "gluoncv/faster_rcnn_fpn_resnet50_v1b_coco"),
         ("faster_rcnn_fpn_resnet50_v1b_custom", "gluoncv/faster_rcnn_fpn_resnet50_v1b_coco"),
+        (
+            "faster_rcnn_fpn_syncbn_resnest50_coco",
+            "gluoncv/faster_rcnn_fpn_syncbn_resnest50_coco",
+        ),
         ("maskrcnn_resnet50_fpn_v2", "torchvision/maskrcnn_resnet50_fpn_v2"),
         ("mask_rcnn_R_50_FPN_3x_gn", "detectron2/mask_rcnn_R_50_FPN_3x_gn"),
         ("e2e_mask_rcnn_R-50-FPN_2x_gn", "detectron/e2e_mask_rcnn_R-50-FPN_2x_gn"),
@@ -160,6 +164,8 @@ def test_without_published_weights_the_error_lists_those_with(name):
         ),
         (("resnet101_v1d",), "gluoncv/resnet101_v1d"),
         (("resnet50_v2",), "gluoncv/resnet50_v2"),
+        (("mobilenet1_0", "sync_bn"), "gluoncv/mobilenet1.0"),
+        (("resnest269", "frozen_bn"), "gluoncv/resnest269"),
         (("resnet50_v1a",), "detectron/R-50"),
         (("resnet101_v1a", "global_bn", BGR, "mask_rcnn_R_101_FPN_3x"), "detectron/R-101"),
         (("resnet50_v1b", "gn"), "gluoncv/resnet50_v1b_gn"),

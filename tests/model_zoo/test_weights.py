@@ -12,14 +12,9 @@ from gluonnorm.errors import InputError
 from gluonnorm.nn import make_norm
 from gluonnorm.weight_files import read_arrays, write_arrays
 from model_zoo import published_weights
+from model_zoo.pretrained import load_pretrained, load_pretrained_base, load_record
 from model_zoo.published_weights import PUBLISHED_WEIGHTS, PublishedWeights
-from model_zoo.weights import (
-    load_base,
-    load_pretrained,
-    load_pretrained_base,
-    load_record,
-    load_weights,
-)
+from model_zoo.weights import load_base, load_weights
 
 import mxnet as mx
 import numpy as np
@@ -289,7 +284,7 @@ def publish(monkeypatch, tmp_path):
             published_weights, "PUBLISHED_WEIGHTS", {record.key: record, **PUBLISHED_WEIGHTS}
         )
         monkeypatch.setattr(
-            "model_zoo.weights.PUBLISHED_WEIGHTS", published_weights.PUBLISHED_WEIGHTS
+            "model_zoo.pretrained.PUBLISHED_WEIGHTS", published_weights.PUBLISHED_WEIGHTS
         )
         return record
 

@@ -1,5 +1,5 @@
 from gluonnorm.nn import make_norm
-from gluonnorm.rcnn.box_heads import BoxPredictor, ConvFCHead, Res5Head, TwoFCHead
+from gluonnorm.rcnn import BoxPredictor, ConvFCHead, Res5Head, TwoFCHead
 
 import mxnet as mx
 import numpy as np

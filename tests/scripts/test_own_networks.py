@@ -215,6 +215,31 @@ def test_a_box_loss_that_does_not_exist(own_file, shapes, value, words):
     assert all(note.startswith("note: ") for note in notes)
 
 
+def test_a_backbone_for_a_custom_model_is_named_in_every_script(own_file, shapes):
+    """GluonCV's base_network_name, with a backbone of the user's file."""
+    network = "custom_faster_rcnn_fpn"
+    flags = ["--base-network", "mobilenet", "--norm", "gn4", *PLUGIN]
+    small = [*SETTINGS, "fpn_channels=16", "rpn_channels=16", "roi_size=4"]
+    assert_succeeds(train(network, shapes, *flags, settings=small))
+    checkpoint = own_file / "runs" / "net-0000002.json"
+    assert json.loads(checkpoint.read_text())["spec"]["backbone"] == "mobilenet"
+
+    again = ["--params", checkpoint, "--network", network, *flags]
+    assert_succeeds(run_script("export.py", *again, "--output", "out/net"))
+    other = run_script("export.py", *again, "--base-network", "resnet18_v1b", "--output", "out/x")
+    assert other.returncode == 2 and "backbone" in other.stderr
+
+    # Weights alone, of a network whose widths are those of the row.
+    net = model_zoo.get_model(network, norm="bn", classes=["a"], base_network_name="mobilenet")
+    net.save_parameters("net.params")
+    weights = ["--params", "net.params", "--network", network, "--norm", "bn", *PLUGIN]
+    photo = shapes / "val" / "000000.jpg"
+    drawn = ["--classes", "a", "--output", "drawn", "--base-network", "mobilenet"]
+    assert_succeeds(run_script("demo.py", photo, *weights, *drawn, "--set", *SETTINGS[1:3]))
+    refused = run_script("demo.py", photo, *weights, *drawn[:-2])
+    assert refused.returncode == 2 and "weights of another network" in refused.stderr
+
+
 def test_without_the_plugin_the_message_names_it(own_file, shapes):
     assert_succeeds(train("faster_rcnn_mobilenet", shapes, "--norm", "gn4", *PLUGIN))
     for registry in (BACKBONES, MODELS, norm_module._NORMS):

@@ -272,6 +272,30 @@ def test_another_convention_is_not_saved_as_if_it_were_gluoncvs(field, value):
         additions(Net(**{field: value}), {"class_predictor.weight": np.zeros((3, 8), np.float32)})
 
 
+@pytest.mark.parametrize(
+    "name, judge_name",
+    [
+        ("mobilenet1_0", "mobilenet1.0"),
+        pytest.param("resnest50", "resnest50", marks=pytest.mark.slow),
+    ],
+)
+def test_a_classifier_of_other_layers_fills_a_bare_backbone(name, judge_name, tmp_path):
+    judge = gluoncv_zoo.get_model(judge_name, pretrained=False)
+    judge.initialize(mx.init.MSRAPrelu(slope=0))
+    judge(mx.nd.zeros((1, 3, 224, 224)))
+    for parameter_name, parameter in judge._collect_params_with_prefix().items():
+        if parameter_name.endswith(("beta", "running_mean")):
+            parameter.set_data(mx.nd.random.normal(0, 0.1, parameter.shape))
+    judge.save_parameters(str(tmp_path / "classifier.params"))
+    backbone = model_zoo.get_model(name)
+    load(backbone, str(tmp_path / "classifier.params"), "gluoncv")
+    x = mx.nd.random.normal(shape=(1, 3, 64, 96))
+    # The last layer of MobileNet's features is the mean over the map.
+    last_map = judge.features[:-2](x) if name == "mobilenet1_0" else stages(judge, x)[-1]
+    wanted = last_map if isinstance(last_map, np.ndarray) else last_map.asnumpy()
+    np.testing.assert_allclose(backbone(x)[-1].asnumpy(), wanted, rtol=0, atol=1e-4 * wanted.std())
+
+
 @pytest.mark.parametrize("deduplicate", [False, True])
 @pytest.mark.parametrize(
     "name",
