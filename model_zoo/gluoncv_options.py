@@ -70,6 +70,9 @@ RENAMED = {
     "dataset": "a part of the model's name, as in faster_rcnn_fpn_resnet50_v1b_coco",
     "num_fcn_convs": "a part of the model: see model_zoo.Model",
     "num_box_head_conv": "a part of the model: see model_zoo.Model",
+    "num_box_head_conv_filters": "256, which cannot be changed",
+    "num_box_head_dense_filters": "1024, which cannot be changed",
+    "additional_output": "part of the network: a Mask R-CNN reads the box head's features itself",
 }
 # Layers of Gluon and of GluonCV, and the norms that they stand for.
 NORM_LAYERS = {"BatchNorm": "bn", "SyncBatchNorm": "sync_bn", "GroupNorm": "gn"}
@@ -219,6 +222,7 @@ def transfer_source(name: str, transfer: str, options: GluonCVOptions) -> str:
     >>> options = read_options({"transfer": "coco"}, None, "custom_mask_rcnn_fpn", False)
     >>> transfer_source("custom_mask_rcnn_fpn", "coco", options)
     'mask_rcnn_fpn_resnet18_v1b_coco'
+    >>> options = read_options({"transfer": "voc"}, None, "faster_rcnn_resnet50_v1b_custom", False)
     >>> transfer_source("faster_rcnn_resnet50_v1b_custom", "voc", options)
     'faster_rcnn_resnet50_v1b_voc'
     """

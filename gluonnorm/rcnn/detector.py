@@ -28,7 +28,6 @@ GLUONCV_ATTRIBUTES = {
     "box_decoder": "gluonnorm.rcnn.detect",
     "sampler": "gluonnorm.rcnn.make_loss(net)",
     "mask": "net.mask_head",
-    "mask_target": "gluonnorm.rcnn.make_loss(net)",
     "nms_topk": "net.config.nms_topk",
     "force_nms": "net.config.force_nms",
     "post_nms": "net.config.max_detections",
@@ -319,12 +318,12 @@ class Detector(mx.gluon.HybridBlock):
         -------
         tuple of Tensor
             The result of ``hybrid_forward``; in training with ground truth
-            :class:`gluonnorm.rcnn.gluoncv_training.GluonCVOutputs`.
+            :class:`gluonnorm.rcnn.gluoncv_training.GluonCVOutputs`, or ``GluonCVMaskOutputs``.
 
         Raises
         ------
         InputError
-            ``x`` has another shape, or is not of floats; or this network has no such call.
+            ``x`` has another shape, or is not of floats; or the ground truth is incomplete.
         """
         if isinstance(x, mx.nd.NDArray):
             _check_images(x)
@@ -339,10 +338,7 @@ class Detector(mx.gluon.HybridBlock):
 
     def _forward_in_training(self, x: mx.nd.NDArray, *ground_truth: mx.nd.NDArray) -> Any:
         """Predict in training as GluonCV's network does."""
-        raise InputError(
-            f"{type(self).__name__} has no GluonCV call with ground truth; compute its losses with"
-            " gluonnorm.rcnn.make_loss(net)"
-        )
+        raise NotImplementedError
 
     def _replace_predictors(self, num_classes: int, reused: Dict[int, int]) -> None:
         """Make new predictors; ``reused`` is the result of :func:`reused_classes`."""

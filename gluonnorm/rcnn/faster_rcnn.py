@@ -13,7 +13,7 @@ from gluonnorm.rcnn.box_predictor import BoxPredictor
 from gluonnorm.rcnn.config import ModelSpec
 from gluonnorm.rcnn.detect import detect
 from gluonnorm.rcnn.detector import Detector
-from gluonnorm.rcnn.gluoncv_training import training_outputs
+from gluonnorm.rcnn.gluoncv_training import check_ground_truth, training_outputs
 from gluonnorm.rcnn.new_classes import DELTA_ROWS, SCORE_ROWS, copy_class_rows
 from gluonnorm.rcnn.roi_align import roi_align, roi_strides
 from gluonnorm.rcnn.rpn import RPNHead, propose
@@ -182,10 +182,7 @@ class FasterRCNN(Detector):
 
     def _forward_in_training(self, x: mx.nd.NDArray, *ground_truth: mx.nd.NDArray) -> Any:
         """Predict in training as GluonCV's Faster R-CNN does."""
-        if self.has_masks:
-            return super()._forward_in_training(x, *ground_truth)
-        if len(ground_truth) != 2:
-            raise InputError("in training, give boxes (B, G, 4) and labels (B, G, 1) after images")
+        check_ground_truth(ground_truth)
         return training_outputs(self, x, *ground_truth)
 
     def _replace_predictors(self, num_classes: int, reused: Dict[int, int]) -> None:

@@ -1,11 +1,12 @@
-"""GluonCV's call of a Faster R-CNN in training, so that its training loops run on our networks.
+"""GluonCV's call of a detector in training, so that its training loops run on our networks.
 
 GluonCV's network returns predictions and targets, and the loop computes the losses. The loss of
 this package, :func:`gluonnorm.rcnn.make_loss`, needs less memory and time.
 """
 
-from typing import List, NamedTuple, Tuple
+from typing import List, NamedTuple, Sequence, Tuple
 
+from gluonnorm.errors import InputError
 from gluonnorm.ops.boxes import image_extent
 from gluonnorm.rcnn.anchors import pyramid_anchors
 from gluonnorm.rcnn.detector import Detector
@@ -63,6 +64,64 @@ class GluonCVOutputs(NamedTuple):
     indices: NDArray
 
 
+class GluonCVMaskOutputs(NamedTuple):
+    """What GluonCV's Mask R-CNN returns in training, in its order.
+
+    Attributes
+    ----------
+    cls_pred, box_pred : NDArray
+        As in :class:`GluonCVOutputs`.
+    mask_pred : NDArray
+        (B, P, C, M, M), the logits of the masks of the first P RoIs.
+    rois, samples, matches, rpn_score, rpn_box, anchors : NDArray
+        As in :class:`GluonCVOutputs`.
+    cls_targets, box_targets, box_masks, indices : NDArray
+        As in :class:`GluonCVOutputs`.
+    """
+
+    cls_pred: NDArray
+    box_pred: NDArray
+    mask_pred: NDArray
+    rois: NDArray
+    samples: NDArray
+    matches: NDArray
+    rpn_score: NDArray
+    rpn_box: NDArray
+    anchors: NDArray
+    cls_targets: NDArray
+    box_targets: NDArray
+    box_masks: NDArray
+    indices: NDArray
+
+
+class _SampledBatch(NamedTuple):
+    """A batch after the RPN: feature maps, what the RPN predicts, and the RoIs to learn from."""
+
+    features: List[NDArray]
+    rpn_logits: List[NDArray]
+    rpn_deltas: List[NDArray]
+    anchors: List[NDArray]
+    targets: RoITargets
+    matches: NDArray
+
+
+def check_ground_truth(ground_truth: Sequence[NDArray]) -> None:
+    """Refuse other ground truth than boxes and labels.
+
+    Parameters
+    ----------
+    ground_truth : sequence of NDArray
+        What follows the images in a call.
+
+    Raises
+    ------
+    InputError
+        There are more or fewer arrays.
+    """
+    if len(ground_truth) != 2:
+        raise InputError("in training, give boxes (B, G, 4) and labels (B, G, 1) after images")
+
+
 def training_outputs(
     net: Detector, images: NDArray, gt_boxes: NDArray, gt_labels: NDArray
 ) -> GluonCVOutputs:
@@ -84,35 +143,138 @@ def training_outputs(
     GluonCVOutputs
         Predictions and targets.
     """
-    F = mx.nd
+    batch = _sample_rois(net, images, gt_boxes, gt_labels)
+    shared = _shared_features(net, batch.features, batch.targets.rois, net.config.roi_size)
+    return _box_outputs(net, batch, shared)
+
+
+def mask_training_outputs(
+    net: Detector, images: NDArray, gt_boxes: NDArray, gt_labels: NDArray
+) -> GluonCVMaskOutputs:
+    """Predict in training with masks; their targets are made by :class:`GluonCVMaskTargets`.
+
+    Parameters
+    ----------
+    net : MaskRCNN
+        The detector.
+    images, gt_boxes, gt_labels : NDArray
+        As for :func:`training_outputs`.
+
+    Returns
+    -------
+    GluonCVMaskOutputs
+        Predictions and targets.
+    """
+    batch = _sample_rois(net, images, gt_boxes, gt_labels)
+    shared = _shared_features(net, batch.features, batch.targets.rois, net.config.roi_size)
+    outputs = _box_outputs(net, batch, shared)
+    mask_pred = _mask_predictions(net, batch)
+    return GluonCVMaskOutputs(outputs.cls_pred, outputs.box_pred, mask_pred, *outputs[2:])
+
+
+class GluonCVMaskTargets:
+    """Make the targets of a mask head from the masks of complete images, as GluonCV's network does.
+
+    It is what GluonCV's loops call as ``net.mask_target``. Unlike the targets of
+    :func:`gluonnorm.rcnn.make_loss`, these are fractions: how much of a cell the object covers.
+
+    Parameters
+    ----------
+    num_classes : int
+        C, the foreground classes.
+    size : int
+        M, the cells on a side of a mask.
+    """
+
+    def __init__(self, num_classes: int, size: int) -> None:
+        self._num_classes = num_classes
+        self._size = size
+
+    def __call__(
+        self, rois: NDArray, gt_masks: NDArray, matches: NDArray, cls_targets: NDArray
+    ) -> Tuple[NDArray, NDArray]:
+        """Crop the masks of objects to the RoIs that belong to them.
+
+        Parameters
+        ----------
+        rois : NDArray
+            (B, P, 4) in pixels.
+        gt_masks : NDArray
+            (B, G, H, W) of 0 and 1, the masks of the objects in the complete image.
+        matches : NDArray
+            (B, P), the index of the object of each RoI.
+        cls_targets : NDArray
+            (B, P), the foreground class + 1; 0 and less for no object.
+
+        Returns
+        -------
+        mask_targets : NDArray
+            (B, P, C, M, M) in 0..1, the same for each class.
+        mask_masks : NDArray
+            (B, P, C, M, M), 1 at the class of the object.
+        """
+        F = mx.nd
+        num_images, num_objects = gt_masks.shape[:2]
+        with mx.autograd.pause():
+            first_object = F.arange(num_images, ctx=rois.context) * num_objects
+            of_batch = F.broadcast_add(F.relu(matches), first_object.expand_dims(axis=1))
+            rows = F.concat(of_batch.expand_dims(axis=-1), rois, dim=-1).reshape((-3, 0))
+            masks = gt_masks.reshape((-3, 0, 0)).expand_dims(axis=1)
+            side = (self._size, self._size)
+            crops = F.contrib.ROIAlign(masks, rows, side, 1.0, sample_ratio=2)
+            crops = crops.reshape((-4, num_images, -1, 1, *side))
+            is_class = F.one_hot(cls_targets - 1, self._num_classes)
+            is_class = is_class.expand_dims(axis=-1).expand_dims(axis=-1)
+            return (
+                F.broadcast_axis(crops, axis=2, size=self._num_classes),
+                F.broadcast_axis(is_class, axis=(3, 4), size=side),
+            )
+
+
+def _sample_rois(
+    net: Detector, images: NDArray, gt_boxes: NDArray, gt_labels: NDArray
+) -> _SampledBatch:
+    """Apply backbone and RPN, and sample the RoIs."""
     config = net.config
-    maps = net._feature_maps(F, images)
+    maps = net._feature_maps(mx.nd, images)
     logits, deltas = net.rpn.over(maps.features)
     ground_truth = GroundTruth(boxes=gt_boxes, labels=gt_labels.reshape((0, -1)))
     # The targets get no gradient, so nothing of their computation is recorded.
     with mx.autograd.pause():
         anchors = _anchors(net, maps.padded, maps.features)
-        extent = image_extent(F, images)
-        proposals, scores = propose(F, logits, deltas, anchors, extent, config, training=True)
-        targets, matches = roi_targets(F, proposals, scores, ground_truth, config)
-    num_positive = min(max_positive_rois(config), config.num_sample)
-    cls_pred, box_pred = _predictions(net, maps.features, targets.rois, num_positive)
+        extent = image_extent(mx.nd, images)
+        proposals, scores = propose(mx.nd, logits, deltas, anchors, extent, config, training=True)
+        targets, matches = roi_targets(mx.nd, proposals, scores, ground_truth, config)
+    return _SampledBatch(maps.features, logits, deltas, anchors, targets, matches)
+
+
+def _box_outputs(net: Detector, batch: _SampledBatch, shared: NDArray) -> GluonCVOutputs:
+    """Predict the boxes of the RoIs, and collect what the losses of the boxes need."""
+    F = mx.nd
+    targets = batch.targets
+    num_positive = _num_positive(net)
+    cls_pred, box_pred = _box_predictions(net, shared, num_positive)
     box_targets, box_masks = _targets_of_classes(targets, num_positive, net.num_class)
-    rows = F.arange(num_positive, ctx=images.context).expand_dims(axis=0)
+    rows = F.arange(num_positive, ctx=shared.context).expand_dims(axis=0)
     return GluonCVOutputs(
         cls_pred=cls_pred,
         box_pred=box_pred,
         rois=targets.rois,
         samples=2 * targets.positive - targets.weight,
-        matches=matches,
-        rpn_score=F.concat(*logits, dim=1).expand_dims(axis=-1),
-        rpn_box=F.concat(*deltas, dim=1),
-        anchors=F.concat(*anchors, dim=0).expand_dims(axis=0),
+        matches=batch.matches,
+        rpn_score=F.concat(*batch.rpn_logits, dim=1).expand_dims(axis=-1),
+        rpn_box=F.concat(*batch.rpn_deltas, dim=1),
+        anchors=F.concat(*batch.anchors, dim=0).expand_dims(axis=0),
         cls_targets=targets.labels * targets.weight - (1 - targets.weight),
         box_targets=box_targets,
         box_masks=box_masks,
-        indices=F.broadcast_axis(rows, axis=0, size=images.shape[0]),
+        indices=F.broadcast_axis(rows, axis=0, size=targets.rois.shape[0]),
     )
+
+
+def _num_positive(net: Detector) -> int:
+    """Count the first RoIs of an image, which include all positive ones."""
+    return min(max_positive_rois(net.config), net.config.num_sample)
 
 
 def _anchors(net: Detector, padded: NDArray, features: List[NDArray]) -> List[NDArray]:
@@ -128,27 +290,38 @@ def _anchors(net: Detector, padded: NDArray, features: List[NDArray]) -> List[ND
     )
 
 
-def _predictions(
-    net: Detector, features: List[NDArray], rois: NDArray, num_positive: int
-) -> Tuple[NDArray, NDArray]:
-    """Predict the class logits of RoIs (B, S, 4), and the deltas of the first of them."""
-    F = mx.nd
+def _shared_features(net: Detector, features: List[NDArray], rois: NDArray, size: int) -> NDArray:
+    """Compute the features of RoIs (B, R, 4) that both heads read: (B * R, C, h, w)."""
     strides = roi_strides(net.backbone.strides)
     pooled = roi_align(
-        F,
+        mx.nd,
         features[: len(strides)],
         rois,
         strides,
-        net.config.roi_size,
+        size,
         net.config.roi_sample_ratio,
         net.config.convention,
         inside=True,
     )
-    class_logits, deltas = net.predictor(net.box_head.features(net.box_head.shared(pooled)))
+    return net.box_head.shared(pooled)
+
+
+def _box_predictions(net: Detector, shared: NDArray, num_positive: int) -> Tuple[NDArray, NDArray]:
+    """Predict the class logits of RoIs (B, S, 4), and the deltas of the first of them."""
+    F = mx.nd
+    class_logits, deltas = net.predictor(net.box_head.features(shared))
     num_sample = net.config.num_sample
     cls_pred = F.reshape(class_logits, (-1, num_sample, net.num_class + 1))
     all_deltas = F.reshape(deltas, (-1, num_sample, net.num_class, 4))
     return cls_pred, F.slice_axis(all_deltas, axis=1, begin=0, end=num_positive)
+
+
+def _mask_predictions(net: Detector, batch: _SampledBatch) -> NDArray:
+    """Predict the masks of the first RoIs for all classes: (B, P, C, M, M)."""
+    num_positive = _num_positive(net)
+    rois = mx.nd.slice_axis(batch.targets.rois, axis=1, begin=0, end=num_positive)
+    shared = _shared_features(net, batch.features, rois, net.config.mask_roi_size)
+    return net.mask_head(shared).reshape((-4, -1, num_positive, 0, 0, 0))
 
 
 def _targets_of_classes(

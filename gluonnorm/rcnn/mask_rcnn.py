@@ -6,6 +6,11 @@ from gluonnorm.ops.boxes import image_extent
 from gluonnorm.ops.masks import pick_class
 from gluonnorm.rcnn.config import ModelSpec
 from gluonnorm.rcnn.faster_rcnn import FasterRCNN
+from gluonnorm.rcnn.gluoncv_training import (
+    GluonCVMaskTargets,
+    check_ground_truth,
+    mask_training_outputs,
+)
 from gluonnorm.rcnn.mask_head import MaskHead
 from gluonnorm.rcnn.new_classes import MASK_ROWS, copy_class_rows
 from gluonnorm.rcnn.rpn import RPNHead
@@ -84,6 +89,16 @@ class MaskRCNN(FasterRCNN):
         masks = F.reshape_like(masks, ids, lhs_begin=0, lhs_end=1, rhs_begin=0, rhs_end=2)
         masks = F.broadcast_mul(masks, F.expand_dims(is_detection, axis=-1))
         return ids, scores, boxes, masks
+
+    @property
+    def mask_target(self) -> GluonCVMaskTargets:
+        """Makes the targets of the masks in GluonCV's training loops."""
+        return GluonCVMaskTargets(self.num_class, mask_size(self))
+
+    def _forward_in_training(self, x: mx.nd.NDArray, *ground_truth: mx.nd.NDArray) -> Any:
+        """Predict in training as GluonCV's Mask R-CNN does."""
+        check_ground_truth(ground_truth)
+        return mask_training_outputs(self, x, *ground_truth)
 
     def _replace_predictors(self, num_classes: int, reused: Dict[int, int]) -> None:
         """Make predictors for other classes: that of boxes, and the last layer of the masks."""

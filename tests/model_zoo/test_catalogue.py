@@ -415,7 +415,8 @@ def test_names():
                 assert model.backbone == f"{name.split('_')[1]}_v1b"
             else:
                 assert model.backbone.startswith("resnet101" if "101" in name else "resnet50")
-            msra = model.norm in ("frozen_bn", "sync_bn") and not of_torchvision
+            starts_from_msra = not of_torchvision and not name.startswith("scratch_")
+            msra = starts_from_msra and model.norm in ("frozen_bn", "sync_bn")
             assert model.backbone.endswith("v1a" if msra else "v1b")
 
 

@@ -12,13 +12,24 @@ from gluonnorm.errors import InputError
 from gluonnorm.nn import FrozenBatchNorm, GroupNorm, SwitchNorm
 from gluonnorm.rcnn import DetectorConfig
 from model_zoo.catalogue import MODELS
-from model_zoo.gluoncv_options import OWN_OPTIONS, RENAMED, read_options
+from model_zoo.gluoncv_options import (
+    OWN_OPTIONS,
+    RENAMED,
+    WITHOUT_EFFECT,
+    read_options,
+)
 from model_zoo.names import find_name
 
 import gluoncv
 import mxnet as mx
 import numpy as np
 import pytest
+from gluoncv.model_zoo.rcnn import RCNN
+from gluoncv.model_zoo.rcnn.faster_rcnn import FasterRCNN
+from gluoncv.model_zoo.rcnn.faster_rcnn import predefined_models as faster_models
+from gluoncv.model_zoo.rcnn.faster_rcnn.faster_rcnn import custom_faster_rcnn_fpn
+from gluoncv.model_zoo.rcnn.mask_rcnn import MaskRCNN, custom_mask_rcnn_fpn
+from gluoncv.model_zoo.rcnn.mask_rcnn import predefined_models as mask_models
 from tiny_detector import SETTINGS, tiny_detector
 
 NAME = "faster_rcnn_resnet18_v1b_custom"
@@ -68,6 +79,25 @@ def test_another_family_is_told_so(name):
 def test_a_misspelled_name_gets_a_suggestion(name, suggestion):
     with pytest.raises(InputError, match=f"did you mean .*{suggestion}"):
         model_zoo.get_model(name)
+
+
+def keywords_of_gluoncv():
+    """The names of all arguments of GluonCV's classes and functions of two-stage detectors."""
+    functions = [custom_faster_rcnn_fpn, custom_mask_rcnn_fpn, RCNN, FasterRCNN, MaskRCNN]
+    functions += [function for _, function in inspect.getmembers(faster_models, inspect.isfunction)]
+    functions += [function for _, function in inspect.getmembers(mask_models, inspect.isfunction)]
+    names = set()
+    for function in functions:
+        names.update(inspect.signature(function).parameters)
+    return names - {"name", "kwargs"}
+
+
+def test_every_keyword_of_gluoncv_is_a_setting_or_has_an_answer():
+    names = keywords_of_gluoncv()
+    assert len(names) > 50
+    settings = {field.name for field in fields(DetectorConfig)}
+    for name in names - {*OWN_OPTIONS, *WITHOUT_EFFECT, *settings, "roi_mode"}:
+        assert name in RENAMED, name
 
 
 @pytest.mark.parametrize(

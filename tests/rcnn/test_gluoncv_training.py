@@ -4,12 +4,22 @@ import warnings
 
 from gluonnorm.errors import InputError
 from gluonnorm.rcnn import RPNTargetBatchify, make_loss
+from gluonnorm.rcnn.gluoncv_training import GluonCVMaskTargets, training_outputs
+from gluonnorm.rcnn.mask_rcnn import mask_size
 
 import mxnet as mx
 import numpy as np
 import pytest
-from gluoncv.data.transforms.presets.rcnn import FasterRCNNDefaultTrainTransform
+from gluoncv.data.transforms.presets.rcnn import (
+    FasterRCNNDefaultTrainTransform,
+    MaskRCNNDefaultTrainTransform,
+)
 from gluoncv.model_zoo.rcnn.faster_rcnn.data_parallel import ForwardBackwardTask
+from gluoncv.model_zoo.rcnn.mask_rcnn.data_parallel import (
+    ForwardBackwardTask as MaskForwardBackwardTask,
+)
+from gluoncv.model_zoo.rcnn.mask_rcnn.rcnn_target import MaskTargetGenerator
+from gluoncv.utils.metrics.rcnn import MaskAccMetric
 from tiny_detector import images, tiny_detector
 
 BOXES = np.array([[8, 8, 40, 44], [50, 10, 90, 60]], np.float32)
@@ -71,12 +81,106 @@ def test_outside_of_training_it_detects():
         np.testing.assert_array_equal(result.asnumpy(), wanted.asnumpy())
 
 
-def test_a_mask_rcnn_and_half_a_ground_truth_are_refused():
+@pytest.mark.parametrize("kind", ["c4", "mask_c4"])
+def test_half_a_ground_truth_is_refused(kind):
     with mx.autograd.train_mode():
-        with pytest.raises(InputError, match="losses with gluonnorm.rcnn.make_loss"):
-            tiny_detector("mask_c4")(images(), *ground_truth())
         with pytest.raises(InputError, match="give boxes .B, G, 4. and labels"):
-            tiny_detector("c4")(images(), ground_truth()[0])
+            tiny_detector(kind)(images(), ground_truth()[0])
+
+
+@pytest.mark.parametrize("kind, mask_roi_size", [("mask_c4", 4), ("mask_fpn", 6)])
+def test_the_outputs_with_masks_are_those_without_and_the_masks(kind, mask_roi_size):
+    net = tiny_detector(kind, num_sample=200, mask_roi_size=mask_roi_size)
+    side = mask_size(net)
+    with mx.autograd.train_mode():
+        outputs = net(images(), *ground_truth())
+        # All RoIs are sampled, so the boxes do not depend on a draw.
+        boxes = training_outputs(net, images(), *ground_truth())
+    assert [array.shape for array in outputs[3:]] == [array.shape for array in boxes[2:]]
+    assert outputs.mask_pred.shape == (1, 50, 3, side, side) and len(outputs) == 13
+    np.testing.assert_allclose(
+        np.sort(outputs.cls_targets.asnumpy()), np.sort(boxes.cls_targets.asnumpy())
+    )
+    # The logits of the first RoI are those that the detector computes for such a box.
+    maps = net._feature_maps(mx.nd, images())
+    pooled = net._pooled(mx.nd, maps.features, outputs.rois[:, :1], mask_roi_size, inside=True)
+    logits = net.mask_head(net.box_head.shared(pooled))
+    np.testing.assert_allclose(
+        outputs.mask_pred[0, 0].asnumpy(), logits[0].asnumpy(), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_the_mask_targets_are_gluoncvs():
+    """GluonCV's own generator, on two images with an object each that is not in the other."""
+    rng = np.random.default_rng(4)
+    masks = mx.nd.array(rng.integers(0, 2, (2, 3, 40, 56)))
+    corners = rng.uniform(0, 30, (2, 5, 2))
+    rois = mx.nd.array(np.concatenate([corners, corners + rng.uniform(4, 24, (2, 5, 2))], axis=2))
+    matches = mx.nd.array(rng.integers(-1, 3, (2, 5)))
+    cls_targets = mx.nd.array([[1, 0, -1, 4, 2], [3, 3, 0, 1, -1]])
+    wanted = MaskTargetGenerator(2, 5, 4, (6, 6))(rois, masks, matches, cls_targets)
+    got = GluonCVMaskTargets(4, 6)(rois, masks, matches, cls_targets)
+    for ours, theirs in zip(got, wanted):
+        assert ours.shape == theirs.shape == (2, 5, 4, 6, 6)
+        np.testing.assert_allclose(ours.asnumpy(), theirs.asnumpy(), atol=1e-6)
+    assert got[1].asnumpy().sum() == 6 * 36, "six objects"
+
+
+@pytest.mark.parametrize("kind", ["mask_c4", "mask_fpn"])
+def test_gluoncvs_training_task_with_masks_learns(kind):
+    """Its loop: transform, batch, task, metrics, trainer; all five losses fall on one image."""
+    net = tiny_detector(kind, norm="gn")
+    net.hybridize()
+    net.collect_params().setattr("grad_req", "null")
+    net.collect_train_params().setattr("grad_req", "write")
+    trainer = mx.gluon.Trainer(net.collect_train_params(), "sgd", {"learning_rate": 0.003})
+    loss = mx.gluon.loss
+    task = MaskForwardBackwardTask(
+        net,
+        trainer,
+        loss.SigmoidBinaryCrossEntropyLoss(from_sigmoid=False),
+        loss.HuberLoss(rho=1 / 9.0),
+        loss.SoftmaxCrossEntropyLoss(),
+        loss.HuberLoss(rho=1.0),
+        loss.SigmoidBinaryCrossEntropyLoss(from_sigmoid=False),
+        False,
+    )
+    transform = MaskRCNNDefaultTrainTransform(64, 96)
+    picture = mx.nd.array(np.random.default_rng(3).integers(0, 256, (64, 96, 3)), dtype="uint8")
+    # A list of polygons for each object.
+    polygons = [[np.array([[x1, y1], [x2, y1], [x2, y2], [x1, y2]])] for x1, y1, x2, y2 in BOXES]
+    batchify = RPNTargetBatchify(net)
+    totals = []
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="Gradient of Parameter")
+        for _ in range(10):
+            pictures, labels, masks, *targets = batchify(
+                [transform(picture, sample()[1], polygons)]
+            )
+            batch = (pictures, labels, masks, *(part[0] for part in targets))
+            result = task.forward_backward(batch)
+            trainer.step(1)
+            totals.append(sum(part.asscalar() for part in result[:5]))
+    metric = MaskAccMetric()
+    metric.update(*result[-2])
+    assert 0 < metric.get()[1] <= 1
+    assert np.isfinite(totals).all()
+    assert np.mean(totals[-2:]) < 0.8 * np.mean(totals[:2])
+
+
+def test_masks_are_padded_and_wrong_ones_refused():
+    net = tiny_detector("mask_c4")
+    masks = [mx.nd.ones((2, 64, 96)), mx.nd.ones((2, 50, 70))]
+    batch = RPNTargetBatchify(net)([(*sample(), masks[0]), (*sample(50, 70), masks[1])])
+    assert len(batch) == 6 and batch[2].shape == (2, 2, 64, 96)
+    assert batch[2][0].asnumpy().all()
+    assert batch[2][1].asnumpy().sum() == 2 * 50 * 70
+    shards = RPNTargetBatchify(net, 2)([(*sample(), masks[0])] * 2)
+    assert [array.shape for array in shards[2]] == [(1, 2, 64, 96)] * 2
+    with pytest.raises(InputError, match="image, labels and masks, of MaskRCNNDefaultTrainTransf"):
+        RPNTargetBatchify(net)([sample()])
+    with pytest.raises(InputError, match=r"masks \(2, 50, 70\); give \(2, 64, 96\)"):
+        RPNTargetBatchify(net)([(*sample(), masks[1])])
 
 
 @pytest.mark.parametrize("kind", ["c4", "fpn"])
