@@ -70,7 +70,7 @@ RENAMED = {
     "dataset": "a part of the model's name, as in faster_rcnn_fpn_resnet50_v1b_coco",
     "num_fcn_convs": "a part of the model: see model_zoo.Model",
     "num_box_head_conv": "a part of the model: see model_zoo.Model",
-    "num_box_head_conv_filters": "nothing, because the convolutions of a box head have 256 channels",
+    "num_box_head_conv_filters": "nothing, because the layers have 256 channels",
     "num_box_head_dense_filters": "nothing, because the layers of a box head are 1024 wide",
     "additional_output": "nothing, because a Mask R-CNN reads the shared features itself",
 }

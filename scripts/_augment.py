@@ -49,6 +49,12 @@ def add_augment_arguments(parser: argparse.ArgumentParser) -> None:
         help="repeat images of classes that fewer images have than this share, up to sqrt(SHARE / "
         "share of the class) times an epoch, e.g. 0.001 (LVIS)",
     )
+    group.add_argument(
+        "--skip-empty",
+        action="store_true",
+        help="train without the images that have no box to learn from "
+        "(default: they are trained on as background)",
+    )
 
 
 def check_augment_arguments(args: argparse.Namespace) -> None:

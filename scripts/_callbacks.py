@@ -90,18 +90,19 @@ def make_callbacks(
     callbacks.append(saver)
     # After the saver, so that an evaluation that fails costs no weights.
     if val_set is not None:
-        callbacks.append(
-            Evaluator(
-                net,
-                ctx,
-                val_set,
-                saver,
-                text,
-                metrics,
-                interval=args.val_interval,
-                workers=args.num_workers,
-            )
+        evaluator = Evaluator(
+            net,
+            ctx,
+            val_set,
+            saver,
+            text,
+            metrics,
+            interval=args.val_interval,
+            workers=args.num_workers,
         )
+        callbacks.append(evaluator)
+        if args.patience:
+            callbacks.append(EarlyStop(evaluator, saver, text, args.patience))
     callbacks.append(CurvePicture(metrics, f"{prefix}-curve.png", args.network, args.font))
     callbacks.append(MixingPicture(net, f"{prefix}-mixing.png", args.network))
     return callbacks
@@ -187,6 +188,17 @@ class Evaluator(training.Callback):
         Epochs from one evaluation to the next.
     workers : int
         Threads that read and resize images.
+
+    Attributes
+    ----------
+    decisive : str
+        The name of the decisive score.
+    best : float
+        The best score so far; -1 before the first evaluation.
+    best_epoch : int
+        The number of complete epochs at the best score.
+    without_gain : int
+        Evaluations since the best one.
     """
 
     def __init__(
@@ -210,12 +222,14 @@ class Evaluator(training.Callback):
         self.workers = workers
         self.decisive = "segm/AP" if net.has_masks else "AP50"
         self.best = -1.0
+        self.best_epoch = 0
+        self.without_gain = 0
 
     def on_resume(self, loop: training.RunningLoop) -> None:
         """Take over the best score, and make up an evaluation during which the run was killed."""
         evaluations = earlier_evaluations(self.metrics.path, loop.step)
         for row in evaluations:
-            self.best = max(self.best, row["eval"].get(self.decisive, -1.0))
+            self._is_best(row["eval"].get(self.decisive, -1.0), row["epoch"])
         is_scored = bool(evaluations) and evaluations[-1]["step"] == loop.step
         if loop.step % loop.steps_per_epoch == 0 and not is_scored:
             self.on_epoch_end(loop)
@@ -226,11 +240,20 @@ class Evaluator(training.Callback):
             return
         scores = evaluate(self.net, self.ctx, self.dataset, self.workers)
         # The row comes last: without it the evaluation is made up, and the best weights with it.
-        if scores[self.decisive] > self.best:
-            self.best = scores[self.decisive]
+        if self._is_best(scores[self.decisive], loop.epoch):
             training.mark_best(self.saver.checkpoint(loop))
         self._report(loop.epoch, scores)
         self.metrics.write({"step": loop.step, "epoch": loop.epoch, "eval": scores})
+
+    def _is_best(self, score: float, epoch: int) -> bool:
+        """Take note of a score, and tell whether it is the best so far."""
+        if score <= self.best:
+            self.without_gain += 1
+            return False
+        self.best = score
+        self.best_epoch = epoch
+        self.without_gain = 0
+        return True
 
     def _report(self, epoch: int, scores: Dict[str, float]) -> None:
         """Write the scores to the log, and those over all classes to the terminal."""
@@ -242,11 +265,55 @@ class Evaluator(training.Callback):
                 classes.append(f"{name[len(prefix) :]} {value:.3f}")
         metric = prefix.rstrip("/")
         self.text.write(f"epoch {epoch}  {overall}  ({metric}: {'  '.join(classes)})")
-        try:
-            # A plain print would tear the progress bar apart.
-            tqdm.write(f"epoch {epoch}: {overall}")
-        except OSError as error:
-            warnings.warn(f"standard output: {error}; the run goes on", stacklevel=2)
+        _show(f"epoch {epoch}: {overall}")
+
+
+class EarlyStop(training.Callback):
+    """End the run when the score on the validation set has not risen for some evaluations.
+
+    Parameters
+    ----------
+    evaluator : Evaluator
+        It must come earlier among the callbacks.
+    saver : CheckpointSaver
+        It saves a checkpoint of the last epoch.
+    text : TextLog
+        Where the end is written.
+    patience : int
+        Evaluations without a better score after which the run ends.
+    """
+
+    def __init__(
+        self,
+        evaluator: Evaluator,
+        saver: training.CheckpointSaver,
+        text: training.TextLog,
+        patience: int,
+    ) -> None:
+        self.evaluator = evaluator
+        self.saver = saver
+        self.text = text
+        self.patience = patience
+
+    def on_resume(self, loop: training.RunningLoop) -> None:
+        """End a run at once that has ended already."""
+        self.on_epoch_end(loop)
+
+    def on_epoch_end(self, loop: training.RunningLoop) -> None:
+        """End the run if the evaluator has waited long enough."""
+        evaluator = self.evaluator
+        if evaluator.without_gain < self.patience or loop.epoch >= loop.epochs:
+            return
+        message = (
+            f"{evaluator.decisive} has not risen above {evaluator.best:.3f} (epoch "
+            f"{evaluator.best_epoch}) in {evaluator.without_gain} evaluations; the run ends after "
+            f"epoch {loop.epoch} (--patience {self.patience})"
+        )
+        self.text.write(message)
+        _show(message)
+        # The saver came before this callback, and did not know that this epoch is the last.
+        self.saver.checkpoint(loop)
+        loop.end()
 
 
 class CurvePicture(training.Callback):
@@ -326,6 +393,15 @@ class MixingPicture(training.Callback):
             plot_mixing_weights(rows, self.png_path, self.title)
         except OSError as error:
             _warn_of_picture(self.png_path, error)
+
+
+def _show(line: str) -> None:
+    """Print a line; a terminal that is gone ends no run."""
+    try:
+        # A plain print would tear the progress bar apart.
+        tqdm.write(line)
+    except OSError as error:
+        warnings.warn(f"standard output: {error}; the run goes on", stacklevel=3)
 
 
 def _warn_of_picture(png_path: str, error: Exception) -> None:

@@ -13,6 +13,7 @@ from gluonnorm.data import (
     Dataset,
     EqualSizeSampler,
     EvalTransform,
+    ImagesWithBoxes,
     LabelmeDataset,
     Loader,
     LSTDataset,
@@ -200,6 +201,35 @@ def open_masks(dataset: Dataset, notes: bool = True) -> Dataset:
     if notes and skipped_faults(with_masks) != skipped_faults(dataset):
         _report_skipped(with_masks, ["with masks"])
     return with_masks
+
+
+def skip_empty_images(dataset: Dataset) -> Dataset:
+    """Leave the images without boxes out of a training set, and say how many they are.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        What ``open_dataset`` returns.
+
+    Returns
+    -------
+    Dataset
+        The images that have a box to learn from.
+
+    Raises
+    ------
+    InputError
+        There is none.
+    """
+    with_boxes = ImagesWithBoxes(dataset)
+    if with_boxes.left_out:
+        total = len(dataset)
+        print(
+            f"note: --skip-empty left out {with_boxes.left_out} of {total} images, which have no "
+            "box to learn from",
+            file=sys.stderr,
+        )
+    return with_boxes
 
 
 def require_boxes(dataset: Dataset, preprocess: Preprocess, config: AnchorSettings) -> None:

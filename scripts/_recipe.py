@@ -24,6 +24,8 @@ from _training_flags import arguments_path
 Choices = Dict[str, Choice]
 # Settings of the network that a recipe may have, and --set may change.
 RECIPE_SETTINGS = ("short", "max_size", "freeze_at")
+# The flags whose product is the number of images of an update on one machine.
+UPDATE_SIZES = ("batch_size", "accumulate")
 
 
 def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,7 +64,7 @@ def choose(args: argparse.Namespace, images: int, machines: int, earlier: Choice
     images : int
         Images of the training set, for all machines together.
     machines : int
-        Machines that share a batch, each with ``--batch-size`` images.
+        Machines that share an update, each with ``--batch-size`` times ``--accumulate`` images.
     earlier : dict of str to Choice
         What ``read_choices`` returns of the run that is continued; {} for a fresh run.
 
@@ -78,13 +80,13 @@ def choose(args: argparse.Namespace, images: int, machines: int, earlier: Choice
         There is no such recipe.
     """
     name = _recipe_name(args, earlier)
-    layers = [_given_flags(args), _kept_decisions(name, args.batch_size, earlier)]
-    batch_size = _first("batch_size", [*layers, _default_choices(1)])
-    total_batch = batch_size.value * machines
+    layers = [_given_flags(args), _kept_decisions(name, args, earlier)]
+    sizes = {size: _first(size, [*layers, _default_choices(1)]) for size in UPDATE_SIZES}
+    total_batch = sizes["batch_size"].value * sizes["accumulate"].value * machines
     if name.value is not None:
         epochs = _first("epochs", layers)
         layers.append(_recipe_choices(get_recipe(name.value), total_batch, images, epochs))
-    choices = {"recipe": name, "batch_size": batch_size}
+    choices = {"recipe": name, **sizes}
     for destination in SCHEDULE_FLAGS:
         choices[destination] = _first(destination, [*layers, _default_choices(total_batch)])
     if choices["bias_wd"].value is None:
@@ -240,12 +242,13 @@ def _recipe_name(args: argparse.Namespace, earlier: Choices) -> Choice:
     return Choice(name, origin, get_recipe(name).source)
 
 
-def _kept_decisions(name: Choice, batch_size: Optional[int], earlier: Choices) -> Choices:
-    """Collect what the earlier run decided, if it had the same recipe and the same batch."""
-    same_recipe = name.value is not None and _value_of("recipe", earlier) == name.value
-    same_batch = batch_size in (None, _value_of("batch_size", earlier))
-    if not same_recipe or not same_batch:
+def _kept_decisions(name: Choice, args: argparse.Namespace, earlier: Choices) -> Choices:
+    """Collect what the earlier run decided, if its recipe and its updates were the same."""
+    if name.value is None or _value_of("recipe", earlier) != name.value:
         return {}
+    for size in UPDATE_SIZES:
+        if getattr(args, size) not in (None, _value_of(size, earlier)):
+            return {}
     kept = {}
     for destination, choice in earlier.items():
         if choice.origin != DEFAULT:

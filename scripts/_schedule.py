@@ -17,6 +17,7 @@ RATE_PER_IMAGE = 0.00125
 # The values of a run without a recipe. The learning rate follows from RATE_PER_IMAGE.
 DEFAULTS: Dict[str, Any] = {
     "batch_size": 1,
+    "accumulate": 1,
     "epochs": 20,
     "lr_mode": "step",
     "lr_decay": 0.1,
@@ -47,7 +48,15 @@ def add_schedule_arguments(parser: argparse.ArgumentParser) -> None:
         "--batch-size",
         type=int,
         metavar="N",
-        help="images of an update on this machine (default: 1)",
+        help="images that are computed together on this machine; with --accumulate 1 those of an "
+        "update (default: 1)",
+    )
+    group.add_argument(
+        "--accumulate",
+        type=int,
+        metavar="N",
+        help="batches whose gradients are added up for an update, which is then that of N times "
+        "--batch-size images, with the memory of --batch-size (default: 1)",
     )
     group.add_argument(
         "--lr",
@@ -170,7 +179,7 @@ def check_schedule_arguments(args: argparse.Namespace) -> None:
     InputError
         A number is out of range.
     """
-    for name in ("epochs", "batch_size"):
+    for name in ("epochs", "batch_size", "accumulate"):
         value = getattr(args, name)
         if value is not None and value < 1:
             raise InputError(f"{flag_of(name)} is {value}; want at least 1")
@@ -178,6 +187,22 @@ def check_schedule_arguments(args: argparse.Namespace) -> None:
         value = getattr(args, name)
         if value is not None and not 0 <= value < math.inf:
             raise InputError(f"{flag_of(name)} is {value:g}; want a finite number, 0 or more")
+
+
+def update_size(args: argparse.Namespace) -> int:
+    """Count the images of an update on this machine.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        Flags of ``add_schedule_arguments``, all with a value.
+
+    Returns
+    -------
+    int
+        ``--batch-size`` times ``--accumulate``.
+    """
+    return args.batch_size * args.accumulate
 
 
 def flag_of(name: str) -> str:

@@ -51,11 +51,6 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
         help="weights of the complete network to start from, likewise",
     )
     group.add_argument(
-        "--box-loss",
-        metavar="MODULE:FUNCTION",
-        help="a loss of boxes in your own file module.py (docs/extending.md; default: smooth L1)",
-    )
-    group.add_argument(
         "--set",
         nargs="+",
         default=[],
@@ -138,6 +133,13 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         help="epochs from one evaluation to the next; 0 never evaluates (default: 1)",
     )
     group.add_argument(
+        "--patience",
+        type=int,
+        default=0,
+        metavar="N",
+        help="end the run after N evaluations without a better score (default: 0, never)",
+    )
+    group.add_argument(
         "--log-interval",
         type=int,
         default=20,
@@ -178,9 +180,15 @@ def check_run_arguments(args: argparse.Namespace) -> None:
         ("--save-interval", args.save_interval),
         ("--save-steps", args.save_steps),
         ("--val-interval", args.val_interval),
+        ("--patience", args.patience),
     ):
         if number < 0:
             raise InputError(f"{flag} is {number}; want a number of 1 or more, 0 for never")
+    if args.patience and not args.val_interval:
+        raise InputError(
+            f"--patience {args.patience} counts evaluations, and --val-interval 0 makes none; "
+            "leave one of them out"
+        )
 
 
 def note_long_interval(args: argparse.Namespace) -> None:

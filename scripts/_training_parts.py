@@ -12,13 +12,15 @@ import model_zoo
 from gluonnorm import training
 from gluonnorm.data import AspectGroupSampler, Batch, Dataset, Loader
 from gluonnorm.errors import InputError
-from gluonnorm.rcnn import FasterRCNN, make_loss, smooth_l1_box_loss
+from gluonnorm.rcnn import FasterRCNN
 from gluonnorm.types import Preprocess
 
 import mxnet as mx
 from _augment import image_repeats, make_train_transform
-from _cli import import_user_function, parse_settings
+from _cli import parse_settings
+from _losses import make_chosen_loss
 from _models import architecture_options
+from _schedule import update_size
 
 
 def build_network(
@@ -68,7 +70,7 @@ def make_loader(
     Parameters
     ----------
     args : argparse.Namespace
-        Parsed flags of ``add_augment_arguments``, and the batch size, seed and number of threads.
+        Parsed flags of ``add_augment_arguments``, the batch size, seed and number of threads.
     dataset : Dataset
         Images and ground truth.
     preprocess : Preprocess
@@ -88,7 +90,7 @@ def make_loader(
     """
     sampler = AspectGroupSampler(
         dataset.sizes(),
-        args.batch_size,
+        update_size(args),
         shuffle=True,
         seed=args.seed,
         part=part,
@@ -246,7 +248,7 @@ def make_step(
     Parameters
     ----------
     args : argparse.Namespace
-        Parsed flags of ``add_network_arguments``, ``add_schedule_arguments`` and
+        Parsed flags of ``add_loss_arguments``, ``add_schedule_arguments`` and
         ``add_run_arguments``.
     net : FasterRCNN
         The network to train.
@@ -263,12 +265,9 @@ def make_step(
     Raises
     ------
     InputError
-        ``--box-loss`` names no function, ``--clip-gradient`` is not positive, or ``--dtype
-        bfloat16`` on a GPU.
+        A flag names no loss, ``--clip-gradient`` is not positive, or ``--dtype bfloat16`` on a
+        GPU.
     """
-    box_loss = smooth_l1_box_loss
-    if args.box_loss:
-        box_loss = import_user_function(args.box_loss, "--box-loss")
-    loss = make_loss(net, box_loss)
+    loss = make_chosen_loss(args, net)
     loss.hybridize(dtype=args.dtype)
-    return training.TrainStep(loss, trainer, ctx, args.clip_gradient)
+    return training.TrainStep(loss, trainer, ctx, args.clip_gradient, args.accumulate)

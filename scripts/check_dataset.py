@@ -45,7 +45,7 @@ from _data import open_dataset, open_masks
 from _data_flags import add_dataset_arguments
 from _inspection_plot import plot_inspection
 from _inspection_report import as_json, report
-from _models import add_norm_arguments, open_network
+from _models import add_architecture_arguments, architecture_options, open_network
 from _output import add_font_argument, make_parent_folder, write_jpeg, write_text
 
 UNSOUND = 1  # the exit status with faults or problems
@@ -90,7 +90,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         help="a trained network, whose proposals are judged: a checkpoint's .json, or weights with "
         "--network",
     )
-    add_norm_arguments(group)
+    add_architecture_arguments(group)
     group.add_argument(
         "--num-judged",
         type=int,
@@ -252,10 +252,10 @@ def build_network(args: argparse.Namespace, classes: Sequence[str]) -> Optional[
         return open_network(args, [mx.cpu()], None if is_checkpoint else classes)
     if args.network is None:
         return None
-    settings = parse_settings(args.set)
+    options = {**architecture_options(args), **parse_settings(args.set)}
     # A norm without stored statistics, because there are no weights to take them from.
-    norm = args.norm or "gn"
-    return model_zoo.get_model(args.network, norm=norm, classes=classes, **settings)
+    options["norm"] = args.norm or "gn"
+    return model_zoo.get_model(args.network, classes=classes, **options)
 
 
 def draw_images(dataset: Dataset, folder: str, split: str, count: int) -> None:

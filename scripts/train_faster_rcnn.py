@@ -46,6 +46,7 @@ from _data import (
     open_masks,
     open_scored_dataset,
     require_boxes,
+    skip_empty_images,
 )
 from _data_flags import add_dataset_arguments
 from _distributed import (
@@ -55,6 +56,7 @@ from _distributed import (
     run_worker,
     share_start,
 )
+from _losses import add_loss_arguments
 from _recipe import (
     Choice,
     Choices,
@@ -73,7 +75,12 @@ from _resume import (
     note_changed_flags,
     note_changes,
 )
-from _schedule import add_schedule_arguments, check_schedule_arguments, make_schedule
+from _schedule import (
+    add_schedule_arguments,
+    check_schedule_arguments,
+    make_schedule,
+    update_size,
+)
 from _training_flags import (
     add_network_arguments,
     add_run_arguments,
@@ -110,6 +117,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     add_network_arguments(parser)
     add_dataset_arguments(parser)
     add_augment_arguments(parser)
+    add_loss_arguments(parser)
     add_recipe_arguments(parser)
     add_schedule_arguments(parser)
     add_run_arguments(parser)
@@ -213,6 +221,8 @@ def prepare(
     shared_choices = workers.gather_objects(stored_choices(earlier))[0]
     earlier = {name: Choice(**content) for name, content in shared_choices.items()}
     train_set = open_dataset(args, "train")
+    if args.skip_empty:
+        train_set = skip_empty_images(train_set)
     require_same_data(workers, train_set)
     val_set: Optional[Dataset] = None
     if args.val_interval and is_first:
@@ -251,7 +261,7 @@ def train(run: PreparedRun, ctx: List[mx.Context], workers: training.Workers) ->
     """
     args, net, loader = run.args, run.net, run.loader
     batches = epoch_batches(loader)
-    batch_size = args.batch_size * workers.count
+    batch_size = update_size(args) * workers.count
     rate = make_schedule(args, len(loader))
     trainer = make_trainer(args, net, workers.kvstore)
     step = make_step(args, net, trainer, ctx)

@@ -5,6 +5,7 @@ from gluonnorm.data.coco import COCODataset
 from gluonnorm.data.faults import Faults
 from gluonnorm.data.gluoncv import GluonCVDataset
 from gluonnorm.data.images import image_size, read_image
+from gluonnorm.data.images_with_boxes import ImagesWithBoxes
 from gluonnorm.data.inspection import Inspection, inspect
 from gluonnorm.data.labeled_image import DataError, Dataset, LabeledImage
 from gluonnorm.data.labelme import LabelmeDataset
@@ -36,6 +37,7 @@ __all__ = [
     "LabeledImage",
     "LabelmeDataset",
     "Loader",
+    "ImagesWithBoxes",
     "MatchedClasses",
     "RecordDataset",
     "Sample",

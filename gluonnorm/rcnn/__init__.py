@@ -3,6 +3,13 @@
 from gluonnorm.convention import CONVENTIONS, BoxConvention
 from gluonnorm.rcnn.box_heads import BlockHead, ConvFCHead, Res5Head, TwoFCHead
 from gluonnorm.rcnn.box_predictor import BoxPredictor
+from gluonnorm.rcnn.class_losses import (
+    ClassLoss,
+    ClassLossSetting,
+    WeightedClassLoss,
+    focal_class_loss,
+    softmax_class_loss,
+)
 from gluonnorm.rcnn.config import DetectorConfig, ModelSpec
 from gluonnorm.rcnn.double_head import DoubleHead
 from gluonnorm.rcnn.faster_rcnn import FasterRCNN
@@ -21,6 +28,8 @@ __all__ = [
     "BoxLossSetting",
     "BoxPredictor",
     "CONVENTIONS",
+    "ClassLoss",
+    "ClassLossSetting",
     "ConvFCHead",
     "DetectorConfig",
     "DoubleHead",
@@ -35,6 +44,9 @@ __all__ = [
     "Res5Head",
     "TRAINING_DTYPES",
     "TwoFCHead",
+    "WeightedClassLoss",
+    "focal_class_loss",
     "make_loss",
     "smooth_l1_box_loss",
+    "softmax_class_loss",
 ]

@@ -6,6 +6,7 @@ from gluonnorm.errors import InputError
 from gluonnorm.graph.bfloat16_block import Bfloat16Block
 from gluonnorm.graph.split_frozen import FrozenSplit
 from gluonnorm.graph.trace import contexts
+from gluonnorm.rcnn.class_losses import ClassLoss, softmax_class_loss
 from gluonnorm.rcnn.faster_rcnn import FasterRCNN, FeatureMaps
 from gluonnorm.rcnn.losses import LOSS_NAMES, BoxLoss, smooth_l1_box_loss
 from gluonnorm.rcnn.target_records import GroundTruth, TrainingTargets, flatten, restore
@@ -32,6 +33,8 @@ class FasterRCNNLoss:
         The detector.
     box_loss : callable
         Compares the deltas of RPN and box head with their targets; see :func:`make_loss`.
+    class_loss : callable
+        Compares the class logits of RoIs with their labels; see :func:`make_loss`.
 
     Attributes
     ----------
@@ -45,12 +48,17 @@ class FasterRCNNLoss:
     target_block: Type[TargetBlock] = TargetBlock
     loss_block: Type[LossBlock] = LossBlock
 
-    def __init__(self, net: FasterRCNN, box_loss: BoxLoss = smooth_l1_box_loss) -> None:
+    def __init__(
+        self,
+        net: FasterRCNN,
+        box_loss: BoxLoss = smooth_l1_box_loss,
+        class_loss: ClassLoss = softmax_class_loss,
+    ) -> None:
         self._net = net
         self._feature_map_block = FeatureMapBlock(net)
         self._apply_backbone: GraphCall = self._feature_map_block
         self._target_block = self.target_block(net)
-        self._loss_block = self.loss_block(net, box_loss)
+        self._loss_block = self.loss_block(net, box_loss, class_loss)
         self._apply_targets: GraphCall = self._target_block
         self._apply_losses: GraphCall = self._loss_block
 

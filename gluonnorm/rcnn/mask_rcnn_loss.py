@@ -3,6 +3,7 @@
 from typing import Any, Sequence, Tuple
 
 from gluonnorm.ops.masks import crop_targets, pick_class
+from gluonnorm.rcnn.class_losses import ClassLoss, softmax_class_loss
 from gluonnorm.rcnn.faster_rcnn import FasterRCNN
 from gluonnorm.rcnn.faster_rcnn_loss import FasterRCNNLoss
 from gluonnorm.rcnn.losses import (
@@ -81,12 +82,19 @@ class MaskLossBlock(LossBlock):
         The detector.
     box_loss : BoxLoss
         Compares deltas with their targets.
+    class_loss : ClassLoss
+        Compares the class logits of RoIs with their labels.
     """
 
     has_masks = True
 
-    def __init__(self, net: MaskRCNN, box_loss: BoxLoss = smooth_l1_box_loss) -> None:
-        super().__init__(net, box_loss)
+    def __init__(
+        self,
+        net: MaskRCNN,
+        box_loss: BoxLoss = smooth_l1_box_loss,
+        class_loss: ClassLoss = softmax_class_loss,
+    ) -> None:
+        super().__init__(net, box_loss, class_loss)
         self.mask_head = net.mask_head
 
     def losses(
@@ -154,6 +162,8 @@ class MaskRCNNLoss(FasterRCNNLoss):
         The detector.
     box_loss : callable
         Compares the deltas of RPN and box head with their targets; see :func:`make_loss`.
+    class_loss : callable
+        Compares the class logits of RoIs with their labels; see :func:`make_loss`.
 
     Attributes
     ----------
@@ -168,7 +178,11 @@ class MaskRCNNLoss(FasterRCNNLoss):
     loss_block = MaskLossBlock
 
 
-def make_loss(net: FasterRCNN, box_loss: BoxLoss = smooth_l1_box_loss) -> FasterRCNNLoss:
+def make_loss(
+    net: FasterRCNN,
+    box_loss: BoxLoss = smooth_l1_box_loss,
+    class_loss: ClassLoss = softmax_class_loss,
+) -> FasterRCNNLoss:
     """Make the training losses that fit a detector.
 
     Parameters
@@ -180,6 +194,12 @@ def make_loss(net: FasterRCNN, box_loss: BoxLoss = smooth_l1_box_loss) -> Faster
         :class:`gluonnorm.rcnn.losses.BoxLossSetting`; returns the loss of each box, (...). It
         serves the losses "rpn_box" and "rcnn_box". Rows without an object are passed as well, so
         loss and gradient must be finite for all values.
+    class_loss : callable
+        Called as ``class_loss(F, logits, labels, setting)`` with the class logits (..., C + 1) of
+        RoIs, their labels (...), which are 0 for background and the class + 1 for an object, and a
+        :class:`gluonnorm.rcnn.class_losses.ClassLossSetting`; returns the loss of each RoI, (...).
+        It serves the loss "rcnn_class". :func:`gluonnorm.rcnn.focal_class_loss` and
+        :class:`gluonnorm.rcnn.WeightedClassLoss` are such losses.
 
     Returns
     -------
@@ -187,5 +207,5 @@ def make_loss(net: FasterRCNN, box_loss: BoxLoss = smooth_l1_box_loss) -> Faster
         A :class:`MaskRCNNLoss` if the detector has masks.
     """
     if isinstance(net, MaskRCNN):
-        return MaskRCNNLoss(net, box_loss)
-    return FasterRCNNLoss(net, box_loss)
+        return MaskRCNNLoss(net, box_loss, class_loss)
+    return FasterRCNNLoss(net, box_loss, class_loss)

@@ -10,12 +10,12 @@ from gluonnorm.graph.trace import contexts
 from gluonnorm.ops.boxes import image_extent
 from gluonnorm.ops.pad import pad_to_multiple
 from gluonnorm.rcnn.anchors import pyramid_anchors
+from gluonnorm.rcnn.class_losses import ClassLoss, ClassLossSetting, softmax_class_loss
 from gluonnorm.rcnn.faster_rcnn import FasterRCNN
 from gluonnorm.rcnn.losses import (
     BoxLoss,
     BoxLossSetting,
     binary_cross_entropy,
-    cross_entropy,
     per_image,
     smooth_l1_box_loss,
 )
@@ -196,20 +196,28 @@ class LossBlock(mx.gluon.HybridBlock):
         The detector.
     box_loss : BoxLoss
         Compares deltas with their targets.
+    class_loss : ClassLoss
+        Compares the class logits of RoIs with their labels.
     """
 
     has_masks = False
 
-    def __init__(self, net: FasterRCNN, box_loss: BoxLoss = smooth_l1_box_loss) -> None:
+    def __init__(
+        self,
+        net: FasterRCNN,
+        box_loss: BoxLoss = smooth_l1_box_loss,
+        class_loss: ClassLoss = softmax_class_loss,
+    ) -> None:
         super().__init__()
         self._box_loss = box_loss
+        self._class_loss = class_loss
         self.rpn = SampledRPN(net.rpn)
         self.box_head = net.box_head
         self.predictor = net.predictor
         self._num_maps = len(net.backbone.strides)
         self._roi_strides = roi_strides(net.backbone.strides)
         self._config = net.config
-        self._num_classes = len(net.classes)
+        self._classes = net.classes
 
     def hybrid_forward(self, F: Any, *inputs: Tensor) -> Tuple[Tensor, ...]:
         """Compute the losses of flattened targets.
@@ -292,13 +300,14 @@ class LossBlock(mx.gluon.HybridBlock):
     def _rcnn_losses(self, F: Any, shared: Tensor, targets: RoITargets) -> Tuple[Tensor, Tensor]:
         """Compute the losses of classes and of deltas of the sampled RoIs."""
         num_rois = self._config.num_sample
-        num_classes = self._num_classes
+        num_classes = len(self._classes)
         logits, deltas = self.predictor(self.box_head.features(shared))
         logits = F.reshape(logits, (-1, num_rois, num_classes + 1))
-        entropy = cross_entropy(F, logits, targets.labels)
+        setting = ClassLossSetting(self._classes)
+        class_error = self._class_loss(F, logits, targets.labels, setting)
         deltas = F.reshape(deltas, (-1, num_rois, num_classes, 4))
         box_error, positive = self._box_error(F, deltas, targets)
-        class_loss = per_image(F, entropy, targets.weight, targets.weight)
+        class_loss = per_image(F, class_error, targets.weight, targets.weight)
         box_loss = per_image(F, box_error, positive, targets.weight)
         return class_loss, box_loss
 

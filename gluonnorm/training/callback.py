@@ -24,6 +24,9 @@ class RunningLoop(Protocol):
     def epoch(self) -> int:
         """Complete epochs so far."""
 
+    def end(self) -> None:
+        """End the run after the current epoch, as if it had been asked for no more epochs."""
+
     def settle(self) -> None:
         """Wait for the losses of all launched steps; raise NonFiniteLoss if one is not finite."""
 

@@ -153,7 +153,7 @@ class Loop:
     step : int
         Updates launched so far.
     epochs : int
-        Epochs that are complete at the end of the run; 0 before ``fit``.
+        Epochs that are complete at the end of the run; 0 before ``fit``, and fewer after ``end``.
 
     Examples
     --------
@@ -260,10 +260,19 @@ class Loop:
             if start > 0:
                 for callback in self.callbacks:
                     callback.on_resume(self)
-            while self.epoch < epochs:
+                self._agree_on_end()
+            while self.epoch < self.epochs:
                 self._run_epoch(guard)
         # The callbacks of worker 0 may take longest, and no worker ends before the others.
         self.workers.wait()
+
+    def end(self) -> None:
+        """End the run after the current epoch, as if it had been asked for no more epochs.
+
+        Callbacks call it in ``on_epoch_end`` or ``on_resume``. All workers of a distributed run end
+        with the one that calls it.
+        """
+        self.epochs = self.epoch
 
     def settle(self) -> None:
         """Wait for the losses of all launched steps, check and report them.
@@ -300,6 +309,11 @@ class Loop:
             self.settle()
         for callback in self.callbacks:
             callback.on_epoch_end(self)
+        self._agree_on_end()
+
+    def _agree_on_end(self) -> None:
+        """Take over the end that another worker has chosen."""
+        self.epochs = int(self.workers.gather([self.epochs]).min())
 
     def _get(self, guard: SignalGuard, produce: Callable[..., Any], *arguments: Any) -> Any:
         """Get something from the data side; if a worker fails, no finished step is lost."""

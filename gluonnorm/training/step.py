@@ -1,6 +1,6 @@
-"""One training step: split the batch over the devices, forward, backward, update."""
+"""One training step: divide the batch, split it over the devices, forward, backward, update."""
 
-from typing import Any, Dict, List, Optional, Protocol, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Protocol, Sequence, Tuple
 
 from gluonnorm.errors import InputError
 
@@ -31,7 +31,7 @@ class LossGraph(Protocol):
 
 
 class TrainStep:
-    """Callable that makes one update. It only queues work on the devices, and never waits for them.
+    """Callable that makes one update. It queues work on the devices, and waits between parts only.
 
     Parameters
     ----------
@@ -46,6 +46,15 @@ class TrainStep:
     max_norm : float, optional
         The largest 2-norm of the gradient of the mean loss, over all parameters together. A larger
         gradient is scaled down to it.
+    parts : int
+        Into how many parts a batch is divided whose gradients are computed one after the other and
+        added up. The update is that of the complete batch, with the memory of a part. Norms with
+        live statistics see the parts: theirs are those of fewer images.
+
+    Raises
+    ------
+    InputError
+        An argument is out of range, or the trainer does not fit.
 
     Examples
     --------
@@ -60,6 +69,7 @@ class TrainStep:
         trainer: gluon.Trainer,
         contexts: Sequence[mx.Context],
         max_norm: Optional[float] = None,
+        parts: int = 1,
     ) -> None:
         if not contexts:
             raise InputError("TrainStep got no contexts; give at least one, such as [mx.cpu()]")
@@ -67,6 +77,8 @@ class TrainStep:
             raise InputError(
                 f"max_norm is {max_norm}; it must be positive, or None for no clipping"
             )
+        if parts < 1:
+            raise InputError(f"parts is {parts}; a batch has at least 1")
         # Without a kvstore the trainer of MXNet 1.9.1 updates each replica with its own gradient.
         # The replicas would become different networks, without any error.
         if len(contexts) > 1 and trainer._kvstore_params["kvstore"] is None:
@@ -79,6 +91,10 @@ class TrainStep:
         self.trainer = trainer
         self.contexts = list(contexts)
         self.max_norm = max_norm
+        self.parts = parts
+        if parts > 1:
+            for parameter in self._trained():
+                parameter.grad_req = "add"
 
     def __call__(
         self, *inputs: mx.nd.NDArray, batch_size: int, rate: float, counts: bool = True
@@ -113,6 +129,44 @@ class TrainStep:
         image_count = inputs[0].shape[0]
         if image_count < 1:
             raise InputError("the batch holds no images; give at least one")
+        if self.parts > 1:
+            for parameter in self._trained():
+                parameter.zero_grad()
+        joined = []
+        for part in self._divide(inputs):
+            joined.append(self._add_gradients(part, counts))
+        self._update(batch_size, rate)
+        if len(joined) == 1:
+            return joined[0]
+        return {name: mx.nd.concat(*(part[name] for part in joined), dim=0) for name in joined[0]}
+
+    def _trained(self) -> List[gluon.Parameter]:
+        """List the parameters that get a gradient."""
+        return [parameter for parameter in self.trainer._params if parameter.grad_req != "null"]
+
+    def _divide(self, inputs: Sequence[mx.nd.NDArray]) -> Iterator[Tuple[mx.nd.NDArray, ...]]:
+        """Divide a batch into parts of nearly the same size, each with at least one image."""
+        image_count = inputs[0].shape[0]
+        num_parts = min(self.parts, image_count)
+        for index in range(num_parts):
+            if index:
+                # MXNet would otherwise hold the arrays of all parts that Python has launched.
+                self._wait_for_gradients()
+            begin = image_count * index // num_parts
+            end = image_count * (index + 1) // num_parts
+            yield tuple(array[begin:end] for array in inputs)
+
+    def _wait_for_gradients(self) -> None:
+        """Wait until the backward pass is complete."""
+        for parameter in self._trained():
+            for gradient in parameter.list_grad():
+                gradient.wait_to_read()
+
+    def _add_gradients(
+        self, inputs: Sequence[mx.nd.NDArray], counts: bool
+    ) -> Dict[str, mx.nd.NDArray]:
+        """Compute the losses of a part of a batch and their gradients, on all devices."""
+        image_count = inputs[0].shape[0]
         slices_per_input = [self._split(array) for array in inputs]
         vectors_per_device = []
         totals = []
@@ -126,7 +180,6 @@ class TrainStep:
                     vectors_per_device.append(vectors)
                 totals.append(total if has_image and counts else total * 0)
         autograd.backward(totals)
-        self._update(batch_size, rate)
         return self._join(vectors_per_device)
 
     def _split(self, array: mx.nd.NDArray) -> List[mx.nd.NDArray]:
@@ -156,12 +209,11 @@ class TrainStep:
             self.trainer.step(batch_size)
             return
         self.trainer.allreduce_grads()
-        trained = [parameter for parameter in self.trainer._params if parameter.grad_req != "null"]
         # The gradients are sums over the batch until the trainer divides them, so the limit is
         # multiplied by the batch size instead.
         max_sum_norm = self.max_norm * batch_size
         for context in self.contexts:
-            gradients = [parameter.grad(context) for parameter in trained]
+            gradients = [parameter.grad(context) for parameter in self._trained()]
             gluon.utils.clip_global_norm(gradients, max_sum_norm, check_isfinite=False)
         self.trainer.update(batch_size)
 

@@ -15,6 +15,20 @@ def binary_cross_entropy(logits, targets):
     return -(targets * np.log(probability) + (1 - targets) * np.log(1 - probability))
 
 
+def focal(logits, labels, gamma):
+    """Compute the focal loss of each row: (N, K) and (N,) to (N,)."""
+    entropies = cross_entropy(logits, labels)
+    return (1 - np.exp(-entropies)) ** gamma * entropies
+
+
+def sigmoid_focal(logits, targets, gamma):
+    """Compute torchvision's sigmoid focal loss without alpha of each logit."""
+    entropies = binary_cross_entropy(logits, targets)
+    probability = 1 / (1 + np.exp(-logits.astype(np.float64)))
+    right = probability * targets + (1 - probability) * (1 - targets)
+    return (1 - right) ** gamma * entropies
+
+
 def cross_entropy(logits, labels):
     """Compute the softmax cross entropy of each row: (N, K) and (N,) to (N,)."""
     exponentials = np.exp(logits.astype(np.float64))

@@ -280,7 +280,7 @@ def test_checkpoints_hold_exact_averages_over_training_batches(shapes, switchabl
     monkeypatch.syspath_prepend(str(SCRIPTS))
     parts = importlib.import_module("_training_parts")
     script = importlib.import_module("train_faster_rcnn")
-    args = script.parse_args([*MODEL, *map(str, coco_flags(shapes))])
+    args = script.parse_args([*MODEL, "--accumulate", "1", *map(str, coco_flags(shapes))])
     for epoch in (0, 1):
         checkpoint = f"{switchable}-{(epoch + 1) * STEPS:07d}.json"
         net = model_zoo.from_spec(training.read(checkpoint)["spec"])

@@ -87,6 +87,26 @@ def test_clipping_over_two_contexts_equals_one() -> None:
 
 
 @pytest.mark.parametrize("contexts", [(mx.cpu(),), TWO])
+@pytest.mark.parametrize("counts, parts", [((4, 4), 2), ((7, 2, 5), 3), ((1, 6), 8)])
+@pytest.mark.parametrize("max_norm", [None, 0.3])
+def test_gradients_of_parts_add_up_to_those_of_the_batch(contexts, counts, parts, max_norm) -> None:
+    one, step_one = tiny.build(dropout=0.0, max_norm=max_norm)
+    parted, step = tiny.build(
+        contexts, dropout=0.0, max_norm=max_norm, parts=parts, update_on_kvstore=False
+    )
+    start = 0
+    for count in counts:
+        wanted, found = feed(step_one, start, count), feed(step, start, count)
+        for name in wanted:
+            np.testing.assert_allclose(
+                found[name].asnumpy(), wanted[name].asnumpy(), rtol=1e-5, atol=1e-6
+            )
+        start += count
+    for name, value in tiny.weights(parted).items():
+        np.testing.assert_allclose(value, tiny.weights(one)[name], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("contexts", [(mx.cpu(),), TWO])
 def test_a_batch_that_does_not_count_has_losses_and_no_gradient(contexts) -> None:
     graph, step = tiny.build(contexts, dropout=0.0)
     before = tiny.weights(graph)
@@ -134,6 +154,8 @@ def test_bad_input() -> None:
         TrainStep(graph, step.trainer, [])
     with pytest.raises(ValueError, match="max_norm is 0"):
         TrainStep(graph, step.trainer, [mx.cpu()], max_norm=0)
+    with pytest.raises(ValueError, match="parts is 0; a batch has at least 1"):
+        TrainStep(graph, step.trainer, [mx.cpu()], parts=0)
     with pytest.raises(ValueError, match="no kvstore to add up the gradients of 2 contexts"):
         tiny.build(TWO, kvstore=None)
     with pytest.raises(ValueError, match="holds no images"):

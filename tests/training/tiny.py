@@ -55,6 +55,7 @@ def build(
     kvstore: Optional[str] = "device",
     update_on_kvstore: Optional[bool] = None,
     optimizer: str = "sgd",
+    parts: int = 1,
     **graph_arguments: Any,
 ) -> Tuple[Graph, training.TrainStep]:
     """Build a graph with random weights, and the step that trains it."""
@@ -71,7 +72,7 @@ def build(
         kvstore=kvstore,
         update_on_kvstore=update_on_kvstore,
     )
-    return graph, training.TrainStep(graph, trainer, contexts, max_norm)
+    return graph, training.TrainStep(graph, trainer, contexts, max_norm, parts)
 
 
 def batches(epoch: int, skip: int) -> Iterator[Dict[str, Any]]:

@@ -1,0 +1,129 @@
+"""Leave images without boxes out of a data set."""
+
+from typing import Any, Dict, Tuple
+
+from gluonnorm.data.faults import skipped_faults
+from gluonnorm.data.labeled_image import DataError, Dataset, LabeledImage
+
+import numpy as np
+
+
+class ImagesWithBoxes:
+    """The images of a data set that have a box to learn from, for training.
+
+    Crowd boxes are none, because they are never trained on. Torchvision's training script and
+    Detectron2 leave the other images out as well; GluonCV's data sets do it for COCO.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        The data set.
+
+    Attributes
+    ----------
+    classes : tuple of str
+        The classes of the data set.
+    category_ids : tuple of int
+        Their category ids.
+    left_out : int
+        The number of images without a box.
+
+    Raises
+    ------
+    DataError
+        No image has a box.
+
+    Examples
+    --------
+    >>> from gluonnorm.data import GluonCVDataset
+    >>> photo = np.zeros((20, 30, 3), np.uint8)
+    >>> items = [(photo, np.zeros((0, 5))), (photo, np.array([[1, 2, 5, 8, 0]]))]
+    >>> dataset = ImagesWithBoxes(GluonCVDataset(items, classes=["cat"]))
+    >>> len(dataset), dataset.left_out, dataset[0].labels.tolist()
+    (1, 1, [0])
+    """
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._dataset = dataset
+        self.classes = dataset.classes
+        self.category_ids = dataset.category_ids
+        truth = dataset.coco_truth()
+        with_box = set()
+        for annotation in truth["annotations"]:
+            has_area = min(annotation["bbox"][2:]) > 0
+            if has_area and not annotation.get("iscrowd", 0):
+                with_box.add(annotation["image_id"])
+        self._image_ids = with_box
+        has_box = [image["id"] in with_box for image in truth["images"]]
+        self._positions = np.flatnonzero(has_box)
+        self.left_out = len(has_box) - len(self._positions)
+        if not len(self._positions):
+            raise DataError(f"none of {len(has_box)} images has a box to learn from")
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self._positions)
+
+    def __getitem__(self, index: int) -> LabeledImage:
+        """Read one image and its annotations.
+
+        Parameters
+        ----------
+        index : int
+            Position among the images that have boxes.
+
+        Returns
+        -------
+        LabeledImage
+            The image.
+
+        Raises
+        ------
+        DataError
+            The image or its annotations cannot be used.
+        """
+        return self._dataset[int(self._positions[index])]
+
+    @property
+    def skipped(self) -> Tuple[str, ...]:
+        """The messages of what the data set left out; empty if it does not tell."""
+        return skipped_faults(self._dataset)
+
+    def sizes(self) -> np.ndarray:
+        """Return the size of every image.
+
+        Returns
+        -------
+        numpy.ndarray
+            (N, 2) int, height and width in pixels.
+        """
+        return self._dataset.sizes()[self._positions]
+
+    def coco_truth(self) -> Dict[str, Any]:
+        """Return the ground truth of the images that have boxes, in COCO's format.
+
+        Returns
+        -------
+        dict
+            The content of a COCO annotation file.
+        """
+        truth = self._dataset.coco_truth()
+        kept = {}
+        for part, key in (("images", "id"), ("annotations", "image_id")):
+            kept[part] = [entry for entry in truth[part] if entry[key] in self._image_ids]
+        return {**truth, **kept}
+
+    def with_masks(self) -> "ImagesWithBoxes":
+        """Open the same data set with masks.
+
+        Returns
+        -------
+        ImagesWithBoxes
+            A data set whose images have ``masks``.
+
+        Raises
+        ------
+        DataError
+            The data set's files contain no masks.
+        """
+        return ImagesWithBoxes(self._dataset.with_masks())
