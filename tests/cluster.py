@@ -28,7 +28,7 @@ def free_port() -> int:
 
 
 class Cluster:
-    """Context manager of a run with one scheduler, one server and some workers on loopback.
+    """Context manager of a run with a scheduler, servers and workers on loopback.
 
     No process outlives it.
 
@@ -37,7 +37,9 @@ class Cluster:
     folder : path
         Gets the output of each process as ``<name>.txt``.
     commands : sequence of sequence
-        The command line of each worker; scheduler and server get the first one.
+        The command line of each worker; scheduler and servers get the first one.
+    servers : int
+        How many servers there are; they are named "server", "server 2" and so on.
     **variables
         More of the environment.
 
@@ -48,15 +50,18 @@ class Cluster:
         ranks may differ.
     """
 
-    def __init__(self, folder: Path, commands: Sequence[Sequence[Any]], **variables: Any) -> None:
+    def __init__(
+        self, folder: Path, commands: Sequence[Sequence[Any]], servers: int = 1, **variables: Any
+    ) -> None:
         self.folder = folder
         self.processes: Dict[str, subprocess.Popen] = {}
         self._commands = commands
+        self._servers = servers
         self._environment = {
             **os.environ,
             "DMLC_PS_ROOT_URI": "127.0.0.1",
             "DMLC_PS_ROOT_PORT": str(free_port()),
-            "DMLC_NUM_SERVER": "1",
+            "DMLC_NUM_SERVER": str(servers),
             "DMLC_NUM_WORKER": str(len(commands)),
             "DMLC_NODE_HOST": "127.0.0.1",
             "DMLC_INTERFACE": "lo",
@@ -69,6 +74,8 @@ class Cluster:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._start("scheduler", "scheduler", self._commands[0])
         self._start("server", "server", self._commands[0])
+        for number in range(2, self._servers + 1):
+            self._start(f"server {number}", "server", self._commands[0])
         for number, command in enumerate(self._commands):
             self._start(f"worker {number}", "worker", command)
         return self

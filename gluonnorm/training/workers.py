@@ -11,8 +11,10 @@ from gluonnorm.training.interrupt import StopRequest
 import mxnet as mx
 import numpy as np
 
-# MXNet's Trainer uses the keys from 0 on, one for each parameter.
-FIRST_KEY = 1 << 24
+# MXNet's Trainer uses the keys from 0 on, one for each parameter. With several servers MXNet 1.9.1
+# multiplies a key by 9973 to choose one of them. The product must fit into 32 bits, or a place
+# outside of the list of servers is read.
+FIRST_KEY = 100_000
 # Of an operation of MXNet's engine: before all gradients that wait to be sent.
 URGENT = 1 << 24
 GO_ON, STOP, FAILED = range(3)

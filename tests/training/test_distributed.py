@@ -17,7 +17,9 @@ PROGRAM = Path(distributed_program.__file__)
 
 @pytest.mark.slow
 def test_two_workers_train_as_one_process(tmp_path) -> None:
-    with Cluster(tmp_path, [[PROGRAM, tmp_path]] * 2) as cluster:
+    # The weight of the convolution has 2304 numbers, so it is split over both servers.
+    several = {"servers": 2, "MXNET_KVSTORE_BIGARRAY_BOUND": 1000}
+    with Cluster(tmp_path, [[PROGRAM, tmp_path]] * 2, **several) as cluster:
         statuses = cluster.wait()
         assert set(statuses.values()) == {0}, cluster.outputs()
     first, second = (np.load(tmp_path / f"worker{rank}.npz") for rank in range(2))
