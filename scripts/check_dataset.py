@@ -152,6 +152,7 @@ def main(args: argparse.Namespace) -> int:
             f"{args.num_judged}; want at least 0, 1 and 1"
         )
     make_parent_folder("--json", args.json)
+    make_parent_folder("--plot", args.plot and f"{args.plot}-{SPLITS[0]}.png")
     seed_everything(args.seed)
     # All faults are wanted, so the data set is opened without what is faulty.
     args.skip_bad = True
@@ -168,7 +169,8 @@ def main(args: argparse.Namespace) -> int:
         print("\n".join(report(split, inspection, args.show)), flush=True)
         is_sound = is_sound and not inspection.faults and not inspection.problems
         content[split] = as_json(inspection)
-        if args.plot:
+        # Logarithmic axes need at least one object.
+        if args.plot and inspection.learnable:
             plot_inspection(inspection, f"{args.plot}-{split}.png", split, args.font)
         if args.draw:
             draw_images(dataset, args.draw, split, args.num_drawn)

@@ -189,6 +189,33 @@ def test_numbers_pictures_and_proposals(shapes, tmp_path):
             assert cells[1][-2] == f"{100 * share:.1f}"
 
 
+def test_a_split_without_objects_has_numbers_and_no_picture(edited, tmp_path):
+    def change(content):
+        content["annotations"] = []
+        content["categories"][0]["name"] = "\u732b"
+
+    numbers = tmp_path / "numbers.json"
+    files = ("--json", numbers, "--plot", tmp_path / "plot")
+    done = check(edited(change), *SMALL_NETWORK, *files)
+    assert done.returncode == 1 and done.stderr == ""
+    content = json.loads(numbers.read_text())["val"]
+    assert content["objects"]["width"] == [] and content["boxes_of_image"] == [0] * 4
+    assert not list(tmp_path.glob("plot*"))
+
+
+def test_class_names_in_pictures_draw_without_a_warning(edited, tmp_path):
+    def change(content):
+        content["categories"][0]["name"] = "\u732b"
+        content["categories"][1]["name"] = "$x$"
+
+    done = check(edited(change), "--plot", tmp_path / "plot")
+    assert done.returncode == 0 and done.stderr == ""
+    assert sorted(path.name for path in tmp_path.glob("plot*")) == [
+        "plot-train.png",
+        "plot-val.png",
+    ]
+
+
 def test_masks_are_checked_on_request(edited):
     def change(content):
         content["annotations"][0]["segmentation"] = [[1, 1, 5, 5]]
