@@ -4,7 +4,7 @@ from typing import Any, Dict, Optional, Union
 
 import gluonnorm  # noqa: F401  prepares the process before MXNet is imported
 from gluonnorm.backbones import FPN
-from gluonnorm.errors import InputError
+from gluonnorm.errors import InputError, first_line
 from gluonnorm.nn import make_norm
 from gluonnorm.rcnn import FasterRCNN, ModelSpec
 from gluonnorm.types import IMAGENET_MEAN, IMAGENET_STD
@@ -20,6 +20,8 @@ from model_zoo.backbone_builders import BACKBONES, BackboneParts, BackboneReques
 from model_zoo.catalogue import MODELS, check_backbone, unknown_model
 from model_zoo.foreign_parts import Context, top_as_box_head
 from model_zoo.rows.model import Model
+
+import mxnet as mx
 
 # The names in the description of a network that was made of parts, which no file holds.
 FASTER_RCNN_FROM_PARTS = "faster_rcnn_from_parts"
@@ -69,8 +71,14 @@ def from_spec(spec: Union[ModelSpec, Dict[str, Any]], ctx: Context = None) -> Fa
 
     model = MODELS[spec.model]
     norm = spec.norm or model.norm
-    parts = _c4_parts(model, spec, norm) if model.neck == "c4" else _fpn_parts(model, spec, norm)
-    return assemble(parts, spec, model.mask_convs, ctx)
+    make_parts = _c4_parts if model.neck == "c4" else _fpn_parts
+    try:
+        return assemble(make_parts(model, spec, norm), spec, model.mask_convs, ctx)
+    except mx.MXNetError as error:
+        # MXNet has no numbers beyond 32 bits, and no memory for layers of 1e9 channels.
+        raise InputError(
+            f"the settings make no network ({first_line(error)}); are they those of the file?"
+        ) from error
 
 
 def _check_rescale(spec: ModelSpec) -> None:

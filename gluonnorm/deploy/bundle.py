@@ -19,7 +19,6 @@ BUNDLE_SUFFIXES = ("-symbol.json", "-0000.params", ".json")
 # verified too.
 MANIFEST_DIGEST_KEY = "record"
 Manifest = Dict[str, Any]
-SHOWN_LETTERS = 60  # of a wrong value in a message
 
 
 class DeployError(GluonnormError, RuntimeError):
@@ -187,7 +186,7 @@ def _classes_fault(manifest: Manifest) -> str:
     classes = manifest["classes"]
     is_list = isinstance(classes, list) and all(isinstance(name, str) for name in classes)
     if not is_list or not classes or len(set(classes)) < len(classes):
-        return f"classes is {repr(classes)[:SHOWN_LETTERS]}, no list of different names"
+        return f"classes is {classes!r:.60}, no list of different names"
     spec = manifest["provenance"].get("spec")
     trained_classes = spec.get("classes") if isinstance(spec, dict) else None
     if isinstance(trained_classes, list) and len(trained_classes) != len(classes):

@@ -434,3 +434,20 @@ def test_gluoncv_is_imported_by_the_first_of_its_backbones_only():
     assert result.returncode == 0, result.stderr
     assert "backbone 'resnest50' is made of GluonCV's layers" in result.stdout
     assert "pip install gluoncv" in result.stdout
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"classes": ["a", "a"]}, "'a', 'a'. as its classes; they must be one or more different"),
+        ({"classes": ["a", None]}, "they must be one or more different names"),
+        ({"classes": [["a"], "b"]}, "they must be one or more different names"),
+        ({"classes": []}, "they must be one or more different names"),
+        ({"config": {"rpn_channels": 10**30}}, "the settings make no network .*Invalid Parameter"),
+    ],
+)
+def test_descriptions_that_were_altered(changes, message):
+    spec = {"model": "faster_rcnn_fpn_resnet18_v1b_custom", "classes": ["a", "b"], "config": {}}
+    norms = {"norm": "gn", "head_norm": None, "rescale": None}
+    with pytest.raises(InputError, match=message):
+        model_zoo.from_spec({**spec, **norms, **changes})
