@@ -112,9 +112,9 @@ def copy_weights(source, target):
         (C4, {"max_detections": 0}, ["max_detections is 0", "at least 1"]),
         (C4, {"anchor_sizes": ((32,), (64,))}, ["anchor_sizes has 2 levels", "gives 1 maps"]),
         (C4, {"classes": None}, [C4, "has no classes of its own", "classes=('name', ...)"]),
-        (C4, {"classes": "red"}, ["classes is 'red'"]),
-        (C4, {"classes": ()}, ["classes is ()"]),
-        (C4, {"classes": ("red", "red")}, ["different names"]),
+        (C4, {"classes": "red"}, ["want a list of class names", "not 'red'"]),
+        (C4, {"classes": ()}, ["no classes; name at least one"]),
+        (C4, {"classes": ("red", "red")}, ["class 'red' is listed more than once"]),
         (C4, {"convention": "gluon"}, ["convention is 'gluon'", "modern, detectron2, torchvision"]),
         (
             C4,
@@ -439,10 +439,10 @@ def test_gluoncv_is_imported_by_the_first_of_its_backbones_only():
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"classes": ["a", "a"]}, "'a', 'a'. as its classes; they must be one or more different"),
-        ({"classes": ["a", None]}, "they must be one or more different names"),
-        ({"classes": [["a"], "b"]}, "they must be one or more different names"),
-        ({"classes": []}, "they must be one or more different names"),
+        ({"classes": ["a", "a"]}, "class 'a' is listed more than once"),
+        ({"classes": ["a", None]}, "None"),
+        ({"classes": [["a"], "b"]}, "'a'"),
+        ({"classes": []}, "no classes; name at least one"),
         ({"config": {"rpn_channels": 10**30}}, "the settings make no network .*Invalid Parameter"),
     ],
 )
