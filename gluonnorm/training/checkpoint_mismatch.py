@@ -2,6 +2,7 @@
 
 from typing import Any, List, Sequence
 
+from gluonnorm.class_names import composed
 from gluonnorm.errors import first_few
 
 SHOWN_NAMES = 10
@@ -35,9 +36,18 @@ def spec_mismatches(saved: Any, expected: Any, field: str = "spec") -> List[str]
         for key, value in expected.items():
             phrases += spec_mismatches(saved.get(key), value, f"{field}.{key}")
         return phrases
-    if saved == expected:
+    if _with_composed_names(saved) == _with_composed_names(expected):
         return []
     return [f"{field} is {saved!r} in the checkpoint, {expected!r} here"]
+
+
+def _with_composed_names(value: Any) -> Any:
+    """Write accented letters in the one form of class names, which version 0.1 did not have."""
+    if isinstance(value, str):
+        return composed(value)
+    if isinstance(value, list):
+        return [_with_composed_names(item) for item in value]
+    return value
 
 
 def trainer_mismatches(saved: Sequence[str], expected: Sequence[str]) -> List[str]:

@@ -1,5 +1,6 @@
 """Files that appear completely or not at all, and their checksums."""
 
+import errno
 import hashlib
 import os
 from contextlib import contextmanager
@@ -30,13 +31,17 @@ def atomic_files(*paths: str) -> Iterator[List[str]]:
     Raises
     ------
     OSError
-        A file cannot be written. After this or any other error, temporary files are removed.
+        A file cannot be written, or one of the names belongs to a device, a pipe or a folder, which
+        a renaming would take away. After this or any other error, temporary files are removed.
 
     Examples
     --------
     >>> with atomic_files("weights.npz") as (temporary,):          # doctest: +SKIP
     ...     save(temporary)
     """
+    for path in paths:
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise FileExistsError(errno.EEXIST, "it exists and is no file", path)
     temporaries = [f"{path}.tmp" for path in paths]
     try:
         yield temporaries

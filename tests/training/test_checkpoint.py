@@ -138,6 +138,13 @@ def test_other_spec_lists_the_fields(trained) -> None:
     assert load(path, net, trainer, {"config": {"hidden": 4}}) == {"step": 3}
 
 
+def test_an_accent_in_two_characters_is_the_same_class_name(trained) -> None:
+    net, trainer, prefix = trained
+    # Version 0.1 wrote class names as the files of the data set had them.
+    path = save(prefix, net, trainer, {"step": 3}, {**tiny.SPEC, "classes": ["cafe\u0301"]})
+    assert load(path, net, trainer, {**tiny.SPEC, "classes": ["caf\u00e9"]}) == {"step": 3}
+
+
 def test_misfits_are_listed_and_nothing_changes(trained) -> None:
     net, trainer, prefix = trained
     path = save(prefix, net, trainer, {"step": 3}, tiny.SPEC)

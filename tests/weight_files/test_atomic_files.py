@@ -100,6 +100,18 @@ def test_a_failed_renaming_of_one_file_keeps_the_old_one(tmp_path, monkeypatch):
     assert content(tmp_path) == {"weights": "old"}
 
 
+def test_a_pipe_and_a_folder_stay(tmp_path):
+    pipe, folder = tmp_path / "pipe", tmp_path / "folder"
+    os.mkfifo(pipe)
+    folder.mkdir()
+    for path in (pipe, folder):
+        with pytest.raises(FileExistsError, match="is no file"):
+            with atomic_files(str(path)):
+                pytest.fail("the body is not reached")
+    assert pipe.is_fifo() and folder.is_dir()
+    assert sorted(os.listdir(tmp_path)) == ["folder", "pipe"]
+
+
 def test_remove_if_exists(tmp_path):
     write(tmp_path / "file", "")
     remove_if_exists(str(tmp_path / "file"))
