@@ -1,10 +1,14 @@
-"""Turn SIGINT and SIGTERM into requests to stop, which the loop answers between two steps."""
+"""Turn signals to stop into requests, which the loop answers between two steps."""
 
 import signal
 import sys
 import threading
+from contextlib import suppress
 from types import FrameType
 from typing import Any, Callable, Dict, Optional
+
+# Ctrl-C, a scheduler's end of time, and a terminal or an ssh connection that is lost.
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StopRequest(BaseException):
@@ -15,7 +19,7 @@ class StopRequest(BaseException):
 
 
 class SignalGuard:
-    """Context manager that holds back the first SIGINT or SIGTERM; the second one stops at once.
+    """Context manager that holds back the first of ``STOP_SIGNALS``; the second one stops at once.
 
     After the first signal, ``wait`` raises ``StopRequest``. The loop gets its data through
     ``wait``, so it stops between two steps. A call of ``wait`` that is under way is interrupted,
@@ -30,7 +34,9 @@ class SignalGuard:
     def __enter__(self) -> "SignalGuard":
         # Python allows signal handlers in the main thread only.
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in STOP_SIGNALS:
+                if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
+                    continue  # the run was started with nohup
                 self._previous_handlers[number] = signal.signal(number, self._handle)
         return self
 
@@ -72,9 +78,10 @@ class SignalGuard:
         if self._is_requested:
             raise KeyboardInterrupt
         self._is_requested = True
-        print(
-            "\nfinishing what is in hand, then saving; once more stops at once without saving",
-            file=sys.stderr,
-        )
+        with suppress(OSError):  # a lost terminal cannot be written to
+            print(
+                "\nfinishing what is in hand, then saving; once more stops at once without saving",
+                file=sys.stderr,
+            )
         if self._is_waiting:
             raise StopRequest

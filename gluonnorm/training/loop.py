@@ -74,7 +74,7 @@ class NonFiniteLoss(GluonnormError, RuntimeError):
 
 
 class Interrupted(GluonnormError, RuntimeError):
-    """SIGINT or SIGTERM stopped the loop between two steps, after all ``on_interrupt`` callbacks.
+    """A signal stopped the loop between two steps, after all ``on_interrupt`` callbacks.
 
     Parameters
     ----------
@@ -240,7 +240,7 @@ class Loop:
         NonFiniteLoss
             A loss became NaN or infinite.
         Interrupted
-            SIGINT or SIGTERM came. A second signal raises ``KeyboardInterrupt`` at once.
+            SIGINT, SIGTERM or SIGHUP came. A second signal raises ``KeyboardInterrupt`` at once.
         InputError
             ``start`` is negative, or an epoch has fewer batches than ``steps_per_epoch``.
         WorkerFailed

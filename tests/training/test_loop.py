@@ -1,7 +1,11 @@
+import fcntl
 import os
+import pty
 import signal
 import subprocess
 import sys
+import termios
+from functools import partial
 from pathlib import Path
 
 from gluonnorm.errors import InputError
@@ -314,7 +318,7 @@ def test_handlers_are_put_back() -> None:
 
 
 @pytest.mark.parametrize("where", ["step", "data"])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signal_saves_and_exits_130(tmp_path, number, where) -> None:
     prefix = str(tmp_path / "tiny")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)])}
@@ -347,6 +351,46 @@ def test_signal_saves_and_exits_130(tmp_path, number, where) -> None:
     with pytest.raises(StopIteration):
         tiny.make_loop(straight_step, [Stop()]).fit(epochs=1000)
     assert_same_training(straight, straight_step.trainer, net, step.trainer)
+
+
+@pytest.mark.parametrize("is_nohup", [False, True])
+def test_a_lost_terminal_saves_unless_the_run_was_started_with_nohup(tmp_path, is_nohup) -> None:
+    prefix = str(tmp_path / "tiny")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)])}
+    terminal, program_side = pty.openpty()
+    program = subprocess.Popen(
+        [sys.executable, str(TESTS / "training" / "interrupted_program.py"), prefix, "step"],
+        env=environment,
+        stdin=program_side,
+        stdout=subprocess.PIPE,
+        stderr=program_side,
+        text=True,
+        preexec_fn=partial(own_terminal, is_nohup),
+    )
+    os.close(program_side)
+    try:
+        # Nothing reads the terminal; the progress of eight steps fits into its buffer.
+        assert program.stdout.readline() == "ready\n"
+        os.close(terminal)
+        if is_nohup:
+            with pytest.raises(subprocess.TimeoutExpired):
+                program.wait(timeout=1)
+            return
+        program.wait(timeout=60)
+    finally:
+        program.kill()
+        program.wait()
+    assert program.returncode == 130
+    net, step = tiny.build(seed=99)
+    assert load(latest(prefix), net, step.trainer, tiny.SPEC)["step"] >= 8
+
+
+def own_terminal(is_nohup: bool) -> None:
+    """Make standard input the terminal of this process, which gets SIGHUP when it is closed."""
+    os.setsid()
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    if is_nohup:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 def test_second_signal_stops_at_once() -> None:
