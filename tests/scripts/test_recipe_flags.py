@@ -63,6 +63,7 @@ def test_without_a_recipe_every_value_is_the_default_or_the_flag(scripts):
     assert values(choices) == {
         "recipe": None,
         "batch_size": 4,
+        "accumulate": 1,
         "lr": 4 * 0.00125,
         "epochs": 20,
         "lr_mode": "step",

@@ -205,7 +205,7 @@ def image_of_batch(root, number, monkeypatch):
     """The path of an image of a batch of the first epoch."""
     monkeypatch.syspath_prepend(str(SCRIPTS))
     script = importlib.import_module("train_faster_rcnn")
-    args = script.parse_args([*FLAGS, "--data-root", str(root)])
+    args = script.parse_args([*FLAGS, "--accumulate", "1", "--data-root", str(root)])
     dataset = COCODataset(root / "annotations" / "instances_train.json", root / "train")
     parts = importlib.import_module("_training_parts")
     net = parts.build_network(args, dataset.classes, [mx.cpu()])
