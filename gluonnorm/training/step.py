@@ -1,5 +1,6 @@
 """One training step: divide the batch, split it over the devices, forward, backward, update."""
 
+from collections import defaultdict
 from typing import Any, Dict, Iterator, List, Optional, Protocol, Sequence, Tuple
 
 from gluonnorm.errors import InputError
@@ -132,13 +133,12 @@ class TrainStep:
         if self.parts > 1:
             for parameter in self._trained():
                 parameter.zero_grad()
-        joined = []
+        vectors_of_parts: Dict[str, List[mx.nd.NDArray]] = defaultdict(list)
         for part in self._divide(inputs):
-            joined.append(self._add_gradients(part, counts))
+            for name, vector in self._add_gradients(part, counts).items():
+                vectors_of_parts[name].append(vector)
         self._update(batch_size, rate)
-        if len(joined) == 1:
-            return joined[0]
-        return {name: mx.nd.concat(*(part[name] for part in joined), dim=0) for name in joined[0]}
+        return {name: mx.nd.concat(*parts, dim=0) for name, parts in vectors_of_parts.items()}
 
     def _trained(self) -> List[gluon.Parameter]:
         """List the parameters that get a gradient."""
