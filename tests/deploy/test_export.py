@@ -1,5 +1,4 @@
 import json
-import resource
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from gluonnorm.types import Preprocess
 import mxnet as mx
 import numpy as np
 import pytest
+from full_disk import no_file_beyond
 from tiny_export import exported
 
 FILES = ("tiny-symbol.json", "tiny-0000.params", "tiny.json")
@@ -215,15 +215,9 @@ def test_an_export_that_fails_leaves_the_earlier_files(net, tmp_path):
     export(net, str(tmp_path / "tiny"))
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     net.conv.weight.set_data(net.conv.weight.data() * 2)
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(
-        resource.RLIMIT_FSIZE, (1500, hard)
-    )  # what writing to a full disk looks like
-    try:
+    with no_file_beyond(1500):
         with pytest.raises(DeployError, match="could not be written completely .*is the disk full"):
             export(net, str(tmp_path / "tiny"))
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 

@@ -2,13 +2,12 @@
 
 import importlib
 import os
-import resource
-from contextlib import contextmanager
 
 from gluonnorm.errors import InputError
 
 import numpy as np
 import pytest
+from full_disk import no_file_beyond
 from in_process import SCRIPTS
 from PIL import Image
 
@@ -19,17 +18,6 @@ PICTURE = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
 def output(monkeypatch):
     monkeypatch.syspath_prepend(str(SCRIPTS))
     return importlib.import_module("_output")
-
-
-@contextmanager
-def small_files(limit):
-    """Let no file of this process grow beyond ``limit`` bytes, as on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_texts_and_pictures(output, tmp_path):
@@ -44,7 +32,7 @@ def test_a_full_disk_leaves_the_earlier_files(output, tmp_path):
     output.write_text(tmp_path / "a.json", "before")
     output.write_jpeg(tmp_path / "a.jpg", PICTURE)
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
-    with small_files(100):
+    with no_file_beyond(100):
         with pytest.raises(InputError, match=r"a.json cannot be written \(File too large\)"):
             output.write_text(tmp_path / "a.json", "x" * 200)
         with pytest.raises(InputError, match=r"a.jpg cannot be written \(File too large\)"):

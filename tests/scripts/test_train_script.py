@@ -3,13 +3,11 @@
 import importlib
 import json
 import os
-import resource
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import model_zoo
@@ -20,6 +18,7 @@ from gluonnorm.nn import recalibrate
 import mxnet as mx
 import numpy as np
 import pytest
+from full_disk import no_file_beyond
 from in_process import SCRIPTS, run_script
 from PIL import Image
 
@@ -378,20 +377,9 @@ def test_a_diverging_loss_stops_the_run_and_leaves_the_checkpoints(shapes, earli
     assert files(earlier) == before
 
 
-@contextmanager
-def small_files(limit):
-    """Let no file of this process grow beyond ``limit`` bytes, as on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
 def test_a_full_disk_leaves_the_checkpoints_and_no_rubbish(shapes, earlier):
     before = files(earlier)
-    with small_files(10 << 20):
+    with no_file_beyond(10 << 20):
         done = train(*coco_flags(shapes), "--epochs", 3, "--save-prefix", earlier, "--resume")
     assert_one_line(done, "cannot write", "run-0000009.params", "Older checkpoints are untouched")
     assert files(earlier) == before

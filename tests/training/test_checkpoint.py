@@ -1,7 +1,6 @@
 import errno
 import json
 import os
-import resource
 
 from gluonnorm.training import (
     CheckpointError,
@@ -17,6 +16,7 @@ from gluonnorm.training import (
 import mxnet as mx
 import numpy as np
 import pytest
+from full_disk import no_file_beyond
 from training import tiny
 
 KINDS = ("params", "states", "json")
@@ -212,13 +212,9 @@ def test_write_that_the_system_cuts_short(trained, limit, kind, cause) -> None:
     save(prefix, net, trainer, {"step": 2}, tiny.SPEC)
     sizes = {k: os.path.getsize(f"{prefix}-0000002.{k}") for k in ("params", "states")}
     assert limit < sizes[kind] and (kind == "params" or sizes["params"] <= limit), sizes
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    try:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+    with no_file_beyond(limit):
         with pytest.raises(CheckpointError, match=f"cannot write .*tiny-0000003.{kind}.*{cause}"):
             save(prefix, net, trainer, {"step": 3}, tiny.SPEC)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert names(prefix) == [f"tiny-0000002.{k}" for k in sorted(KINDS)]
 
 

@@ -1,8 +1,6 @@
 import json
 import re
-import resource
 import shutil
-from contextlib import contextmanager
 
 from gluonnorm.training import (
     Callback,
@@ -15,6 +13,7 @@ from gluonnorm.training import (
 )
 
 import pytest
+from full_disk import no_file_beyond
 from training import tiny
 
 
@@ -107,17 +106,6 @@ def test_rows_a_resumed_run_repeats_count_once(tmp_path) -> None:
     ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert read_metrics(str(path)) == rows[:3] + rows[6:8] + rows[9:]
-
-
-@contextmanager
-def no_file_beyond(size):
-    """Let no file of this process grow beyond ``size`` bytes, as on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_full_disk_costs_lines_of_a_log_and_no_part_of_one(tmp_path) -> None:

@@ -1,5 +1,4 @@
 import json
-import resource
 from pathlib import Path
 
 from gluonnorm.training import figure_file, plot
@@ -7,6 +6,7 @@ from gluonnorm.training import figure_file, plot
 import matplotlib
 import numpy as np
 import pytest
+from full_disk import no_file_beyond
 from PIL import Image
 
 
@@ -66,13 +66,9 @@ def test_a_full_disk_leaves_the_earlier_picture(tmp_path) -> None:
     path = tmp_path / "curve.png"
     plot.plot_curves(make_rows(), str(path), "tiny")
     picture = path.read_bytes()
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
-    try:
+    with no_file_beyond(1000):
         with pytest.raises(OSError, match="File too large"):
             plot.plot_curves(make_rows(), str(path), "tiny")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert path.read_bytes() == picture and list(tmp_path.iterdir()) == [path]
 
 

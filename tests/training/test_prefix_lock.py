@@ -4,7 +4,6 @@ import errno
 import fcntl
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from gluonnorm.errors import InputError
 from gluonnorm.training import PrefixLock
 
 import pytest
+from full_disk import no_file_beyond
 
 ROOT = Path(__file__).resolve().parents[2]
 HOLDER = """
@@ -38,13 +38,9 @@ def test_the_folder_is_made_and_the_file_is_removed(tmp_path) -> None:
 
 def test_a_lock_that_cannot_be_written_is_not_left_behind(tmp_path) -> None:
     prefix = str(tmp_path / "run")
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
-    try:
+    with no_file_beyond(0):
         with pytest.raises(OSError, match=r"File too large: .*run.lock"), PrefixLock(prefix):
             pass
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert os.listdir(tmp_path) == []
 
 
