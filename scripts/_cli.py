@@ -293,6 +293,27 @@ def seed_everything(seed: int) -> None:
     mx.random.seed(seed)
 
 
+def flag_of(name: str) -> str:
+    """Return the flag of a value in the parsed command line.
+
+    Parameters
+    ----------
+    name : str
+        Its name there.
+
+    Returns
+    -------
+    str
+        The flag.
+
+    Examples
+    --------
+    >>> flag_of("lr_warmup")
+    '--lr-warmup'
+    """
+    return "--" + name.replace("_", "-")
+
+
 def parse_settings(pairs: Sequence[str]) -> Dict[str, Any]:
     """Turn the values of ``--set`` into keyword arguments.
 

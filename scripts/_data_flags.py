@@ -4,6 +4,8 @@ import argparse
 
 from gluonnorm.errors import InputError
 
+from _cli import flag_of
+
 # The official names of the splits, where a format has any.
 DEFAULT_SPLITS = {
     "coco": {"train": "train2017", "val": "val2017"},
@@ -123,8 +125,7 @@ def refuse_flags_of_other_formats(args: argparse.Namespace) -> None:
     """
     for field, formats in FORMATS_OF_FLAGS.items():
         if getattr(args, field) and args.dataset not in formats:
-            flag = "--" + field.replace("_", "-")
             raise InputError(
-                f"{flag} is for --dataset {' and '.join(formats)}, not for {args.dataset}; "
-                "leave it out"
+                f"{flag_of(field)} is for --dataset {' and '.join(formats)}, not for "
+                f"{args.dataset}; leave it out"
             )

@@ -16,7 +16,7 @@ from gluonnorm.job_watch import HELP_FLAGS, ROLE, Job, Member
 
 import mxnet as mx
 import numpy as np
-from _cli import FAILED, run
+from _cli import FAILED, flag_of, run
 
 CRASHED = 1
 GUIDE = "docs/distributed.md has the commands"
@@ -134,7 +134,7 @@ def require_same_flags(workers: training.Workers, args: argparse.Namespace) -> N
     facts: Dict[str, Any] = {"gluonnorm": gluonnorm.__version__, "mxnet": mx.__version__}
     for name, value in vars(args).items():
         if name not in LOCAL_FLAGS:
-            facts["--" + name.replace("_", "-")] = repr(value)
+            facts[flag_of(name)] = repr(value)
     _require_same(workers, facts, "start all workers with the same command")
 
 

@@ -17,8 +17,8 @@ from gluonnorm.weight_files import read_description
 from model_zoo.recipes import Choice, Recipe, get_recipe
 from model_zoo.recipes.choice import DEFAULT, EARLIER_RUN, FLAG, RECIPE
 
-from _cli import parse_settings
-from _schedule import DEFAULTS, RATE_PER_IMAGE, SCHEDULE_FLAGS, flag_of
+from _cli import flag_of, parse_settings
+from _schedule import DEFAULTS, RATE_PER_IMAGE, SCHEDULE_FLAGS
 from _training_flags import arguments_path
 
 Choices = Dict[str, Choice]

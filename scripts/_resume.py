@@ -10,7 +10,7 @@ from gluonnorm.training.checkpoint import FILE_ENDINGS
 from gluonnorm.weight_files import read_description
 
 import mxnet as mx
-from _schedule import flag_of
+from _cli import flag_of
 from _training_flags import arguments_path
 
 SHOWN_CHANGES = 6

@@ -13,6 +13,8 @@ from typing import Any, Callable, Dict, List
 from gluonnorm import training
 from gluonnorm.errors import InputError
 
+from _cli import flag_of
+
 RATE_PER_IMAGE = 0.00125
 # The values of a run without a recipe. The learning rate follows from RATE_PER_IMAGE.
 DEFAULTS: Dict[str, Any] = {
@@ -203,27 +205,6 @@ def update_size(args: argparse.Namespace) -> int:
         ``--batch-size`` times ``--accumulate``.
     """
     return args.batch_size * args.accumulate
-
-
-def flag_of(name: str) -> str:
-    """Return the flag of a value in the parsed command line.
-
-    Parameters
-    ----------
-    name : str
-        Its name there.
-
-    Returns
-    -------
-    str
-        The flag.
-
-    Examples
-    --------
-    >>> flag_of("lr_warmup")
-    '--lr-warmup'
-    """
-    return "--" + name.replace("_", "-")
 
 
 def decay_steps(epochs: str, steps_per_epoch: int) -> List[int]:
