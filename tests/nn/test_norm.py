@@ -399,7 +399,7 @@ def test_make_norm_explains_wrong_names_and_settings():
         make_norm("frozenbn")
     with pytest.raises(
         InputError,
-        match="called 'xyz'; give one of .*, sn_nobn. A norm of your own .*--plugin MODULE$",
+        match=r"called 'xyz'; give one of .*, sn_nobn.*\. A norm of your own .*--plugin MODULE$",
     ):
         make_norm("xyz")
     with pytest.raises(InputError, match="'gn' has no setting momentum; it has: .*num_groups"):
