@@ -5,7 +5,7 @@ import platform
 import shutil
 import subprocess
 from importlib import metadata
-from typing import Dict, List, Set
+from typing import List, Set
 
 from gluonnorm import __version__
 from gluonnorm._runtime import (
@@ -13,8 +13,8 @@ from gluonnorm._runtime import (
     physical_cores,
     preload_cuda,
     processor_name,
-    read_processors,
 )
+from gluonnorm.processor import FAST_INSTRUCTIONS, processor_instructions, slowness
 
 PACKAGES = (
     "mxnet",
@@ -28,12 +28,6 @@ PACKAGES = (
     "matplotlib",
     "tqdm",
 )
-# The instructions by which oneDNN computes in a number format without emulating it.
-FAST_INSTRUCTIONS: Dict[str, Set[str]] = {
-    "float32": {"avx2", "avx512f"},
-    "bfloat16": {"avx512_bf16", "amx_bf16"},
-    "int8": {"avx512_vnni", "avx_vnni", "amx_int8"},
-}
 # MXNet's CUDA 11 build holds machine code for these compute capabilities only, and no PTX for later
 # ones.
 SUPPORTED_CAPABILITIES = (5, 8)
@@ -73,14 +67,6 @@ def installed_version(package: str) -> str:
         return "not installed"
 
 
-def processor_instructions() -> Set[str]:
-    """The names of the instruction sets that the processor has, as Linux spells them."""
-    for processor in read_processors():
-        if "flags" in processor:
-            return set(processor["flags"].split())
-    return set()
-
-
 def gpu_descriptions() -> List[str]:
     """One line a GPU, "name, compute capability", from NVIDIA's driver; empty without a driver."""
     program = shutil.which("nvidia-smi")
@@ -107,12 +93,10 @@ def slow_here(instructions: Set[str], gpus: List[str]) -> List[str]:
         One sentence for each problem, with its reason and, where there is one, the way out.
     """
     problems = []
-    for number_format, fast in FAST_INSTRUCTIONS.items():
-        if instructions and not fast & instructions:
-            problems.append(
-                f"{number_format}: the processor has none of {', '.join(sorted(fast))}, "
-                f"so {number_format} is emulated"
-            )
+    for number_format in FAST_INSTRUCTIONS:
+        reason = slowness(number_format, instructions)
+        if reason:
+            problems.append(f"{number_format}: {reason}")
     threads = os.environ["OMP_NUM_THREADS"]
     cores = physical_cores()
     if threads.isdecimal() and int(threads) < cores:

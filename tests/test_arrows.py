@@ -18,7 +18,8 @@ ARROWS: Dict[str, Tuple[str, ...]] = {
     # floor 0
     "gluonnorm._runtime": (),
     "gluonnorm.job_watch": (),
-    "gluonnorm.__main__": ("gluonnorm._runtime",),
+    "gluonnorm.processor": ("gluonnorm._runtime",),
+    "gluonnorm.__main__": ("gluonnorm._runtime", "gluonnorm.processor"),
     "gluonnorm.errors": (),
     "gluonnorm.types": (),
     "gluonnorm.class_names": (),
@@ -43,6 +44,7 @@ ARROWS: Dict[str, Tuple[str, ...]] = {
         "gluonnorm.graph",
         "gluonnorm.convention",
         "gluonnorm.weight_files",
+        "gluonnorm.processor",
     ),
     "gluonnorm.deploy": ("gluonnorm.graph", "gluonnorm.photos", "gluonnorm.weight_files"),
     "gluonnorm.conversion": ("gluonnorm.weight_files", "gluonnorm.convention"),

@@ -6,23 +6,18 @@ remain float32: they cost little, and exponentials and sorting amplify their rou
 """
 
 import json
-from typing import Dict, Iterable, List, Optional, Sequence, Set, Tuple
+from typing import Dict, Iterable, List, Set, Tuple
 
-from gluonnorm.graph.nodes import VARIABLE, Edge, Graph, Node
+from gluonnorm.graph.layer_casts import cast_layers
+from gluonnorm.graph.nodes import Graph
 from gluonnorm.graph.output_layers import output_layers
 from gluonnorm.graph.trace import Values, inference_block
 
 import mxnet as mx
 import numpy as np
 from mxnet.contrib import quantization
-from mxnet.contrib.amp.amp import bfloat16
 
-BFLOAT16_ATTRIBUTE = "12"  # MXNet's number for the type bfloat16
 SUBGRAPH_BACKEND = "MKLDNN_QUANTIZE"  # MXNet's fusion of operators for oneDNN's int8 kernels
-
-BFLOAT16_LAYERS = ("Convolution", "FullyConnected")
-# Operators that have a bfloat16 kernel and are worth converting between two converted layers.
-PASSING_OPS = ("elemwise_add", "Concat", "Flatten", "Pooling")
 
 
 def to_bfloat16(symbol: mx.sym.Symbol, values: Values) -> Tuple[mx.sym.Symbol, Values]:
@@ -46,89 +41,8 @@ def to_bfloat16(symbol: mx.sym.Symbol, values: Values) -> Tuple[mx.sym.Symbol, V
         New values of its variables.
     """
     graph = Graph.read(symbol)
-    converted_values = cast_layers_to_bfloat16(graph, output_layers(graph), values)
+    converted_values = cast_layers(graph, "bfloat16", output_layers(graph), values)
     return graph.symbol(), converted_values
-
-
-def cast_layers_to_bfloat16(
-    graph: Graph, float32_layers: Sequence[Node] = (), values: Optional[Values] = None
-) -> Values:
-    """Let the layers of a graph compute in bfloat16; inputs and outputs remain float32.
-
-    Parameters
-    ----------
-    graph : Graph
-        A traced graph; it is changed in place.
-    float32_layers : sequence of Node
-        The layers that remain float32.
-    values : dict of str to mxnet.ndarray.NDArray, optional
-        Float32 values of variables by name. These are converted once for all, and every other
-        variable is cast whenever the graph runs, as in training.
-
-    Returns
-    -------
-    dict of str to mxnet.ndarray.NDArray
-        The values after the conversion.
-    """
-    converter = _Bfloat16Converter(values or {})
-    kept_layers = {id(node) for node in float32_layers}
-    for node in graph.nodes():
-        if node.op == VARIABLE:
-            continue
-        if node.op in BFLOAT16_LAYERS:
-            computes_bfloat16 = id(node) not in kept_layers
-        else:
-            computes_bfloat16 = _passes_bfloat16(node) and converter.has_bfloat16_inputs(node)
-        node.inputs = [converter.cast(edge, computes_bfloat16) for edge in node.inputs]
-        if computes_bfloat16:
-            converter.bfloat16_nodes.add(id(node))
-    graph.outputs = [converter.cast(edge, to_bfloat16=False) for edge in graph.outputs]
-    return converter.values
-
-
-class _Bfloat16Converter:
-    """Cast edges of a graph between float32 and bfloat16, each at most once.
-
-    ``bfloat16_nodes`` are the nodes, by ``id``, that compute in bfloat16. ``values`` are the
-    variables' values after the casts.
-    """
-
-    def __init__(self, values: Values) -> None:
-        self.values = dict(values)
-        self.bfloat16_nodes: Set[int] = set()
-        self._casts: Dict[Tuple[int, int], Edge] = {}
-
-    def has_bfloat16_inputs(self, node: Node) -> bool:
-        """Tell whether everything that a node reads is computed in bfloat16."""
-        return all(id(source) in self.bfloat16_nodes for source, _ in node.inputs)
-
-    def cast(self, edge: Edge, to_bfloat16: bool) -> Edge:
-        """Return an edge with the same numbers in bfloat16, or in float32."""
-        node, output = edge
-        if (id(node) in self.bfloat16_nodes) == to_bfloat16:
-            return edge
-        key = (id(node), output)
-        if key not in self._casts:
-            self._casts[key] = self._make_cast(edge, to_bfloat16)
-        return self._casts[key]
-
-    def _make_cast(self, edge: Edge, to_bfloat16: bool) -> Edge:
-        """Convert a parameter once for all, or add a node that casts when the graph runs."""
-        node, output = edge
-        if node.op == VARIABLE and node.name in self.values:
-            self.values[node.name] = self.values[node.name].astype(bfloat16)
-            attrs = {**node.attrs, "__dtype__": BFLOAT16_ATTRIBUTE}
-            return Node(VARIABLE, node.name, attrs), 0
-        dtype = "bfloat16" if to_bfloat16 else "float32"
-        name = f"{node.name}_{output}_{dtype}"
-        return Node("amp_cast", name, {"dtype": dtype}, [edge]), 0
-
-
-def _passes_bfloat16(node: Node) -> bool:
-    """Tell whether an operator between two bfloat16 layers becomes bfloat16 as well."""
-    if node.op == "Activation":
-        return node.attrs.get("act_type") == "relu"
-    return node.op in PASSING_OPS
 
 
 def to_int8(

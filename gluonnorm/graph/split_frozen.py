@@ -2,6 +2,7 @@
 
 from typing import Any, List, NamedTuple, Optional, Set, Tuple
 
+from gluonnorm.graph.layer_casts import cast_layers
 from gluonnorm.graph.nodes import BATCH_NORMS, VARIABLE, Edge, Graph, Node
 from gluonnorm.graph.norm_after_conv import (
     ChannelNorm,
@@ -9,7 +10,6 @@ from gluonnorm.graph.norm_after_conv import (
     is_only_reader,
     match_channel_norm,
 )
-from gluonnorm.graph.precision import cast_layers_to_bfloat16
 from gluonnorm.graph.trace import as_list, training_block
 
 import mxnet as mx
@@ -35,21 +35,21 @@ class FrozenSplit:
         A block that takes one array and returns several. Which parameters learn (``grad_req``) and
         which batch norms use stored statistics is read once, now: make another split after a
         change. Values may change at any time.
-    bfloat16 : bool
-        Whether convolutions and fully connected layers compute in bfloat16; see
-        :func:`gluonnorm.graph.precision.cast_layers_to_bfloat16`.
+    dtype : str
+        What convolutions and fully connected layers compute in: "float32" leaves them as they are;
+        for others see :func:`gluonnorm.graph.layer_casts.cast_layers`.
     **settings
         Arguments of ``HybridBlock.hybridize`` for both graphs.
     """
 
-    def __init__(self, block: HybridBlock, bfloat16: bool = False, **settings: Any) -> None:
+    def __init__(self, block: HybridBlock, dtype: str = "float32", **settings: Any) -> None:
         parameters = block.collect_params()
         data = mx.sym.var("data", dtype=_smallest_dtype(parameters))
         graph = Graph.read(mx.sym.Group(list(block(data))))
         trainable_parameters = _trainable_names(parameters)
         scale_weights(graph, trainable_parameters)
-        if bfloat16:
-            cast_layers_to_bfloat16(graph)
+        if dtype != "float32":
+            cast_layers(graph, dtype)
         trainable_nodes = _trainable_nodes(graph, trainable_parameters)
         cut = _cut_edges(graph, trainable_nodes)
 

@@ -13,13 +13,18 @@ from gluonnorm.rcnn.class_losses import (
 from gluonnorm.rcnn.config import DetectorConfig, ModelSpec
 from gluonnorm.rcnn.double_head import DoubleHead
 from gluonnorm.rcnn.faster_rcnn import FasterRCNN
-from gluonnorm.rcnn.faster_rcnn_loss import TRAINING_DTYPES, FasterRCNNLoss
+from gluonnorm.rcnn.faster_rcnn_loss import FasterRCNNLoss
 from gluonnorm.rcnn.gluoncv_batchify import RPNTargetBatchify
 from gluonnorm.rcnn.losses import BoxLoss, BoxLossSetting, smooth_l1_box_loss
 from gluonnorm.rcnn.mask_head import MaskHead
 from gluonnorm.rcnn.mask_rcnn import MaskRCNN
 from gluonnorm.rcnn.mask_rcnn_loss import MaskRCNNLoss, make_loss
 from gluonnorm.rcnn.rpn import RPNHead
+from gluonnorm.rcnn.training_dtype import (
+    TRAINING_DTYPES,
+    check_training_dtype,
+    slow_dtype,
+)
 
 __all__ = [
     "BlockHead",
@@ -45,8 +50,10 @@ __all__ = [
     "TRAINING_DTYPES",
     "TwoFCHead",
     "WeightedClassLoss",
+    "check_training_dtype",
     "focal_class_loss",
     "make_loss",
+    "slow_dtype",
     "smooth_l1_box_loss",
     "softmax_class_loss",
 ]

@@ -3,18 +3,17 @@
 from typing import Any, Callable, Sequence, Tuple, Type
 
 from gluonnorm.errors import InputError
-from gluonnorm.graph.bfloat16_block import Bfloat16Block
+from gluonnorm.graph.mixed_precision_block import MixedPrecisionBlock
 from gluonnorm.graph.split_frozen import FrozenSplit
 from gluonnorm.graph.trace import contexts
 from gluonnorm.rcnn.class_losses import ClassLoss, softmax_class_loss
 from gluonnorm.rcnn.faster_rcnn import FasterRCNN, FeatureMaps
 from gluonnorm.rcnn.losses import LOSS_NAMES, BoxLoss, smooth_l1_box_loss
 from gluonnorm.rcnn.target_records import GroundTruth, TrainingTargets, flatten, restore
+from gluonnorm.rcnn.training_dtype import check_training_dtype
 from gluonnorm.rcnn.training_graphs import FeatureMapBlock, LossBlock, TargetBlock
 
 import mxnet as mx
-
-TRAINING_DTYPES = ("float32", "bfloat16")  # what layers compute in
 
 GraphCall = Callable[..., Sequence[mx.nd.NDArray]]
 
@@ -72,41 +71,33 @@ class FasterRCNNLoss:
         active : bool
             False returns to imperative execution.
         dtype : str
-            What convolutions and fully connected layers compute in, "float32" or "bfloat16". The
-            parameters and their gradients, the norms, the output layers, the targets and the losses
-            are float32 in both.
+            What convolutions and fully connected layers compute in: "float32", "bfloat16" (CPU) or
+            "float16" (GPU). The parameters and their gradients, the norms, the output layers, the
+            targets and the losses are float32 in all of them. Small gradients vanish in float16:
+            train with a :class:`gluonnorm.training.LossScale`.
         **settings
             As for ``HybridBlock.hybridize``.
 
         Raises
         ------
         InputError
-            There is no such ``dtype``; bfloat16 without ``active``, or on a GPU.
+            There is no such ``dtype``, the network's devices do not have it, or it is not float32
+            and ``active`` is False.
         """
-        bfloat16 = dtype == "bfloat16"
-        self._check_dtype(dtype, active)
-        self._target_block.hybridize(active and not bfloat16, **settings)
-        self._loss_block.hybridize(active and not bfloat16, **settings)
+        is_float32 = dtype == "float32"
+        check_training_dtype(dtype, contexts(self._net))
+        if not is_float32 and not active:
+            raise InputError(f"{dtype} needs traced graphs; hybridize with active=True")
+        self._target_block.hybridize(active and is_float32, **settings)
+        self._loss_block.hybridize(active and is_float32, **settings)
         self._apply_backbone = self._feature_map_block
         self._apply_targets = self._target_block
         self._apply_losses = self._loss_block
         if active:
-            self._apply_backbone = FrozenSplit(self._feature_map_block, bfloat16, **settings)
-        if bfloat16:
-            self._apply_targets = Bfloat16Block(self._target_block, **settings)
-            self._apply_losses = Bfloat16Block(self._loss_block, **settings)
-
-    def _check_dtype(self, dtype: str, active: bool) -> None:
-        """Raise InputError unless the graphs can compute in ``dtype``."""
-        if dtype not in TRAINING_DTYPES:
-            raise InputError(f"dtype is {dtype!r}; give one of {', '.join(TRAINING_DTYPES)}")
-        if dtype == "float32":
-            return
-        if not active:
-            raise InputError(f"{dtype} needs traced graphs; hybridize with active=True")
-        for device in contexts(self._net):
-            if device.device_type != "cpu":
-                raise InputError(f"{dtype} runs on the CPU only, and the network is on {device}")
+            self._apply_backbone = FrozenSplit(self._feature_map_block, dtype, **settings)
+        if not is_float32:
+            self._apply_targets = MixedPrecisionBlock(self._target_block, dtype, **settings)
+            self._apply_losses = MixedPrecisionBlock(self._loss_block, dtype, **settings)
 
     def __call__(
         self, images: mx.nd.NDArray, *ground_truth: mx.nd.NDArray

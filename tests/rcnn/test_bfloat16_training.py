@@ -2,9 +2,10 @@
 
 import json
 
+from gluonnorm import processor
 from gluonnorm.errors import InputError
-from gluonnorm.graph.bfloat16_block import Bfloat16Block
-from gluonnorm.rcnn import make_loss
+from gluonnorm.graph.mixed_precision_block import MixedPrecisionBlock
+from gluonnorm.rcnn import check_training_dtype, make_loss, slow_dtype
 from gluonnorm.training import trainable_parameters
 
 import mxnet as mx
@@ -128,7 +129,7 @@ def test_a_block_of_the_user_learns_a_line():
     block.add(mx.gluon.nn.Dense(4, in_units=3, activation="relu"), mx.gluon.nn.Dense(1, in_units=4))
     mx.random.seed(0)
     block.initialize(mx.init.Xavier())
-    wrapped = Bfloat16Block(_AsList(block))
+    wrapped = MixedPrecisionBlock(_AsList(block), "bfloat16")
     x = mx.nd.random.normal(shape=(64, 3))
     wanted = mx.nd.sum(x, axis=1, keepdims=True)
     trainer = mx.gluon.Trainer(block.collect_params(), "sgd", {"learning_rate": 0.05})
@@ -154,7 +155,52 @@ class _AsList(mx.gluon.HybridBlock):
 
 def test_a_dtype_that_cannot_be_is_refused():
     loss = make_loss(tiny_detector("fpn"))
-    with pytest.raises(InputError, match="dtype is 'float16'; give one of float32, bfloat16"):
-        loss.hybridize(dtype="float16")
+    with pytest.raises(InputError, match="dtype is 'half'; give one of float32, bfloat16, float16"):
+        loss.hybridize(dtype="half")
     with pytest.raises(InputError, match="bfloat16 needs traced graphs; hybridize with active=Tr"):
         loss.hybridize(active=False, dtype="bfloat16")
+
+
+@pytest.mark.parametrize(
+    "dtype, device, message",
+    [
+        ("bfloat16", mx.gpu(0), r"on gpu\(0\), since .* a cpu only; give float16 or float32"),
+        ("float16", mx.cpu(0), r"on cpu\(0\), since .* a gpu only; give bfloat16 or float32"),
+    ],
+)
+def test_a_device_without_the_dtype_is_named(dtype, device, message):
+    with pytest.raises(InputError, match=message):
+        check_training_dtype(dtype, [device])
+
+
+def flags(*names):
+    """What a processor with these instructions, beside others, says of itself."""
+    return [{"processor": "0"}, {"processor": "1", "flags": " ".join(["fpu", "sse2", *names])}]
+
+
+AVX512 = ("avx512f", "avx512bw", "avx512vl", "avx512dq")
+
+
+@pytest.mark.parametrize(
+    "processors, reason",
+    [
+        (flags("avx2", *AVX512, "avx512_bf16"), ""),
+        (flags(*AVX512, "amx_bf16"), ""),
+        (flags(*AVX512), "none of amx_bf16, avx512_bf16, so bfloat16 is emulated"),
+        ([{"processor": "0", "Features": "fp asimd bf16"}], ""),  # ARM has names of its own
+        ([], ""),
+    ],
+)
+def test_a_processor_that_emulates_is_slow(monkeypatch, processors, reason):
+    monkeypatch.setattr(processor, "read_processors", lambda: processors)
+    check_training_dtype("bfloat16", [mx.cpu()])
+    assert slow_dtype("bfloat16").endswith(reason) and bool(slow_dtype("bfloat16")) == bool(reason)
+    assert slow_dtype("float16") == slow_dtype("float32") == ""
+
+
+def test_a_processor_that_cannot_compute_in_bfloat16_is_refused(monkeypatch):
+    monkeypatch.setattr(processor, "read_processors", lambda: flags("avx2", "avx512f"))
+    message = "lacks avx512bw, avx512dq, avx512vl, so bfloat16 does not run; give float32"
+    with pytest.raises(InputError, match=message):
+        make_loss(tiny_detector("fpn")).hybridize(dtype="bfloat16")
+    check_training_dtype("float32", [mx.cpu()])
