@@ -99,12 +99,36 @@ def make_train_transform(args: argparse.Namespace, preprocess: Preprocess) -> Tr
     InputError
         An unknown augment or setting, or lengths that ``max_size`` does not allow.
     """
-    if args.multi_scale:
-        try:
-            preprocess = replace(preprocess, short=tuple(args.multi_scale))
-        except InputError as error:
-            raise InputError(f"--multi-scale: {error}") from error
-    return TrainTransform(preprocess, augments=[parse_augment(text) for text in args.augment])
+    augments = [parse_augment(text) for text in args.augment]
+    return TrainTransform(training_preprocess(args, preprocess), augments=augments)
+
+
+def training_preprocess(args: argparse.Namespace, preprocess: Preprocess) -> Preprocess:
+    """State how training makes the network's input, which may have other sizes than inference.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        Parsed flags of ``add_augment_arguments``.
+    preprocess : Preprocess
+        How the network wants its images.
+
+    Returns
+    -------
+    Preprocess
+        The same with the lengths of ``--multi-scale``, if there are any.
+
+    Raises
+    ------
+    InputError
+        ``max_size`` does not allow the lengths.
+    """
+    if not args.multi_scale:
+        return preprocess
+    try:
+        return replace(preprocess, short=tuple(args.multi_scale))
+    except InputError as error:
+        raise InputError(f"--multi-scale: {error}") from error
 
 
 def parse_augment(text: str) -> Augment:
@@ -167,19 +191,25 @@ def _check_call(text: str, function: Augment, settings: Dict[str, Any]) -> None:
         ) from error
 
 
-def image_repeats(dataset: Dataset, threshold: Optional[float]) -> Optional[np.ndarray]:
+def image_repeats(
+    args: argparse.Namespace, dataset: Dataset, preprocess: Preprocess
+) -> Optional[np.ndarray]:
     """Compute how often each image occurs in an epoch.
 
     Parameters
     ----------
+    args : argparse.Namespace
+        Parsed flags of ``add_augment_arguments``.
     dataset : Dataset
         N images to train on.
-    threshold : float or None
-        The value of ``--repeat-threshold``.
+    preprocess : Preprocess
+        How the network wants its images.
 
     Returns
     -------
     numpy.ndarray or None
         (N,), at least 1; None for once each.
     """
-    return None if threshold is None else repeat_factors(dataset, threshold)
+    if args.repeat_threshold is None:
+        return None
+    return repeat_factors(dataset, args.repeat_threshold, training_preprocess(args, preprocess))

@@ -11,6 +11,7 @@ from typing import Any, Callable, Dict, List, Optional
 import gluonnorm
 from gluonnorm import training
 from gluonnorm.data import Dataset
+from gluonnorm.data.listing import listing_of
 from gluonnorm.errors import InputError, first_few
 from gluonnorm.job_watch import HELP_FLAGS, ROLE, Job, Member
 
@@ -157,21 +158,15 @@ def require_same_data(workers: training.Workers, dataset: Dataset) -> None:
     """
     if workers.count == 1:
         return
+    listing = listing_of(dataset)
+    annotations = (listing.images, listing.labels, listing.crowd, listing.file_boxes)
     facts = {
         "classes": list(dataset.classes),
         "number of images": len(dataset),
-        "checksum of the images' sizes": _digest(np.asarray(dataset.sizes(), np.int64)),
-        "checksum of the annotations": _digest(_annotation_rows(dataset)),
+        "checksum of the images' sizes": _digest(listing.image_sizes),
+        "checksum of the annotations": _digest(np.column_stack(annotations)),
     }
     _require_same(workers, facts, "give all workers the same training set")
-
-
-def _annotation_rows(dataset: Dataset) -> np.ndarray:
-    """One row for each annotation: image, category, box."""
-    rows = []
-    for annotation in dataset.coco_truth()["annotations"]:
-        rows.append((annotation["image_id"], annotation["category_id"], *annotation["bbox"]))
-    return np.asarray(rows, np.float64)
 
 
 def _digest(array: np.ndarray) -> str:

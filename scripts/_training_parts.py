@@ -95,7 +95,7 @@ def make_loader(
         seed=args.seed,
         part=part,
         num_parts=num_parts,
-        repeats=image_repeats(dataset, args.repeat_threshold),
+        repeats=image_repeats(args, dataset, preprocess),
     )
     return Loader(
         dataset,

@@ -38,7 +38,7 @@ from gluonnorm.rcnn import FasterRCNN
 from gluonnorm.visualize import open_font
 
 import mxnet as mx
-from _augment import add_augment_arguments, check_augment_arguments
+from _augment import add_augment_arguments, check_augment_arguments, training_preprocess
 from _callbacks import make_callbacks
 from _cli import add_plugin_argument, contexts, seed_everything
 from _data import (
@@ -237,7 +237,7 @@ def prepare(
     if net.has_masks:
         train_set = open_masks(train_set)
         val_set = None if val_set is None else open_masks(val_set)
-    require_boxes(train_set, net.preprocess, net.config)
+    require_boxes(train_set, training_preprocess(args, net.preprocess), net.config)
     loader = make_loader(args, train_set, net.preprocess, workers.rank, workers.count)
     return PreparedRun(args, choices, checkpoint, net, loader, val_set)
 

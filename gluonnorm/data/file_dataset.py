@@ -1,5 +1,6 @@
 """The base of data sets whose images are files, with annotations that are read beforehand."""
 
+from functools import cached_property
 from typing import Any, Dict, List, NamedTuple, NoReturn, Optional, Sequence, Tuple
 
 from gluonnorm.data.annotations import ImageAnnotations
@@ -8,6 +9,7 @@ from gluonnorm.data.faults import Faults
 from gluonnorm.data.image_files import keep_readable
 from gluonnorm.data.images import read_image_of_size
 from gluonnorm.data.labeled_image import DataError, LabeledImage
+from gluonnorm.data.listing import Listing, make_listing
 from gluonnorm.errors import first_few
 
 import numpy as np
@@ -169,6 +171,11 @@ class FileDataset:
         names = [file.name for file in self._files]
         annotations = [file.annotations for file in self._files]
         return coco_format(self.classes, names, self._sizes, annotations)
+
+    @cached_property
+    def listing(self) -> Listing:
+        """The images and objects of ``coco_truth`` as arrays, which are kept."""
+        return make_listing(self)
 
     def _read_image(self, file: AnnotatedFile) -> np.ndarray:
         """Read an image, and check its size."""

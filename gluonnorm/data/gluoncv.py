@@ -1,6 +1,7 @@
 """Use any GluonCV detection data set as one of this package, without importing GluonCV."""
 
 import threading
+from functools import cached_property
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from gluonnorm.class_names import check_class_names
@@ -11,6 +12,7 @@ from gluonnorm.data.annotations import (
 from gluonnorm.data.coco_format import coco_format
 from gluonnorm.data.faults import Faults
 from gluonnorm.data.labeled_image import DataError, LabeledImage
+from gluonnorm.data.listing import Listing, make_listing
 from gluonnorm.errors import first_line
 
 import numpy as np
@@ -156,6 +158,11 @@ class GluonCVDataset:
         sizes, annotations = self._scan()
         names = [self._name(position) for position in self._positions]
         return coco_format(self.classes, names, sizes, annotations)
+
+    @cached_property
+    def listing(self) -> Listing:
+        """The images and objects of ``coco_truth`` as arrays, which are kept."""
+        return make_listing(self)
 
     def _name(self, position: int) -> str:
         """Name an item for messages."""

@@ -4,6 +4,8 @@ from typing import Any, Dict, Tuple
 
 from gluonnorm.data.faults import skipped_faults
 from gluonnorm.data.labeled_image import DataError, Dataset, LabeledImage
+from gluonnorm.data.listing import listing_of
+from gluonnorm.data.objects import list_objects
 
 import numpy as np
 
@@ -11,8 +13,10 @@ import numpy as np
 class ImagesWithBoxes:
     """The images of a data set that have a box to learn from, for training.
 
-    Crowd boxes are none, because they are never trained on. Torchvision's training script and
-    Detectron2 leave the other images out as well; GluonCV's data sets do it for COCO.
+    Crowd boxes are none, and neither are boxes less than a pixel wide or high, because they are
+    never trained on. They are judged in the photo: which boxes vanish in the network's input
+    depends on the network. Torchvision's training script and Detectron2 leave images out as well;
+    GluonCV's data sets do it for COCO.
 
     Parameters
     ----------
@@ -25,6 +29,8 @@ class ImagesWithBoxes:
         The classes of the data set.
     category_ids : tuple of int
         Their category ids.
+    listing : Listing
+        The images that are left, and their objects.
     left_out : int
         The number of images without a box.
 
@@ -47,18 +53,14 @@ class ImagesWithBoxes:
         self._dataset = dataset
         self.classes = dataset.classes
         self.category_ids = dataset.category_ids
-        truth = dataset.coco_truth()
-        with_box = set()
-        for annotation in truth["annotations"]:
-            has_area = min(annotation["bbox"][2:]) > 0
-            if has_area and not annotation.get("iscrowd", 0):
-                with_box.add(annotation["image_id"])
-        self._image_ids = with_box
-        has_box = [image["id"] in with_box for image in truth["images"]]
-        self._positions = np.flatnonzero(has_box)
-        self.left_out = len(has_box) - len(self._positions)
+        listing = listing_of(dataset)
+        objects = list_objects(listing)
+        self._positions = np.unique(objects.images[objects.learnable])
+        total = len(listing.image_names)
+        self.left_out = total - len(self._positions)
         if not len(self._positions):
-            raise DataError(f"none of {len(has_box)} images has a box to learn from")
+            raise DataError(f"none of {total} images has a box to learn from")
+        self.listing = listing.of_images(self._positions)
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -108,10 +110,13 @@ class ImagesWithBoxes:
             The content of a COCO annotation file.
         """
         truth = self._dataset.coco_truth()
-        kept = {}
-        for part, key in (("images", "id"), ("annotations", "image_id")):
-            kept[part] = [entry for entry in truth[part] if entry[key] in self._image_ids]
-        return {**truth, **kept}
+        images = [truth["images"][position] for position in self._positions.tolist()]
+        image_ids = {image["id"] for image in images}
+        annotations = []
+        for annotation in truth["annotations"]:
+            if annotation["image_id"] in image_ids:
+                annotations.append(annotation)
+        return {**truth, "images": images, "annotations": annotations}
 
     def with_masks(self) -> "ImagesWithBoxes":
         """Open the same data set with masks.

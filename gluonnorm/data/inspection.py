@@ -1,11 +1,12 @@
 """Inspect a data set before training: how many objects, of which sizes, and what can be learned."""
 
-from typing import Any, Dict, List, NamedTuple, Optional, Protocol, Sequence, Tuple
+from typing import Dict, List, NamedTuple, Optional, Protocol, Sequence, Tuple
 
 from gluonnorm.data.anchor_reach import best_anchor_ious
 from gluonnorm.data.faults import skipped_faults
 from gluonnorm.data.labeled_image import DataError, Dataset
-from gluonnorm.data.objects import ObjectTable, is_shown, list_objects
+from gluonnorm.data.listing import listing_of
+from gluonnorm.data.objects import ObjectTable, boxes_to_learn, list_objects
 from gluonnorm.data.reachable import ClassReach, Reach, reach_of_classes, reach_warnings
 from gluonnorm.errors import first_few
 from gluonnorm.types import AnchorGrid, Preprocess
@@ -15,6 +16,7 @@ import numpy as np
 # Boxes that reach farther out of their image than this are counted, if they are not few.
 ALLOWED_OVERHANG = 2.0  # pixels
 FEW = 0.05  # of the boxes
+UNSCALED = np.ones(2)
 
 
 class AnchorSettings(Protocol):
@@ -45,7 +47,8 @@ class Inspection(NamedTuple):
         Boxes that are COCO's ``iscrowd`` or VOC's ``difficult``, which training leaves out.
     learnable : int
         Boxes that training can learn from: no crowd, and each side of at least a pixel, in the
-        image and in the network's input.
+        image and in the network's input (more than a pixel in the image, if the network's corners
+        are inclusive).
     images_without_boxes : int
         Images without any box to learn from.
     boxes_of_class : dict of str to int
@@ -192,24 +195,24 @@ def inspect(
     >>> inspect(dataset).problems[0]
     'all 1 boxes are less than a pixel wide or high; are their coordinates fractions?'
     """
-    truth = dataset.coco_truth()
-    objects = list_objects(dataset, truth, preprocess)
-    inspection = _count(dataset, objects)
-    problems = _problems(objects)
+    listing = listing_of(dataset)
+    objects = list_objects(listing, preprocess)
+    inspection = _count(dataset, listing.image_sizes, objects)
+    inclusive = preprocess is not None and preprocess.inclusive
+    problems = _problems(objects, inclusive)
     warnings: List[str] = []
     if not problems:
         warnings += _class_warnings(inspection.boxes_of_class)
-        warnings += _size_warnings(objects)
-    warnings += _repetition_warnings(objects, truth)
+        warnings += _size_warnings(objects, inclusive)
+    warnings += _repetition_warnings(objects, listing.image_names)
     inspection = inspection._replace(problems=tuple(problems), warnings=tuple(warnings))
     if problems or preprocess is None or config is None:
         return inspection
     return _with_anchors(inspection, config.anchor_grids(strides), preprocess, config)
 
 
-def _count(dataset: Dataset, objects: ObjectTable) -> Inspection:
+def _count(dataset: Dataset, image_sizes: np.ndarray, objects: ObjectTable) -> Inspection:
     """Count images and objects; nothing is judged yet."""
-    image_sizes = np.asarray(dataset.sizes(), np.int64).reshape(-1, 2)
     learnable = objects.rows(objects.learnable)
     boxes_of_image = np.bincount(learnable.images, minlength=len(image_sizes))
     boxes_of_class: Dict[str, int] = {}
@@ -270,7 +273,12 @@ def _sides_in_image(objects: ObjectTable) -> np.ndarray:
     return np.maximum(clipped[:, 3:1:-1] - clipped[:, 1::-1], 0)
 
 
-def _problems(objects: ObjectTable) -> List[str]:
+def _too_small(inclusive: bool) -> str:
+    """Say which boxes are too small to learn from."""
+    return f"{'no more' if inclusive else 'less'} than a pixel wide or high"
+
+
+def _problems(objects: ObjectTable, inclusive: bool) -> List[str]:
     """Say why there is no box to learn from, if there is none."""
     count = len(objects.labels)
     if objects.learnable.any():
@@ -281,14 +289,12 @@ def _problems(objects: ObjectTable) -> List[str]:
         return [f"all {count} boxes are crowd or difficult, and training leaves these out"]
     plain = objects.rows(~objects.crowd)
     without_crowd = " that are not crowd or difficult" if objects.crowd.any() else ""
-    if not is_shown(_clipped_file_boxes(plain)).any():
-        return [
-            f"all {len(plain.labels)} boxes{without_crowd} are less than a pixel wide or high; are "
-            "their coordinates fractions?"
-        ]
+    all_boxes = f"all {len(plain.labels)} boxes{without_crowd} are {_too_small(inclusive)}"
+    if not boxes_to_learn(_clipped_file_boxes(plain), plain.crowd, UNSCALED, inclusive).any():
+        return [f"{all_boxes}; are their coordinates fractions?"]
     return [
-        f"all {len(plain.labels)} boxes{without_crowd} are less than a pixel wide or high after "
-        "resizing to the network's input; give it larger images (short, max_size)"
+        f"{all_boxes} after resizing to the network's input; give it larger images (short, "
+        "max_size)"
     ]
 
 
@@ -298,7 +304,7 @@ def _class_warnings(boxes_of_class: Dict[str, int]) -> List[str]:
     return [f"no box to learn from for the classes {first_few(empty)}"] if empty else []
 
 
-def _size_warnings(objects: ObjectTable) -> List[str]:
+def _size_warnings(objects: ObjectTable, inclusive: bool) -> List[str]:
     """Count boxes that are too small, and those that reach far out of their images."""
     warnings = []
     plain = objects.rows(~objects.crowd)
@@ -306,8 +312,8 @@ def _size_warnings(objects: ObjectTable) -> List[str]:
     small = int((~plain.learnable).sum())
     if small:
         warnings.append(
-            f"{small} of {count} boxes are less than a pixel wide or high, in the image or in the "
-            "network's input"
+            f"{small} of {count} boxes are {_too_small(inclusive)}, in the image or in the "
+            "network's input, and are not trained on"
         )
     beyond = plain.file_boxes[:, 2:] - plain.image_sizes[:, ::-1]
     overhang = np.maximum(-plain.file_boxes[:, :2], beyond)
@@ -320,15 +326,14 @@ def _size_warnings(objects: ObjectTable) -> List[str]:
     return warnings
 
 
-def _repetition_warnings(objects: ObjectTable, truth: Dict[str, Any]) -> List[str]:
+def _repetition_warnings(objects: ObjectTable, image_names: Sequence[str]) -> List[str]:
     """Name what is in the data set more than once: image files, and boxes of one image."""
     warnings = []
     seen = set()
     repeated: List[str] = []
-    for entry in truth["images"]:
-        name = entry.get("file_name")
+    for name in image_names:
         if name in seen:
-            repeated.append(str(name))
+            repeated.append(name)
         seen.add(name)
     if repeated:
         warnings.append(

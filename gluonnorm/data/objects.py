@@ -1,15 +1,17 @@
 """The objects of a data set in one table: their classes, and their boxes in the network's input."""
 
 from dataclasses import replace
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import NamedTuple, Optional
 
-from gluonnorm.data.labeled_image import Dataset
+from gluonnorm.data.listing import Listing
 from gluonnorm.photos.prepare import resized_size
 from gluonnorm.types import Preprocess
 
 import numpy as np
 
 SMALLEST_SIDE = 1.0  # pixels; a shorter side shows nothing
+# Pixels that the sides of float32 boxes may be off, far from the origin and after resizing.
+ROUNDING = 0.005
 
 
 class ObjectTable(NamedTuple):
@@ -32,8 +34,7 @@ class ObjectTable(NamedTuple):
     input_sizes : numpy.ndarray
         (M, 2) int, height and width of the network's input for the object's image, without padding.
     learnable : numpy.ndarray
-        (M,) bool, what training can learn from: no crowd, and each side of at least a pixel, in
-        the image and in the network's input.
+        (M,) bool, what training can learn from, see ``boxes_to_learn``.
     """
 
     images: np.ndarray
@@ -82,17 +83,13 @@ class ObjectTable(NamedTuple):
         return ObjectTable(*(column[keep] for column in self))
 
 
-def list_objects(
-    dataset: Dataset, truth: Dict[str, Any], preprocess: Optional[Preprocess] = None
-) -> ObjectTable:
-    """Collect the objects of a data set. No image is decoded.
+def list_objects(listing: Listing, preprocess: Optional[Preprocess] = None) -> ObjectTable:
+    """Put the objects of a data set into the network's input. No image is decoded.
 
     Parameters
     ----------
-    dataset : Dataset
-        The data set.
-    truth : dict
-        What its ``coco_truth`` returns.
+    listing : Listing
+        What ``listing_of`` returns for the data set.
     preprocess : Preprocess, optional
         How the network wants its images, with the longest of its lengths ``short``. None takes
         images as they are.
@@ -100,68 +97,72 @@ def list_objects(
     Returns
     -------
     ObjectTable
-        The objects, in the order of ``truth``.
+        The objects, in the order of ``listing``.
     """
-    entries = truth["annotations"]
-    images, labels = _places(dataset, truth)
-    crowd = np.array([entry.get("iscrowd", 0) for entry in entries], bool)
-    file_boxes = np.array([entry["bbox"] for entry in entries], np.float64).reshape(-1, 4)
-    file_boxes[:, 2:] += file_boxes[:, :2]
-
-    all_sizes = np.asarray(dataset.sizes(), np.int64).reshape(-1, 2)
-    image_sizes = all_sizes[images]
-    input_sizes = _input_sizes(all_sizes, preprocess)[images]
-    clipped = np.clip(file_boxes, 0, np.tile(image_sizes[:, ::-1], 2))
-    scales = input_sizes / image_sizes
-    boxes = clipped * np.tile(scales[:, ::-1], 2)
+    image_sizes = listing.image_sizes[listing.images]
+    input_sizes = _input_sizes(listing.image_sizes, preprocess)[listing.images]
+    clipped = np.clip(listing.file_boxes, 0, np.tile(image_sizes[:, ::-1], 2))
+    scales = (input_sizes / image_sizes)[:, ::-1]
+    is_inclusive = preprocess is not None and preprocess.inclusive
     return ObjectTable(
-        images=images,
-        labels=labels,
-        crowd=crowd,
-        file_boxes=file_boxes,
+        images=listing.images,
+        labels=listing.labels,
+        crowd=listing.crowd,
+        file_boxes=listing.file_boxes,
         image_sizes=image_sizes,
-        boxes=boxes,
+        boxes=clipped * np.tile(scales, 2),
         input_sizes=input_sizes,
-        learnable=~crowd & is_shown(clipped) & is_shown(boxes),
+        learnable=boxes_to_learn(clipped, listing.crowd, scales, is_inclusive),
     )
 
 
-def _places(dataset: Dataset, truth: Dict[str, Any]) -> Tuple[np.ndarray, np.ndarray]:
-    """Return the position of each object's image and the label of its class, (M,) int each."""
-    position_of = {entry["id"]: position for position, entry in enumerate(truth["images"])}
-    label_of = {category: label for label, category in enumerate(dataset.category_ids)}
-    entries = truth["annotations"]
-    images = np.array([position_of[entry["image_id"]] for entry in entries], np.int64)
-    labels = np.array([label_of[entry["category_id"]] for entry in entries], np.int64)
-    return images, labels
+def boxes_to_learn(
+    boxes: np.ndarray, crowd: np.ndarray, scales: np.ndarray, inclusive: bool = False
+) -> np.ndarray:
+    """Tell which boxes training learns from: no crowd, and nothing too small to be seen.
 
-
-def is_shown(boxes: np.ndarray) -> np.ndarray:
-    """Tell which boxes are at least a pixel wide and high.
+    This is the rule of the training transform, ``inspect``, ``ImagesWithBoxes`` and
+    ``repeat_factors``. A box must be at least a pixel wide and high, in the photo and in the
+    network's input. Where nothing is known of the input, the photo alone counts.
 
     Parameters
     ----------
     boxes : numpy.ndarray
-        (M, 4), ``x1 y1 x2 y2`` in pixels.
+        (M, 4), ``x1 y1 x2 y2`` in pixels of the photo, inside it, ``x2 - x1`` wide.
+    crowd : numpy.ndarray
+        (M,) bool, COCO's ``iscrowd`` or VOC's ``difficult``.
+    scales : numpy.ndarray
+        (2,), or (M, 2) for boxes of several photos: length in the network's input divided by
+        length in the photo, along x and along y.
+    inclusive : bool
+        ``Preprocess.inclusive``. Boxes must then be more than a pixel wide and high in the photo,
+        because Detectron drops the others (``x2 = x1``).
 
     Returns
     -------
     numpy.ndarray
         (M,) bool.
+
+    Examples
+    --------
+    >>> boxes = np.array([[2, 2, 9, 9], [2, 2, 3, 9], [2, 2, 2.5, 9]])
+    >>> crowd = np.array([False, False, False])
+    >>> boxes_to_learn(boxes, crowd, np.array([1, 1])).tolist()
+    [True, True, False]
+    >>> boxes_to_learn(boxes, crowd, np.array([0.5, 0.5])).tolist()
+    [True, False, False]
     """
     sides = boxes[:, 2:] - boxes[:, :2]
-    return (sides >= SMALLEST_SIDE).all(axis=1)
+    smallest = SMALLEST_SIDE + (ROUNDING if inclusive else -ROUNDING)
+    is_shown = (sides > smallest) & (sides * scales > SMALLEST_SIDE - ROUNDING)
+    return ~crowd & np.isfinite(sides).all(axis=1) & is_shown.all(axis=1)
 
 
 def _input_sizes(image_sizes: np.ndarray, preprocess: Optional[Preprocess]) -> np.ndarray:
     """Return (N, 2), height and width of the network's input for images of these sizes."""
-    if preprocess is None:
+    if preprocess is None or not len(image_sizes):
         return image_sizes
     longest = replace(preprocess, short=(max(preprocess.short),))
-    size_of: Dict[Tuple[int, int], Sequence[int]] = {}
-    sizes: List[Sequence[int]] = []
-    for height, width in image_sizes.tolist():
-        if (height, width) not in size_of:
-            size_of[height, width] = resized_size(height, width, longest)
-        sizes.append(size_of[height, width])
-    return np.array(sizes, np.int64).reshape(-1, 2)
+    distinct, places = np.unique(image_sizes, axis=0, return_inverse=True)
+    resized = [resized_size(height, width, longest) for height, width in distinct.tolist()]
+    return np.array(resized, np.int64)[places.reshape(-1)]

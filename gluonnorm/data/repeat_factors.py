@@ -1,19 +1,25 @@
 """How often images with rare classes are repeated in an epoch (LVIS, Gupta et al. 2019)."""
 
-from typing import Dict
+from typing import Optional
 
 from gluonnorm.data.labeled_image import Dataset
+from gluonnorm.data.listing import listing_of
+from gluonnorm.data.objects import list_objects
 from gluonnorm.errors import InputError
+from gluonnorm.types import Preprocess
 
 import numpy as np
 
 
-def repeat_factors(dataset: Dataset, threshold: float) -> np.ndarray:
+def repeat_factors(
+    dataset: Dataset, threshold: float, preprocess: Optional[Preprocess] = None
+) -> np.ndarray:
     """Compute how often each image should occur in an epoch, so that rare classes are seen.
 
     With f(c), the share of images that have class c, the factor of a class is ``max(1,
     sqrt(threshold / f(c)))``, and that of an image the largest of its classes (Gupta et al. 2019,
-    "LVIS", section 5; Detectron2's ``RepeatFactorTrainingSampler``). Crowd boxes do not count.
+    "LVIS", section 5; Detectron2's ``RepeatFactorTrainingSampler``). Boxes that are not trained on
+    do not count: crowd, and those less than a pixel wide or high.
 
     Parameters
     ----------
@@ -22,6 +28,8 @@ def repeat_factors(dataset: Dataset, threshold: float) -> np.ndarray:
     threshold : float
         Classes that fewer images have than this share are repeated, more than 0, at most 1; LVIS
         has 0.001.
+    preprocess : Preprocess, optional
+        How the network wants its images. Boxes are then judged after resizing as well.
 
     Returns
     -------
@@ -37,17 +45,13 @@ def repeat_factors(dataset: Dataset, threshold: float) -> np.ndarray:
         raise InputError(
             f"threshold is {threshold}; want a share of the images, above 0, at most 1"
         )
-    truth = dataset.coco_truth()
-    position_of = {entry["id"]: position for position, entry in enumerate(truth["images"])}
-    images_of: Dict[int, set] = {}
-    for entry in truth["annotations"]:
-        if not entry.get("iscrowd", 0):
-            images_of.setdefault(entry["category_id"], set()).add(position_of[entry["image_id"]])
-    factors = np.ones(len(truth["images"]))
-    for images in images_of.values():
-        positions = np.array(sorted(images))
-        share = len(positions) / len(factors)
-        factors[positions] = np.maximum(factors[positions], np.sqrt(threshold / share))
+    listing = listing_of(dataset)
+    objects = list_objects(listing, preprocess)
+    pairs = np.stack([objects.images, objects.labels], axis=1)[objects.learnable]
+    images, labels = np.unique(pairs, axis=0).T
+    factors = np.ones(len(listing.image_names))
+    shares = np.bincount(labels) / len(factors)
+    np.maximum.at(factors, images, np.sqrt(threshold / shares[labels]))
     return factors
 
 

@@ -9,10 +9,11 @@ from typing import NamedTuple, Optional, Sequence
 from gluonnorm.data.images import data_errors
 from gluonnorm.data.labeled_image import LabeledImage
 from gluonnorm.data.masks import crop_masks
+from gluonnorm.data.objects import boxes_to_learn
 from gluonnorm.errors import InputError
 from gluonnorm.photos.annotated import AnnotatedPhoto
 from gluonnorm.photos.augment import Augment, apply_augments
-from gluonnorm.photos.boxes import flip_boxes, inclusive_corners, valid_boxes
+from gluonnorm.photos.boxes import flip_boxes, inclusive_corners
 from gluonnorm.photos.prepare import prepare
 from gluonnorm.types import Preprocess
 
@@ -26,7 +27,8 @@ MASK_SIZE = 112
 class Sample(NamedTuple):
     """One image ready for a batch, with the G boxes to train on.
 
-    Crowd boxes and boxes without an area are left out. G may be 0.
+    Crowd boxes are left out, and boxes less than a pixel wide or high, in the image as it was or
+    resized. G may be 0.
 
     Attributes
     ----------
@@ -205,7 +207,7 @@ def _make_sample(labeled: LabeledImage, preprocess: Preprocess, mirror: bool) ->
     if mirror:
         pixels = np.ascontiguousarray(pixels[:, :, ::-1])
         boxes = flip_boxes(boxes, pixels.shape[2] - pixel_width)
-    keep = ~labeled.crowd & valid_boxes(boxes)
+    keep = boxes_to_learn(labeled.boxes, labeled.crowd, photo.scale, preprocess.inclusive)
     return Sample(
         image=pixels,
         boxes=boxes[keep],

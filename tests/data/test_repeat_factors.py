@@ -6,6 +6,7 @@ from itertools import chain
 from gluonnorm.data import AspectGroupSampler, COCODataset, draw_shapes, repeat_factors
 from gluonnorm.data.repeat_factors import draw_counts
 from gluonnorm.errors import InputError
+from gluonnorm.types import Preprocess
 
 import numpy as np
 import pytest
@@ -14,9 +15,15 @@ import pytest
 class Truth:
     """The part of a data set that is looked at: 8 images with ids of their own."""
 
-    def __init__(self, classes_of_images, crowd=()):
+    category_ids = (1, 2, 3)
+
+    def __init__(self, classes_of_images, crowd=(), widths=None):
         self.classes_of_images = classes_of_images
         self.crowd = crowd
+        self.widths = widths or {}
+
+    def sizes(self):
+        return [(40, 60)] * len(self.classes_of_images)
 
     def coco_truth(self):
         annotations = []
@@ -24,7 +31,8 @@ class Truth:
             for category in classes:
                 is_crowd = int((image, category) in self.crowd)
                 annotation = {"image_id": 10 * image, "category_id": category, "iscrowd": is_crowd}
-                annotations.append(annotation)
+                box = [5, 5, self.widths.get((image, category), 20), 30]
+                annotations.append({**annotation, "bbox": box})
         images = [{"id": 10 * image} for image in range(len(self.classes_of_images))]
         return {"images": images, "annotations": annotations}
 
@@ -38,6 +46,12 @@ def test_factors_are_those_of_the_paper():
     np.testing.assert_array_equal(repeat_factors(dataset, 0.1), 1)
     crowded = Truth(dataset.classes_of_images, crowd={(1, 2)})
     np.testing.assert_allclose(repeat_factors(crowded, 0.5)[1], 1)
+    # What is too small to be trained on does not count either.
+    tiny = Truth(dataset.classes_of_images, widths={(1, 2): 0.5, (6, 3): 2})
+    np.testing.assert_allclose(repeat_factors(tiny, 0.5)[[1, 4, 6]], [1, less_rare, less_rare])
+    factors = repeat_factors(tiny, 0.5, Preprocess(short=(10,)))
+    np.testing.assert_allclose(factors[[1, 4, 6]], [1, rare, 1])
+    np.testing.assert_array_equal(repeat_factors(Truth([[], []]), 0.5), 1)
     for threshold in (0, 1.5, -1):
         with pytest.raises(InputError, match=f"threshold is {threshold}; want a share"):
             repeat_factors(dataset, threshold)

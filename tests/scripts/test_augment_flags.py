@@ -5,7 +5,7 @@ import importlib
 import shutil
 
 from gluonnorm import training
-from gluonnorm.data import draw_shapes
+from gluonnorm.data import GluonCVDataset, draw_shapes
 from gluonnorm.errors import InputError
 from gluonnorm.photos.random_crop import RandomCrop
 from gluonnorm.types import Preprocess
@@ -83,8 +83,22 @@ def test_lengths_of_the_shorter_side(augment, parse):
     assert augment.make_train_transform(parse([]), preprocess)._preprocess is preprocess
 
 
+def test_repeated_images_are_judged_in_the_input_of_training(augment, parse):
+    """The second class has a box of 2 pixels in each of half the images, which a quarter hides."""
+    photo = np.zeros((40, 40, 3), np.uint8)
+    large, small = [4, 4, 30, 30, 0], [1, 1, 3, 3, 1]
+    items = [(photo, np.array([large, small])), (photo, np.array([large]))]
+    dataset = GluonCVDataset(items, classes=["large", "small"])
+    preprocess = Preprocess(short=(40,))
+    for lengths, factor in (([], 2**0.5), ([10], 1), ([10, 20], 2**0.5)):
+        sizes = ["--multi-scale", *map(str, lengths)] if lengths else []
+        args = parse(["--repeat-threshold", "1", *sizes])
+        repeats = augment.image_repeats(args, dataset, preprocess)
+        np.testing.assert_allclose(repeats, [factor, 1])
+
+
 def test_wrong_flags_are_found_before_the_work(augment, parse):
-    assert augment.image_repeats(None, None) is None
+    assert augment.image_repeats(parse([]), None, None) is None
     for value in ("2", "0", "nan"):
         with pytest.raises(InputError, match="--repeat-threshold is .*; want a share of the im"):
             augment.check_augment_arguments(parse(["--repeat-threshold", value]))
