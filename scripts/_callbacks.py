@@ -8,11 +8,11 @@ import argparse
 import os
 import warnings
 from dataclasses import asdict
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence
 
 from gluonnorm import training
-from gluonnorm.data import Batch, Dataset
-from gluonnorm.errors import InputError, one_line
+from gluonnorm.data import Batch, Dataset, MatchedClasses
+from gluonnorm.errors import InputError, first_line, one_line
 from gluonnorm.graph.recalibrate import has_live_norms, recalibrate
 from gluonnorm.nn import mixing_weights
 from gluonnorm.rcnn import FasterRCNN
@@ -21,7 +21,10 @@ from gluonnorm.training.plot import plot_curves
 
 import mxnet as mx
 from _distributed import StatisticsAverage
+from _schedule import update_size
 from _scores import class_score_prefix, drawn_scores, evaluate, headlines
+from end_report.measures import FinishedRun, measure_run, run_flags
+from end_report.report import end_report
 from tqdm import tqdm
 
 
@@ -31,6 +34,7 @@ def make_callbacks(
     trainer: mx.gluon.Trainer,
     ctx: List[mx.Context],
     batches: Callable[[int, int], Iterable[Batch]],
+    train_set: Dataset,
     val_set: Optional[Dataset],
     workers: training.Workers,
 ) -> List[training.Callback]:
@@ -52,6 +56,8 @@ def make_callbacks(
         The devices that hold the weights.
     batches : callable
         What ``epoch_batches`` returns.
+    train_set : Dataset
+        The images of these batches.
     val_set : Dataset or None
         What is evaluated; None never evaluates.
     workers : training.Workers
@@ -105,6 +111,13 @@ def make_callbacks(
             callbacks.append(EarlyStop(evaluator, saver, text, args.patience))
     callbacks.append(CurvePicture(metrics, f"{prefix}-curve.png", args.network, args.font))
     callbacks.append(MixingPicture(net, f"{prefix}-mixing.png", args.network))
+    unknown: Sequence[str] = ()
+    # Classes that --classes leaves out are missing on purpose.
+    if isinstance(val_set, MatchedClasses) and not args.classes:
+        unknown = val_set.left_out
+    flags = run_flags(args, update_size(args) * workers.count)
+    finished = FinishedRun(flags, net, ctx[0], train_set, val_set, unknown)
+    callbacks.append(EndReport(finished, text, metrics))
     return callbacks
 
 
@@ -393,6 +406,57 @@ class MixingPicture(training.Callback):
             plot_mixing_weights(rows, self.png_path, self.title)
         except OSError as error:
             _warn_of_picture(self.png_path, error)
+
+
+class EndReport(training.Callback):
+    """Say at the end of the run what keeps its score below what its data allow.
+
+    It is the last callback, so that all files of the run are complete. An error in it costs the
+    report, not the run.
+
+    Parameters
+    ----------
+    finished : FinishedRun
+        The network, the data sets and the flags of the run.
+    text : TextLog
+        Where the report is written, beside the terminal.
+    metrics : MetricsLog
+        The losses and scores of the run.
+    """
+
+    def __init__(
+        self, finished: FinishedRun, text: training.TextLog, metrics: training.MetricsLog
+    ) -> None:
+        self.finished = finished
+        self.text = text
+        self.metrics = metrics
+
+    def on_resume(self, loop: training.RunningLoop) -> None:
+        """Report on a run that has ended already."""
+        self.on_epoch_end(loop)
+
+    def on_epoch_end(self, loop: training.RunningLoop) -> None:
+        """Report if this was the last epoch."""
+        if loop.epoch < loop.epochs:
+            return
+        try:
+            # Rows of later steps are those of a run that was taken back behind them.
+            rows = [
+                row for row in training.read_metrics(self.metrics.path) if row["step"] <= loop.step
+            ]
+            result = measure_run(self.finished, rows, loop.steps_per_epoch, loop.epoch)
+            lines = end_report(result)
+        # Whatever is wrong here, the weights are trained, scored and saved.
+        except Exception as error:
+            warnings.warn(
+                "there is no report on what keeps the score down "
+                f"({type(error).__name__}: {first_line(error)})",
+                stacklevel=2,
+            )
+            return
+        for line in lines:
+            self.text.write(line)
+            _show(line)
 
 
 def _show(line: str) -> None:

@@ -26,15 +26,13 @@ import argparse
 import json
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, Optional, Sequence
 
 import model_zoo
-from gluonnorm.data import Dataset, EvalTransform, Inspection, LabeledImage, inspect
+from gluonnorm.data import Dataset, Inspection, LabeledImage, inspect
 from gluonnorm.errors import InputError
 from gluonnorm.rcnn import FasterRCNN
-from gluonnorm.rcnn.proposal_reach import proposal_ious
 from gluonnorm.types import Detections
 from gluonnorm.visualize import draw
 
@@ -47,6 +45,7 @@ from _inspection_plot import plot_inspection
 from _inspection_report import as_json, report
 from _models import add_architecture_arguments, architecture_options, open_network
 from _output import add_font_argument, make_parent_folder, write_jpeg, write_text
+from _proposals import judge_proposals
 
 UNSOUND = 1  # the exit status with faults or problems
 SPLITS = ("train", "val")
@@ -165,7 +164,9 @@ def main(args: argparse.Namespace) -> int:
             dataset = open_masks(dataset, notes=False)
         inspection = inspect_for(net, dataset)
         if net is not None and args.params and inspection.reach is not None:
-            inspection = judge_proposals(net, dataset, inspection, args.num_judged)
+            images = np.random.permutation(np.unique(inspection.learnable_objects.images))
+            chosen = images[: args.num_judged].tolist()
+            inspection = judge_proposals(net, dataset, inspection, chosen)
         print("\n".join(report(split, inspection, args.show)), flush=True)
         is_sound = is_sound and not inspection.faults and not inspection.problems
         content[split] = as_json(inspection)
@@ -197,40 +198,6 @@ def inspect_for(net: Optional[FasterRCNN], dataset: Dataset) -> Inspection:
     if net is None:
         return inspect(dataset)
     return inspect(dataset, net.preprocess, net.config, net.backbone.strides)
-
-
-def judge_proposals(
-    net: FasterRCNN, dataset: Dataset, inspection: Inspection, count: int
-) -> Inspection:
-    """Add the proposals of a trained network to what is known of a split.
-
-    Parameters
-    ----------
-    net : FasterRCNN
-        The network with its weights.
-    dataset : Dataset
-        The split.
-    inspection : Inspection
-        What ``inspect_for`` returns for them.
-    count : int
-        How many images the network looks at, at most.
-
-    Returns
-    -------
-    Inspection
-        The same with the proposals; those of the other images are NaN.
-    """
-    preprocess = replace(net.preprocess, short=(max(net.preprocess.short),))
-    transform = EvalTransform(preprocess)
-    objects = inspection.learnable_objects
-    before = np.full(len(objects.labels), np.nan)
-    after = before.copy()
-    chosen = np.random.permutation(np.unique(objects.images))[:count]
-    for index in chosen.tolist():
-        rows = objects.images == index
-        image = mx.nd.array(transform(dataset[index]).image).expand_dims(0)
-        before[rows], after[rows] = proposal_ious(net, image, objects.boxes[rows])
-    return inspection.with_proposals(before, after)
 
 
 def build_network(args: argparse.Namespace, classes: Sequence[str]) -> Optional[FasterRCNN]:

@@ -265,7 +265,9 @@ def train(run: PreparedRun, ctx: List[mx.Context], workers: training.Workers) ->
     rate = make_schedule(args, len(loader))
     trainer = make_trainer(args, net, workers.kvstore)
     step = make_step(args, net, trainer, ctx)
-    callbacks = make_callbacks(args, net, trainer, ctx, batches, run.val_set, workers)
+    callbacks = make_callbacks(
+        args, net, trainer, ctx, batches, loader.dataset, run.val_set, workers
+    )
     loop = training.Loop(
         step, batches, step_inputs, rate, len(loader), batch_size, args.seed, callbacks, workers
     )

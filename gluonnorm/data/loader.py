@@ -44,6 +44,11 @@ class Loader:
     workers : int
         Number of threads, at least 1. Up to ``2 * workers`` batches are loaded ahead.
 
+    Attributes
+    ----------
+    dataset : Dataset
+        The parameter.
+
     Raises
     ------
     InputError
@@ -71,7 +76,7 @@ class Loader:
     ) -> None:
         if workers < 1:
             raise InputError(f"workers is {workers}; want at least 1 thread")
-        self._dataset = dataset
+        self.dataset = dataset
         self._transform = transform
         self._batch_sampler = batch_sampler
         self._pad_value = pad_value
@@ -157,7 +162,7 @@ class Loader:
         """Read one image, and transform it. Any error except a GluonnormError names the image."""
         name = f"image {index} of the data set"
         try:
-            labeled = self._dataset[index]
+            labeled = self.dataset[index]
             name = labeled.name
             if not self._train:
                 return self._transform(labeled)

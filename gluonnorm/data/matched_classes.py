@@ -36,6 +36,8 @@ class MatchedClasses:
         an id that they do not use.
     shared_ids : tuple of int
         The category ids of the classes that both have.
+    left_out : tuple of str
+        The classes that only the files have.
     note : str
         What is scored and what is not, in one line; ``""`` if both have the same classes.
 
@@ -76,6 +78,7 @@ class MatchedClasses:
                 next_id += 1
         self.category_ids = tuple(ids)
         self.shared_ids = tuple(own_ids[name] for name in shared)
+        self.left_out = tuple(name for name in dataset.classes if name not in shared)
         self.note = self._describe(shared)
         # The network's class of each class of the files; -1 for none.
         self._new_labels = np.full(len(dataset.classes), -1, np.int32)
@@ -166,14 +169,13 @@ class MatchedClasses:
     def _describe(self, shared: Sequence[str]) -> str:
         """Tell which classes are scored, and which are not."""
         missing = [name for name in self.classes if name not in shared]
-        left_out = [name for name in self._dataset.classes if name not in shared]
         parts: List[str] = []
-        if missing or left_out:
+        if missing or self.left_out:
             parts.append(f"scored by name: {_listed(shared)}")
         if missing:
             parts.append(f"not in the data set: {_listed(missing)} (-1)")
-        if left_out:
-            parts.append(f"not in the network: {_listed(left_out)} (left out)")
+        if self.left_out:
+            parts.append(f"not in the network: {_listed(self.left_out)} (left out)")
         return "; ".join(parts)
 
 
