@@ -28,6 +28,12 @@ PACKAGES = (
     "matplotlib",
     "tqdm",
 )
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OMP_WAIT_POLICY",
+    "GOMP_SPINCOUNT",
+    "MXNET_CPU_PARALLEL_SIZE",
+)
 # MXNet's CUDA 11 build holds machine code for these compute capabilities only, and no PTX for later
 # ones.
 SUPPORTED_CAPABILITIES = (5, 8)
@@ -39,8 +45,8 @@ def main() -> None:
     for package in PACKAGES:
         print(f"  {package:14} {installed_version(package)}")
     print(f"processor: {processor_name()}, {physical_cores()} physical cores for this process")
-    for variable in ("OMP_NUM_THREADS", "MXNET_CPU_PARALLEL_SIZE"):
-        print(f"  {variable} = {os.environ[variable]}")
+    for variable in THREAD_VARIABLES:
+        print(f"  {variable} = {os.environ.get(variable, 'not set')}")
     instructions = processor_instructions()
     for number_format, fast in FAST_INSTRUCTIONS.items():
         present = ", ".join(sorted(fast & instructions))

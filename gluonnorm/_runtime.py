@@ -31,16 +31,22 @@ CPUINFO = "/proc/cpuinfo"
 CGROUP = "/proc/self/cgroup"
 CGROUP_ROOT = "/sys/fs/cgroup"
 UNLIMITED_CPUS = float(1 << 20)  # more CPUs than any machine has
+MAPS = "/proc/self/maps"  # names the libraries of this process
 LARGEST_COPY = 2**31 - 1  # elements; no array is larger, so every copy is made by one thread
+# How often a thread of libgomp looks for work before it sleeps, about 10 microseconds.
+SPIN_COUNT = 1000
+# What libgomp reads once, when it is loaded.
+OPENMP_VARIABLES = ("OMP_NUM_THREADS", "GOMP_SPINCOUNT")
 # NumPy 1.24 dropped these aliases, which MXNet and GluonCV still use.
 NUMPY_ALIASES = {"bool": np.bool_, "float": np.float64, "int": np.int_, "object": np.object_}
 
 
 def prepare() -> None:
-    """Set the thread counts that MXNet reads, load the CUDA libraries, and restore NumPy's aliases.
+    """Set how MXNet uses threads, load the CUDA libraries, and restore NumPy's aliases.
 
-    Environment variables that are set already are left alone. If MXNet was imported before, the
-    thread settings come too late, and a warning says so.
+    Environment variables that are set already are left alone. Programs that this process starts
+    inherit the others, because they share the machine with it. If MXNet was imported before, or
+    another library has loaded libgomp, settings come too late, and a warning says so.
     """
     thread_settings = {
         # MXNet uses only half of the logical CPUs where OMP_NUM_THREADS is unset.
@@ -52,20 +58,39 @@ def prepare() -> None:
         # box: it then takes up to ten times as long.
         "MXNET_CPU_PARALLEL_SIZE": str(LARGEST_COPY),
     }
+    if "OMP_WAIT_POLICY" not in os.environ:
+        # By default a thread that waits at a barrier of libgomp looks for work 300000 times, about
+        # 3 ms, before it sleeps. A convolution has many barriers. If other processes are busy, the
+        # waiting thread holds the very processor that its partner waits for, and a network takes
+        # up to 25 times as long. See "Shared machines" in docs/deploy.md for the measurements.
+        thread_settings["GOMP_SPINCOUNT"] = str(SPIN_COUNT)
     unset = [name for name in thread_settings if name not in os.environ]
-    if unset and "mxnet" in sys.modules:
-        warnings.warn(
-            f"mxnet was imported before gluonnorm, so {' and '.join(unset)} cannot take effect "
-            "any more and networks may run slowly; import gluonnorm first, or set the variables "
-            "in the environment",
-            stacklevel=3,
-        )
+    _warn_of_late_settings(unset)
     for name in unset:
         os.environ[name] = thread_settings[name]
     preload_cuda()
     for alias, scalar_type in NUMPY_ALIASES.items():
         if alias not in np.__dict__:
             setattr(np, alias, scalar_type)
+
+
+def _warn_of_late_settings(names: List[str]) -> None:
+    """Warn of variables that the libraries of this process have read already."""
+    late = list(names)
+    event = "mxnet was imported"
+    if "mxnet" not in sys.modules:
+        # Other packages may use the library that MXNet uses. A copy of their own has another name.
+        if not _is_loaded("libgomp.so"):
+            return
+        late = [name for name in names if name in OPENMP_VARIABLES]
+        event = "libgomp was loaded"
+    if late:
+        warnings.warn(
+            f"{event} before gluonnorm, so {', '.join(late)} cannot take effect any more and "
+            "networks may run slowly; import gluonnorm first, or set the variables in the "
+            "environment",
+            stacklevel=4,
+        )
 
 
 def physical_cores() -> int:
@@ -172,6 +197,11 @@ def preload_cuda() -> List[str]:
     for path in files:
         ctypes.CDLL(path, mode=ctypes.RTLD_GLOBAL)
     return files
+
+
+def _is_loaded(library: str) -> bool:
+    """Whether a library whose file name begins so is part of this process."""
+    return any(path.startswith(library) for path in _read_text(MAPS).split("/"))
 
 
 def _allowed_cpus() -> Set[int]:

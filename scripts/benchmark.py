@@ -256,7 +256,7 @@ def print_groups(groups: Sequence[Group]) -> None:
     """
     for group in groups:
         labels = ", ".join(row.label for row in group.rows)
-        print(f"{group.name:18}{labels}")
+        print(f"{group.name:22}{labels}")
 
 
 def measure_groups(

@@ -223,24 +223,70 @@ print([str(warning.message) for warning in caught if "gluonnorm" in str(warning.
 """
 
 
+UNSET = {"OMP_NUM_THREADS": "", "MXNET_CPU_PARALLEL_SIZE": "", "GOMP_SPINCOUNT": ""}
+
+
 @pytest.mark.parametrize(
-    "threads, copies, named",
+    "set_before, named",
     [
-        ("", "", ["OMP_NUM_THREADS and MXNET_CPU_PARALLEL_SIZE"]),
-        ("2", "", ["MXNET_CPU_PARALLEL_SIZE"]),
-        ("2", "200000", []),
+        ({}, "OMP_NUM_THREADS, MXNET_CPU_PARALLEL_SIZE, GOMP_SPINCOUNT"),
+        ({"OMP_NUM_THREADS": "2", "OMP_WAIT_POLICY": "PASSIVE"}, "MXNET_CPU_PARALLEL_SIZE"),
+        ({"OMP_NUM_THREADS": "2", "MXNET_CPU_PARALLEL_SIZE": "200000"}, "GOMP_SPINCOUNT"),
+        (dict.fromkeys(UNSET, "2"), None),
     ],
 )
-def test_mxnet_imported_first_warns_once_of_settings_that_came_too_late(
-    threads: str, copies: str, named: list
-) -> None:
-    messages = ast.literal_eval(run(LATE, OMP_NUM_THREADS=threads, MXNET_CPU_PARALLEL_SIZE=copies))
-    assert len(messages) == len(named)
-    for message, variables in zip(messages, named):
-        assert (
-            f"so {variables} cannot take effect" in message and "import gluonnorm first" in message
-        )
-        assert ("OMP_NUM_THREADS" in message) == ("OMP_NUM_THREADS" in variables)
+def test_mxnet_imported_first_warns_once_of_settings_that_came_too_late(set_before, named) -> None:
+    messages = ast.literal_eval(run(LATE, **{**UNSET, **set_before}))
+    assert len(messages) == (named is not None)
+    for message in messages:
+        assert message.startswith(f"mxnet was imported before gluonnorm, so {named} cannot take")
+        assert "import gluonnorm first" in message
+
+
+LATE_LIBGOMP = """
+import ctypes
+import warnings
+ctypes.CDLL("libgomp.so.1")
+warnings.simplefilter("error", UserWarning)
+try:
+    import gluonnorm
+except UserWarning as warning:
+    print(warning)
+"""
+
+
+@pytest.mark.parametrize("spins, named", [("", "OMP_NUM_THREADS, GOMP_SPINCOUNT"), ("9", None)])
+def test_libgomp_loaded_first_warns_of_what_it_has_read(spins: str, named) -> None:
+    threads = "" if named else "2"
+    message = run(LATE_LIBGOMP, **{**UNSET, "GOMP_SPINCOUNT": spins, "OMP_NUM_THREADS": threads})
+    start = f"libgomp was loaded before gluonnorm, so {named} cannot take effect any more"
+    assert message.startswith(start) if named else message == ""
+
+
+# libgomp itself tells what it has read.
+SHOW_OPENMP = "import gluonnorm, ctypes; ctypes.CDLL('libgomp.so.1')"
+
+
+@pytest.mark.parametrize(
+    "code, environment, spins",
+    [
+        ("import gluonnorm, mxnet", {}, "1000"),
+        (SHOW_OPENMP, {"GOMP_SPINCOUNT": "70"}, "70"),
+        (SHOW_OPENMP, {"OMP_WAIT_POLICY": "PASSIVE"}, "0"),
+        (SHOW_OPENMP, {"OMP_WAIT_POLICY": "ACTIVE"}, "30000000000"),
+    ],
+)
+def test_threads_wait_briefly_unless_the_user_says_how_long(code, environment, spins) -> None:
+    variables = {"OMP_WAIT_POLICY": "", **UNSET, **environment, "OMP_DISPLAY_ENV": "VERBOSE"}
+    merged = {key: value for key, value in {**os.environ, **variables}.items() if value}
+    ended = subprocess.run([sys.executable, "-c", code], env=merged, capture_output=True, text=True)
+    assert f"GOMP_SPINCOUNT = '{spins}'" in ended.stderr
+    assert f"OMP_NUM_THREADS = '{_runtime.physical_cores()}'" in ended.stderr
+
+
+def test_programs_that_the_process_starts_share_the_machine_too() -> None:
+    shell = "import gluonnorm, subprocess; subprocess.run('echo $GOMP_SPINCOUNT', shell=True)"
+    assert run(shell, **UNSET) == str(_runtime.SPIN_COUNT)
 
 
 def report(**environment: str) -> str:
@@ -253,10 +299,11 @@ def report(**environment: str) -> str:
 
 
 def test_bug_report_names_versions_threads_and_formats() -> None:
-    text = report(OMP_NUM_THREADS="1")
+    text = report(OMP_NUM_THREADS="1", GOMP_SPINCOUNT="1000")
     assert text.startswith(f"gluonnorm {gluonnorm.__version__}, Python 3.")
     assert f"numpy          {np.__version__}" in text and "mxnet          1.9.1" in text
-    assert "OMP_NUM_THREADS = 1" in text
+    assert "OMP_NUM_THREADS = 1" in text and "GOMP_SPINCOUNT = 1000" in text
+    assert "OMP_WAIT_POLICY = not set" in text
     for number_format in ("float32", "bfloat16", "int8"):
         assert f"  {number_format:8} " in text
 

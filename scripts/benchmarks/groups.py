@@ -1,7 +1,9 @@
 """What the benchmark compares: groups of rows measured side by side, and their targets."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+
+from gluonnorm._runtime import SPIN_COUNT, physical_cores
 
 Task = Dict[str, Any]
 
@@ -10,6 +12,18 @@ BATCH_SIZES = (1, 2, 4, 8)
 DTYPES = ("float32", "bfloat16", "int8")
 NORMS = ("frozen_bn", "gn", "sn", "sn_nobn")
 DEFAULT_NETWORK = "faster_rcnn_fpn_resnet50_v1b_coco"
+SHARED_SIZE = (300, 400)
+QUICK_SHARED_SIZE = (64, 96)
+# How long the threads of libgomp look for work before they sleep. The first one is its default.
+LIBGOMP_SPINS = "300000"
+WAITING = {
+    "libgomp": {"GOMP_SPINCOUNT": LIBGOMP_SPINS},
+    "spin-300": {"GOMP_SPINCOUNT": "300"},
+    "spin-1000": {"GOMP_SPINCOUNT": "1000"},
+    "spin-10000": {"GOMP_SPINCOUNT": "10000"},
+    "passive": {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"},
+}
+CHOSEN_WAITING = f"spin-{SPIN_COUNT}"
 
 
 class Target(NamedTuple):
@@ -55,6 +69,10 @@ class Row:
         What it should reach.
     compared_with : str or None
         The label of the row that it is compared with, if that is not the group's reference.
+    environment : dict of str to str
+        Variables of its process.
+    busy : int
+        How many other processes compute while it is measured.
     """
 
     label: str
@@ -62,6 +80,8 @@ class Row:
     task: Task
     target: Optional[Target] = None
     compared_with: Optional[str] = None
+    environment: Dict[str, str] = field(default_factory=dict)
+    busy: int = 0
 
 
 @dataclass(frozen=True)
@@ -140,6 +160,7 @@ def all_groups(quick: bool) -> List[Group]:
             (1.25, 1.7),
             autocast=True,
         ),
+        *_shared_machine_groups(QUICK_SHARED_SIZE if quick else SHARED_SIZE),
     ]
 
 
@@ -241,3 +262,29 @@ def _training_group(
     weights = {**task, "job": "weights", "dtypes": ()}
     title = f"training step of {network}, two images, stem and first stage frozen, against {peer}"
     return Group(name, title, tuple(rows), peer, (weights,))
+
+
+def _shared_machine_groups(size: Tuple[int, int]) -> List[Group]:
+    """Compare how long threads may wait for each other, alone and beside busy processes.
+
+    Beside as many busy processes as there are cores, the fair share is half of the machine. The
+    chosen way may cost 5 % alone, and beside them 2.5 times what it would cost with that share.
+    """
+    common = {"network": DEFAULT_NETWORK, "stem": "shared", "size": size}
+    detector = {**common, "job": "detector", "prefix": "shared-float32"}
+    training = {**common, "job": "training", "source": "gluoncv", "images": 2}
+    where = f"{DEFAULT_NETWORK}, {size[0]}x{size[1]} pixels, by how long threads wait"
+    groups = []
+    for name, title, task, dtypes in (
+        ("shared-machine", f"one image, {where}", detector, ("float32",)),
+        ("shared-machine-train", f"training step of two images, {where}", training, ()),
+    ):
+        rows: List[Row] = []
+        for suffix, busy, limit in (("", 0, 1.05), ("-beside", physical_cores(), 2.5 * 2)):
+            for label, variables in WAITING.items():
+                target = Target("slower", limit) if label == CHOSEN_WAITING else None
+                row = Row(label + suffix, "gluonnorm", task, target, None, variables, busy)
+                rows.append(row)
+        weights = {**task, "job": "weights", "dtypes": dtypes}
+        groups.append(Group(name, title, tuple(rows), rows[0].label, (weights,)))
+    return groups

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Dict, Optional, Tuple
 
 import gluonnorm
-from gluonnorm._runtime import physical_cores, processor_name
+from benchmarks.groups import LIBGOMP_SPINS
+from gluonnorm._runtime import SPIN_COUNT, physical_cores, processor_name
 from gluonnorm.errors import InputError
 
 # scripts/ is the working folder of the rows' processes, because they import ``benchmarks`` from it.
@@ -105,26 +106,35 @@ def describe_machine(peer_python: str, size: Tuple[int, int], seed: int) -> Mach
         "torchvision": _absolute_program(peer_python),
     }
     versions = {}
-    for program, modules in PROGRAM_MODULES.items():
-        versions[program] = _module_versions(pythons[program], modules, peer_python)
+    for program in PROGRAM_MODULES:
+        versions[program] = _module_versions(pythons[program], program, peer_python)
     return Machine(pythons, versions, size, seed, _facts(versions))
 
 
-def row_environment() -> Dict[str, str]:
-    """Make the environment of the rows' processes.
+def row_environment(program: str) -> Dict[str, str]:
+    """Make the environment of a row's process.
+
+    Parameters
+    ----------
+    program : str
+        The row's program.
 
     Returns
     -------
     dict of str to str
         This process's environment, with this package on the module path. It holds the number of
-        threads, ``OMP_NUM_THREADS``, which torch reads too.
+        threads, ``OMP_NUM_THREADS``, which torch reads too. How long threads wait for each other
+        is this package's choice for its own rows alone.
     """
+    variables = dict(os.environ)
+    if program != "gluonnorm" and variables.get("GOMP_SPINCOUNT") == str(SPIN_COUNT):
+        variables["GOMP_SPINCOUNT"] = LIBGOMP_SPINS
     # The processes run in another folder, where relative paths would mean something else.
     folders = [str(Path(gluonnorm.__file__).resolve().parents[1])]
     for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep):
         if folder:
             folders.append(os.path.abspath(folder))
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(folders)}
+    return {**variables, "PYTHONPATH": os.pathsep.join(folders)}
 
 
 def _absolute_program(program: str) -> str:
@@ -133,16 +143,14 @@ def _absolute_program(program: str) -> str:
     return os.path.abspath(program) if os.path.dirname(program) else program
 
 
-def _module_versions(
-    python: str, modules: Tuple[str, ...], peer_python: str
-) -> Optional[Dict[str, str]]:
-    """Ask an interpreter for the versions of modules; None if one of them is missing."""
+def _module_versions(python: str, program: str, peer_python: str) -> Optional[Dict[str, str]]:
+    """Ask an interpreter for the versions of a program's modules; None if one is missing."""
     try:
         probe = subprocess.run(
-            [python, "-c", VERSION_PROBE, *modules],
+            [python, "-c", VERSION_PROBE, *PROGRAM_MODULES[program]],
             capture_output=True,
             encoding="utf-8",
-            env=row_environment(),
+            env=row_environment(program),
         )
     except OSError as error:
         raise InputError(

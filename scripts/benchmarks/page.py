@@ -39,6 +39,10 @@ NOTES = f"""\
   that cross the image's border, so its RPN losses are different.
 - GluonCV runs as its own scripts run it, except for the threads. gluoncv-tuned has two more
   settings that this package makes: MXNET_CPU_PARALLEL_SIZE, and static_shape when it is hybridized.
+- In the groups shared-machine, a row says how often threads look for work before they sleep:
+  libgomp's default (300000 times), 300, 1000 (what this package sets) or 10000 times, or not at
+  all (passive). The rows called -beside are measured while as many other processes compute as
+  there are cores. Peers have libgomp's default in all groups.
 - torchvision is timed without its transform and without pasting masks, because this package's rows
   do neither. In training it has FrozenBatchNorm2d, as with published weights.
   torchvision-bfloat16 is its forward pass and its losses under torch.autocast.

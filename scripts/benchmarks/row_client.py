@@ -36,7 +36,7 @@ class RowProcess:
         self._process = subprocess.Popen(
             [python, "-m", f"benchmarks.row_{row.program}", json.dumps(task)],
             cwd=SCRIPTS_FOLDER,
-            env={**row_environment(), **environment},
+            env={**row_environment(row.program), **row.environment, **environment},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,

@@ -166,7 +166,50 @@ def test_a_relative_peer_python_is_relative_to_the_callers_folder(
         process.answer()
     process.close()
     monkeypatch.setenv("PYTHONPATH", "peers")
-    assert part("machine").row_environment()["PYTHONPATH"].endswith(f":{tmp_path / 'peers'}")
+    assert (
+        part("machine").row_environment("gluoncv")["PYTHONPATH"].endswith(f":{tmp_path / 'peers'}")
+    )
+
+
+def test_only_rows_of_this_package_have_its_way_of_waiting(part, monkeypatch):
+    environment = part("machine").row_environment
+    for value, peers in (("1000", "300000"), ("70", "70")):
+        monkeypatch.setenv("GOMP_SPINCOUNT", value)
+        assert environment("gluonnorm")["GOMP_SPINCOUNT"] == value
+        assert environment("gluoncv")["GOMP_SPINCOUNT"] == peers
+
+
+def test_a_row_has_its_variables_and_busy_neighbors(part, tmp_path):
+    """A program in place of an interpreter tells its variable, and who is busy when it is asked."""
+    program = tmp_path / "python"
+    program.write_text(
+        """#!/bin/sh
+echo "{\\"spins\\": $GOMP_SPINCOUNT}"
+read request
+busy=$(ls /proc/$PPID/task/*/children | xargs cat | wc -w)
+echo "{\\"seconds\\": $busy, \\"memory\\": 1}"
+"""
+    )
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    groups, measure = part("groups"), part("measure")
+    machine = part("machine").Machine({"gluonnorm": program}, {"gluonnorm": {}}, (9, 9), 0, {})
+    rows = []
+    for busy in (0, 2):
+        environment = {"GOMP_SPINCOUNT": f"{busy + 5}"}
+        rows.append(groups.Row(f"{busy}", "gluonnorm", ROW, None, None, environment, busy))
+    group = groups.Group("g", "title", tuple(rows))
+    alone, beside = measure.measure(group, machine, 1, measure.tqdm(disable=True)).rows
+    assert (alone.facts["spins"], beside.facts["spins"]) == (5, 7)
+    assert beside.seconds[0] - alone.seconds[0] == 2
+
+
+def test_the_shared_machine_is_measured_as_this_package_sets_it(part):
+    groups = [group for group in part("groups").all_groups(True) if "shared" in group.name]
+    assert len(groups) == 2
+    for group in groups:
+        chosen = [row for row in group.rows if row.target]
+        assert [row.environment["GOMP_SPINCOUNT"] for row in chosen] == ["1000", "1000"]
+        assert [row.busy > 0 for row in chosen] == [False, True]
 
 
 @pytest.mark.parametrize(
