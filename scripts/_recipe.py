@@ -6,15 +6,18 @@ reads flags as if each had been given.
 """
 
 import argparse
+import math
 import os
-from dataclasses import asdict
+import sys
+from dataclasses import asdict, fields
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from gluonnorm import training
 from gluonnorm.errors import InputError
-from gluonnorm.rcnn import FasterRCNN
+from gluonnorm.rcnn import DetectorConfig, FasterRCNN
 from gluonnorm.weight_files import read_description
-from model_zoo.recipes import Choice, Recipe, get_recipe
+from model_zoo.recipes import Choice, Recipe, TrainingCase, get_recipe
+from model_zoo.recipes.automatic import AUTO, choose_schedule, choose_settings
 from model_zoo.recipes.choice import DEFAULT, EARLIER_RUN, FLAG, RECIPE
 
 from _cli import flag_of, parse_settings
@@ -23,9 +26,13 @@ from _training_flags import arguments_path
 
 Choices = Dict[str, Choice]
 # Settings of the network that a recipe may have, and --set may change.
-RECIPE_SETTINGS = ("short", "max_size", "freeze_at")
+RECIPE_SETTINGS = tuple(field.name for field in fields(DetectorConfig))
+# Those that published recipes have.
+PUBLISHED_SETTINGS = ("short", "max_size", "freeze_at")
 # The flags whose product is the number of images of an update on one machine.
 UPDATE_SIZES = ("batch_size", "accumulate")
+# Flags that are not shown where nothing was chosen.
+OPTIONAL = ("clip_gradient", "epoch_steps", "head_norm")
 
 
 def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,8 +47,17 @@ def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--recipe",
         metavar="NAME",
-        help="a published schedule, one of model_zoo.recipes.list_recipes(), scaled to this batch "
-        "and data set; flags of the schedule and of --set that are given win (docs/training.md)",
+        help="auto: sizes, anchors, counts and schedule follow from the data set, the weights and "
+        "this machine; or a published schedule, one of model_zoo.recipes.list_recipes(), scaled to "
+        "this batch and data set. Flags and settings of --set that are given win "
+        "(docs/training.md)",
+    )
+    group.add_argument(
+        "--minutes",
+        type=float,
+        metavar="N",
+        help="measure a few steps and an evaluation, and lay the schedule of --recipe so that the "
+        "run ends after N minutes",
     )
     group.add_argument(
         "--print-recipe",
@@ -50,12 +66,65 @@ def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def choose(args: argparse.Namespace, images: int, machines: int, earlier: Choices) -> Choices:
+def check_recipe_arguments(args: argparse.Namespace) -> None:
+    """Refuse a ``--minutes`` from which no schedule follows.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        The parsed command line.
+
+    Raises
+    ------
+    InputError
+        It is not positive, has no recipe, or comes with ``--epochs``.
+    """
+    if args.minutes is None:
+        return
+    if not 0 < args.minutes < math.inf:
+        raise InputError(f"--minutes is {args.minutes:g}; want a number above 0")
+    if args.recipe is None and not args.resume:
+        raise InputError("--minutes lays the schedule of a recipe; add --recipe auto")
+    if args.epochs is not None:
+        raise InputError(
+            f"--minutes {args.minutes:g} and --epochs {args.epochs} both set the length; leave one "
+            "of them out"
+        )
+
+
+def follows_rules(args: argparse.Namespace, earlier: Choices) -> bool:
+    """Tell whether the rules of the automatic recipe have to decide something.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        The parsed command line.
+    earlier : dict of str to Choice
+        What ``read_choices`` returns of the run that is continued; {} for a fresh run.
+
+    Returns
+    -------
+    bool
+        False for another recipe, and for a run that keeps its decisions.
+    """
+    name = _recipe_name(args, earlier)
+    return name.value == AUTO and not _kept_decisions(name, args, earlier)
+
+
+def choose(
+    args: argparse.Namespace,
+    images: int,
+    machines: int,
+    earlier: Choices,
+    case: Optional[TrainingCase] = None,
+    laid: Optional[Choices] = None,
+) -> Choices:
     """Choose every value of the schedule, and the settings of the network that a recipe has.
 
     The first of these that has a value wins: a flag that was given; the run that is continued, if
-    it had the same recipe and the same batch; the recipe, scaled to the batch and the data set; the
-    default. A run without a recipe keeps nothing: its flags are given again.
+    it had the same recipe and the same batch; the length that fits into the time; the recipe, by
+    its rules or scaled to the batch and the data set; the default. A run without a recipe keeps
+    nothing: its flags are given again.
 
     Parameters
     ----------
@@ -67,6 +136,10 @@ def choose(args: argparse.Namespace, images: int, machines: int, earlier: Choice
         Machines that share an update, each with ``--batch-size`` times ``--accumulate`` images.
     earlier : dict of str to Choice
         What ``read_choices`` returns of the run that is continued; {} for a fresh run.
+    case : TrainingCase, optional
+        What the rules of the automatic recipe look at, if they have to decide something.
+    laid : dict of str to Choice, optional
+        The length that fits into the time of ``--minutes``.
 
     Returns
     -------
@@ -80,10 +153,17 @@ def choose(args: argparse.Namespace, images: int, machines: int, earlier: Choice
         There is no such recipe.
     """
     name = _recipe_name(args, earlier)
-    layers = [_given_flags(args), _kept_decisions(name, args, earlier)]
+    layers = [_given_flags(args), _kept_decisions(name, args, earlier), laid or {}]
+    if case is not None:
+        layers.append(choose_settings(case, _values_of(layers)))
     sizes = {size: _first(size, [*layers, _default_choices(1)]) for size in UPDATE_SIZES}
     total_batch = sizes["batch_size"].value * sizes["accumulate"].value * machines
-    if name.value is not None:
+    if case is not None:
+        known = _values_of(layers)
+        layers.append(
+            choose_schedule(images, total_batch, known.get("epochs"), known.get("epoch_steps"))
+        )
+    elif name.value not in (None, AUTO):
         epochs = _first("epochs", layers)
         layers.append(_recipe_choices(get_recipe(name.value), total_batch, images, epochs))
     choices = {"recipe": name, **sizes}
@@ -95,6 +175,21 @@ def choose(args: argparse.Namespace, images: int, machines: int, earlier: Choice
         if any(setting in layer for layer in layers[1:]):
             choices[setting] = _first(setting, layers)
     return choices
+
+
+def note_kept_length(choices: Choices) -> None:
+    """Say that a continued run keeps the length that was laid at its start.
+
+    Parameters
+    ----------
+    choices : dict of str to Choice
+        What ``choose`` returns.
+    """
+    print(
+        f"note: --minutes has no effect; the run keeps its {choices['epochs'].value} epochs, and "
+        "--epochs changes them",
+        file=sys.stderr,
+    )
 
 
 def with_choices(args: argparse.Namespace, choices: Choices) -> argparse.Namespace:
@@ -186,7 +281,7 @@ def check_network(args: argparse.Namespace, net: FasterRCNN) -> None:
         It has another norm than the recipe, or a recipe from scratch would freeze stages or start
         from weights.
     """
-    if args.recipe is None:
+    if args.recipe in (None, AUTO):
         return
     transferred = "transfer" in parse_settings(args.set)
     get_recipe(args.recipe).check_network(
@@ -211,12 +306,16 @@ def print_choices(choices: Choices, norm: Optional[str], steps_per_epoch: int) -
     rows: List[Tuple[str, str, str]] = []
     unused = ("lr_decay", "lr_decay_epoch") if choices["lr_mode"].value == "cosine" else ()
     for name, choice in choices.items():
-        if name in unused:
+        is_silent = name in OPTIONAL and choice.value is None
+        if name in unused or is_silent or name == "norm":
             continue
         label = f"--set {name}" if name in RECIPE_SETTINGS else flag_of(name)
-        origin = f"{choice.origin}: {choice.reason}" if choice.reason else choice.origin
-        rows.append((label, _as_text(choice.value), origin))
-    rows.append(("norm", _as_text(norm), "the network's"))
+        rows.append((label, _as_text(choice.value), _origin(choice)))
+    chosen_norm = choices["norm"]
+    origin = "the network's"
+    if chosen_norm.value is not None:
+        origin = _origin(chosen_norm)
+    rows.append(("norm", _as_text(norm), origin))
     epochs = choices["epochs"].value
     rows.append(("updates", str(epochs * steps_per_epoch), f"{steps_per_epoch} in each epoch"))
     label_width = max(len(label) for label, _, _ in rows)
@@ -239,7 +338,8 @@ def _recipe_name(args: argparse.Namespace, earlier: Choices) -> Choice:
     name = _value_of("recipe", earlier) if args.recipe is None else args.recipe
     if name is None:
         return Choice(None, DEFAULT)
-    return Choice(name, origin, get_recipe(name).source)
+    source = "docs/training.md" if name == AUTO else get_recipe(name).source
+    return Choice(name, origin, source)
 
 
 def _kept_decisions(name: Choice, args: argparse.Namespace, earlier: Choices) -> Choices:
@@ -256,6 +356,15 @@ def _kept_decisions(name: Choice, args: argparse.Namespace, earlier: Choices) ->
             value = tuple(choice.value) if isinstance(choice.value, list) else choice.value
             kept[destination] = Choice(value, EARLIER_RUN, choice.reason)
     return kept
+
+
+def _values_of(layers: Sequence[Choices]) -> Dict[str, Any]:
+    """Collect the values that stand, of the first layer that has one."""
+    values: Dict[str, Any] = {}
+    for layer in layers:
+        for name, choice in layer.items():
+            values.setdefault(name, choice.value)
+    return values
 
 
 def _value_of(name: str, choices: Choices) -> Any:
@@ -300,7 +409,7 @@ def _recipe_choices(
     for name in ("lr_decay", "lr_warmup_factor", "momentum", "wd", "norm_wd", "bias_wd"):
         choices[name] = Choice(getattr(recipe, name), RECIPE)
     choices["bias_lr_factor"] = Choice(recipe.bias_lr_factor, RECIPE)
-    for setting in RECIPE_SETTINGS:
+    for setting in PUBLISHED_SETTINGS:
         value = getattr(recipe, setting)
         if value not in (None, ()):
             choices[setting] = Choice(value, RECIPE)
@@ -314,6 +423,11 @@ def _default_choices(total_batch: int) -> Choices:
     choices["norm_wd"] = Choice(None, DEFAULT, "0 for scales and shifts, --wd for mixing weights")
     choices["lr"] = Choice(rate, DEFAULT, f"{RATE_PER_IMAGE} for each of {total_batch} images")
     return choices
+
+
+def _origin(choice: Choice) -> str:
+    """Write where a value comes from, and why."""
+    return f"{choice.origin}: {choice.reason}" if choice.reason else choice.origin
 
 
 def _as_text(value: Any) -> str:

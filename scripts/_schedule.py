@@ -1,6 +1,7 @@
 """The flags of the training schedule, and the learning rate that they describe.
 
-A flag that is not given is None; ``_recipe.py`` takes the value of a recipe or of ``DEFAULTS``.
+A flag that is not given is None; ``_recipe.py`` takes the value of a recipe or of ``DEFAULTS``,
+which have the flags of networks and runs as well that a recipe may choose.
 ``make_schedule`` takes the completed command line, because it is the border between flags and
 objects.
 """
@@ -31,6 +32,12 @@ DEFAULTS: Dict[str, Any] = {
     "norm_wd": None,
     "bias_wd": None,
     "bias_lr_factor": 1.0,
+    "clip_gradient": None,
+    "epoch_steps": None,
+    "val_interval": 1,
+    "dtype": "float32",
+    "norm": None,
+    "head_norm": None,
 }
 SCHEDULE_FLAGS = ("lr", *DEFAULTS)
 NOT_NEGATIVE = ("lr", "momentum", "wd", "norm_wd", "bias_wd", "bias_lr_factor", "clip_gradient")
@@ -123,6 +130,13 @@ def add_schedule_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NORM",
         help="the largest global norm of the gradient (default: no limit)",
     )
+    group.add_argument(
+        "--epoch-steps",
+        type=int,
+        metavar="N",
+        help="updates that count as an epoch, for data sets of which an epoch takes too long; each "
+        "epoch has other images (default: all images once)",
+    )
 
 
 def make_schedule(args: argparse.Namespace, steps_per_epoch: int) -> Callable[[int], float]:
@@ -181,7 +195,7 @@ def check_schedule_arguments(args: argparse.Namespace) -> None:
     InputError
         A number is out of range.
     """
-    for name in ("epochs", "batch_size", "accumulate"):
+    for name in ("epochs", "batch_size", "accumulate", "epoch_steps"):
         value = getattr(args, name)
         if value is not None and value < 1:
             raise InputError(f"{flag_of(name)} is {value}; want at least 1")
@@ -189,6 +203,28 @@ def check_schedule_arguments(args: argparse.Namespace) -> None:
         value = getattr(args, name)
         if value is not None and not 0 <= value < math.inf:
             raise InputError(f"{flag_of(name)} is {value:g}; want a finite number, 0 or more")
+
+
+def check_epoch_steps(args: argparse.Namespace, steps_of_data: int) -> None:
+    """Refuse an epoch that is longer than the data set.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        Flags of ``add_schedule_arguments``, all with a value.
+    steps_of_data : int
+        Updates in which each image is seen once.
+
+    Raises
+    ------
+    InputError
+        ``--epoch-steps`` is more.
+    """
+    if args.epoch_steps is not None and args.epoch_steps > steps_of_data:
+        raise InputError(
+            f"--epoch-steps is {args.epoch_steps}, and the data set has images for {steps_of_data} "
+            "updates; leave it out, and give more --epochs"
+        )
 
 
 def update_size(args: argparse.Namespace) -> int:

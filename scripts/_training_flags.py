@@ -73,7 +73,6 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--gpus", default="", help="e.g. 0,1 (default: the CPU)")
     group.add_argument(
         "--dtype",
-        default="float32",
         choices=TRAINING_DTYPES,
         help="what convolutions and fully connected layers compute in; weights, norms and losses "
         "are float32 in both. bfloat16 runs on the CPU only, and is fast with avx512_bf16 or AMX "
@@ -128,7 +127,6 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--val-interval",
         type=int,
-        default=1,
         metavar="EPOCHS",
         help="epochs from one evaluation to the next; 0 never evaluates (default: 1)",
     )
@@ -182,9 +180,9 @@ def check_run_arguments(args: argparse.Namespace) -> None:
         ("--val-interval", args.val_interval),
         ("--patience", args.patience),
     ):
-        if number < 0:
+        if number is not None and number < 0:
             raise InputError(f"{flag} is {number}; want a number of 1 or more, 0 for never")
-    if args.patience and not args.val_interval:
+    if args.patience and args.val_interval == 0:
         raise InputError(
             f"--patience {args.patience} counts evaluations, and --val-interval 0 makes none; "
             "leave one of them out"

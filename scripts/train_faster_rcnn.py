@@ -29,6 +29,7 @@ Example:
 
 import argparse
 import sys
+import time
 from dataclasses import asdict
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
@@ -36,9 +37,11 @@ from gluonnorm import training
 from gluonnorm.data import Dataset, Loader
 from gluonnorm.rcnn import FasterRCNN
 from gluonnorm.visualize import open_font
+from model_zoo.recipes.choice import EARLIER_RUN
 
 import mxnet as mx
 from _augment import add_augment_arguments, check_augment_arguments, training_preprocess
+from _auto_recipe import examine
 from _callbacks import make_callbacks
 from _cli import add_plugin_argument, contexts, seed_everything
 from _data import (
@@ -62,7 +65,10 @@ from _recipe import (
     Choices,
     add_recipe_arguments,
     check_network,
+    check_recipe_arguments,
     choose,
+    follows_rules,
+    note_kept_length,
     print_choices,
     read_choices,
     stored_choices,
@@ -77,10 +83,12 @@ from _resume import (
 )
 from _schedule import (
     add_schedule_arguments,
+    check_epoch_steps,
     check_schedule_arguments,
     make_schedule,
     update_size,
 )
+from _time_budget import laid_choices, lay, measure
 from _training_flags import (
     add_network_arguments,
     add_run_arguments,
@@ -96,6 +104,8 @@ from _training_parts import (
     make_trainer,
     step_inputs,
 )
+
+STARTED = time.perf_counter()  # --minutes counts from here
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -162,6 +172,7 @@ def main(args: argparse.Namespace) -> None:
     """
     check_run_arguments(args)
     check_schedule_arguments(args)
+    check_recipe_arguments(args)
     check_augment_arguments(args)
     open_font(args.font)
     seed_everything(args.seed)
@@ -171,7 +182,8 @@ def main(args: argparse.Namespace) -> None:
     if args.print_recipe:
         prepared = prepare(args, ctx, workers)
         if workers.rank == 0:
-            print_choices(prepared.choices, prepared.net.spec.norm, len(prepared.loader))
+            steps = prepared.args.epoch_steps or len(prepared.loader)
+            print_choices(prepared.choices, prepared.net.spec.norm, steps)
         return
     if workers.rank > 0:
         train(prepare(args, ctx, workers), ctx, workers)
@@ -225,21 +237,32 @@ def prepare(
         train_set = skip_empty_images(train_set)
     require_same_data(workers, train_set)
     val_set: Optional[Dataset] = None
-    if args.val_interval and is_first:
+    if args.val_interval != 0 and is_first:
         val_set = open_scored_dataset(args, train_set.classes)
-    choices = choose(args, len(train_set), workers.count, earlier)
-    args = with_choices(args, choices)
-    note_long_interval(args)
-    net = build_network(args, train_set.classes, ctx)
-    check_network(args, net)
+    case = examine(args, train_set, ctx) if follows_rules(args, earlier) else None
+    choices = choose(args, len(train_set), workers.count, earlier, case)
+    completed = with_choices(args, choices)
+    net = build_network(completed, train_set.classes, ctx)
+    check_network(completed, net)
     # Masks are read only for a network that gives masks. The network needs the classes of the data
     # set, so the data set is opened first, without masks.
     if net.has_masks:
         train_set = open_masks(train_set)
         val_set = None if val_set is None else open_masks(val_set)
     require_boxes(train_set, training_preprocess(args, net.preprocess), net.config)
-    loader = make_loader(args, train_set, net.preprocess, workers.rank, workers.count)
-    return PreparedRun(args, choices, checkpoint, net, loader, val_set)
+    loader = make_loader(completed, train_set, net.preprocess, workers.rank, workers.count)
+    if args.minutes is not None:
+        if choices["epochs"].origin == EARLIER_RUN:
+            note_kept_length(choices)
+        else:
+            times = measure(completed, net, loader, val_set, ctx, workers.count)
+            left = 60 * args.minutes - (time.perf_counter() - STARTED)
+            laid = laid_choices(lay(left, len(loader), times), len(loader), times, args.minutes)
+            choices = choose(args, len(train_set), workers.count, earlier, case, laid)
+            completed = with_choices(args, choices)
+    check_epoch_steps(completed, len(loader))
+    note_long_interval(completed)
+    return PreparedRun(completed, choices, checkpoint, net, loader, val_set)
 
 
 def train(run: PreparedRun, ctx: List[mx.Context], workers: training.Workers) -> None:
@@ -261,15 +284,24 @@ def train(run: PreparedRun, ctx: List[mx.Context], workers: training.Workers) ->
     """
     args, net, loader = run.args, run.net, run.loader
     batches = epoch_batches(loader)
+    steps_per_epoch = args.epoch_steps or len(loader)
     batch_size = update_size(args) * workers.count
-    rate = make_schedule(args, len(loader))
+    rate = make_schedule(args, steps_per_epoch)
     trainer = make_trainer(args, net, workers.kvstore)
     step = make_step(args, net, trainer, ctx)
     callbacks = make_callbacks(
         args, net, trainer, ctx, batches, loader.dataset, run.val_set, workers
     )
     loop = training.Loop(
-        step, batches, step_inputs, rate, len(loader), batch_size, args.seed, callbacks, workers
+        step,
+        batches,
+        step_inputs,
+        rate,
+        steps_per_epoch,
+        batch_size,
+        args.seed,
+        callbacks,
+        workers,
     )
 
     spec = asdict(net.spec)

@@ -3,5 +3,14 @@
 from model_zoo.recipes.choice import Choice
 from model_zoo.recipes.published import RECIPES, get_recipe, list_recipes, register_recipe
 from model_zoo.recipes.recipe import Recipe
+from model_zoo.recipes.training_case import TrainingCase
 
-__all__ = ["RECIPES", "Choice", "Recipe", "get_recipe", "list_recipes", "register_recipe"]
+__all__ = [
+    "RECIPES",
+    "Choice",
+    "Recipe",
+    "TrainingCase",
+    "get_recipe",
+    "list_recipes",
+    "register_recipe",
+]

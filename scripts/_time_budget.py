@@ -1,0 +1,265 @@
+"""``--minutes``: measure a few steps, and lay a schedule that ends in time."""
+
+import argparse
+import math
+import time
+from itertools import count, islice
+from typing import Iterator, List, NamedTuple, Optional
+
+from gluonnorm.data import Batch, Dataset, Loader
+from gluonnorm.errors import InputError
+from gluonnorm.evaluation import predict
+from gluonnorm.rcnn import FasterRCNN
+from model_zoo.recipes import Choice
+from model_zoo.recipes.choice import RECIPE
+
+import mxnet as mx
+from _data import evaluation_loader
+from _recipe import Choices
+from _training_parts import make_step, make_trainer, step_inputs
+
+# The first steps compile the graph; the next ones tell the time of a step.
+UNTIMED_STEPS = 2
+TIMED_STEPS = 6
+# A network that has learned finds more objects than a fresh one, and they take time.
+EVALUATION_FACTOR = 1.2
+# The part of the time that is left for a machine that becomes slower.
+RESERVE = 0.06
+# A checkpoint and the pictures of an epoch, in seconds.
+SAVE_SECONDS = 2.0
+EVALUATION_PART = 0.12  # of the time, at most, for all evaluations but the last
+MOST_EARLIER = 9  # evaluations before the last
+LARGEST_EVALUATION_PART = 0.3  # of the time, for one evaluation
+FEWEST_UPDATES = 20
+# With fewer epochs than this an epoch that does not fit would waste too much of the time.
+FEW_EPOCHS = 5
+
+
+class Times(NamedTuple):
+    """What a run spends its time on, in seconds.
+
+    Attributes
+    ----------
+    update : float
+        An update.
+    evaluation : float
+        An evaluation on all photos of the validation set; 0 without one.
+    """
+
+    update: float
+    evaluation: float
+
+
+class Length(NamedTuple):
+    """A length of training that fits into a time.
+
+    Attributes
+    ----------
+    epochs : int
+        Epochs.
+    epoch_steps : int
+        Updates of each.
+    val_interval : int
+        Epochs from one evaluation to the next; 0 for none.
+    seconds : float
+        How long it will take.
+    """
+
+    epochs: int
+    epoch_steps: int
+    val_interval: int
+    seconds: float
+
+
+def measure(
+    args: argparse.Namespace,
+    net: FasterRCNN,
+    loader: Loader,
+    val_set: Optional[Dataset],
+    ctx: List[mx.Context],
+    machines: int = 1,
+) -> Times:
+    """Measure an update and an evaluation; the network is afterwards as before.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        The command line; every flag of the schedule has a value.
+    net : FasterRCNN
+        The network that will be trained.
+    loader : Loader
+        The training batches.
+    val_set : Dataset or None
+        What will be evaluated.
+    ctx : list of mx.Context
+        The devices of the training.
+    machines : int
+        Machines that share an update.
+
+    Returns
+    -------
+    Times
+        Seconds of wall-clock time.
+
+    Raises
+    ------
+    InputError
+        There are several machines, whose common updates are not measured.
+    """
+    if machines > 1:
+        raise InputError(
+            f"--minutes measures one machine, and {machines} share an update here; give --epochs"
+        )
+    parameters = net.collect_params().values()
+    weights = [parameter.list_data()[0].copy() for parameter in parameters]
+    try:
+        update = _time_update(args, net, loader, ctx)
+        evaluation = 0.0 if val_set is None else _time_evaluation(args, net, val_set, ctx)
+    finally:
+        for parameter, weight in zip(parameters, weights):
+            parameter.set_data(weight)
+    return Times(update, evaluation)
+
+
+def _time_update(
+    args: argparse.Namespace, net: FasterRCNN, loader: Loader, ctx: List[mx.Context]
+) -> float:
+    """Train for some steps at a rate of almost 0, and return the mean time of the last ones."""
+    trainer = make_trainer(args, net, mx.kv.create("local"))
+    step = make_step(args, net, trainer, ctx)
+    times = []
+    for batch in islice(_endless_batches(loader), UNTIMED_STEPS + TIMED_STEPS):
+        *inputs, names = step_inputs(batch)
+        start = time.perf_counter()
+        losses = step(*inputs, batch_size=len(names), rate=1e-9)
+        for loss in losses.values():
+            loss.wait_to_read()
+        mx.nd.waitall()
+        times.append(time.perf_counter() - start)
+    timed = times[UNTIMED_STEPS:]
+    return sum(timed) / len(timed)
+
+
+def _endless_batches(loader: Loader) -> Iterator[Batch]:
+    """Go through one epoch after the other."""
+    for epoch in count():
+        loader.set_epoch(epoch)
+        yield from loader.iterate()
+
+
+def _time_evaluation(
+    args: argparse.Namespace, net: FasterRCNN, val_set: Dataset, ctx: List[mx.Context]
+) -> float:
+    """Run the network on some batches of the validation set, and project to all of them."""
+    loader = evaluation_loader(val_set, net.preprocess, len(ctx), args.num_workers)
+    net.hybridize()
+    batches = islice(loader, UNTIMED_STEPS + TIMED_STEPS)
+    times = []
+    start = time.perf_counter()
+    for _ in predict(net, batches, ctx, net.config.convention.mask_paste):
+        times.append(time.perf_counter() - start)
+        start = time.perf_counter()
+    timed = times[UNTIMED_STEPS * len(ctx) :] or times
+    return EVALUATION_FACTOR * len(val_set) * sum(timed) / len(timed)
+
+
+def lay(seconds: float, steps_of_data: int, times: Times) -> Length:
+    """Fit epochs and evaluations into a time.
+
+    One evaluation comes at the end. Earlier ones may take an eighth of the time. A run that would
+    have less than five epochs gets shorter epochs, so that the time is used up.
+
+    Parameters
+    ----------
+    seconds : float
+        The time that is left for the run.
+    steps_of_data : int
+        Updates in which each photo is seen once.
+    times : Times
+        What ``measure`` returns.
+
+    Returns
+    -------
+    Length
+        What fits.
+
+    Raises
+    ------
+    InputError
+        The time is too short for anything.
+
+    Examples
+    --------
+    >>> lay(1000, steps_of_data=100, times=Times(update=1.0, evaluation=20.0))
+    Length(epochs=7, epoch_steps=100, val_interval=2, seconds=794.0)
+    """
+    usable = seconds * (1 - RESERVE)
+    is_scored = 0 < times.evaluation <= LARGEST_EVALUATION_PART * usable
+    evaluations = 0
+    if is_scored:
+        evaluations = 1 + min(int(EVALUATION_PART * usable / times.evaluation), MOST_EARLIER)
+    training = usable - evaluations * times.evaluation
+    _require_updates(training, seconds, times)
+    epoch_seconds = steps_of_data * times.update + SAVE_SECONDS
+    epochs, epoch_steps = int(training / epoch_seconds), steps_of_data
+    if epochs < FEW_EPOCHS:
+        epochs = math.ceil(training / epoch_seconds)
+        epoch_steps = int((training / epochs - SAVE_SECONDS) / times.update)
+    val_interval = math.ceil(epochs / evaluations) if is_scored else 0
+    scored_epochs = math.ceil(epochs / val_interval) if is_scored else 0
+    return Length(
+        epochs=epochs,
+        epoch_steps=epoch_steps,
+        val_interval=val_interval,
+        seconds=epochs * (epoch_steps * times.update + SAVE_SECONDS)
+        + scored_epochs * times.evaluation,
+    )
+
+
+def laid_choices(length: Length, steps_of_data: int, times: Times, minutes: float) -> Choices:
+    """State a length as values of flags, with their reasons.
+
+    Parameters
+    ----------
+    length : Length
+        What ``lay`` returns.
+    steps_of_data : int
+        Updates in which each photo is seen once.
+    times : Times
+        What ``measure`` returns.
+    minutes : float
+        The value of ``--minutes``.
+
+    Returns
+    -------
+    dict of str to Choice
+        "epochs" and "val_interval", and "epoch_steps" if an epoch is not the complete data set.
+    """
+    reason = (
+        f"{length.seconds / 60:.1f} of {minutes:g} minutes; an update takes {times.update:.2f} s"
+    )
+    if times.evaluation:
+        reason += f", an evaluation {times.evaluation:.0f} s"
+    scored = f"evaluations take an eighth of the time, and {times.evaluation:.0f} s each"
+    if not length.val_interval:
+        scored = f"an evaluation takes {times.evaluation:.0f} s, too much of the time"
+    choices = {
+        "epochs": Choice(length.epochs, RECIPE, reason),
+        "val_interval": Choice(length.val_interval, RECIPE, scored),
+    }
+    if length.epoch_steps < steps_of_data:
+        part = f"of the {steps_of_data} of the data set; each epoch has other photos"
+        choices["epoch_steps"] = Choice(length.epoch_steps, RECIPE, part)
+    return choices
+
+
+def _require_updates(training: float, seconds: float, times: Times) -> None:
+    """Refuse a time in which nothing can be learned."""
+    updates = max(int((training - SAVE_SECONDS) / times.update), 0)
+    if updates < FEWEST_UPDATES:
+        missing = (FEWEST_UPDATES - updates) * times.update / (1 - RESERVE)
+        raise InputError(
+            f"--minutes leaves {seconds:.0f} seconds, and an update takes {times.update:.1f}: "
+            f"{updates} updates fit, want at least {FEWEST_UPDATES}; give {missing / 60:.1f} "
+            "minutes more, or smaller photos (--set short=...)"
+        )

@@ -1,0 +1,174 @@
+"""--recipe auto and --minutes of the training script."""
+
+import importlib
+import json
+from pathlib import Path
+
+from gluonnorm.data import draw_shapes
+from gluonnorm.training import read_metrics
+from gluonnorm.weight_files import read_arrays
+
+import numpy as np
+import pytest
+from in_process import SCRIPTS, run_script
+
+FLAGS = (
+    "--network faster_rcnn_fpn_resnet18_v1b_custom --dataset coco --train-split train "
+    "--val-split val --dtype float32"
+).split()
+# A network that is trained in a second.
+SMALL = (
+    "--set short=64 max_size=96 fpn_channels=32 rpn_channels=8 num_sample=8 rpn_num_sample=16 "
+    "rpn_train_pre_nms=50 rpn_train_post_nms=20 rpn_test_pre_nms=50 rpn_test_post_nms=20"
+).split()
+IMAGES = 6
+
+
+@pytest.fixture(scope="module")
+def budget():
+    """The module of --minutes, as the script itself imports it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(SCRIPTS))
+        yield importlib.import_module("_time_budget")
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shapes")
+    draw_shapes(folder, train=IMAGES, val=1, size=(64, 96))
+    return folder
+
+
+def train(root, prefix, *flags):
+    return run_script(
+        "train_faster_rcnn.py", *FLAGS, "--data-root", root, "--save-prefix", prefix, *flags
+    )
+
+
+def written_choices(prefix):
+    return json.loads(Path(f"{prefix}-arguments.json").read_text())["choices"]
+
+
+@pytest.mark.parametrize("update", [0.05, 1.5, 20.0])
+@pytest.mark.parametrize("evaluation", [0.0, 3.0, 60.0, 5000.0])
+@pytest.mark.parametrize("steps", [3, 205, 100000])
+def test_what_is_laid_fits_into_the_time_and_fills_it(budget, update, evaluation, steps):
+    seconds = 2400.0
+    length = budget.lay(seconds, steps, budget.Times(update, evaluation))
+    assert length.seconds <= seconds * 0.94 + 1e-6
+    assert length.epochs >= 1 and 1 <= length.epoch_steps <= steps
+    training = length.epochs * (length.epoch_steps * update + budget.SAVE_SECONDS)
+    scored = 0
+    if length.val_interval:
+        scored = -(-length.epochs // length.val_interval)
+    assert length.seconds == pytest.approx(training + scored * evaluation)
+    # One evaluation is allowed a third of the time, the earlier ones an eighth.
+    assert (length.val_interval > 0) == (evaluation in (3.0, 60.0))
+    assert (scored - 1) * evaluation <= 0.12 * seconds
+    # Five epochs and more may leave a rest of less than one.
+    assert length.seconds >= 0.94 * seconds * 4 / 5 - 60
+
+
+def test_a_time_too_short_for_anything_is_refused(budget):
+    with pytest.raises(ValueError, match="9 updates fit, want at least 20; give 0.2 minutes more"):
+        budget.lay(12.0, 100, budget.Times(update=1.0, evaluation=0.0))
+
+
+@pytest.fixture(scope="module")
+def automatic(budget, shapes, tmp_path_factory):
+    """A run with the automatic recipe, of two epochs of four updates: its prefix."""
+    prefix = tmp_path_factory.mktemp("automatic") / "run"
+    length = budget.Length(epochs=2, epoch_steps=4, val_interval=2, seconds=60.0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(budget, "lay", lambda *_: length)
+        done = train(shapes, prefix, *SMALL, "--recipe", "auto", "--minutes", 2)
+    assert done.returncode == 0, done.stderr
+    return prefix
+
+
+def test_rules_and_flags_reach_the_network_and_the_arguments(automatic):
+    choices = written_choices(automatic)
+    assert choices["norm"]["value"] == "gn" and "frozen_bn needs" in choices["norm"]["reason"]
+    assert "short" not in choices
+    assert choices["anchor_ratios"]["origin"] == "recipe"
+    assert "1.0 of 2 minutes; an update takes" in choices["epochs"]["reason"]
+    assert (choices["epochs"]["value"], choices["epoch_steps"]["value"]) == (2, 4)
+    assert len(read_metrics(f"{automatic}-metrics.jsonl")) == 2 * 4 + 1
+    written = json.loads(Path(f"{automatic}-arguments.json").read_text())
+    assert written["spec"]["norm"] == "gn" and written["arguments"]["minutes"] == 2
+    assert written["spec"]["config"]["anchor_sizes"] == choices["anchor_sizes"]["value"]
+    assert written["arguments"]["dtype"] == "float32" and "short=64" in written["arguments"]["set"]
+
+
+def test_measuring_leaves_no_trace(shapes, automatic, tmp_path):
+    flags = ["--epochs", 2, "--epoch-steps", 4, "--val-interval", 2]
+    again = train(shapes, tmp_path / "again", *SMALL, "--recipe", "auto", *flags)
+    assert again.returncode == 0, again.stderr
+    (weights,) = sorted(automatic.parent.glob("run-0*.params"))[-1:]
+    expected = read_arrays(str(weights))
+    found = read_arrays(str(tmp_path / weights.name.replace("run", "again")))
+    assert expected.keys() == found.keys()
+    for name, values in expected.items():
+        np.testing.assert_array_equal(found[name], values, err_msg=name)
+
+
+def test_a_resumed_run_keeps_the_first_decision(shapes, automatic):
+    first = written_choices(automatic)
+    rows = len(read_metrics(f"{automatic}-metrics.jsonl"))
+    done = train(shapes, automatic, *SMALL, "--resume", "--recipe", "auto", "--minutes", 9)
+    assert done.returncode == 0, done.stderr
+    second = written_choices(automatic)
+    assert {name: each["value"] for name, each in second.items()} == {
+        name: each["value"] for name, each in first.items()
+    }
+    assert second["epochs"]["origin"] == "earlier run"
+    assert len(read_metrics(f"{automatic}-metrics.jsonl")) == rows
+    assert "--minutes" in done.stderr
+
+
+def test_print_recipe_gives_the_reason_of_each_rule_and_writes_nothing(shapes, tmp_path):
+    done = train(shapes, tmp_path / "run", "--recipe", "auto", "--print-recipe")
+    assert done.returncode == 0 and not list(tmp_path.iterdir()), done.stderr
+    rows = {line.split("  ")[0]: line for line in done.stdout.splitlines()}
+    assert "recipe: nine tenths of the objects have" in rows["--set anchor_sizes"]
+    assert "recipe: one photo a device" in rows["--batch-size"]
+    assert "recipe: nothing is pretrained" in rows["--set freeze_at"]
+    assert rows["--dtype"].split()[1:] == ["float32", "flag"]
+
+
+def test_a_published_recipe_fits_into_minutes_as_well(budget, shapes, tmp_path, monkeypatch):
+    length = budget.Length(epochs=3, epoch_steps=6, val_interval=1, seconds=60.0)
+    monkeypatch.setattr(budget, "lay", lambda *_: length)
+    flags = [*SMALL, "--norm", "gn", "--recipe", "detectron_1x"]
+    done = train(shapes, tmp_path / "run", *flags, "--minutes", 2, "--print-recipe")
+    assert done.returncode == 0, done.stderr
+    rows = {line.split("  ")[0]: line for line in done.stdout.splitlines()}
+    assert "1.0 of 2 minutes" in rows["--epochs"] and rows["updates"].split()[1] == "18"
+    assert rows["--lr-decay-epoch"].split()[1] == "2,2.67"
+    assert "after 66.7 %, 88.9 % of the run" in rows["--lr-decay-epoch"]
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (["--minutes", "5"], "--minutes lays the schedule of a recipe; add --recipe auto"),
+        (["--recipe", "auto", "--minutes", "0"], "--minutes is 0; want a number above 0"),
+        (["--recipe", "auto", "--minutes", "5", "--epochs", "2"], "both set the length"),
+        (["--recipe", "auto", "--minutes", "0.0001"], "--minutes leaves"),
+        (["--epoch-steps", "0"], "--epoch-steps is 0; want at least 1"),
+    ],
+)
+def test_what_makes_no_schedule_is_refused_before_training(shapes, tmp_path, flags, message):
+    done = train(shapes, tmp_path / "run", *SMALL, *flags)
+    assert done.returncode == 2 and not list(tmp_path.glob("run-*"))
+    assert message in done.stderr.splitlines()[-1]
+
+
+def test_an_epoch_may_have_fewer_updates_than_the_data_set(shapes, tmp_path):
+    flags = [*SMALL, "--norm", "gn", "--epochs", 3, "--epoch-steps", 2, "--val-interval", 0]
+    done = train(shapes, tmp_path / "run", *flags)
+    assert done.returncode == 0, done.stderr
+    rows = read_metrics(str(tmp_path / "run-metrics.jsonl"))
+    assert [row["epoch"] for row in rows] == [0, 0, 1, 1, 2, 2]
+    more = train(shapes, tmp_path / "more", *SMALL, "--norm", "gn", "--epoch-steps", IMAGES + 1)
+    assert more.returncode == 2 and "--epoch-steps is 7" in more.stderr
