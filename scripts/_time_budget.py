@@ -35,6 +35,9 @@ FEWEST_UPDATES = 20
 FEW_EPOCHS = 5
 
 
+STARTED = time.perf_counter()  # --minutes counts from here, when the script has just begun
+
+
 class Times(NamedTuple):
     """What a run spends its time on, in seconds.
 
@@ -71,22 +74,22 @@ class Length(NamedTuple):
     seconds: float
 
 
-def measure(
+def lay_minutes(
     args: argparse.Namespace,
     net: FasterRCNN,
     loader: Loader,
     val_set: Optional[Dataset],
     ctx: List[mx.Context],
-    machines: int = 1,
-) -> Times:
-    """Measure an update and an evaluation; the network is afterwards as before.
+    machines: int,
+) -> Choices:
+    """Lay a length that ends ``--minutes`` after the start of the script.
 
     Parameters
     ----------
     args : argparse.Namespace
         The command line; every flag of the schedule has a value.
     net : FasterRCNN
-        The network that will be trained.
+        The network that will be trained; it is afterwards as before.
     loader : Loader
         The training batches.
     val_set : Dataset or None
@@ -98,18 +101,31 @@ def measure(
 
     Returns
     -------
-    Times
-        Seconds of wall-clock time.
+    dict of str to Choice
+        "epochs" and "val_interval", and "epoch_steps" if an epoch is not the complete data set.
 
     Raises
     ------
     InputError
-        There are several machines, whose common updates are not measured.
+        The time is too short, or there are several machines, whose common updates are not measured.
     """
     if machines > 1:
         raise InputError(
             f"--minutes measures one machine, and {machines} share an update here; give --epochs"
         )
+    times = _measure(args, net, loader, val_set, ctx)
+    left = 60 * args.minutes - (time.perf_counter() - STARTED)
+    return _laid_choices(lay(left, len(loader), times), len(loader), times, args.minutes)
+
+
+def _measure(
+    args: argparse.Namespace,
+    net: FasterRCNN,
+    loader: Loader,
+    val_set: Optional[Dataset],
+    ctx: List[mx.Context],
+) -> Times:
+    """Measure an update and an evaluation; the network is afterwards as before."""
     parameters = net.collect_params().values()
     weights = [parameter.list_data()[0].copy() for parameter in parameters]
     try:
@@ -216,25 +232,8 @@ def lay(seconds: float, steps_of_data: int, times: Times) -> Length:
     )
 
 
-def laid_choices(length: Length, steps_of_data: int, times: Times, minutes: float) -> Choices:
-    """State a length as values of flags, with their reasons.
-
-    Parameters
-    ----------
-    length : Length
-        What ``lay`` returns.
-    steps_of_data : int
-        Updates in which each photo is seen once.
-    times : Times
-        What ``measure`` returns.
-    minutes : float
-        The value of ``--minutes``.
-
-    Returns
-    -------
-    dict of str to Choice
-        "epochs" and "val_interval", and "epoch_steps" if an epoch is not the complete data set.
-    """
+def _laid_choices(length: Length, steps_of_data: int, times: Times, minutes: float) -> Choices:
+    """State a length as values of flags, with their reasons."""
     reason = (
         f"{length.seconds / 60:.1f} of {minutes:g} minutes; an update takes {times.update:.2f} s"
     )

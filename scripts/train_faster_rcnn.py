@@ -29,9 +29,9 @@ Example:
 
 import argparse
 import sys
-import time
 from dataclasses import asdict
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+from functools import partial
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from gluonnorm import training
 from gluonnorm.data import Dataset, Loader
@@ -88,7 +88,7 @@ from _schedule import (
     make_schedule,
     update_size,
 )
-from _time_budget import laid_choices, lay, measure
+from _time_budget import lay_minutes
 from _training_flags import (
     add_network_arguments,
     add_run_arguments,
@@ -104,8 +104,6 @@ from _training_parts import (
     make_trainer,
     step_inputs,
 )
-
-STARTED = time.perf_counter()  # --minutes counts from here
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -223,24 +221,11 @@ def prepare(
     GluonnormError
         Whatever the user can mend: flags, data, an earlier run under the prefix.
     """
-    is_first = workers.rank == 0
-    checkpoint: Optional[str] = None
-    earlier: Choices = {}
-    if is_first:
-        checkpoint = check_resume(args.save_prefix, args.resume)
-        if args.resume:
-            earlier = read_choices(earlier_prefix(args.save_prefix, checkpoint))
-    shared_choices = workers.gather_objects(stored_choices(earlier))[0]
-    earlier = {name: Choice(**content) for name, content in shared_choices.items()}
-    train_set = open_dataset(args, "train")
-    if args.skip_empty:
-        train_set = skip_empty_images(train_set)
-    require_same_data(workers, train_set)
-    val_set: Optional[Dataset] = None
-    if args.val_interval != 0 and is_first:
-        val_set = open_scored_dataset(args, train_set.classes)
+    checkpoint, earlier = read_earlier_run(args, workers)
+    train_set, val_set = open_sets(args, workers)
     case = examine(args, train_set, ctx) if follows_rules(args, earlier) else None
-    choices = choose(args, len(train_set), workers.count, earlier, case)
+    decide = partial(choose, args, len(train_set), workers.count, earlier, case)
+    choices = decide()
     completed = with_choices(args, choices)
     net = build_network(completed, train_set.classes, ctx)
     check_network(completed, net)
@@ -251,18 +236,71 @@ def prepare(
         val_set = None if val_set is None else open_masks(val_set)
     require_boxes(train_set, training_preprocess(args, net.preprocess), net.config)
     loader = make_loader(completed, train_set, net.preprocess, workers.rank, workers.count)
-    if args.minutes is not None:
-        if choices["epochs"].origin == EARLIER_RUN:
-            note_kept_length(choices)
-        else:
-            times = measure(completed, net, loader, val_set, ctx, workers.count)
-            left = 60 * args.minutes - (time.perf_counter() - STARTED)
-            laid = laid_choices(lay(left, len(loader), times), len(loader), times, args.minutes)
-            choices = choose(args, len(train_set), workers.count, earlier, case, laid)
-            completed = with_choices(args, choices)
+    if args.minutes is not None and choices["epochs"].origin == EARLIER_RUN:
+        note_kept_length(choices)
+    elif args.minutes is not None:
+        choices = decide(lay_minutes(completed, net, loader, val_set, ctx, workers.count))
+        completed = with_choices(args, choices)
     check_epoch_steps(completed, len(loader))
     note_long_interval(completed)
     return PreparedRun(completed, choices, checkpoint, net, loader, val_set)
+
+
+def read_earlier_run(
+    args: argparse.Namespace, workers: training.Workers
+) -> Tuple[Optional[str], Choices]:
+    """Find the checkpoint that ``--resume`` names, and what the run that is continued decided.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        What ``parse_args`` returns.
+    workers : Workers
+        This process among those that share the batches. Worker 0 alone reads, and tells the others.
+
+    Returns
+    -------
+    checkpoint : str or None
+        None if the flag names none, and on the other workers.
+    choices : dict of str to Choice
+        {} for a fresh run.
+    """
+    checkpoint: Optional[str] = None
+    earlier: Choices = {}
+    if workers.rank == 0:
+        checkpoint = check_resume(args.save_prefix, args.resume)
+        if args.resume:
+            earlier = read_choices(earlier_prefix(args.save_prefix, checkpoint))
+    shared = workers.gather_objects(stored_choices(earlier))[0]
+    return checkpoint, {name: Choice(**content) for name, content in shared.items()}
+
+
+def open_sets(
+    args: argparse.Namespace, workers: training.Workers
+) -> Tuple[Dataset, Optional[Dataset]]:
+    """Open the training set, and the validation set on worker 0.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        What ``parse_args`` returns.
+    workers : Workers
+        This process among those that share the batches.
+
+    Returns
+    -------
+    train_set : Dataset
+        Without masks.
+    val_set : Dataset or None
+        None if nothing is evaluated, and on the other workers.
+    """
+    train_set = open_dataset(args, "train")
+    if args.skip_empty:
+        train_set = skip_empty_images(train_set)
+    require_same_data(workers, train_set)
+    if args.val_interval == 0 or workers.rank > 0:
+        return train_set, None
+    return train_set, open_scored_dataset(args, train_set.classes)
 
 
 def train(run: PreparedRun, ctx: List[mx.Context], workers: training.Workers) -> None:
