@@ -16,7 +16,7 @@ from gluonnorm import training
 from gluonnorm.errors import InputError
 from gluonnorm.rcnn import DetectorConfig, FasterRCNN
 from gluonnorm.weight_files import read_description
-from model_zoo.recipes import Choice, Recipe, TrainingCase, get_recipe
+from model_zoo.recipes import RECIPES, Choice, Recipe, TrainingCase, get_recipe
 from model_zoo.recipes.automatic import AUTO, choose_schedule, choose_settings
 from model_zoo.recipes.choice import DEFAULT, EARLIER_RUN, FLAG, RECIPE
 
@@ -289,6 +289,32 @@ def check_network(args: argparse.Namespace, net: FasterRCNN) -> None:
         net.config.freeze_at,
         pretrained=bool(args.pretrained or args.pretrained_base or transferred),
     )
+
+
+def check_flags(args: argparse.Namespace) -> None:
+    """Refuse flags that contradict the recipe, before weights are fetched and loaded.
+
+    ``check_network`` then looks at what the flags leave to the network.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        What ``with_choices`` returns.
+
+    Raises
+    ------
+    InputError
+        ``--norm`` is another than the recipe's, or a recipe from scratch would freeze stages or
+        start from weights.
+    """
+    if args.recipe not in RECIPES:
+        return
+    recipe = RECIPES[args.recipe]
+    settings = parse_settings(args.set)
+    # The norm of a network without --norm is known when it is built.
+    norm = args.norm or next(iter(recipe.norms), None)
+    has_weights = bool(args.pretrained or args.pretrained_base or "transfer" in settings)
+    recipe.check_network(norm, settings.get("freeze_at"), has_weights)
 
 
 def print_choices(choices: Choices, norm: Optional[str], steps_per_epoch: int) -> None:

@@ -6,11 +6,13 @@ rate in ``_schedule.py``.
 """
 
 import argparse
+import sys
 from typing import Any, Callable, Iterable, List, Optional, Sequence
 
 import model_zoo
 from gluonnorm import training
 from gluonnorm.data import AspectGroupSampler, Batch, Dataset, Loader
+from gluonnorm.data.repeat_factors import images_of_epoch
 from gluonnorm.errors import InputError
 from gluonnorm.rcnn import FasterRCNN
 from gluonnorm.types import Preprocess
@@ -20,6 +22,7 @@ from _augment import image_repeats, make_train_transform
 from _cli import parse_settings
 from _losses import make_chosen_loss
 from _models import architecture_options
+from _recipe import check_flags
 from _schedule import update_size
 
 
@@ -45,8 +48,10 @@ def build_network(
     Raises
     ------
     InputError
-        A flag or a setting that the network does not have, or weights that do not fit.
+        A flag or a setting that the network does not have, weights that do not fit, or a
+        contradiction to the recipe.
     """
+    check_flags(args)
     return model_zoo.get_model(
         args.network,
         classes=classes,
@@ -88,6 +93,13 @@ def make_loader(
     InputError
         A flag names no augment, or a value is out of range.
     """
+    repeats = image_repeats(args, dataset, preprocess)
+    if repeats is not None and part == 0:
+        print(
+            f"note: with --repeat-threshold {args.repeat_threshold:g} an epoch has "
+            f"{images_of_epoch(repeats)} images instead of {len(dataset)}, and more updates",
+            file=sys.stderr,
+        )
     sampler = AspectGroupSampler(
         dataset.sizes(),
         update_size(args),
@@ -95,7 +107,7 @@ def make_loader(
         seed=args.seed,
         part=part,
         num_parts=num_parts,
-        repeats=image_repeats(args, dataset, preprocess),
+        repeats=repeats,
     )
     return Loader(
         dataset,

@@ -55,6 +55,23 @@ def repeat_factors(
     return factors
 
 
+def images_of_epoch(repeats: np.ndarray) -> int:
+    """Count the images of an epoch, repeated ones as often as they occur.
+
+    Parameters
+    ----------
+    repeats : numpy.ndarray
+        (N,), how often each image occurs on average.
+
+    Returns
+    -------
+    int
+        The sum, rounded up.
+    """
+    # A sum such as 6.000000001 is 6 that was rounded.
+    return int(np.ceil(repeats.sum() - 1e-9))
+
+
 def draw_counts(repeats: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Draw how often each image occurs in one epoch.
 
@@ -75,7 +92,7 @@ def draw_counts(repeats: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     numpy.ndarray
         (N,) int64, at least 1.
     """
-    total = int(np.ceil(repeats.sum() - 1e-9))
+    total = images_of_epoch(repeats)
     ends = np.cumsum(repeats) * (total / repeats.sum())
     # Rounding must not move the last end, or the sum would change.
     ends[-1] = total

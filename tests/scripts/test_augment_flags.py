@@ -113,11 +113,21 @@ def test_a_run_with_everything_resumes_bit_for_bit(augment, tmp_path):
     flags += ["random_crop,probability=1", "quarter_turn", "vertical_flip"]
     flags += ["own_changes:brighten,amount=3", "--multi-scale", 40, 48, 56]
     flags += ["--repeat-threshold", 0.9, "--save-steps", 2]
+    recipe = ["--recipe", "detectron_gn_2x", "--print-recipe"]
+    printed = run_script("train_faster_rcnn.py", *flags, *recipe, "--save-prefix", tmp_path / "no")
+    assert printed.returncode == 0, printed.stderr
     straight = tmp_path / "straight" / "run"
     done = run_script("train_faster_rcnn.py", *flags, "--save-prefix", straight)
     assert done.returncode == 0, done.stderr
     steps = [row["step"] for row in training.read_metrics(f"{straight}-metrics.jsonl")]
     assert len(steps) > 3  # of six images, two at a time: some are repeated
+    # What a recipe would run counts the repeated images too.
+    (updates,) = [line for line in printed.stdout.splitlines() if line.startswith("updates")]
+    assert updates.split()[1:4] == [f"{len(steps)}", f"{len(steps)}", "in"]
+    words = "note: with --repeat-threshold 0.9 an epoch has "
+    (note,) = [line for line in done.stderr.splitlines() if line.startswith(words)]
+    count, rest = note[len(words) :].split(" ", 1)
+    assert -(-int(count) // 2) == len(steps) and rest == "images instead of 6, and more updates"
     last = f"{steps[-1]:07d}"
     resumed = tmp_path / "resumed" / "run"
     resumed.parent.mkdir()

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import model_zoo
 from gluonnorm.data import draw_shapes
+from gluonnorm.errors import InputError
 from model_zoo.recipes import Choice, get_recipe
 
 import mxnet as mx
@@ -198,6 +199,31 @@ def test_weights_for_a_recipe_from_scratch_are_refused(scripts):
     for change in ({"pretrained_base": "r18.npz"}, {"set": ["transfer='coco'"]}):
         with pytest.raises(ValueError, match="trains from scratch; leave out --pretrained"):
             scripts.recipe.check_network(argparse.Namespace(**{**vars(args), **change}), net)
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (["detectron_scratch_gn_3x", "--pretrained-base", "r18.npz"], "trains from scratch; leave"),
+        (["detectron_scratch_gn_3x", "--pretrained", "r18.npz"], "trains from scratch; leave out"),
+        (["detectron_scratch_gn_3x", "--set", "transfer='coco'"], "trains from scratch; leave out"),
+        (["switchnorm_2x", "--pretrained-base", "r18.npz"], "norm sn or sn_nobn, and this one has"),
+    ],
+)
+def test_flags_are_refused_before_weights_are_read(scripts, flags, message):
+    args = scripts.train_faster_rcnn.parse_args([*FLAGS, "--data-root", "none", "--recipe", *flags])
+    # The file does not exist, so whoever reads it says so.
+    with pytest.raises(InputError, match=message):
+        scripts.training_parts.build_network(args, ("a",), [mx.cpu()])
+
+
+def test_a_norm_that_no_flag_names_is_left_to_the_network(scripts):
+    flags = ["--network", "faster_rcnn_resnet18_v1b_custom", "--dataset", "coco"]
+    flags += ["--data-root", ".", "--recipe", "switchnorm_scratch_3x", "--set"]
+    parse = scripts.train_faster_rcnn.parse_args
+    scripts.recipe.check_flags(parse([*flags, "freeze_at=0"]))
+    with pytest.raises(InputError, match="freeze_at=2 would freeze"):
+        scripts.recipe.check_flags(parse([*flags, "freeze_at=2"]))
 
 
 @pytest.fixture(scope="module")
