@@ -1,6 +1,5 @@
-"""Data sets in Labelme's format: a JSON file beside each image, with polygons and rectangles."""
+"""Data sets in Labelme's format: a JSON file beside each image, with the shapes of its objects."""
 
-import math
 import os
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
@@ -10,8 +9,10 @@ from gluonnorm.data.faults import Faults
 from gluonnorm.data.file_dataset import ALL_FILES, AnnotatedFile, FileDataset
 from gluonnorm.data.file_index import FileIndex
 from gluonnorm.data.images import image_size
-from gluonnorm.data.json_file import read_json_object, required_text, shorten, to_float, to_integer
+from gluonnorm.data.json_file import read_json_object, required_text, shorten, to_integer
 from gluonnorm.data.labeled_image import DataError
+from gluonnorm.data.labelme_shapes import LabelmeShape, read_shape
+from gluonnorm.data.masks import join_segmentations
 from gluonnorm.data.object_rows import ObjectRows
 from gluonnorm.errors import did_you_mean, first_few
 from gluonnorm.types import PathLike
@@ -19,8 +20,6 @@ from gluonnorm.types import PathLike
 import numpy as np
 
 JSON_ENDINGS = (".json",)
-READ_SHAPES = "rectangles, polygons and circles"
-CIRCLE_CORNERS = 72  # of the polygon in place of a circle, which is at most 0.1 % of its radius off
 
 
 class _File(NamedTuple):
@@ -39,16 +38,16 @@ class _Instance(NamedTuple):
     name: str
     label: int
     is_difficult: bool
-    corners: List[np.ndarray]  # (N, 2) float64 for each shape
-    outlines: Optional[List[List[float]]]  # None if a shape is a rectangle, which has no mask
+    parts: List[LabelmeShape]
 
 
 class LabelmeDataset(FileDataset):
     """Images and boxes of a folder of Labelme's JSON files, with masks if the shapes have outlines.
 
-    A rectangle, polygon or circle becomes the smallest box around it. Shapes of one label and one
-    ``group_id`` are parts of one object. A shape whose ``difficult``, or whose flag of this name,
-    is true is flagged as crowd. Images without a JSON file are not part of the data set. The
+    A rectangle, polygon, circle or mask becomes the smallest box around it, and so does a rotated
+    rectangle (Labelme's ``oriented_rectangle``, X-AnyLabeling's ``rotation``). Shapes of one label
+    and one ``group_id`` are parts of one object. A shape whose ``difficult``, or whose flag of this
+    name, is true is flagged as crowd. Images without a JSON file are not part of the data set. The
     constructor reads every file of the split and looks for every image, so that all faults show
     before training starts.
 
@@ -66,7 +65,7 @@ class LabelmeDataset(FileDataset):
         False raises an error for all faults. True leaves out the images that have one, and lists
         the faults in ``skipped``.
     masks : bool
-        Whether masks are read. Every shape must then be a polygon or a circle.
+        Whether masks are read. No shape may then be a rectangle, unless it is rotated.
 
     Attributes
     ----------
@@ -204,10 +203,16 @@ def _annotated_file(
     path = images.path(image_name)
     size = content.size or image_size(path)
     rows = ObjectRows(f"{content.path}: shape")
-    for instance in _read_instances(content, labels, rows):
-        corners = np.concatenate(instance.corners)
+    for instance in _read_instances(content, size, labels, rows):
+        corners = np.concatenate([part.corners for part in instance.parts])
         box = [*corners.min(axis=0).tolist(), *corners.max(axis=0).tolist()]
-        rows.add(instance.name, box, instance.label, instance.is_difficult, instance.outlines)
+        segmentation = None
+        with rows.catch():
+            if masks:
+                where = f"{content.path}: shape {instance.name}"
+                parts = [part.segmentation for part in instance.parts]
+                segmentation = join_segmentations(parts, size, where)
+        rows.add(instance.name, box, instance.label, instance.is_difficult, segmentation)
     annotations = rows.check(size, faults, masks)
     if annotations is None:
         return None
@@ -234,7 +239,9 @@ def _image_name(name: str, content: _File, images: FileIndex) -> str:
     )
 
 
-def _read_instances(content: _File, labels: ClassLabels, rows: ObjectRows) -> List[_Instance]:
+def _read_instances(
+    content: _File, size: Tuple[int, int], labels: ClassLabels, rows: ObjectRows
+) -> List[_Instance]:
     """Read the shapes of the chosen classes, and join those of one group."""
     instances: Dict[Any, _Instance] = {}
     for number, shape in enumerate(content.shapes, start=1):
@@ -244,65 +251,15 @@ def _read_instances(content: _File, labels: ClassLabels, rows: ObjectRows) -> Li
             label = labels.find(label_name, where)
             if label is None:
                 continue
-            corners, outline = _read_shape(shape, where)
+            part = read_shape(shape, where, size)
             group = shape.get("group_id")
             key = number if group is None else (label, str(group))
-            first = instances.get(key)
             is_difficult = _is_difficult(shape, where)
-            outlines = None if outline is None else [outline.ravel().tolist()]
-            if first is None:
-                instances[key] = _Instance(str(number), label, is_difficult, [corners], outlines)
-                continue
-            if outlines is not None and first.outlines is not None:
-                outlines = first.outlines + outlines
-            else:
-                outlines = None
+            first = instances.get(key, _Instance(str(number), label, False, []))
             instances[key] = first._replace(
-                is_difficult=first.is_difficult or is_difficult,
-                corners=[*first.corners, corners],
-                outlines=outlines,
+                is_difficult=first.is_difficult or is_difficult, parts=[*first.parts, part]
             )
     return list(instances.values())
-
-
-def _read_shape(shape: Dict[str, Any], where: str) -> Tuple[np.ndarray, Optional[np.ndarray]]:
-    """Return the corners of a shape, and its outline if it has one; both (N, 2) float64."""
-    kind = shape.get("shape_type") or "polygon"
-    points = _read_points(shape, where)
-    if kind == "rectangle" and len(points) in (2, 4):
-        return points, None
-    if kind == "polygon" and len(points) >= 3:
-        return points, points
-    if kind == "circle" and len(points) == 2:
-        center, border = points
-        radius = math.hypot(*(border - center))
-        angles = np.arange(CIRCLE_CORNERS) * (2 * math.pi / CIRCLE_CORNERS)
-        directions = np.stack([np.cos(angles), np.sin(angles)], axis=1)
-        return np.array([center - radius, center + radius]), center + radius * directions
-    if kind in ("rectangle", "polygon", "circle"):
-        raise DataError(
-            f"{where} is a {kind} of {len(points)} points; want 2 for a rectangle or a circle, and "
-            "3 or more for a polygon"
-        )
-    raise DataError(
-        f"{where} is a {shorten(kind)}; {READ_SHAPES} are read, so remove it or leave out its class"
-    )
-
-
-def _read_points(shape: Dict[str, Any], where: str) -> np.ndarray:
-    """Return the points of a shape, (N, 2) float64."""
-    points = shape.get("points")
-    coordinates: List[float] = []
-    for point in points if isinstance(points, list) else [None]:
-        pair = [to_float(value) for value in point] if isinstance(point, list) else []
-        finite = [value for value in pair if value is not None and math.isfinite(value)]
-        if len(finite) != 2 or len(pair) != 2:
-            raise DataError(
-                f"{where} has the point {shorten(point)}; want a list of points [x, y] of finite "
-                "numbers"
-            )
-        coordinates += finite
-    return np.array(coordinates, np.float64).reshape(-1, 2)
 
 
 def _is_difficult(shape: Dict[str, Any], where: str) -> bool:

@@ -6,6 +6,7 @@ column, and the runs are lengths of background and foreground in turn, backgroun
 """
 
 import math
+from itertools import chain
 from typing import Any, Dict, List, Sequence, Tuple, Union
 
 from gluonnorm.data.json_file import shorten, to_float
@@ -175,6 +176,53 @@ def _decompress(counts: str) -> List[int]:
     if shift:
         raise ValueError("the last number is cut off")
     return runs
+
+
+def encode_mask(mask: np.ndarray) -> RunLengths:
+    """Compress a mask.
+
+    Parameters
+    ----------
+    mask : numpy.ndarray
+        (H, W) bool.
+
+    Returns
+    -------
+    dict
+        COCO's compressed run lengths with text as ``counts``, as in a file.
+    """
+    return text_run_lengths(coco_mask.encode(np.asfortranarray(mask, np.uint8)))
+
+
+def join_segmentations(parts: Sequence[Any], size: Tuple[int, int], where: str) -> Any:
+    """Join the masks of the parts of one object.
+
+    Parameters
+    ----------
+    parts : sequence
+        Each polygons or run lengths as ``read_segmentation`` takes them, or None.
+    size : tuple of int
+        Height and width of the image in pixels.
+    where : str
+        The name of the object; it begins a message.
+
+    Returns
+    -------
+    list, dict or None
+        The polygons of all parts, or run lengths of their union. None if a part has no mask.
+
+    Raises
+    ------
+    DataError
+        A part is faulty.
+    """
+    if any(part is None for part in parts):
+        return None
+    if all(isinstance(part, list) for part in parts):
+        return list(chain.from_iterable(parts))
+    return text_run_lengths(
+        coco_mask.merge([read_segmentation(part, size, where) for part in parts])
+    )
 
 
 def empty_mask(size: Tuple[int, int]) -> RunLengths:

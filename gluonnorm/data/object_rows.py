@@ -17,7 +17,7 @@ class _Row(NamedTuple):
     box: Sequence[float]
     label: int
     crowd: bool
-    polygons: Any
+    segmentation: Any
 
 
 class ObjectRows:
@@ -58,7 +58,7 @@ class ObjectRows:
         box: Sequence[float],
         label: int,
         crowd: bool = False,
-        polygons: Optional[List[List[float]]] = None,
+        segmentation: Any = None,
     ) -> None:
         """Add an object.
 
@@ -72,10 +72,10 @@ class ObjectRows:
             0-based foreground class.
         crowd : bool
             Whether it is marked as crowd or difficult.
-        polygons : list of list of float, optional
-            Outlines of its mask, each ``[x1, y1, x2, y2, ...]`` in pixels.
+        segmentation : list or dict, optional
+            Its mask as ``read_segmentation`` takes it: polygons in pixels, or run lengths.
         """
-        self._rows.append(_Row(str(name), box, label, crowd, polygons))
+        self._rows.append(_Row(str(name), box, label, crowd, segmentation))
 
     def check(
         self, size: Tuple[int, int], faults: Faults, masks: bool = False
@@ -111,7 +111,7 @@ class ObjectRows:
         for row in kept if masks else []:
             with self._faults.catch():
                 run_lengths.append(
-                    read_segmentation(row.polygons, size, f"{self._where} {row.name}")
+                    read_segmentation(row.segmentation, size, f"{self._where} {row.name}")
                 )
         for message in self._faults.messages:
             faults.add(message)

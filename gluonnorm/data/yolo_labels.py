@@ -61,7 +61,7 @@ def read_labels(
             if item.polygon is not None:
                 corners = np.reshape(item.polygon, (-1, 2)) * (width, height)
                 polygons = [corners.ravel().tolist()]
-            rows.add(line.number, box, label, polygons=polygons)
+            rows.add(line.number, box, label, segmentation=polygons)
 
 
 def is_label_file(path: str) -> bool:

@@ -1,3 +1,5 @@
+import base64
+import io
 import json
 
 from gluonnorm.data import DataError, LabelmeDataset
@@ -65,6 +67,68 @@ def test_masks(tmp_path):
     add(tmp_path, "b", shape("cat", "rectangle"))
     with pytest.raises(DataError, match="b.json: shape 1 has no segmentation; correct"):
         LabelmeDataset(tmp_path).with_masks()
+
+
+def pixels(values, first, second=None, **more):
+    """A shape of pixels, as Labelme writes it for the tool "AI mask": the second corner is the
+    last pixel, or in other versions the one behind it."""
+    buffer = io.BytesIO()
+    Image.fromarray(np.asarray(values, np.uint8)).save(buffer, "PNG")
+    if second is None:
+        second = [first[0] + np.shape(values)[1] - 1, first[1] + np.shape(values)[0] - 1]
+    png = base64.b64encode(buffer.getvalue()).decode()
+    return shape(kind="mask", points=[first, second], **{"mask": png, **more})
+
+
+DRAWN = np.array([[0, 0, 0, 0], [0, 255, 1, 0], [0, 255, 0, 0]])
+
+
+@pytest.mark.parametrize("second", [None, [9, 12], [8.4, 10.6]])
+def test_a_mask_is_its_png_at_its_first_corner(tmp_path, second):
+    add(tmp_path, "a", pixels(DRAWN, [5, 9], second), shape())
+    plain = LabelmeDataset(tmp_path)
+    # The box is that of the pixels, not that of the PNG.
+    assert plain[0].boxes[0].tolist() == [6, 10, 8, 12]
+    labeled = plain.with_masks()[0]
+    wanted = np.zeros((20, 30), bool)
+    wanted[10, 6:8] = wanted[11, 6] = True
+    np.testing.assert_array_equal(labeled.masks[0], wanted)
+    assert labeled.boxes.tolist() == plain[0].boxes.tolist() and len(labeled.masks) == 2
+    assert plain.with_masks().coco_truth()["annotations"][0]["area"] == 3
+
+
+def test_what_is_outside_the_image_is_cut_off_a_mask(tmp_path):
+    add(tmp_path, "a", pixels(np.ones((6, 8)), [25.6, -2.4]))
+    labeled = LabelmeDataset(tmp_path, masks=True)[0]
+    # 26 and -2: five columns and two rows are outside.
+    assert labeled.boxes.tolist() == [[26, 0, 30, 4]]
+    assert labeled.masks.sum() == 4 * 4 and labeled.masks[0, :4, 26:].all()
+
+
+def test_a_group_may_have_masks_and_outlines(tmp_path):
+    square = [[20, 4], [24, 4], [24, 8], [20, 8]]
+    add(tmp_path, "a", pixels(DRAWN, [5, 9], group_id=1), shape(points=square, group_id=1))
+    labeled = LabelmeDataset(tmp_path, masks=True)[0]
+    assert labeled.boxes.tolist() == [[6, 4, 24, 12]] and labeled.masks.sum() == 3 + 16
+    add(tmp_path, "a", pixels(DRAWN, [5, 9], group_id=1), shape(kind="rectangle", group_id=1))
+    assert LabelmeDataset(tmp_path)[0].boxes.tolist() == [[2, 4, 12, 14]]
+    with pytest.raises(DataError, match="a.json: shape 1 has no segmentation"):
+        LabelmeDataset(tmp_path, masks=True)
+
+
+@pytest.mark.parametrize("kind", ["rotation", "oriented_rectangle", "quadrilateral"])
+def test_a_rotated_rectangle_is_a_polygon(tmp_path, kind):
+    diamond = [[10, 2], [18, 10], [10, 18], [2, 10]]
+    add(tmp_path, "a", shape(kind=kind, points=diamond, direction=0.785))
+    (tmp_path / "polygon").mkdir()
+    add(tmp_path / "polygon", "a", shape(points=diamond))
+    labeled = LabelmeDataset(tmp_path, masks=True)[0]
+    wanted = LabelmeDataset(tmp_path, "polygon", masks=True)[0]
+    assert labeled.boxes.tolist() == [[2, 2, 18, 18]]
+    np.testing.assert_array_equal(labeled.masks, wanted.masks)
+    y, x = np.mgrid[:20, :30] + 0.5
+    distance = abs(x - 10) + abs(y - 10)
+    assert labeled.masks[0][distance < 7].all() and not labeled.masks[0][distance > 9].any()
 
 
 def test_shapes_of_a_group_are_one_object(tmp_path):
@@ -166,9 +230,21 @@ def test_missing_and_wrong_images(tmp_path):
     [
         (
             shape(kind="point", points=[[1, 2]]),
-            "is a 'point'; rectangles, polygons and circles",
+            "is a 'point'; rectangles, also rotated ones, polygons, circles and masks are read",
         ),
-        (shape(kind="mask"), "is a 'mask'; rectangles"),
+        (shape(kind="mask"), "is a mask of 3 points; want 2"),
+        (shape(kind="mask", points=RECTANGLE), "is a mask, and its 'mask' is None; want a PNG"),
+        (pixels(np.ones((2, 2)), [7, 9], mask="%%%"), "has a mask that is no PNG in base64"),
+        (pixels(np.ones((2, 2)), [7, 9], mask="iVBORw0KGgo="), "has a mask that is no PNG"),
+        (
+            pixels(np.ones((9, 9)), [7, 9], [9, 11]),
+            "has a mask of 9 x 9 pixels in mode L; .* 3 x",
+        ),
+        (pixels(np.ones((3, 3, 3)), [7, 9]), "has a mask of 3 x 3 pixels in mode RGB; .* gray"),
+        (pixels(np.zeros((3, 3)), [7, 9]), "is a mask without a pixel in the image; save"),
+        (pixels(np.ones((3, 3)), [40, 9]), "is a mask without a pixel in the image; save"),
+        (shape(kind="rotation"), "is a rotation of 3 points; want 4"),
+        (shape(kind="cuboid"), "is a 'cuboid'; rectangles, also rotated ones, polygons, circles"),
         (shape(points=[[1, 2], [3, 4]]), "is a polygon of 2 points; want"),
         (shape(kind="circle", points=TRIANGLE), "is a circle of 3 points"),
         (shape(kind="rectangle", points=TRIANGLE), "is a rectangle of 3 points"),
