@@ -96,8 +96,9 @@ def make_loader(
     repeats = image_repeats(args, dataset, preprocess)
     if repeats is not None and part == 0:
         print(
-            f"note: with --repeat-threshold {args.repeat_threshold:g} an epoch has "
-            f"{images_of_epoch(repeats)} images instead of {len(dataset)}, and more updates",
+            f"note: --repeat-threshold {args.repeat_threshold:g} makes "
+            f"{images_of_epoch(repeats)} images of the {len(dataset)}, so one pass over the data "
+            "set takes more updates",
             file=sys.stderr,
         )
     sampler = AspectGroupSampler(

@@ -124,10 +124,11 @@ def test_a_run_with_everything_resumes_bit_for_bit(augment, tmp_path):
     # What a recipe would run counts the repeated images too.
     (updates,) = [line for line in printed.stdout.splitlines() if line.startswith("updates")]
     assert updates.split()[1:4] == [f"{len(steps)}", f"{len(steps)}", "in"]
-    words = "note: with --repeat-threshold 0.9 an epoch has "
+    words = "note: --repeat-threshold 0.9 makes "
     (note,) = [line for line in done.stderr.splitlines() if line.startswith(words)]
     count, rest = note[len(words) :].split(" ", 1)
-    assert -(-int(count) // 2) == len(steps) and rest == "images instead of 6, and more updates"
+    assert -(-int(count) // 2) == len(steps)
+    assert rest == "images of the 6, so one pass over the data set takes more updates"
     last = f"{steps[-1]:07d}"
     resumed = tmp_path / "resumed" / "run"
     resumed.parent.mkdir()
