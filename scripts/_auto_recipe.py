@@ -6,8 +6,8 @@ import warnings
 from dataclasses import asdict
 from typing import List
 
-from gluonnorm.__main__ import FAST_INSTRUCTIONS, processor_instructions
 from gluonnorm.data import Dataset, inspect
+from gluonnorm.processor import FAST_INSTRUCTIONS, processor_instructions
 from gluonnorm.rcnn import FasterRCNN
 from model_zoo.recipes import TrainingCase
 from model_zoo.recipes.training_case import BACKBONE_WEIGHTS, DETECTOR_WEIGHTS, NO_WEIGHTS

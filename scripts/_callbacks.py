@@ -31,7 +31,7 @@ from tqdm import tqdm
 def make_callbacks(
     args: argparse.Namespace,
     net: FasterRCNN,
-    trainer: mx.gluon.Trainer,
+    step: training.TrainStep,
     ctx: List[mx.Context],
     batches: Callable[[int, int], Iterable[Batch]],
     train_set: Dataset,
@@ -50,8 +50,8 @@ def make_callbacks(
         What ``parse_args`` returns.
     net : FasterRCNN
         The network that is being trained.
-    trainer : mx.gluon.Trainer
-        Its optimizer state is saved.
+    step : training.TrainStep
+        Trains it. The state of its optimizer is saved.
     ctx : list of mx.Context
         The devices that hold the weights.
     batches : callable
@@ -85,10 +85,12 @@ def make_callbacks(
     metrics = training.MetricsLog(f"{prefix}-metrics.jsonl")
     # Before the saver, so that each checkpoint and each evaluation has the new statistics.
     callbacks: List[training.Callback] = [text, metrics, *statistics]
+    if step.loss_scale is not None:
+        callbacks.append(training.OverflowLog(text, step.loss_scale))
     saver = training.CheckpointSaver(
         prefix,
         net,
-        trainer,
+        step.trainer,
         asdict(net.spec),
         every_steps=args.save_steps,
         every_epochs=args.save_interval,

@@ -8,11 +8,11 @@ import json
 import os
 import platform
 import sys
-from typing import Any, Dict
+from typing import Any, Dict, Optional, Sequence
 
 import gluonnorm
 from gluonnorm.errors import InputError
-from gluonnorm.rcnn import TRAINING_DTYPES
+from gluonnorm.rcnn import TRAINING_DTYPES, check_training_dtype, slow_dtype
 
 import mxnet as mx
 from _models import add_architecture_arguments
@@ -71,12 +71,21 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("run")
     add_font_argument(group)
     group.add_argument("--gpus", default="", help="e.g. 0,1 (default: the CPU)")
-    group.add_argument(
+    number_type = group.add_mutually_exclusive_group()
+    number_type.add_argument(
         "--dtype",
         choices=TRAINING_DTYPES,
         help="what convolutions and fully connected layers compute in; weights, norms and losses "
-        "are float32 in both. bfloat16 runs on the CPU only, and is fast with avx512_bf16 or AMX "
-        "(default: float32)",
+        "are always float32. bfloat16 is for CPUs, and fast with avx512_bf16 or AMX; float16 is "
+        "for GPUs, and gets a dynamic loss scale (default: float32)",
+    )
+    number_type.add_argument(
+        "--amp",
+        action="store_const",
+        const="float16",
+        dest="dtype",
+        default=argparse.SUPPRESS,
+        help="GluonCV's name for --dtype float16",
     )
     group.add_argument(
         "--kv-store",
@@ -186,6 +195,47 @@ def check_run_arguments(args: argparse.Namespace) -> None:
         raise InputError(
             f"--patience {args.patience} counts evaluations, and --val-interval 0 makes none; "
             "leave one of them out"
+        )
+
+
+def check_dtype(dtype: Optional[str], ctx: Sequence[mx.Context]) -> None:
+    """Check the value of ``--dtype`` against the devices, before any work begins.
+
+    Parameters
+    ----------
+    dtype : str or None
+        The value; None if the flag is not given.
+    ctx : sequence of mx.Context
+        The devices that hold the weights.
+
+    Raises
+    ------
+    InputError
+        The devices do not have the type.
+    """
+    if dtype is None:
+        return
+    try:
+        check_training_dtype(dtype, ctx)
+    except InputError as error:
+        flag = "--amp (--dtype float16)" if dtype == "float16" else f"--dtype {dtype}"
+        raise InputError(f"{flag}: {error}") from error
+
+
+def note_slow_dtype(dtype: str) -> None:
+    """Say so if this processor is slow in the type that is trained in.
+
+    Parameters
+    ----------
+    dtype : str
+        The value of ``--dtype``, which the devices have.
+    """
+    reason = slow_dtype(dtype)
+    if reason:
+        print(
+            f"note: --dtype {dtype}: {reason}, and slower than float32; --dtype float32 trains "
+            "faster",
+            file=sys.stderr,
         )
 
 

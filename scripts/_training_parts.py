@@ -278,9 +278,10 @@ def make_step(
     Raises
     ------
     InputError
-        A flag names no loss, ``--clip-gradient`` is not positive, or ``--dtype bfloat16`` on a
-        GPU.
+        A flag names no loss, ``--clip-gradient`` is not positive, or the devices do not have the
+        type of ``--dtype``.
     """
     loss = make_chosen_loss(args, net)
     loss.hybridize(dtype=args.dtype)
-    return training.TrainStep(loss, trainer, ctx, args.clip_gradient, args.accumulate)
+    loss_scale = training.LossScale() if args.dtype == "float16" else None
+    return training.TrainStep(loss, trainer, ctx, args.clip_gradient, args.accumulate, loss_scale)

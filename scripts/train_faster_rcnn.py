@@ -92,8 +92,10 @@ from _time_budget import lay_minutes
 from _training_flags import (
     add_network_arguments,
     add_run_arguments,
+    check_dtype,
     check_run_arguments,
     note_long_interval,
+    note_slow_dtype,
     write_arguments,
 )
 from _training_parts import (
@@ -175,6 +177,7 @@ def main(args: argparse.Namespace) -> None:
     open_font(args.font)
     seed_everything(args.seed)
     ctx = contexts(args.gpus)
+    check_dtype(args.dtype, ctx)
     workers = connect(args.kv_store)
     require_same_flags(workers, args)
     if args.print_recipe:
@@ -243,6 +246,7 @@ def prepare(
         completed = with_choices(args, choices)
     check_epoch_steps(completed, len(loader))
     note_long_interval(completed)
+    note_slow_dtype(completed.dtype)
     return PreparedRun(completed, choices, checkpoint, net, loader, val_set)
 
 
@@ -327,9 +331,7 @@ def train(run: PreparedRun, ctx: List[mx.Context], workers: training.Workers) ->
     rate = make_schedule(args, steps_per_epoch)
     trainer = make_trainer(args, net, workers.kvstore)
     step = make_step(args, net, trainer, ctx)
-    callbacks = make_callbacks(
-        args, net, trainer, ctx, batches, loader.dataset, run.val_set, workers
-    )
+    callbacks = make_callbacks(args, net, step, ctx, batches, loader.dataset, run.val_set, workers)
     loop = training.Loop(
         step,
         batches,
@@ -349,6 +351,7 @@ def train(run: PreparedRun, ctx: List[mx.Context], workers: training.Workers) ->
         state = load_checkpoint(args.save_prefix, run.checkpoint, net, trainer, spec)
         note_changed_flags(earlier_prefix(args.save_prefix, run.checkpoint), vars(args))
     state = share_start(workers, net, trainer, state)
+    step.restore(state)
     if is_first:
         note_changes(state, loop.state_at(state["step"]))
         write_arguments(args.save_prefix, vars(args), stored_choices(run.choices), spec)

@@ -15,8 +15,15 @@ from gluonnorm.training.checkpoint_folder import (
     prune,
     set_aside,
 )
-from gluonnorm.training.log import MetricsLog, RunningMeans, TextLog, read_metrics
+from gluonnorm.training.log import (
+    MetricsLog,
+    OverflowLog,
+    RunningMeans,
+    TextLog,
+    read_metrics,
+)
 from gluonnorm.training.loop import Interrupted, Loop, NonFiniteLoss
+from gluonnorm.training.loss_scale import LossScale, NonFiniteGradient
 from gluonnorm.training.parameters import trainable_parameters
 from gluonnorm.training.prefix_lock import PrefixLock
 from gluonnorm.training.saver import CheckpointSaver
@@ -33,8 +40,11 @@ __all__ = [
     "LoadedCheckpoint",
     "Loop",
     "LossGraph",
+    "LossScale",
     "MetricsLog",
+    "NonFiniteGradient",
     "NonFiniteLoss",
+    "OverflowLog",
     "PrefixLock",
     "RunningLoop",
     "RunningMeans",

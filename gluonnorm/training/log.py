@@ -9,6 +9,7 @@ from typing import Any, Deque, Dict, List, Tuple
 
 from gluonnorm.errors import InputError
 from gluonnorm.training.callback import Callback, RunningLoop, StepRecord
+from gluonnorm.training.loss_scale import LossScale
 
 from tqdm import tqdm
 
@@ -114,6 +115,32 @@ class TextLog(Callback):
         for name, value in self._means.values().items():
             parts.append(f"{name} {value:.4g}")
         self.write("  ".join(parts))
+
+
+class OverflowLog(Callback):
+    """Callback that writes a line for people whenever a loss scale has skipped an update.
+
+    Parameters
+    ----------
+    text : TextLog
+        Where the line is written.
+    loss_scale : LossScale
+        The loss scale of the training step.
+    """
+
+    def __init__(self, text: TextLog, loss_scale: LossScale) -> None:
+        self.text = text
+        self.loss_scale = loss_scale
+        self._seen = loss_scale.skipped
+
+    def on_step_end(self, loop: RunningLoop) -> None:
+        """Write a line if the last step made no update."""
+        if self.loss_scale.skipped > self._seen:
+            self._seen = self.loss_scale.skipped
+            self.text.write(
+                f"step {loop.step}: gradients overflowed, so this step made no update; the loss "
+                f"scale is now {self.loss_scale.value:g}"
+            )
 
 
 class MetricsLog(Callback):

@@ -21,6 +21,7 @@ from gluonnorm.errors import GluonnormError, InputError
 from gluonnorm.training.callback import Callback, StepRecord
 from gluonnorm.training.interrupt import SignalGuard, StopRequest
 from gluonnorm.training.log import RunningMeans
+from gluonnorm.training.step import TrainStep
 from gluonnorm.training.workers import Workers
 
 import mxnet as mx
@@ -200,18 +201,22 @@ class Loop:
         """Complete epochs so far."""
         return self.step // self.steps_per_epoch
 
-    def state(self) -> Dict[str, int]:
+    def state(self) -> Dict[str, Any]:
         """Return what a checkpoint must hold to resume.
 
         Returns
         -------
-        dict of str to int
-            ``step``, ``epoch`` and ``seed``. Give ``step`` to ``fit`` as ``start``.
+        dict of str to any
+            ``step``, ``epoch`` and ``seed``, with what a ``TrainStep`` adds. Give ``step`` to
+            ``fit`` as ``start``, and all of it to ``TrainStep.restore``.
         """
-        return self.state_at(self.step)
+        state: Dict[str, Any] = dict(self.state_at(self.step))
+        if isinstance(self.train_step, TrainStep):
+            state.update(self.train_step.state())
+        return state
 
     def state_at(self, step: int) -> Dict[str, int]:
-        """Return what ``state`` is after a number of updates.
+        """Return the position of the run after a number of updates.
 
         Parameters
         ----------

@@ -4,6 +4,7 @@ from collections import defaultdict
 from typing import Any, Dict, Iterator, List, Optional, Protocol, Sequence, Tuple
 
 from gluonnorm.errors import InputError
+from gluonnorm.training.loss_scale import LossScale, are_finite
 
 import mxnet as mx
 from mxnet import autograd, gluon
@@ -32,16 +33,18 @@ class LossGraph(Protocol):
 
 
 class TrainStep:
-    """Callable that makes one update. It queues work on the devices, and waits between parts only.
+    """Callable that makes one update. It queues work on the devices, and does not wait for it.
+
+    Two things make it wait for gradients: several parts of a batch, and a loss scale.
 
     Parameters
     ----------
     graph : LossGraph
         Computes the losses. Their sum is minimized.
     trainer : gluon.Trainer
-        A trainer over the parameters to learn. With ``max_norm`` and several devices, or a
-        distributed store, build it with ``update_on_kvstore=False``. The weights that a distributed
-        store starts from are those of worker 0 at this moment.
+        A trainer over the parameters to learn. With ``max_norm`` and several devices, a loss scale
+        or a distributed store, build it with ``update_on_kvstore=False``. The weights that a
+        distributed store starts from are those of worker 0 at this moment.
     contexts : sequence of Context
         The devices that hold the parameters of ``graph``, at least one.
     max_norm : float, optional
@@ -51,6 +54,8 @@ class TrainStep:
         Into how many parts a batch is divided whose gradients are computed one after the other and
         added up. The update is that of the complete batch, with the memory of a part. Norms with
         live statistics see the parts: theirs are those of fewer images.
+    loss_scale : LossScale, optional
+        For a graph that computes in float16. A step whose gradients overflow makes no update.
 
     Raises
     ------
@@ -71,6 +76,7 @@ class TrainStep:
         contexts: Sequence[mx.Context],
         max_norm: Optional[float] = None,
         parts: int = 1,
+        loss_scale: Optional[LossScale] = None,
     ) -> None:
         if not contexts:
             raise InputError("TrainStep got no contexts; give at least one, such as [mx.cpu()]")
@@ -80,6 +86,12 @@ class TrainStep:
             )
         if parts < 1:
             raise InputError(f"parts is {parts}; a batch has at least 1")
+        # A store that updates the weights does so before anybody has seen the gradients.
+        if loss_scale is not None and trainer._kvstore_params["update_on_kvstore"] is not False:
+            raise InputError(
+                "with a loss scale the step looks at the gradients before the update; build the "
+                "trainer with update_on_kvstore=False"
+            )
         # Without a kvstore the trainer of MXNet 1.9.1 updates each replica with its own gradient.
         # The replicas would become different networks, without any error.
         if len(contexts) > 1 and trainer._kvstore_params["kvstore"] is None:
@@ -93,6 +105,7 @@ class TrainStep:
         self.contexts = list(contexts)
         self.max_norm = max_norm
         self.parts = parts
+        self.loss_scale = loss_scale
         if parts > 1:
             for parameter in self._trained():
                 parameter.grad_req = "add"
@@ -119,13 +132,15 @@ class TrainStep:
         Returns
         -------
         dict of str to NDArray
-            The loss vector (B,) of each name, on the first device, in the order of the batch. MXNet
-            may still be computing its values.
+            The loss vector (B,) of each name, without the loss scale, on the first device, in the
+            order of the batch. MXNet may still be computing its values.
 
         Raises
         ------
         InputError
             The batch is empty, or the graph returns another number of losses than it has names.
+        NonFiniteGradient
+            The gradients are not finite at a loss scale of 1.
         """
         image_count = inputs[0].shape[0]
         if image_count < 1:
@@ -139,6 +154,27 @@ class TrainStep:
                 vectors_of_parts[name].append(vector)
         self._update(batch_size, rate)
         return {name: mx.nd.concat(*parts, dim=0) for name, parts in vectors_of_parts.items()}
+
+    def state(self) -> Dict[str, Any]:
+        """Return what a checkpoint must hold beside weights and optimizer.
+
+        Returns
+        -------
+        dict of str to any
+            ``loss_scale`` if the step has one, or nothing; JSON can hold it.
+        """
+        return {} if self.loss_scale is None else {"loss_scale": self.loss_scale.state()}
+
+    def restore(self, state: Dict[str, Any]) -> None:
+        """Take over the state of an earlier run, as far as it fits this step.
+
+        Parameters
+        ----------
+        state : dict of str to any
+            The state in a checkpoint. One without a loss scale leaves that of this step as it is.
+        """
+        if self.loss_scale is not None and "loss_scale" in state:
+            self.loss_scale.restore(state["loss_scale"])
 
     def _trained(self) -> List[gluon.Parameter]:
         """List the parameters that get a gradient."""
@@ -178,9 +214,15 @@ class TrainStep:
                 has_image = index < image_count
                 if has_image:
                     vectors_per_device.append(vectors)
-                totals.append(total if has_image and counts else total * 0)
+                totals.append(self._weighted(total, has_image and counts))
         autograd.backward(totals)
         return self._join(vectors_per_device)
+
+    def _weighted(self, total: mx.nd.NDArray, counts: bool) -> mx.nd.NDArray:
+        """Multiply the losses of images by what their gradients are to be multiplied by."""
+        if not counts:
+            return total * 0
+        return total if self.loss_scale is None else total * self.loss_scale.value
 
     def _split(self, array: mx.nd.NDArray) -> List[mx.nd.NDArray]:
         """Split an input over the devices along axis 0."""
@@ -205,17 +247,29 @@ class TrainStep:
     def _update(self, batch_size: int, rate: float) -> None:
         """Update the parameters with the gradients of all devices."""
         self.trainer.set_learning_rate(rate)
-        if self.max_norm is None:
+        if self.max_norm is None and self.loss_scale is None:
             self.trainer.step(batch_size)
             return
         self.trainer.allreduce_grads()
-        # The gradients are sums over the batch until the trainer divides them, so the limit is
-        # multiplied by the batch size instead.
-        max_sum_norm = self.max_norm * batch_size
-        for context in self.contexts:
-            gradients = [parameter.grad(context) for parameter in self._trained()]
-            gluon.utils.clip_global_norm(gradients, max_sum_norm, check_isfinite=False)
-        self.trainer.update(batch_size)
+        # The gradients are multiples of those of the mean loss until the trainer divides them.
+        divisor = float(batch_size)
+        if self.loss_scale is not None:
+            divisor *= self.loss_scale.value
+            # All devices have the same sum of gradients.
+            is_finite = are_finite(self._gradients(self.contexts[0]))
+            self.loss_scale.update(is_finite)
+            if not is_finite:
+                return
+        if self.max_norm is not None:
+            for context in self.contexts:
+                gluon.utils.clip_global_norm(
+                    self._gradients(context), self.max_norm * divisor, check_isfinite=False
+                )
+        self.trainer.update(divisor)
+
+    def _gradients(self, context: mx.Context) -> List[mx.nd.NDArray]:
+        """List the gradients on a device."""
+        return [parameter.grad(context) for parameter in self._trained()]
 
     def _join(
         self, vectors_per_device: Sequence[Sequence[mx.nd.NDArray]]

@@ -2,6 +2,7 @@
 
 import json
 
+import model_zoo
 from gluonnorm import processor
 from gluonnorm.errors import InputError
 from gluonnorm.graph.mixed_precision_block import MixedPrecisionBlock
@@ -11,34 +12,9 @@ from gluonnorm.training import trainable_parameters
 import mxnet as mx
 import numpy as np
 import pytest
-from tiny_detector import images, tiny_detector
-
-BOXES = mx.nd.array([[[5, 8, 30, 40], [50, 20, 90, 60]], [[10, 5, 60, 50], [-1, -1, -1, -1]]])
-LABELS = mx.nd.array([[2, 0], [1, -1]])
-
-
-def ground_truth(net):
-    arrays = [BOXES, LABELS]
-    if net.has_masks:
-        arrays.append(mx.nd.ones((2, 2, 28, 28)))
-    return arrays
-
-
-def gradients(net, loss):
-    """Return the losses, and the gradient of each learned parameter by name."""
-    mx.random.seed(7)
-    with mx.autograd.record():
-        losses = loss(images(2), *ground_truth(net))
-        total = mx.nd.add_n(*losses)
-    total.backward()
-    by_name = {}
-    for parameter in trainable_parameters(net):
-        by_name[parameter.name] = parameter.grad().asnumpy().copy()
-    return np.stack([values.asnumpy() for values in losses]), by_name
-
-
-def cosine(first, second):
-    return (first * second).sum() / np.linalg.norm(first) / np.linalg.norm(second)
+from detector_gradients import assert_close, gradients, keep_targets
+from mxnet.gluon import nn
+from tiny_detector import CLASSES, SETTINGS, images, tiny_detector
 
 
 @pytest.mark.parametrize("kind, norm", [("fpn", "frozen_bn"), ("mask_fpn", "gn"), ("c4", "bn")])
@@ -46,26 +22,14 @@ def test_gradients_are_those_of_float32(kind, norm, monkeypatch):
     net = tiny_detector(kind, norm=norm)
     loss = make_loss(net)
     loss.hybridize()
-    made = []
-
-    def make_targets(*inputs):
-        # Rounding moves proposals, so both passes get the targets of the first.
-        if not made:
-            made.append(type(loss).make_targets(loss, *inputs))
-        return made[0]
-
-    monkeypatch.setattr(loss, "make_targets", make_targets)
+    keep_targets(loss, monkeypatch)
     exact_losses, exact = gradients(net, loss)
     loss.hybridize(dtype="bfloat16")
     losses, rounded = gradients(net, loss)
     np.testing.assert_allclose(losses, exact_losses, rtol=0.05)
     assert (losses != exact_losses).any()
-    for name, gradient in exact.items():
-        assert rounded[name].dtype == np.float32
-        # Few channels and random weights round off less of each other than in a trained network.
-        assert cosine(rounded[name], gradient) > 0.9, name
-        ratio = np.linalg.norm(rounded[name]) / np.linalg.norm(gradient)
-        assert 0.85 < ratio < 1.15, name
+    # Few channels and random weights round off less of each other than in a trained network.
+    assert_close(rounded, exact, least_cosine=0.9, largest_ratio=1.15)
 
 
 def test_the_same_seed_gives_the_same_bits():
@@ -121,6 +85,57 @@ def test_layers_compute_in_bfloat16_and_output_layers_in_float32():
     assert names["float32"] == expected
     assert net.rpn.conv.weight.name in names["bfloat16"]
     assert net.box_head.fc1.weight.name in names["bfloat16"]
+
+
+class Residual(mx.gluon.HybridBlock):
+    """A block of the user: a depthwise convolution on a branch, and a shortcut that halves."""
+
+    def __init__(self, in_channels, channels):
+        super().__init__()
+        self.branch = nn.HybridSequential()
+        self.branch.add(
+            nn.Conv2D(in_channels, 3, 2, 1, groups=in_channels, use_bias=False),
+            nn.BatchNorm(in_channels=in_channels),
+            nn.Swish(),
+            nn.Conv2D(channels, 1, use_bias=False),
+            nn.BatchNorm(in_channels=channels),
+        )
+        self.shortcut = nn.HybridSequential()
+        self.shortcut.add(nn.AvgPool2D(2, ceil_mode=True), nn.Conv2D(channels, 1))
+
+    def hybrid_forward(self, F, x):
+        return F.relu(self.branch(x) + self.shortcut(x))
+
+
+def detector_of_the_user():
+    """Build a detector on layers of the user, with random weights."""
+    np.random.seed(0)
+    mx.random.seed(0)
+    features = nn.HybridSequential()
+    features.add(nn.Conv2D(16, 7, 2, 3, in_channels=3), nn.LeakyReLU(0.1), nn.MaxPool2D(3, 2, 1))
+    features.add(Residual(16, 24), Residual(24, 32))
+    top_features = nn.HybridSequential()
+    top_features.add(Residual(32, 48))
+    settings = {**SETTINGS, "anchor_sizes": ((16, 32, 64),)}
+    return model_zoo.get_faster_rcnn(features, top_features, classes=CLASSES, **settings)
+
+
+def test_a_backbone_of_the_user_trains(monkeypatch):
+    net = detector_of_the_user()
+    loss = make_loss(net)
+    loss.hybridize()
+    keep_targets(loss, monkeypatch)
+    exact_losses, exact = gradients(net, loss)
+    loss.hybridize(dtype="bfloat16")
+    losses, rounded = gradients(net, loss)
+    np.testing.assert_allclose(losses, exact_losses, rtol=0.05)
+    assert_close(rounded, exact, least_cosine=0.9, largest_ratio=1.15)
+    trainer = mx.gluon.Trainer(trainable_parameters(net), "sgd", {"learning_rate": 0.03})
+    for _ in range(8):
+        gradients(net, loss)
+        trainer.step(2)
+    trained_losses, _ = gradients(net, loss)
+    assert trained_losses.sum() < 0.8 * losses.sum()
 
 
 def test_a_block_of_the_user_learns_a_line():

@@ -1,6 +1,6 @@
 """A regression that trains in milliseconds, with shuffled batches, random noise and dropout."""
 
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Type
 
 import gluonnorm.training as training
 
@@ -43,9 +43,21 @@ class Graph(gluon.Block):
         self, samples: mx.nd.NDArray, targets: mx.nd.NDArray
     ) -> Tuple[mx.nd.NDArray, mx.nd.NDArray]:
         """Compute the losses of samples (B, 3) with targets (B, 1): two vectors (B,)."""
-        hidden = self.dropout(self.hidden(samples))
+        hidden = self.pass_on(self.dropout(self.hidden(samples)))
         error = (self.out(hidden) - targets).reshape(-1)
         return error**2, 0.1 * error.abs()
+
+    def pass_on(self, hidden: mx.nd.NDArray) -> mx.nd.NDArray:
+        """Return what the second layer reads."""
+        return hidden
+
+
+class Float16Graph(Graph):
+    """The same graph, in which values and gradients between the layers are float16."""
+
+    def pass_on(self, hidden: mx.nd.NDArray) -> mx.nd.NDArray:
+        """Return what the second layer reads."""
+        return hidden.astype("float16").astype("float32")
 
 
 def build(
@@ -56,11 +68,13 @@ def build(
     update_on_kvstore: Optional[bool] = None,
     optimizer: str = "sgd",
     parts: int = 1,
+    loss_scale: Optional[training.LossScale] = None,
+    graph_class: Type[Graph] = Graph,
     **graph_arguments: Any,
 ) -> Tuple[Graph, training.TrainStep]:
     """Build a graph with random weights, and the step that trains it."""
     mx.random.seed(seed)
-    graph = Graph(**graph_arguments)
+    graph = graph_class(**graph_arguments)
     graph.initialize(mx.init.Normal(0.5), ctx=list(contexts))
     options = {"wd": 1e-3}
     if optimizer == "sgd":
@@ -72,7 +86,7 @@ def build(
         kvstore=kvstore,
         update_on_kvstore=update_on_kvstore,
     )
-    return graph, training.TrainStep(graph, trainer, contexts, max_norm, parts)
+    return graph, training.TrainStep(graph, trainer, contexts, max_norm, parts, loss_scale)
 
 
 def batches(epoch: int, skip: int) -> Iterator[Dict[str, Any]]:
