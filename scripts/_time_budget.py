@@ -17,6 +17,7 @@ import mxnet as mx
 from _data import evaluation_loader
 from _recipe import Choices
 from _training_parts import make_step, make_trainer, step_inputs
+from end_report.measures import MOST_PROPOSED_IMAGES
 
 # The first steps compile the graph; the next ones tell the time of a step.
 UNTIMED_STEPS = 2
@@ -47,10 +48,13 @@ class Times(NamedTuple):
         An update.
     evaluation : float
         An evaluation on all photos of the validation set; 0 without one.
+    report : float
+        What the run says at its end; 0 without an evaluation.
     """
 
     update: float
     evaluation: float
+    report: float = 0.0
 
 
 class Length(NamedTuple):
@@ -128,13 +132,16 @@ def _measure(
     """Measure an update and an evaluation; the network is afterwards as before."""
     parameters = net.collect_params().values()
     weights = [parameter.list_data()[0].copy() for parameter in parameters]
+    evaluation, report = 0.0, 0.0
     try:
         update = _time_update(args, net, loader, ctx)
-        evaluation = 0.0 if val_set is None else _time_evaluation(args, net, val_set, ctx)
+        if val_set is not None:
+            evaluation = _time_evaluation(args, net, val_set, ctx)
+            report = evaluation * min(1.0, MOST_PROPOSED_IMAGES / len(val_set))
     finally:
         for parameter, weight in zip(parameters, weights):
             parameter.set_data(weight)
-    return Times(update, evaluation)
+    return Times(update, evaluation, report)
 
 
 def _time_update(
@@ -214,6 +221,7 @@ def lay(seconds: float, steps_of_data: int, times: Times) -> Length:
     evaluations = 0
     if is_scored:
         evaluations = 1 + min(int(EVALUATION_PART * usable / times.evaluation), MOST_EARLIER)
+        usable -= times.report
     training = usable - evaluations * times.evaluation
     _require_updates(training, seconds, times)
     epoch_seconds = steps_of_data * times.update + SAVE_SECONDS
@@ -228,7 +236,8 @@ def lay(seconds: float, steps_of_data: int, times: Times) -> Length:
         epoch_steps=epoch_steps,
         val_interval=val_interval,
         seconds=epochs * (epoch_steps * times.update + SAVE_SECONDS)
-        + scored_epochs * times.evaluation,
+        + scored_epochs * times.evaluation
+        + (times.report if is_scored else 0.0),
     )
 
 

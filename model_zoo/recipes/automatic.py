@@ -36,6 +36,8 @@ LARGEST_CELLS = 8 * math.sqrt(2)
 PROPOSALS_PER_OBJECT = 10
 PROPOSALS = (300, 1000)
 CANDIDATES_PER_PROPOSAL = 6
+# The NMS of 12000 boxes takes a second on a processor, that of 3000 a thirtieth.
+MOST_CANDIDATES = 3000
 POSITIVE_ROIS = (16, 64)
 # Cells of a RoI on a side in a detector without a pyramid, whose objects are not larger.
 SMALL_ROI = 7
@@ -224,15 +226,10 @@ def _rpn_train_post_nms(case: TrainingCase, values: Values) -> Choice:
     return _choice(count, "twice those in inference, at most the network's own")
 
 
-def _pre_nms(name: str) -> Rule:
-    """Make the rule of the boxes that enter the NMS: enough that one crowd cannot fill them."""
-
-    def rule(case: TrainingCase, values: Values) -> Choice:
-        wanted = CANDIDATES_PER_PROPOSAL * values["rpn_test_post_nms"]
-        own = case.settings[name]
-        return _choice(max(own, wanted), "six for each proposal, at least the network's own")
-
-    return rule
+def _pre_nms(case: TrainingCase, values: Values) -> Choice:
+    """Let so many boxes of a map enter the NMS that one crowd cannot fill them."""
+    count = min(CANDIDATES_PER_PROPOSAL * values["rpn_test_post_nms"], MOST_CANDIDATES)
+    return _choice(count, f"six for each proposal, at most {MOST_CANDIDATES}")
 
 
 def _pos_ratio(case: TrainingCase, values: Values) -> Optional[Choice]:
@@ -325,8 +322,8 @@ SETTING_RULES: Dict[str, Rule] = {
     "rpn_pos_iou_thresh": _rpn_pos_iou_thresh,
     "rpn_test_post_nms": _rpn_test_post_nms,
     "rpn_train_post_nms": _rpn_train_post_nms,
-    "rpn_test_pre_nms": _pre_nms("rpn_test_pre_nms"),
-    "rpn_train_pre_nms": _pre_nms("rpn_train_pre_nms"),
+    "rpn_test_pre_nms": _pre_nms,
+    "rpn_train_pre_nms": _pre_nms,
     "pos_ratio": _pos_ratio,
     "num_sample": _num_sample,
     "roi_size": _roi_size,

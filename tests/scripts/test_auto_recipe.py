@@ -54,14 +54,16 @@ def written_choices(prefix):
 @pytest.mark.parametrize("steps", [3, 205, 100000])
 def test_what_is_laid_fits_into_the_time_and_fills_it(budget, update, evaluation, steps):
     seconds = 2400.0
-    length = budget.lay(seconds, steps, budget.Times(update, evaluation))
+    report = evaluation / 2
+    length = budget.lay(seconds, steps, budget.Times(update, evaluation, report))
     assert length.seconds <= seconds * 0.94 + 1e-6
     assert length.epochs >= 1 and 1 <= length.epoch_steps <= steps
     training = length.epochs * (length.epoch_steps * update + budget.SAVE_SECONDS)
     scored = 0
     if length.val_interval:
         scored = -(-length.epochs // length.val_interval)
-    assert length.seconds == pytest.approx(training + scored * evaluation)
+    ending = report if length.val_interval else 0
+    assert length.seconds == pytest.approx(training + scored * evaluation + ending)
     # One evaluation is allowed a third of the time, the earlier ones an eighth.
     assert (length.val_interval > 0) == (evaluation in (3.0, 60.0))
     assert (scored - 1) * evaluation <= 0.12 * seconds
