@@ -4,7 +4,13 @@ import math
 from typing import Tuple
 
 from gluonnorm.errors import InputError
-from gluonnorm.nn.image_norm import ImageNorm, center_rows, pixel_of_channels, scale_and_shift
+from gluonnorm.nn.image_norm import (
+    ImageNorm,
+    center_rows,
+    pixel_of_channels,
+    scale_and_shift,
+    scale_and_shift_rows,
+)
 from gluonnorm.types import Tensor
 
 
@@ -87,7 +93,7 @@ class GroupNorm(ImageNorm):
     def _statistics(self, F, x: Tensor) -> Tuple[Tensor, Tensor]:
         """Center each group (N, G, S) of x and compute its standard deviation (N, G, 1)."""
         groups = F.reshape(x, shape=(0, self._num_groups, -1))
-        centered, _, _, count = center_rows(F, groups)
+        centered, _, _, count = center_rows(F, groups, self.for_inference)
         # The sum of squares is the trace of a product of a few rows with themselves. A single row
         # would be the slowest case of BLAS.
         rows = F.reshape(centered, shape=(0, 0, self._rows, -1))
@@ -101,10 +107,11 @@ class GroupNorm(ImageNorm):
     ) -> Tensor:
         """Compute ``gamma * centered / std + beta`` in the shape of x, in two passes over it."""
         gamma_by_group = F.reshape(gamma, shape=(1, self._num_groups, -1))
-        factor = F.broadcast_div(gamma_by_group, std)
-        centered = F.reshape_like(centered, x)
-        scaled = F.broadcast_mul(centered, F.reshape(factor, shape=(0, -1, 1, 1)))
-        return F.broadcast_add(scaled, F.reshape(beta, shape=(1, -1, 1, 1)))
+        factor = F.reshape(F.broadcast_div(gamma_by_group, std), shape=(0, -1, 1))
+        shift = F.broadcast_add(F.zeros_like(factor), F.reshape(beta, shape=(1, -1, 1)))
+        maps = F.reshape(F.reshape_like(centered, x), shape=(0, 0, -1))
+        ones = F.ones_like(F.slice_axis(maps, axis=1, begin=0, end=1))
+        return F.reshape_like(scale_and_shift_rows(F, maps, factor, shift, ones), x)
 
 
 def _check_groups(in_channels: int, num_groups: int) -> None:

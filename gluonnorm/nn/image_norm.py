@@ -105,7 +105,7 @@ class CenteredRows(NamedTuple):
     count: Tensor
 
 
-def center_rows(F, rows: Tensor) -> CenteredRows:
+def center_rows(F, rows: Tensor, for_inference: bool = False) -> CenteredRows:
     """Subtract from each row of pixels its mean.
 
     Parameters
@@ -114,6 +114,8 @@ def center_rows(F, rows: Tensor) -> CenteredRows:
         ``mxnet.ndarray`` or ``mxnet.symbol``.
     rows : Tensor
         (N, R, S).
+    for_inference : bool
+        Whether no gradient will be asked for.
 
     Returns
     -------
@@ -125,8 +127,57 @@ def center_rows(F, rows: Tensor) -> CenteredRows:
     ones = F.ones_like(F.slice_axis(rows, axis=1, begin=0, end=1))
     count = F.linalg_gemm2(ones, ones, transpose_b=True)
     mean = F.broadcast_div(F.linalg_gemm2(rows, ones, transpose_b=True), count)
-    centered = F.broadcast_sub(rows, mean)
+    if for_inference:
+        centered = F.broadcast_sub(rows, mean)
+    else:
+        centered = F.elemwise_sub(rows, spread(F, mean, ones))
     return CenteredRows(centered, mean, ones, count)
+
+
+def spread(F, values: Tensor, ones: Tensor) -> Tensor:
+    """Repeat the value of each row over the row's pixels, as a matrix product with ones.
+
+    The gradient of the values is then a matrix product, too. That of a broadcasting operator is a
+    sum by MXNet, which takes several times as long.
+
+    Parameters
+    ----------
+    F : module
+        ``mxnet.ndarray`` or ``mxnet.symbol``.
+    values : Tensor
+        (N, R, 1).
+    ones : Tensor
+        (N, 1, S) of ones.
+
+    Returns
+    -------
+    Tensor
+        (N, R, S).
+    """
+    return F.linalg_gemm2(values, ones)
+
+
+def scale_and_shift_rows(F, rows: Tensor, factor: Tensor, shift: Tensor, ones: Tensor) -> Tensor:
+    """Compute ``factor * rows + shift`` in training, with one factor and one shift for each row.
+
+    Parameters
+    ----------
+    F : module
+        ``mxnet.ndarray`` or ``mxnet.symbol``.
+    rows : Tensor
+        (N, R, S).
+    factor, shift : Tensor
+        (N, R, 1).
+    ones : Tensor
+        (N, 1, S) of ones.
+
+    Returns
+    -------
+    Tensor
+        (N, R, S).
+    """
+    scaled = F.elemwise_mul(rows, spread(F, factor, ones))
+    return F.elemwise_add(scaled, spread(F, shift, ones))
 
 
 def pixel_of_channels(F, x: Tensor) -> Tensor:

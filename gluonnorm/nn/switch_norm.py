@@ -3,7 +3,13 @@
 from typing import List, NamedTuple, Optional, Tuple
 
 from gluonnorm.errors import InputError
-from gluonnorm.nn.image_norm import ImageNorm, center_rows, pixel_of_channels, scale_and_shift
+from gluonnorm.nn.image_norm import (
+    ImageNorm,
+    center_rows,
+    pixel_of_channels,
+    scale_and_shift,
+    scale_and_shift_rows,
+)
 from gluonnorm.types import Tensor
 
 # Instance, layer and batch statistics, in the order of the mixing weights in the authors' files.
@@ -133,14 +139,12 @@ class SwitchNorm(ImageNorm):
                 running_mean = F.elemwise_add(running_mean, zeros)
                 running_var = F.elemwise_add(running_var, zeros)
 
-        maps = _statistics_of_maps(F, x)
+        maps = _statistics_of_maps(F, x, self.for_inference)
         offsets, variances, beta = self._mixed_parts(
             F, maps, gamma, beta, running_mean, running_var
         )
         inverse_std = F.rsqrt(_mix(F, var_weight, variances) + self._epsilon)
-        y = self._apply_statistics(
-            F, x, maps.centered, offsets, mean_weight, inverse_std, gamma, beta
-        )
+        y = self._apply_statistics(F, x, maps, offsets, mean_weight, inverse_std, gamma, beta)
         return F.cast(y, dtype="float16") if self._float16 else y
 
     def _mixed_parts(
@@ -203,7 +207,7 @@ class SwitchNorm(ImageNorm):
         self,
         F,
         x: Tensor,
-        centered: Tensor,
+        maps: "MapStatistics",
         offsets: List[Tensor],
         mean_weight: Tensor,
         inverse_std: Tensor,
@@ -213,13 +217,15 @@ class SwitchNorm(ImageNorm):
         """Mix the means, and compute y, in the shape of x, from the centered maps."""
         if self.for_inference:
             shift = F.broadcast_mul(_mix(F, mean_weight, offsets), inverse_std)
-            normalized = _scale_maps(F, x, centered, inverse_std, shift)
+            scaled = F.broadcast_add(F.broadcast_mul(maps.centered, inverse_std), shift)
+            normalized = F.reshape_like(scaled, x)
             return scale_and_shift(F, normalized, gamma, beta, channels=self.gamma.shape[0])
         # gamma and beta are applied to the statistics, which are small, and not to the maps.
         factor = F.broadcast_mul(F.reshape(gamma, shape=(1, -1, 1)), inverse_std)
         shift = F.broadcast_mul(_mix(F, mean_weight, offsets), factor)
         shift = F.broadcast_add(shift, F.reshape(beta, shape=(1, -1, 1)))
-        return _scale_maps(F, x, centered, factor, shift)
+        y = scale_and_shift_rows(F, maps.centered, factor, shift, maps.ones)
+        return F.reshape_like(y, x)
 
     def _move_stored_statistics(
         self,
@@ -270,6 +276,8 @@ class MapStatistics(NamedTuple):
         (N, C, 1), mean of each map.
     var : Tensor
         (N, C, 1), variance of each map, divided by S - 1.
+    ones : Tensor
+        (N, 1, S) of ones.
     count : Tensor
         (N, 1, 1), the number of pixels in a map, S.
     """
@@ -277,18 +285,19 @@ class MapStatistics(NamedTuple):
     centered: Tensor
     mean: Tensor
     var: Tensor
+    ones: Tensor
     count: Tensor
 
 
-def _statistics_of_maps(F, x: Tensor) -> MapStatistics:
+def _statistics_of_maps(F, x: Tensor, for_inference: bool) -> MapStatistics:
     """Compute mean and variance of each map of x, (N, C, H, W)."""
     maps = F.reshape(x, shape=(0, 0, -1))
     # The maps are centered before they are squared: E[x^2] - E[x]^2 loses all digits of a map
     # whose mean is far from zero.
-    centered, mean, ones, count = center_rows(F, maps)
+    centered, mean, ones, count = center_rows(F, maps, for_inference)
     squares = F.linalg_gemm2(F.square(centered), ones, transpose_b=True)
     var = F.broadcast_div(squares, F.maximum(count - 1, 1))
-    return MapStatistics(centered, mean, var, count)
+    return MapStatistics(centered, mean, var, ones, count)
 
 
 def _pool(F, mean: Tensor, var: Tensor, axis: int) -> Tuple[Tensor, Tensor, Tensor]:
@@ -312,12 +321,6 @@ def _mix(F, logits: Tensor, parts: List[Tensor]) -> Tensor:
     for index in range(1, len(parts)):
         mixed = F.broadcast_add(mixed, F.broadcast_mul(parts[index], shares[index]))
     return mixed
-
-
-def _scale_maps(F, x: Tensor, centered: Tensor, factor: Tensor, shift: Tensor) -> Tensor:
-    """Compute ``factor * centered + shift`` in the shape of x; one factor and shift a map."""
-    scaled = F.broadcast_add(F.broadcast_mul(centered, factor), shift)
-    return F.reshape_like(scaled, x)
 
 
 def _is_training(F, count: Tensor) -> Tensor:

@@ -118,7 +118,7 @@ def test_what_the_user_gives_wins_and_the_other_values_follow_it():
 def test_counts_follow_from_the_objects_of_a_photo():
     crowded = values(make_case([50] * 800, per_photo=80))
     assert crowded["rpn_test_post_nms"] == 800 and crowded["rpn_train_post_nms"] == 1000
-    assert crowded["rpn_test_pre_nms"] == 3000 and crowded["max_detections"] == 120
+    assert crowded["rpn_test_pre_nms"] == 2000 and crowded["max_detections"] == 120
     assert crowded["num_sample"] == 64 / 0.25
     sparse = values(make_case([50] * 40, per_photo=2))
     assert sparse["rpn_test_post_nms"] == 300 and sparse["num_sample"] == 16 / 0.25
