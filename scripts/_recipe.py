@@ -160,9 +160,8 @@ def choose(
     total_batch = sizes["batch_size"].value * sizes["accumulate"].value * machines
     if case is not None:
         known = _values_of(layers)
-        layers.append(
-            choose_schedule(images, total_batch, known.get("epochs"), known.get("epoch_steps"))
-        )
+        length = known.get("epochs"), known.get("epoch_steps")
+        layers.append(choose_schedule(case.weights, images, total_batch, *length))
     elif name.value not in (None, AUTO):
         epochs = _first("epochs", layers)
         layers.append(_recipe_choices(get_recipe(name.value), total_batch, images, epochs))

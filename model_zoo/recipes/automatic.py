@@ -42,7 +42,10 @@ POSITIVE_ROIS = (16, 64)
 # Cells of a RoI on a side in a detector without a pyramid, whose objects are not larger.
 SMALL_ROI = 7
 STORED_STATISTICS = ("frozen_bn", "global_bn")
-RATE_PER_IMAGE = 0.004
+# The rates of an update of one photo: of the codebases for 16 photos, and for layers that start
+# fresh and have little time.
+PUBLISHED_RATE = 0.00125
+FRESH_RATE = 0.004
 LARGEST_RATE = 0.02
 WARMUP_UPDATES = 500
 WARMUP_PART = 0.1
@@ -80,12 +83,18 @@ def choose_settings(case: TrainingCase, given: Values) -> Dict[str, Choice]:
 
 
 def choose_schedule(
-    photos: int, batch_size: int, epochs: Optional[int], epoch_steps: Optional[int]
+    weights: str,
+    photos: int,
+    batch_size: int,
+    epochs: Optional[int],
+    epoch_steps: Optional[int],
 ) -> Dict[str, Choice]:
     """Choose learning rate, warm-up and length.
 
     Parameters
     ----------
+    weights : str
+        What the network starts from, one of ``training_case.WEIGHTS``.
     photos : int
         The photos of the training set, for all machines together.
     batch_size : int
@@ -102,12 +111,12 @@ def choose_schedule(
     """
     length = _epochs(photos)
     updates = (epochs or length.value) * (epoch_steps or math.ceil(photos / batch_size))
-    rate = RATE_PER_IMAGE * batch_size
-    reason = f"{RATE_PER_IMAGE:g} for each photo of an update, at most {LARGEST_RATE:g}"
+    rate = PUBLISHED_RATE if weights == DETECTOR_WEIGHTS else FRESH_RATE
+    reason = f"{rate:g} for each photo of an update, at most {LARGEST_RATE:g}"
     warmup = max(1, min(WARMUP_UPDATES, round(WARMUP_PART * updates)))
     return {
         "epochs": length,
-        "lr": _choice(min(rate, LARGEST_RATE), reason),
+        "lr": _choice(min(rate * batch_size, LARGEST_RATE), reason),
         "lr_mode": _choice("cosine", "it falls to 0 at the end, however long the run is"),
         "lr_warmup": _choice(warmup, f"a tenth of {updates} updates, at most {WARMUP_UPDATES}"),
         "clip_gradient": _choice(10.0, "a photo that is all wrong shall not undo the others"),

@@ -162,18 +162,22 @@ def test_the_machine_decides_on_bfloat16_channels_and_batch():
 
 
 def test_the_length_of_a_run_without_minutes():
-    assert choose_schedule(6000, 1, None, None)["epochs"].value == 12
-    assert choose_schedule(300, 1, None, None)["epochs"].value == 20
-    assert choose_schedule(10, 1, None, None)["epochs"].value == 50
+    assert choose_schedule("nothing", 6000, 1, None, None)["epochs"].value == 12
+    assert choose_schedule("nothing", 300, 1, None, None)["epochs"].value == 20
+    assert choose_schedule("nothing", 10, 1, None, None)["epochs"].value == 50
 
 
 def test_warm_up_and_rate_follow_from_updates_and_batch():
-    short = choose_schedule(200, 2, epochs=5, epoch_steps=None)
+    short = choose_schedule("nothing", 200, 2, epochs=5, epoch_steps=None)
     assert short["lr_warmup"].value == 50
-    assert choose_schedule(200, 2, 5, epoch_steps=40)["lr_warmup"].value == 20
-    assert choose_schedule(100000, 2, 10, None)["lr_warmup"].value == 500
-    one, two, many = (choose_schedule(200, size, 5, None)["lr"].value for size in (1, 2, 64))
+    assert choose_schedule("nothing", 200, 2, 5, epoch_steps=40)["lr_warmup"].value == 20
+    assert choose_schedule("nothing", 100000, 2, 10, None)["lr_warmup"].value == 500
+    one, two, many = (
+        choose_schedule("nothing", 200, size, 5, None)["lr"].value for size in (1, 2, 64)
+    )
     assert two == 2 * one and many == 0.02
+    # What has been trained already gets the rate of the codebases: 0.02 for 16 photos.
+    assert choose_schedule("detector", 200, 2, 5, None)["lr"].value == 2 * 0.02 / 16
 
 
 def test_every_choice_has_a_reason():
