@@ -37,6 +37,7 @@ from gluonnorm import training
 from gluonnorm.data import Dataset, Loader
 from gluonnorm.rcnn import FasterRCNN
 from gluonnorm.visualize import open_font
+from model_zoo.recipes.automatic import AUTO
 from model_zoo.recipes.choice import EARLIER_RUN
 
 import mxnet as mx
@@ -183,8 +184,7 @@ def main(args: argparse.Namespace) -> None:
     if args.print_recipe:
         prepared = prepare(args, ctx, workers)
         if workers.rank == 0:
-            steps = prepared.args.epoch_steps or len(prepared.loader)
-            print_choices(prepared.choices, prepared.net.spec.norm, steps)
+            print_plan(prepared)
         return
     if workers.rank > 0:
         train(prepare(args, ctx, workers), ctx, workers)
@@ -192,10 +192,25 @@ def main(args: argparse.Namespace) -> None:
     with training.PrefixLock(args.save_prefix) as lock:
         if lock.note:
             print(f"note: {lock.note}", file=sys.stderr)
-        train(prepare(args, ctx, workers), ctx, workers)
+        prepared = prepare(args, ctx, workers)
+        if prepared.args.recipe == AUTO:
+            print_plan(prepared)
+        train(prepared, ctx, workers)
     print(f"checkpoint {training.latest(args.save_prefix)}")
     print(f"log        {args.save_prefix}.log")
     print(f"curve      {args.save_prefix}-curve.png")
+
+
+def print_plan(prepared: PreparedRun) -> None:
+    """Print what will run: every value, its origin and the reason for it.
+
+    Parameters
+    ----------
+    prepared : PreparedRun
+        What ``prepare`` returns.
+    """
+    steps = prepared.args.epoch_steps or len(prepared.loader)
+    print_choices(prepared.choices, prepared.net.spec.norm, steps)
 
 
 def prepare(
