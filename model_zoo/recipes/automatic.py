@@ -14,14 +14,13 @@ from model_zoo.recipes.training_case import BACKBONE_WEIGHTS, DETECTOR_WEIGHTS, 
 import numpy as np
 
 AUTO = "auto"
-# Below 32 pixels COCO calls an object small; published detectors have half the AP there.
-SMALL_LENGTH = 32.0
-# On a coarse map an object needs this many cells on a side.
-SMALL_CELLS = 3
+# The shorter side that a small object shall have, in pixels, and in cells of a coarse map.
+SMALL_SIDE = 24.0
+SMALL_CELLS = 2.5
 LARGEST_ENLARGEMENT = 2.0
 # The sizes for which COCO's detectors were published.
 LARGEST_SHORT = 800
-LONGEST_PART = 1333 / 800
+LARGEST_LONG = 1333
 # Fewer pixels gain little time.
 SMALLEST_SHORT = 320
 SHORT_STEP = 32
@@ -158,22 +157,27 @@ def _freeze_at(case: TrainingCase, values: Values) -> Choice:
 
 def _short(case: TrainingCase, values: Values) -> Choice:
     """Show the smallest tenth of the objects large enough, but enlarge photos at most twice."""
-    smallest = case.quantile(case.lengths, 0.1)
-    wanted = max(SMALL_LENGTH, SMALL_CELLS * float(case.strides[0]))
+    smallest = case.quantile(case.boxes.min(axis=1), 0.1)
+    wanted = max(SMALL_SIDE, SMALL_CELLS * case.strides[0])
     own = case.shorter_side
     low, high = min(own, SMALLEST_SHORT), min(LARGEST_ENLARGEMENT * own, LARGEST_SHORT)
     short = min(max(own * wanted / smallest, low), high)
     short = max(SHORT_STEP, round(short / SHORT_STEP) * SHORT_STEP)
     reason = (
-        f"a tenth of the objects is below {smallest:.0f} pixels in photos of {own:.0f}; here below "
-        f"{smallest * short / own:.0f}, wanted {wanted:.0f}"
+        f"a tenth of the objects has a side below {smallest:.0f} pixels in photos of {own:.0f}; "
+        f"here below {smallest * short / own:.0f}, wanted {wanted:.0f}"
     )
     return _choice(short, reason)
 
 
 def _max_size(case: TrainingCase, values: Values) -> Choice:
-    """Keep the proportion of COCO's 1333 and 800 pixels."""
-    return _choice(round(_shortest(values) * LONGEST_PART), "5/3 of short, as 1333 of 800")
+    """Keep COCO's proportion, or more where the photos are longer."""
+    usual = LARGEST_LONG / LARGEST_SHORT
+    longest = float(np.quantile(case.image_sizes.max(axis=1) / case.image_sizes.min(axis=1), 0.9))
+    if longest <= usual:
+        return _choice(round(_shortest(values) * usual), "5/3 of short, as 1333 of 800")
+    length = max(min(_shortest(values) * longest, LARGEST_LONG), _shortest(values) * usual)
+    return _choice(round(length), f"the photos are up to {longest:.1f} times as long as wide")
 
 
 def _anchor_sizes(case: TrainingCase, values: Values) -> Optional[Choice]:
@@ -185,16 +189,18 @@ def _anchor_sizes(case: TrainingCase, values: Values) -> Optional[Choice]:
     span = f"nine tenths of the objects have {small:.0f} to {large:.0f} pixels"
     if not case.is_pyramid:
         return _choice((_even_sizes(small, large),), f"{span} in the network's input")
+    levels = len(case.strides)
     finest = _finest_size(small, median, case.strides[0])
-    sizes = tuple((round(finest * 2**level, 1),) for level in range(len(case.strides)))
-    return _choice(sizes, f"{span}, half of them up to {median:.0f}; a factor of 2 a level")
+    coarsest = max(finest * 2 ** (levels - 1), large / math.sqrt(2))
+    sizes = tuple((round(float(size), 1),) for size in np.geomspace(finest, coarsest, levels))
+    return _choice(sizes, f"{span}, half of them up to {median:.0f}; one size a level")
 
 
 def _even_sizes(small: float, large: float) -> Tuple[float, ...]:
     """Space sizes evenly, as logarithms, from the small objects to the large ones."""
-    count = math.ceil(math.log(large / small) / math.log(SIZE_FACTOR)) + 1
-    count = min(max(count, 2), LARGEST_ANCHORS)
-    sizes = np.geomspace(small, max(large, small * SIZE_FACTOR), count)
+    middle, reach = math.sqrt(small * large), math.sqrt(max(large / small, SIZE_FACTOR))
+    count = math.ceil(2 * math.log(reach) / math.log(SIZE_FACTOR) - 1e-9) + 1
+    sizes = np.geomspace(middle / reach, middle * reach, min(count, LARGEST_ANCHORS))
     return tuple(round(float(size), 1) for size in sizes)
 
 

@@ -48,12 +48,14 @@ def values(case, **given):
     return {name: choice.value for name, choice in choose_settings(case, given).items()}
 
 
-def test_the_smallest_objects_get_32_pixels_in_a_pyramid_and_three_cells_in_a_single_map():
-    # Photos of 480 pixels with objects of 24: 32 pixels need 640, three cells of 16 would need 960.
-    assert values(make_case([24] * 50))["short"] == 640
-    assert values(single_map([24] * 50))["short"] == 800  # the most
-    assert values(single_map([40] * 50))["short"] == 576  # 48 / 40 of 480
-    assert values(single_map([40] * 50))["max_size"] == round(576 * 1333 / 800)
+def test_small_sides_get_24_pixels_in_a_pyramid_and_40_on_a_map_of_stride_16():
+    # Photos of 480 pixels with objects of 18: 24 pixels need 640, two and a half cells of 16 would
+    # need 1067.
+    assert values(make_case([18] * 50))["short"] == 640
+    assert values(single_map([18] * 50))["short"] == 800  # the most
+    assert values(single_map([30] * 50))["short"] == 640  # 40 / 30 of 480
+    # It is the shorter side that counts: 36 pixels wide, 9 high.
+    assert values(make_case([18] * 50, ratio=0.25))["short"] == 800
 
 
 def test_photos_are_enlarged_twice_at_most_and_never_made_too_small():
@@ -63,6 +65,12 @@ def test_photos_are_enlarged_twice_at_most_and_never_made_too_small():
     assert values(make_case([100] * 50, photo=(160, 200)))["short"] == 160
 
 
+def test_long_photos_are_not_cut_down_to_the_proportion_of_usual_ones():
+    assert values(make_case([18] * 50))["max_size"] == round(640 * 1333 / 800)
+    assert values(make_case([24] * 50, photo=(320, 960)))["max_size"] == 960
+    assert values(make_case([24] * 50, photo=(320, 9600)))["max_size"] == 1333
+
+
 def test_a_rare_class_of_small_objects_decides_over_a_frequent_one_of_large():
     lengths, labels = [100] * 900 + [20] * 100, [0] * 900 + [1] * 100
     case = make_case(lengths, labels=labels)
@@ -70,14 +78,14 @@ def test_a_rare_class_of_small_objects_decides_over_a_frequent_one_of_large():
     assert case.quantile(case.lengths, 0.1) == 20
     assert case.quantile(case.lengths, 0.26) == 100
     assert np.quantile(lengths, 0.11) == 100
-    assert values(case)["short"] == round(480 * 32 / 20 / 32) * 32
+    assert values(case)["short"] == 576  # 24 / 20 of 480
 
 
 def concentric_iou(length, anchor):
     return min(length, anchor) ** 2 / max(length, anchor) ** 2
 
 
-@pytest.mark.parametrize("low, high", [(30, 60), (20, 200), (50, 52)])
+@pytest.mark.parametrize("low, high", [(30, 60), (20, 200), (50, 52), (50, 50.01)])
 def test_every_usual_object_has_an_anchor_of_its_size_on_a_single_map(low, high):
     lengths = np.geomspace(low, high, 200)
     chosen = values(single_map(lengths), short=480)
@@ -96,6 +104,9 @@ def test_the_anchors_of_a_pyramid_double_and_one_has_the_size_of_the_median():
     # Features of stride 4 do not see objects of 300 pixels.
     large = values(make_case([300] * 50), short=480)["anchor_sizes"]
     assert large[0][0] <= 4 * 8 * np.sqrt(2) and (300.0,) in large
+    # From 13 to 816 pixels a factor of 2 a level is not enough.
+    wide = values(make_case([13] * 400 + [816] * 100, photo=(900, 900)), short=900)
+    assert wide["anchor_sizes"][0][0] <= 13 * 1.42 and wide["anchor_sizes"][-1][0] >= 816 / 1.42
 
 
 @pytest.mark.parametrize(
