@@ -191,7 +191,7 @@ def _anchor_sizes(case: TrainingCase, values: Values) -> Optional[Choice]:
         return _choice((_even_sizes(small, large),), f"{span} in the network's input")
     levels = len(case.strides)
     finest = _finest_size(small, median, case.strides[0])
-    coarsest = max(finest * 2 ** (levels - 1), large / math.sqrt(2))
+    coarsest = max(finest * 2 ** (levels - 1), large / math.sqrt(SIZE_FACTOR))
     sizes = tuple((round(float(size), 1),) for size in np.geomspace(finest, coarsest, levels))
     return _choice(sizes, f"{span}, half of them up to {median:.0f}; one size a level")
 
