@@ -7,8 +7,7 @@ from end_report.progress_findings import (
     is_head_loss,
     is_rpn_loss,
     longer_run,
-    loss_trend,
-    still_falls,
+    longer_run_for,
 )
 from end_report.run_result import ClassResult, Remedy, RunResult
 from gluonnorm.data.reachable import LOSS, MANY
@@ -165,7 +164,7 @@ def _unreached_classes(result: RunResult) -> List[str]:
 def _anchor_try(remedy: Remedy, names: Sequence[str]) -> str:
     """Name settings, and what share of some classes they leave without an anchor."""
     left = [percent(1 - remedy.reached.get(name, 0.0)) for name in names]
-    return f"--set {remedy.settings}, which leaves {', '.join(left)}"
+    return f"--set {remedy.settings}, which leaves {', '.join(left)} without one"
 
 
 def _is_unreached(entry: ClassResult) -> bool:
@@ -190,9 +189,7 @@ def _proposal_finding(result: RunResult, entry: ClassResult) -> Optional[Finding
     lost = reach.reached - proposals
     if proposals >= 1 - MANY or lost <= LOSS:
         return None
-    tries = []
-    if still_falls(result, loss_trend(result, is_rpn_loss)):
-        tries.append(f"{longer_run(result)}, as the losses of the RPN were still falling")
+    tries = longer_run_for(result, "the RPN", is_rpn_loss)
     if reach.candidates < 1 - MANY:
         tries += _candidate_tries(result, entry)
     if reach.candidates - proposals > LOSS:
@@ -268,8 +265,7 @@ def _head_tries(result: RunResult, entry: ClassResult) -> List[str]:
         if entry.name not in flags.weighted_classes:
             weight = shlex.quote(f"{entry.name}={CLASS_WEIGHT}")
             tries.append(f"--class-weights {weight}")
-    if still_falls(result, loss_trend(result, is_head_loss)):
-        tries.append(f"{longer_run(result)}, as the losses of the heads were still falling")
+    tries += longer_run_for(result, "the heads", is_head_loss)
     if tries:
         return tries
     if not flags.augments:
@@ -286,12 +282,10 @@ def _mask_finding(result: RunResult, entry: ClassResult) -> Optional[Finding]:
     gap = entry.box_score - entry.mask_score
     if gap <= MASK_GAP:
         return None
-    tries = []
+    tries = longer_run_for(result, "the heads", is_head_loss)
     if result.config is not None:
         size = result.config.mask_roi_size
         tries.append(f"--set mask_roi_size={2 * size} (now {size})")
-    if still_falls(result, loss_trend(result, is_head_loss)):
-        tries.insert(0, f"{longer_run(result)}, as the losses of the heads were still falling")
     sentence = (
         f"{entry.name}: the AP50 of its boxes is {entry.box_score:.3f}, that of its masks "
         f"{entry.mask_score:.3f}; try {', or '.join(tries or [longer_run(result)])}"

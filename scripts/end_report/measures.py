@@ -7,6 +7,7 @@ from end_report.anchor_remedies import anchor_remedies
 from end_report.run_result import GOOD_SCORE, ClassResult, Remedy, RunFlags, RunResult
 from gluonnorm import training
 from gluonnorm.data import Dataset, Inspection, inspect
+from gluonnorm.data.reachable import MANY
 from gluonnorm.rcnn import FasterRCNN
 
 import mxnet as mx
@@ -148,17 +149,19 @@ def _loss_columns(steps: Sequence[Dict[str, Any]]) -> Dict[str, np.ndarray]:
 def _with_reach(result: RunResult, run: FinishedRun) -> RunResult:
     """Add what anchors and proposals reach, class by class."""
     net = run.net
-    train = inspect(run.train_set, net.preprocess, net.config, net.backbone.strides)
-    judged = train
+    settings = (net.preprocess, net.config, net.backbone.strides)
     chosen: List[int] = []
-    if run.val_set is not None:
-        judged = inspect(run.val_set, net.preprocess, net.config, net.backbone.strides)
+    if run.val_set is None:
+        train = judged = inspect(run.train_set, *settings)
+    else:
+        train = inspect(run.train_set, net.preprocess)
+        judged = inspect(run.val_set, *settings)
         if judged.reach is not None and _has_low_score(judged, result.scores):
             chosen = spaced_images(judged.learnable_objects.images)
             progress = tqdm(chosen, desc="proposals", unit="image", disable=None, leave=False)
             judged = judge_proposals(net, run.val_set, judged, progress, run.ctx)
     remedies: Tuple[Remedy, ...] = ()
-    if judged.reach is not None:
+    if any(share.reached < 1 - MANY for share in judged.reach_of_class.values()):
         remedies = anchor_remedies(
             judged.learnable_objects,
             net.classes,

@@ -130,7 +130,7 @@ def test_anchors_that_do_not_reach_a_class(parts):
         "the anchors are 32 to 512 pixels large in the network's input, and none has an IoU of 0.5 "
         "or more with 100 % of 50 objects of egg (9 pixels large), 62 % of 50 objects of cell (12 "
         'pixels large) in the validation set; try --set "anchor_sizes=((12,),)", which leaves 0 %, '
-        "3 %, or --set short=1600 max_size=2666, which leaves 50 %, 10 %"
+        "3 % without one, or --set short=1600 max_size=2666, which leaves 50 %, 10 % without one"
     )
     without = only_finding(parts, result._replace(remedies=()))
     assert without.endswith("; choose anchor_sizes and anchor_ratios closer to the boxes")
@@ -201,6 +201,9 @@ def test_a_head_that_misses_what_is_proposed(parts):
     used["augments"] = True
     finding = only_finding(parts, run(parts, classes=(cell, common), flags=used))
     assert "try --set short=1200, or more training images of it" in finding
+    rising = run(parts, classes=(cell, common), flags=used, evaluations=((3, 0.5), (6, 0.8)))
+    _, finding, _ = parts.report.end_report(rising)
+    assert finding.endswith("try --epochs 12 (now 6), as AP50 was still rising")
     # Twelve images are no fewer than those of the other classes.
     finding = only_finding(parts, run(parts, classes=(cell, one_class(parts, train_images=40))))
     assert "--repeat-threshold" not in finding and "--augment" in finding
