@@ -83,7 +83,8 @@ def train(
         """Turn a batch into the inputs of the step, and the names."""
         return mx.nd.array(batch["x"]), mx.nd.array(batch["y"]), batch["names"]
 
-    step = training.TrainStep(graph, trainer, contexts, max_norm)
+    loss_scale = training.LossScale(growth_steps=4)
+    step = training.TrainStep(graph, trainer, contexts, max_norm, loss_scale=loss_scale)
     losses = LossList()
     loop = training.Loop(
         step,
