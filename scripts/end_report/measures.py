@@ -69,7 +69,7 @@ def run_flags(args: argparse.Namespace, images: int) -> RunFlags:
         lr=args.lr,
         usual_lr=training.scale_for_batch(RATE_PER_IMAGE, images, 1),
         epochs=args.epochs,
-        minutes=vars(args).get("minutes"),
+        minutes=args.minutes,
         patience=args.patience,
         augments=bool(args.augment),
         repeat_threshold=args.repeat_threshold,
