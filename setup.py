@@ -58,6 +58,9 @@ CUDA = [
 # (--peer-python). These two belong together, need Python 3.9, and gave the answers in tests/golden.
 PEERS = ["torch==2.6.0", "torchvision==0.21.0"]
 
+# What writes ONNX files (onnx) and runs them (onnxruntime). Both work beside MXNet and NumPy 1.23.
+ONNX = ["onnx>=1.16", "onnxruntime>=1.19"]
+
 setup(
     name="gluonnorm",
     version=read_version(),
@@ -92,6 +95,7 @@ setup(
     extras_require={
         "cpu": ["mxnet==1.9.1", *TRAINING],
         "cu112": [*CUDA, *TRAINING],
+        "onnx": ONNX,
         "peers": PEERS,
         "test": ["pytest>=8", "pytest-xdist", "ruff==0.17.6", "mypy"],
     },

@@ -1,4 +1,4 @@
-"""Export a trained detector to MXNet symbol files, and check them against the network.
+"""Export a trained detector to files of MXNet or ONNX, and check them against the network.
 
 Example: a checkpoint to out/blood-symbol.json, out/blood-0000.params and out/blood.json
 
@@ -9,18 +9,23 @@ and the same in int8 for the CPU, calibrated on 50 photos of a folder:
     python scripts/export.py --params runs/blood-0001025.json --output out/blood8 \\
         --dtype int8 --calibration photos
 
-The files are read back and run on the image (on noise without --image) beside the network. In
-float32 the largest difference is printed, and one that is more than rounding is an error. In the
-other formats the script prints how many of the network's detections the files also give;
-scripts/eval_faster_rcnn.py --exported measures what they cost in AP.
+and as out/blood.onnx and out/blood.json, for onnxruntime and OpenVINO:
+
+    python scripts/export.py --params runs/blood-0001025.json --output out/blood --format onnx
+
+The files are read back and run on the image (on noise without --image) beside the network, those
+of ONNX in onnxruntime. In float32 the largest difference is printed, and one that is more than
+rounding is an error. In the other formats the script prints how many of the network's detections
+the files also give; scripts/eval_faster_rcnn.py --exported measures what they cost in AP.
 """
 
 import argparse
+import importlib
 import random
 from pathlib import Path
-from typing import List, Optional, Sequence, Tuple
+from typing import Any, List, Optional, Sequence, Tuple
 
-from gluonnorm.deploy import DTYPES, DeployError, export, load
+from gluonnorm.deploy import DTYPES, FORMATS, DeployError, export, load
 from gluonnorm.photos.boxes import box_iou
 from gluonnorm.photos.prepare import network_input, prepare
 from gluonnorm.types import Preprocess
@@ -61,6 +66,12 @@ def parse_args() -> argparse.Namespace:
         required=True,
         metavar="PREFIX",
         help="folder and first part of the files' names",
+    )
+    parser.add_argument(
+        "--format",
+        choices=list(FORMATS),
+        default="mxnet",
+        help="files of MXNet, or one ONNX file, which is float32 (default: mxnet)",
     )
     parser.add_argument(
         "--image-size",
@@ -110,6 +121,7 @@ def main(args: argparse.Namespace) -> None:
     """
     seed_everything(args.seed)
     ctx = contexts("")
+    onnxruntime = load_onnxruntime() if args.format == "onnx" else None
     net = open_network(args, ctx, args.classes)
     image_size = tuple(args.image_size) if args.image_size else None
     pixels = check_input(args.image, image_size or NOISE_SIZE, net.preprocess)
@@ -117,18 +129,22 @@ def main(args: argparse.Namespace) -> None:
     if args.calibration:
         photos = choose_photos(args.calibration, args.num_calibration)
     # Before the calibration, which takes long.
-    make_parent_folder("--output", f"{args.output}-symbol.json")
-    manifest = export(net, args.output, image_size, args.dtype, photos)
-    block, _ = load(args.output, ctx)
-    print(f"wrote {args.output}-symbol.json, {args.output}-0000.params, {args.output}.json")
-
+    make_parent_folder("--output", f"{args.output}.json")
+    manifest = export(net, args.output, image_size, args.dtype, photos, args.format)
     batch = mx.nd.array(pixels[None])
-    exported_outputs = [output.asnumpy() for output in block(batch)]
+    if onnxruntime is not None:
+        print(f"wrote {args.output}.onnx, {args.output}.json")
+        exported_outputs = run_onnx(onnxruntime, f"{args.output}.onnx", pixels)
+    else:
+        block, _ = load(args.output, ctx)
+        print(f"wrote {args.output}-symbol.json, {args.output}-0000.params, {args.output}.json")
+        exported_outputs = [output.asnumpy() for output in block(batch)]
     network_outputs = [output.asnumpy() for output in net(batch)]
     network_ids = network_outputs[0]
     print(f"checked on an input of {pixels.shape}: {int((network_ids >= 0).sum())} detections")
     if args.dtype == "float32":
-        compare(exported_outputs, network_outputs, manifest["outputs"])
+        matched_outputs = in_order_of(network_outputs, exported_outputs)
+        compare(matched_outputs, network_outputs, manifest["outputs"])
     else:
         print(f"of at least {CONFIDENT_SCORE:g}: {agreement(exported_outputs, network_outputs)}")
 
@@ -181,6 +197,80 @@ def choose_photos(paths: Sequence[str], count: int) -> List[Path]:
     """
     files = list_photos(paths)
     return sorted(random.sample(files, min(count, len(files))))
+
+
+def load_onnxruntime() -> Any:
+    """Import onnxruntime, which runs the ONNX file for the check.
+
+    Returns
+    -------
+    module
+        The package.
+
+    Raises
+    ------
+    DeployError
+        It is not installed.
+    """
+    try:
+        return importlib.import_module("onnxruntime")
+    except ImportError as error:
+        raise DeployError(
+            f"an ONNX file is checked with onnxruntime, which cannot be imported ({error}); "
+            "install it with pip install 'gluonnorm[onnx]'"
+        ) from error
+
+
+def run_onnx(onnxruntime: Any, path: str, pixels: np.ndarray) -> List[np.ndarray]:
+    """Run an ONNX file on one image in onnxruntime.
+
+    Parameters
+    ----------
+    onnxruntime : module
+        The package.
+    path : str
+        The file.
+    pixels : numpy.ndarray
+        (3, h, w) float32.
+
+    Returns
+    -------
+    list of numpy.ndarray
+        The outputs, with a first axis of length 1.
+    """
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return session.run(None, {"data": pixels[None]})
+
+
+def in_order_of(
+    network_outputs: Sequence[np.ndarray], exported_outputs: Sequence[np.ndarray]
+) -> List[np.ndarray]:
+    """Bring exported detections into the order of the network's.
+
+    Rounding may swap detections whose scores are nearly equal.
+
+    Parameters
+    ----------
+    network_outputs, exported_outputs : sequence of numpy.ndarray
+        ids (1, D, 1), scores (1, D, 1) and boxes (1, D, 4) of one image, perhaps masks.
+
+    Returns
+    -------
+    list of numpy.ndarray
+        The exported outputs. Each row is at the place of the network's row of its class that is
+        closest to it, among those that no row before it took.
+    """
+    expected = np.concatenate(network_outputs[:3], axis=-1)[0]
+    exported = np.concatenate(exported_outputs[:3], axis=-1)[0]
+    # In the order of ids, scores and boxes. A row of another class is never the closest one.
+    units = np.array([1e-9, TOLERANCE["scores"], *[TOLERANCE["boxes"]] * 4])
+    distances = (np.abs(expected[:, None] - exported) / units).max(axis=-1)
+    order = []
+    for row in distances:
+        closest = int(row.argmin())
+        order.append(closest)
+        distances[:, closest] = np.inf
+    return [output[:, order] for output in exported_outputs]
 
 
 def compare(

@@ -65,6 +65,25 @@ def session(content):
     return lambda inputs: loaded.run(None, inputs)
 
 
+def openvino_program(path):
+    """Load a model in OpenVINO with one thread, in float32.
+
+    Parameters
+    ----------
+    path : str
+        The file.
+
+    Returns
+    -------
+    callable
+        As for :func:`session`.
+    """
+    openvino = pytest.importorskip("openvino", reason="openvino is not installed")
+    settings = {"INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": "f32"}
+    compiled = openvino.Core().compile_model(path, "CPU", settings)
+    return lambda inputs: list(compiled(inputs).values())
+
+
 def assert_same_in_onnx(function, *arrays, weights=(), other_arrays=None, atol=1e-6, rtol=1e-6):
     """Run a function of ``F`` in MXNet and, converted, in onnxruntime, and compare the outputs.
 

@@ -1,11 +1,13 @@
-"""The three files of an exported network: written all or none, read with their checksums."""
+"""The files of an exported network: written all or none, read with their checksums."""
 
 import hashlib
 import json
 import math
 import os
+import warnings
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Sequence
 
 from gluonnorm.errors import GluonnormError, InputError, first_line
 from gluonnorm.weight_files import atomic_files, file_digest, read_description
@@ -15,6 +17,13 @@ import mxnet as mx
 # Symbol, parameters, manifest. The manifest is the last file that gets its name, so a manifest
 # exists only beside the two files that it describes.
 BUNDLE_SUFFIXES = ("-symbol.json", "-0000.params", ".json")
+ONNX_SUFFIX = ".onnx"
+# The files by the keys of their checksums in the manifest.
+FILE_SUFFIXES = {
+    "symbol": BUNDLE_SUFFIXES[0],
+    "params": BUNDLE_SUFFIXES[1],
+    "onnx": ONNX_SUFFIX,
+}
 # Version 0.1 called the manifest a record. The key keeps that name, so that its exports are
 # verified too.
 MANIFEST_DIGEST_KEY = "record"
@@ -93,23 +102,99 @@ def write_bundle(
     DeployError
         The files could not be written completely; earlier files are as they were.
     """
-    paths = bundle_paths(prefix)
-    paths[0].parent.mkdir(parents=True, exist_ok=True)
+    symbol_path, params_path, _ = bundle_paths(prefix)
+    with _files_and_manifest(prefix, [symbol_path, params_path], manifest) as files:
+        symbol_file, params_file = files
+        Path(symbol_file).write_text(symbol.tojson(remove_amp_cast=False), encoding="utf-8")
+        _save_parameters(params_file, symbol, values)
+        manifest["provenance"]["sha256"].update(
+            symbol=file_digest(symbol_file), params=file_digest(params_file)
+        )
+
+
+def write_onnx_bundle(prefix: str, content: bytes, manifest: Manifest) -> None:
+    """Write an ONNX file and the manifest, both or none.
+
+    Parameters
+    ----------
+    prefix : str
+        Path and first part of the files' names. Missing folders are made.
+    content : bytes
+        The content of the ONNX file.
+    manifest : dict
+        As for :func:`write_bundle`.
+
+    Raises
+    ------
+    DeployError
+        The files could not be written completely; earlier files are as they were.
+    """
+    with _files_and_manifest(prefix, [Path(f"{prefix}{ONNX_SUFFIX}")], manifest) as files:
+        (onnx_file,) = files
+        Path(onnx_file).write_bytes(content)
+        manifest["provenance"]["sha256"]["onnx"] = file_digest(onnx_file)
+
+
+@contextmanager
+def _files_and_manifest(
+    prefix: str, paths: Sequence[Path], manifest: Manifest
+) -> Iterator[List[str]]:
+    """Give temporary names for files, and then write the manifest beside them.
+
+    All get their names at the end, or none does. The caller adds the checksums of its files to the
+    manifest. Those of files of the other format are added here.
+    """
+    manifest_path = bundle_paths(prefix)[-1]
+    manifest_path.parent.mkdir(parents=True, exist_ok=True)
+    other_checksums = _checksums_of_same_network(manifest_path, manifest)
     try:
-        with atomic_files(*map(str, paths)) as (symbol_file, params_file, manifest_file):
-            Path(symbol_file).write_text(symbol.tojson(remove_amp_cast=False), encoding="utf-8")
-            _save_parameters(params_file, symbol, values)
-            manifest["provenance"]["sha256"] = {
-                "symbol": file_digest(symbol_file),
-                "params": file_digest(params_file),
-            }
-            manifest["provenance"]["sha256"][MANIFEST_DIGEST_KEY] = _manifest_digest(manifest)
+        with atomic_files(*map(str, [*paths, manifest_path])) as temporary_files:
+            *files, manifest_file = temporary_files
+            yield files
+            checksums = manifest["provenance"]["sha256"]
+            for key, digest in other_checksums.items():
+                checksums.setdefault(key, digest)
+            checksums[MANIFEST_DIGEST_KEY] = _manifest_digest(manifest)
             Path(manifest_file).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
     except (OSError, mx.MXNetError) as error:
         raise DeployError(
             f"the files of {prefix} could not be written completely "
             f"({first_line(error)}); is the disk full?"
         ) from error
+    _warn_of_other_network(prefix, manifest)
+
+
+def _checksums_of_same_network(manifest_path: Path, manifest: Manifest) -> Dict[str, str]:
+    """Read the checksums of an earlier export's files; {} if that was of another network."""
+    try:
+        earlier = read_description(str(manifest_path))
+        checksums = earlier["provenance"].pop("sha256")
+        weights = checksums.pop("weights")
+        checksums.pop(MANIFEST_DIGEST_KEY)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        # There is none, it is of an earlier version, or it is not a manifest.
+        return {}
+    # The trip through JSON turns tuples into the lists that are in the file.
+    new = json.loads(json.dumps(manifest))
+    is_same = weights == new["provenance"].pop("sha256")["weights"] and earlier == new
+    return checksums if is_same else {}
+
+
+def _warn_of_other_network(prefix: str, manifest: Manifest) -> None:
+    """Warn of files that an earlier export of another network has left beside a manifest."""
+    checksums = manifest["provenance"]["sha256"]
+    left = []
+    for key, suffix in FILE_SUFFIXES.items():
+        path = f"{prefix}{suffix}"
+        if key not in checksums and os.path.exists(path):
+            left.append(path)
+    if left:
+        warnings.warn(
+            f"{' and '.join(left)} are of an earlier export of another network or with other "
+            f"settings, which {prefix}.json no longer describes; export again in that format too, "
+            "or delete them",
+            stacklevel=5,
+        )
 
 
 def read_bundle(prefix: str) -> Bundle:
@@ -137,6 +222,8 @@ def read_bundle(prefix: str) -> Bundle:
     try:
         manifest = read_description(str(manifest_file))
         checksums = manifest["provenance"]["sha256"]
+        if "onnx" in checksums and "symbol" not in checksums:
+            raise DeployError(_onnx_alone(prefix))
         symbol_digest = checksums["symbol"]
         params_digest = checksums["params"]
         manifest_digest = checksums.get(MANIFEST_DIGEST_KEY)  # the earliest exports do not have it
@@ -213,6 +300,9 @@ def _require_files(prefix: str, paths: List[Path]) -> None:
     missing = [str(path) for path in paths if not path.is_file()]
     if not missing:
         return
+    manifest_file = paths[-1]
+    if os.path.isfile(f"{prefix}{ONNX_SUFFIX}") and str(manifest_file) not in missing:
+        raise DeployError(_onnx_alone(prefix))
     message = (
         f"{' and '.join(missing)} missing; an exported network is three files: "
         f"{', '.join(prefix + suffix for suffix in BUNDLE_SUFFIXES)}"
@@ -221,6 +311,14 @@ def _require_files(prefix: str, paths: List[Path]) -> None:
         if prefix.endswith(suffix):
             raise DeployError(f"{message}; give {prefix[: -len(suffix)]} alone")
     raise DeployError(message)
+
+
+def _onnx_alone(prefix: str) -> str:
+    """Say that a network was exported to ONNX and not for MXNet."""
+    return (
+        f"{prefix}.json describes {prefix}{ONNX_SUFFIX}, and no files of MXNet; run that file with "
+        "onnxruntime or OpenVINO, or export with format='mxnet' too"
+    )
 
 
 def _rename_old_keys(manifest: Manifest) -> None:

@@ -1,6 +1,7 @@
-"""Exporting a network to MXNet symbol files, and loading them without any network code."""
+"""Exporting a network to files of MXNet or ONNX, and loading those of MXNet as a block."""
 
 import dataclasses
+import hashlib
 import json
 import os
 import warnings
@@ -14,8 +15,11 @@ from gluonnorm.deploy.bundle import (
     bundle_paths,
     read_bundle,
     write_bundle,
+    write_onnx_bundle,
 )
-from gluonnorm.errors import InputError, first_line
+from gluonnorm.deploy.onnx.convert import convert_graph
+from gluonnorm.deploy.onnx.writer import ModelWriter, load_writer
+from gluonnorm.errors import InputError, did_you_mean, first_line
 from gluonnorm.graph.executor_safe import replace_shape_only_ops
 from gluonnorm.graph.fold import fold_graph
 from gluonnorm.graph.output_layers import join_output_layers
@@ -30,8 +34,10 @@ import numpy as np
 from tqdm import tqdm
 
 DTYPES = ("float32", "bfloat16", "int8")
+FORMATS = ("mxnet", "onnx")
 OUTPUTS = ("ids", "scores", "boxes", "masks")
 TRACED_SIZE = (64, 64)  # of an image that settles unknown shapes; any size gives the same graph
+DATA_SHAPE = (1, 3, *TRACED_SIZE)
 
 
 class _Graph(NamedTuple):
@@ -55,13 +61,18 @@ def export(
     image_size: Optional[Tuple[int, int]] = None,
     dtype: str = "float32",
     calibration: Union[None, PathLike, Photos] = None,
+    format: str = "mxnet",
 ) -> Manifest:
-    """Export a detector: ``<prefix>-symbol.json``, ``<prefix>-0000.params``, ``<prefix>.json``.
+    """Export a detector to the files of MXNet or to an ONNX file, with a description of both.
 
-    The first two files load with ``mx.gluon.SymbolBlock.imports``, ``mx.mod.Module`` and the C
-    predict API, at any batch size and image size. The third file, the manifest, describes input and
+    - ``"mxnet"`` writes ``<prefix>-symbol.json`` and ``<prefix>-0000.params``, which load with
+      ``mx.gluon.SymbolBlock.imports``, ``mx.mod.Module`` and the C predict API.
+    - ``"onnx"`` writes ``<prefix>.onnx``, which onnxruntime and OpenVINO read.
+
+    Both take any batch size and image size. ``<prefix>.json``, the manifest, describes input and
     outputs. Frozen norms are folded into convolutions (``nn.fold``). If the export fails, earlier
-    files of this prefix remain as they were.
+    files of this prefix remain as they were. A network that is exported in both formats to one
+    prefix has one manifest.
 
     Parameters
     ----------
@@ -80,6 +91,9 @@ def export(
         For ``"int8"``: photos like those that the network will see. A folder, or a list of paths
         and arrays (H, W, 3) as ``Predictor`` takes them. 30 to 100 photos are enough; each takes
         one run of the network.
+    format : str
+        ``"mxnet"`` or ``"onnx"``. ONNX files are float32, and writing them needs the package
+        ``onnx`` (``pip install 'gluonnorm[onnx]'``).
 
     Returns
     -------
@@ -95,28 +109,50 @@ def export(
         - ``outputs``: their names in order. Rows are sorted by score and padded with -1; boxes are
           in pixels of the input.
         - ``config``: thresholds and all other settings.
-        - ``provenance``: the model's ``spec``, package ``versions``, checksums ``sha256``, and
-          ``calibrated_on``, the number of photos for calibration.
+        - ``provenance``: the model's ``spec``, package ``versions``, checksums ``sha256`` of the
+          files and of the values of the ``weights``, and ``calibrated_on``, the number of photos
+          for calibration.
 
     Raises
     ------
     InputError
-        Unknown ``dtype``; ``"int8"`` without photos, or photos with another dtype; an
+        Unknown ``dtype`` or ``format``; a ``dtype`` that ONNX files do not have; ``"int8"`` without
+        photos, or photos with another dtype; an
         ``image_size`` that is not two positive integers; a ``prefix`` without a name.
     ImageError
         A photo for calibration cannot be read.
     DeployError
-        A parameter has no values or is not finite, or the files could not be written completely.
+        A parameter has no values or is not finite; the files could not be written completely; a
+        layer has no form in ONNX; or the package ``onnx`` is missing.
     """
     bundle_paths(prefix)
-    if dtype not in DTYPES:
-        raise InputError(f"dtype is {dtype!r}; a network can be exported in {', '.join(DTYPES)}")
+    _check_format(format, dtype)
     _check_image_size(image_size)
     photos = _calibration_photos(dtype, calibration)
+    model_bytes = load_writer() if format == "onnx" else None
     graph = _inference_graph(net, image_size or TRACED_SIZE)
-    graph = _convert(graph, dtype, photos, net.preprocess)
+    manifest = _manifest(net, graph, image_size, dtype, len(photos))
+    if model_bytes is not None:
+        content = _onnx_content(graph, manifest, model_bytes)
+        write_onnx_bundle(prefix, content, manifest)
+    else:
+        graph = _Graph(replace_shape_only_ops(graph.symbol), graph.values)
+        graph = _convert(graph, dtype, photos, net.preprocess)
+        write_bundle(prefix, graph.symbol, graph.values, manifest)
+    # JSON turns tuples into lists. The caller gets what a reader of the file gets.
+    return json.loads(json.dumps(manifest))
+
+
+def _manifest(
+    net: mx.gluon.HybridBlock,
+    graph: _Graph,
+    image_size: Optional[Tuple[int, int]],
+    dtype: str,
+    num_photos: int,
+) -> Manifest:
+    """Describe an exported network; the checksums of its files are still missing."""
     spec = dataclasses.asdict(net.spec)
-    manifest = {
+    return {
         "classes": list(net.spec.classes),
         "dtype": dtype,
         "input": {
@@ -136,12 +172,36 @@ def export(
                 "mxnet": mx.__version__,
                 "numpy": np.__version__,
             },
-            "calibrated_on": len(photos),
+            "calibrated_on": num_photos,
+            "sha256": {"weights": _weights_digest(graph)},
         },
     }
-    write_bundle(prefix, graph.symbol, graph.values, manifest)
-    # JSON turns tuples into lists. The caller gets what a reader of the file gets.
-    return json.loads(json.dumps(manifest))
+
+
+def _weights_digest(graph: _Graph) -> str:
+    """Compute a checksum of all values of a graph, whatever their names.
+
+    Names count the networks of a process, so the same checkpoint may have others in another one.
+    """
+    digest = hashlib.sha256()
+    for name in graph.symbol.list_inputs():
+        if name in graph.values:
+            digest.update(graph.values[name].asnumpy().tobytes())
+    return digest.hexdigest()
+
+
+def _onnx_content(graph: _Graph, manifest: Manifest, model_bytes: ModelWriter) -> bytes:
+    """Convert a graph to the content of an ONNX file, with the manifest in its metadata."""
+    names = manifest["outputs"]
+    converted = convert_graph(graph.symbol, graph.values, {"data": DATA_SHAPE}, names)
+    value_shapes = {name: value.shape for name, value in graph.values.items()}
+    _, shapes, _ = graph.symbol.infer_shape(data=DATA_SHAPE, **value_shapes)
+    return model_bytes(
+        converted,
+        inputs={"data": ("batch", 3, "height", "width")},
+        outputs={name: ("batch", *shape[1:]) for name, shape in zip(names, shapes)},
+        metadata={"manifest": json.dumps(manifest)},
+    )
 
 
 def load(
@@ -198,6 +258,20 @@ def load(
     return block, bundle.manifest
 
 
+def _check_format(format: str, dtype: str) -> None:
+    """Raise InputError unless a network can be exported in a format and a dtype."""
+    if format not in FORMATS:
+        suggestion = did_you_mean(format, FORMATS) or ";"
+        raise InputError(f"format is {format!r}{suggestion} give one of {', '.join(FORMATS)}")
+    if dtype not in DTYPES:
+        raise InputError(f"dtype is {dtype!r}; a network can be exported in {', '.join(DTYPES)}")
+    if format == "onnx" and dtype != "float32":
+        raise InputError(
+            f"dtype is {dtype!r} with format 'onnx', whose files are float32; leave dtype out, or "
+            "export with format='mxnet'"
+        )
+
+
 def _check_image_size(image_size: Any) -> None:
     """Raise InputError unless an image size is None or two positive integers."""
     if image_size is None:
@@ -237,7 +311,7 @@ def _calibration_photos(dtype: str, calibration: Union[None, PathLike, Photos]) 
 
 
 def _inference_graph(net: mx.gluon.HybridBlock, image_size: Tuple[int, int]) -> _Graph:
-    """Trace a network, check its values, fold its norms, and make it safe for MXNet's executors."""
+    """Trace a network, check its values, and fold its norms."""
     try:
         symbol, values = trace(net, image_size)
     except (InputError, RuntimeError) as error:
@@ -248,8 +322,7 @@ def _inference_graph(net: mx.gluon.HybridBlock, image_size: Tuple[int, int]) -> 
             f"{len(broken)} parameters hold NaN or infinity, the first is "
             f"{broken[0]}; export an earlier checkpoint"
         )
-    symbol, values = fold_graph(symbol, values)
-    return _Graph(replace_shape_only_ops(symbol), values)
+    return _Graph(*fold_graph(symbol, values))
 
 
 def _convert(graph: _Graph, dtype: str, photos: Sequence[Photo], preprocess: Preprocess) -> _Graph:

@@ -80,6 +80,44 @@ def test_export_writes_files_and_finds_no_difference(exported):
     )
 
 
+def test_export_checks_an_onnx_file_in_onnxruntime(folder):
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    done = run_script(
+        "export.py",
+        "--params",
+        folder / "net-0000003.json",
+        "--output",
+        folder / "onnx" / "net",
+        "--format",
+        "onnx",
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"wrote {folder / 'onnx' / 'net.onnx'}, {folder / 'onnx' / 'net.json'}" in done.stdout
+    assert sorted(path.name for path in (folder / "onnx").iterdir()) == ["net.json", "net.onnx"]
+    assert int(done.stdout.split("): ")[1].split(" detections")[0]) > 0
+    differences = done.stdout.split("largest difference: ids 0, scores ")[1].split(", boxes ")
+    assert float(differences[0]) < 1e-4
+    assert float(differences[1].split()[0]) < 1e-2
+
+
+def test_export_without_onnxruntime_is_one_line_before_the_work(folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    done = run_script(
+        "export.py",
+        "--params",
+        folder / "net-0000003.json",
+        "--output",
+        folder / "unchecked" / "net",
+        "--format",
+        "onnx",
+    )
+    assert done.returncode == 2
+    assert "checked with onnxruntime, which cannot be imported" in done.stderr
+    assert "pip install 'gluonnorm[onnx]'" in done.stderr
+    assert not (folder / "unchecked").exists()
+
+
 def test_settings_of_the_command_line_reach_the_export(folder):
     done = run_script(
         "export.py",
