@@ -29,6 +29,8 @@ DOCUMENTS = sorted(
         *(REPOSITORY / "docs").glob("*.md"),
     ]
 )
+# Modules that import a package of an extra.
+OPTIONAL_PACKAGES = {"gluonnorm.deploy.onnx.model_file": "onnx"}
 DOCTEST_OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 BLOCK = re.compile(
     r"(?:<!-- not run: (?P<reason>[^\n]*) -->\n+)?^```python\n(?P<code>.*?)^```$",
@@ -84,6 +86,8 @@ def example_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.usefixtures("own_registrations")
 @pytest.mark.parametrize("name", list(module_names()))
 def test_docstring_examples(name: str) -> None:
+    if name in OPTIONAL_PACKAGES:
+        pytest.importorskip(OPTIONAL_PACKAGES[name])
     results = doctest.testmod(importlib.import_module(name), optionflags=DOCTEST_OPTIONS)
     assert results.failed == 0
 
