@@ -16,8 +16,9 @@ from typing import (
 
 from gluonnorm.class_names import check_class_names, composed
 from gluonnorm.data.faults import Faults
+from gluonnorm.data.foreign_json import recognize_json
 from gluonnorm.data.json_file import (
-    read_json_object,
+    read_json,
     required,
     required_integer,
     required_text,
@@ -29,6 +30,7 @@ from gluonnorm.data.labeled_image import DataError
 from gluonnorm.errors import did_you_mean, first_few
 from gluonnorm.types import PathLike
 
+LISTS = ("images", "annotations", "categories")
 SHOWN_NAMES = 10  # categories that an error message lists
 MAX_PIXELS = 2**28  # of an image; Pillow refuses to decode a larger one
 CROWD_FLAGS = {"0": False, "1": True}  # some exporters write the flag as a text
@@ -101,15 +103,26 @@ def read_coco_file(path: PathLike) -> Dict[str, Any]:
     Raises
     ------
     DataError
-        The file cannot be read, a list is missing, or it lists no images.
+        The file cannot be read, is one of another tool, a list is missing, or it lists no images.
     """
-    content = read_json_object(path)
-    for key in ("images", "annotations", "categories"):
-        if not isinstance(content.get(key), list):
+    content = read_json(path)
+    is_object = isinstance(content, dict)
+    missing = [key for key in LISTS if not (is_object and isinstance(content.get(key), list))]
+    if missing:
+        foreign = recognize_json(content)
+        if foreign is not None:
             raise DataError(
-                f"{path}: has no list {key!r}; a COCO annotation file has images, annotations, "
-                "categories"
+                f"{path}: is {foreign.description}, no COCO annotation file; {foreign.way_out}"
             )
+        if not is_object:
+            raise DataError(
+                f"{path}: is not valid JSON of a data set: its content is {shorten(content)}; want "
+                "an object, {...}"
+            )
+        raise DataError(
+            f"{path}: has no list {missing[0]!r}; a COCO annotation file has images, annotations, "
+            "categories"
+        )
     if not content["images"]:
         raise DataError(f"{path}: is an empty data set: it lists no images")
     return content

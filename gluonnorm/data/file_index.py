@@ -164,6 +164,35 @@ class FileIndex:
             )
 
 
+def find_path(folder: str, name: str) -> Optional[str]:
+    """Find a file or folder by its path below a folder, in upper or lower case.
+
+    Parameters
+    ----------
+    folder : str
+        The folder.
+    name : str
+        The path below it, with "/" between its parts.
+
+    Returns
+    -------
+    str or None
+        The path as it is spelled on the disk. None if there is no such file or folder, or several
+        that differ only in case from a part of the name.
+    """
+    path = folder
+    for part in name.split("/"):
+        exact = os.path.join(path, part)
+        if not os.path.exists(exact):
+            names = os.listdir(path) if os.path.isdir(path) else []
+            spellings = [other for other in names if other.lower() == part.lower()]
+            if len(spellings) != 1:
+                return None
+            exact = os.path.join(path, spellings[0])
+        path = exact
+    return path
+
+
 def _unique_in_lower_case(names_of_stem: Dict[str, List[str]]) -> Dict[str, List[str]]:
     """Return the names by their stems in lower case, without stems that differ only in case."""
     counts = Counter(stem.lower() for stem in names_of_stem)

@@ -14,8 +14,8 @@ SHOWN_CHARACTERS = 60  # of a long text in a message
 SHOWN_ITEMS = 8  # of a list in a message; a longer list is described by its length
 
 
-def read_json_object(path: PathLike) -> Dict[str, Any]:
-    """Read a JSON file whose content is an object, in UTF-8, UTF-16 or UTF-32.
+def read_json(path: PathLike) -> Any:
+    """Read a JSON file in UTF-8, UTF-16 or UTF-32.
 
     A byte order mark in front, as Windows programs write it, is accepted.
 
@@ -26,17 +26,17 @@ def read_json_object(path: PathLike) -> Dict[str, Any]:
 
     Returns
     -------
-    dict
+    any
         The content.
 
     Raises
     ------
     DataError
-        The file cannot be read, is not JSON or is nested too deeply, an object in it has a key
-        twice, or its content is no object.
+        The file cannot be read, is not JSON or is nested too deeply, or an object in it has a key
+        twice.
     """
     try:
-        content = json.loads(_read_bytes(path), object_pairs_hook=_unique_keys)
+        return json.loads(_read_bytes(path), object_pairs_hook=_unique_keys)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -50,12 +50,6 @@ def read_json_object(path: PathLike) -> Dict[str, Any]:
         raise DataError(f"{path}: does not fit into the memory; split it") from error
     except ValueError as error:
         raise DataError(f"{path}: is not valid JSON: {one_line(error)}") from error
-    if not isinstance(content, dict):
-        raise DataError(
-            f"{path}: is not valid JSON of a data set: its content is {shorten(content)}; want an "
-            "object, {...}"
-        )
-    return content
 
 
 def required(entry: Any, key: str, where: str) -> Any:

@@ -8,8 +8,9 @@ from gluonnorm.data.class_labels import ClassLabels
 from gluonnorm.data.faults import Faults
 from gluonnorm.data.file_dataset import ALL_FILES, AnnotatedFile, FileDataset
 from gluonnorm.data.file_index import FileIndex
+from gluonnorm.data.foreign_json import recognize_json
 from gluonnorm.data.images import image_size
-from gluonnorm.data.json_file import read_json_object, required_text, shorten, to_integer
+from gluonnorm.data.json_file import read_json, required_text, shorten, to_integer
 from gluonnorm.data.labeled_image import DataError
 from gluonnorm.data.labelme_shapes import LabelmeShape, read_shape
 from gluonnorm.data.masks import join_segmentations
@@ -156,10 +157,14 @@ def _names_of_split(index: FileIndex, split: str) -> List[str]:
 
 def _read_file(path: str) -> _File:
     """Read a JSON file, and keep what is needed of it. The image inside it may be large."""
-    content = read_json_object(path)
-    shapes = content.get("shapes")
+    content = read_json(path)
+    shapes = content.get("shapes") if isinstance(content, dict) else None
     if not isinstance(shapes, list):
-        raise DataError(f"{path}: is no file of Labelme: it has no list 'shapes'; move it away")
+        foreign = recognize_json(content)
+        origin = f" and is {foreign.description}" if foreign is not None else ""
+        raise DataError(
+            f"{path}: is no file of Labelme: it has no list 'shapes'{origin}; move it away"
+        )
     height = to_integer(content.get("imageHeight"))
     width = to_integer(content.get("imageWidth"))
     has_size = height is not None and width is not None and height > 0 and width > 0

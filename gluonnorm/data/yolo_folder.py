@@ -1,13 +1,15 @@
 """Find the images, label files and class names of a YOLO data set, in the folders of many tools."""
 
 import os
+import re
+from itertools import product
 from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from gluonnorm.class_names import check_class_names
 from gluonnorm.data.data_yaml import Value, read_data_yaml
 from gluonnorm.data.faults import Faults
 from gluonnorm.data.file_dataset import ALL_FILES
-from gluonnorm.data.file_index import FileIndex, shortened_names
+from gluonnorm.data.file_index import FileIndex, find_path, shortened_names
 from gluonnorm.data.labeled_image import DataError
 from gluonnorm.data.text_files import read_lines
 from gluonnorm.data.yolo_labels import is_label_file
@@ -17,6 +19,10 @@ YAML_ENDINGS = (".yaml", ".yml")
 LABEL_ENDINGS = (".txt",)
 SPELLED_ENDINGS = (".txt", ".TXT")
 CLASS_LISTS = ("classes.txt", "obj.names", "_darknet.labels")
+# Where the images of a split are, if no data.yaml says so.
+SPLIT_PLACES = ("images/{}", "{}/images", "{}", "{}.txt", "obj_{}_data")
+IMAGE_FOLDER = re.compile(r"/(images)(?=/)", re.IGNORECASE)
+LABEL_FOLDERS = {"Images": "Labels", "IMAGES": "LABELS"}  # others have "labels"
 # The names of one split in different tools.
 OTHER_NAMES = {
     "val": ("valid", "validation"),
@@ -145,9 +151,9 @@ def class_names(
     # labelImg writes classes.txt beside the label files.
     for subfolder in ("", "labels", split, f"labels/{split}", f"{split}/labels"):
         for name in CLASS_LISTS:
-            path = os.path.normpath(os.path.join(folder, subfolder, name))
-            if os.path.isfile(path):
-                named[path] = [line.text for line in read_lines(path)]
+            path = find_path(folder, os.path.normpath(os.path.join(subfolder, name)))
+            if path is not None and os.path.isfile(path):
+                named[os.path.normpath(path)] = [line.text for line in read_lines(path)]
     if not named:
         if classes is None:
             raise DataError(
@@ -232,8 +238,8 @@ def _split_sources(folder: str, description: Description, split: str) -> List[st
     """Return the folders and lists that make up a split."""
     names = (split, *OTHER_NAMES.get(split, ()))
     if split == ALL_FILES:
-        images = os.path.join(folder, "images")
-        return [images if os.path.isdir(images) else folder]
+        images = find_path(folder, "images")
+        return [images if images is not None and os.path.isdir(images) else folder]
     for name in names:
         value = description.values.get(name)
         if value is not None:
@@ -241,11 +247,15 @@ def _split_sources(folder: str, description: Description, split: str) -> List[st
                 raise DataError(f"{description.path}: {name} is no folder, list or several of them")
             values = [value] if isinstance(value, str) else value
             return [_resolve(single, folder, description) for single in values]
-    for name in names:
-        for pattern in ("images/{}", "{}/images", "{}", "{}.txt", "obj_{}_data"):
-            path = os.path.join(folder, pattern.format(name))
-            if os.path.exists(path):
-                return [path]
+    places = [place.format(name) for name, place in product(names, SPLIT_PLACES)]
+    for place in places:
+        path = os.path.join(folder, place)
+        if os.path.exists(path):
+            return [path]
+    for place in places:
+        spelled = find_path(folder, place)
+        if spelled is not None:
+            return [spelled]
     known = [key for key in ("train", "val", "valid", "test") if key in description.values]
     raise DataError(
         f"{folder}: no split {split!r}: no such key in data.yaml, which has {first_few(known)}, "
@@ -264,10 +274,15 @@ def _resolve(value: str, folder: str, description: Description) -> str:
     base = str(description.values.get("path", ""))
     tried = [os.path.join(folder, base, value), os.path.join(folder, value)]
     names = shortened_names(value)
-    tried += [os.path.join(folder, name) for name in names if name != "images" or name == names[0]]
+    names = [name for name in names if name != "images" or name == names[0]]
+    tried += [os.path.join(folder, name) for name in names]
     for path in tried:
         if os.path.exists(path):
             return os.path.normpath(path)
+    for name in names:
+        spelled = find_path(folder, name)
+        if spelled is not None:
+            return os.path.normpath(spelled)
     raise DataError(f"{description.path}: names {value!r}, but there is no {tried[0]}")
 
 
@@ -289,10 +304,17 @@ def _listed_images(list_path: str, folder: str, faults: Faults) -> List[YOLOImag
 
 
 def _label_folder(image_folder: str) -> str:
-    """Replace the last folder "images" of a path with "labels"."""
+    """Replace the last folder "images" of a path with "labels", both in any case."""
     path = os.path.join(".", image_folder, "")
-    before, separator, after = path.rpartition("/images/")
-    return f"{before}/labels/{after}".rstrip("/") if separator else image_folder
+    matches = list(IMAGE_FOLDER.finditer(path))
+    if not matches:
+        return image_folder
+    before, after = path[: matches[-1].start()], path[matches[-1].end() + 1 :].rstrip("/")
+    for name in (LABEL_FOLDERS.get(matches[-1].group(1), "labels"), "labels"):
+        folder = f"{before}/{name}/{after}".rstrip("/")
+        if os.path.isdir(folder):
+            return folder
+    return find_path(before or "/", f"labels/{after}".rstrip("/")) or folder
 
 
 def label_path(image_path: str) -> str:

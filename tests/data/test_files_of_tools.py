@@ -250,11 +250,11 @@ def test_darknet_folder_of_cvat(tmp_path):
 @pytest.mark.parametrize(
     "kind, points, message",
     [
-        ("line", [[1, 1], [9, 9]], "is a 'line'; rectangles, polygons and circles are read"),
+        ("line", [[1, 1], [9, 9]], "is a 'line'; rectangles, also rotated ones, polygons, circ"),
         ("point", [[5, 5]], "is a 'point'"),
         ("linestrip", [[1, 1], [3, 9], [9, 9]], "is a 'linestrip'"),
-        ("mask", [[5, 5], [20, 25]], "is a 'mask'"),
-        ("oriented_rectangle", [[1, 1], [9, 1], [9, 5], [1, 5]], "is a 'oriented_rectangle'"),
+        ("mask", [[5, 5], [20, 25]], "is a mask, and its 'mask' is None"),
+        ("oriented_rectangle", [[1, 1], [9, 1], [9, 5]], "is a oriented_rectangle of 3 points"),
         ("polygon", [[1, 1], [9, 9]], "is a polygon of 2 points"),
         ("circle", [[1, 1]], "is a circle of 1 points"),
     ],
@@ -277,22 +277,87 @@ def test_shapes_of_labelme_that_are_read(folder):
     assert boxes == [[10, 10, 30, 30], [10, 10, 30, 30], [0, 10, 80, 30]]
 
 
+REGION = {"shape_attributes": {"name": "rect", "x": 1, "y": 2, "width": 3, "height": 4}}
+VIA_IMAGE = {"filename": "a.jpg", "size": 123, "regions": [REGION], "file_attributes": {}}
+TASK = {"id": 1, "annotations": [{"id": 7, "result": []}], "data": {"image": "/data/a.jpg"}}
+SHORT_TASK = {"image": "a.jpg", "id": 1, "annotator": 1, "annotation_id": 7, "lead_time": 2.5}
+COORDINATES = {"x": 1, "y": 2, "width": 3, "height": 4}
+VIA = (
+    "VIA, no COCO annotation file; in VIA choose Annotation, Export Annotations .COCO format., and"
+)
+LABEL_STUDIO = (
+    "is a file of Label Studio, no COCO annotation file; export it as COCO there, and give"
+)
+
+
 @pytest.mark.parametrize(
     "content, message",
     [
-        ({"a.jpg123": {"filename": "a.jpg", "regions": []}}, "has no list 'images'"),
-        ([{"id": 1, "data": {"image": "a.jpg"}}], "want an object"),
+        ({"a.jpg123": VIA_IMAGE}, f"is a file of {VIA}"),
+        ({"a.jpg123": {**VIA_IMAGE, "fileref": "", "regions": {"0": REGION}}}, f"file of {VIA}"),
+        ({"_via_settings": {}, "_via_img_metadata": {}}, f"is a project of {VIA}"),
+        (
+            {"project": {"pid": 1}, "config": {}, "attribute": {}, "metadata": {}, "view": {}},
+            "is a project of VIA 3, no COCO",
+        ),
+        ([TASK], LABEL_STUDIO),
+        ([{"id": 1, "data": {"image": "a.jpg"}}], LABEL_STUDIO),
+        ([{**TASK, "completions": []}], LABEL_STUDIO),
+        ([SHORT_TASK], LABEL_STUDIO),
+        (TASK, LABEL_STUDIO),
+        ({"shapes": [], "imagePath": "a.jpg"}, "is a file of Labelme, .*; give --dataset labelme"),
+        ({"description": "", "objects": [], "size": {"height": 6}}, "is a file of Supervisely"),
+        (
+            [{"image": "a.jpg", "annotations": [{"coordinates": COORDINATES}]}],
+            "is a file of CreateML",
+        ),
+        ([{"data_row": {"id": "x"}, "projects": {}}], "is a file of Labelbox"),
+        ([{"name": "a.jpg", "labels": [{"box2d": {}}]}], "is a file of Scalabel .BDD100K."),
+        ({"info": {}, "categories": {}, "items": [{"annotations": []}]}, "is a file of Datumaro"),
+        ({"version": "2.0", "item": {}, "annotations": []}, "is a file of Darwin .V7."),
+        (
+            [{"image_id": 1, "category_id": 2, "bbox": [1, 2, 3, 4], "score": 0.5}],
+            "is a list of detections, COCO's results, .*; give the annotation file that",
+        ),
+        (
+            {"images": [], "annotations": [{"image_id": 1, "caption": "a cat"}]},
+            "is a file of COCO's captions, .*; give the instances_",
+        ),
+        ({"info": {}, "licenses": []}, "has no list 'images'; a COCO annotation file has images"),
+        ({"images": [], "annotations": [], "categories": {}}, "has no list 'categories'"),
+        ([], r"its content is \[\]; want an object"),
+        (3, "its content is 3; want an object"),
     ],
-    ids=["VIA", "Label Studio"],
 )
-def test_json_of_other_tools_is_no_coco_file(folder, content, message):
+def test_json_of_other_tools_is_named(folder, content, message):
     (folder / "x.json").write_text(json.dumps(content))
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(DataError, match=message) as caught:
         COCODataset(folder / "x.json", folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_with_cocos_lists_is_read_whatever_else_it_has(folder):
+    annotation = {"id": 1, "image_id": 1, "category_id": 2, "bbox": [1, 2, 30, 40], "caption": "x"}
+    content = {
+        "shapes": [],
+        "imagePath": "",
+        "images": [{"id": 1, "file_name": "a.jpg", "labels": [], "data": {}}],
+        "annotations": [annotation],
+        "categories": [{"id": 2, "name": "cat"}],
+    }
+    Image.new("RGB", (80, 60)).save(folder / "a.jpg")
+    (folder / "x.json").write_text(json.dumps(content))
+    assert len(COCODataset(folder / "x.json", folder)[0].boxes) == 1
 
 
 def test_json_of_supervisely_is_no_labelme_file(folder):
     content = {"description": "", "size": {"height": 60, "width": 80}, "objects": []}
     (folder / "a.jpg.json").write_text(json.dumps(content))
-    with pytest.raises(DataError, match="is no file of Labelme: it has no list 'shapes'"):
+    message = "is no file of Labelme: it has no list 'shapes' and is a file of Supervisely; move it"
+    with pytest.raises(DataError, match=message):
         LabelmeDataset(folder)
+    coco = {"images": [{"file_name": "a.jpg"}], "annotations": [{"bbox": []}], "categories": []}
+    for content, origin in ((coco, " and is a COCO file"), ([], ""), ({}, "")):
+        (folder / "a.jpg.json").write_text(json.dumps(content))
+        with pytest.raises(DataError, match=f"has no list 'shapes'{origin}; move it away"):
+            LabelmeDataset(folder)

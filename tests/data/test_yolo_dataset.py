@@ -88,6 +88,12 @@ def test_some_of_the_classes(root):
         ("train__a_jpg", "train__a_txt", "train__classes_txt"),
         ("obj_train_data__a_jpg", "obj_train_data__a_txt", "obj_names"),
         ("images__train__x__a_jpg", "labels__train__x__a_txt", "labels__classes_txt"),
+        # Upper and lower case are mixed by hand.
+        ("Images__Train__a_jpg", "Labels__Train__a_txt", "Labels__Classes_txt"),
+        ("IMAGES__train__x__a_jpg", "LABELS__train__x__a_txt", "classes_txt"),
+        ("Train__Images__a_jpg", "Train__Labels__a_txt", "Train__Labels__classes_txt"),
+        ("Images__train__a_jpg", "labels__train__a_txt", "labels__classes_txt"),
+        ("images__train__a_jpg", "Labels__Train__a_txt", "obj_names"),
     ],
 )
 def test_folders_of_several_tools(tmp_path, image, label, class_list, split):
@@ -96,6 +102,29 @@ def test_folders_of_several_tools(tmp_path, image, label, class_list, split):
     dataset = YOLODataset(tmp_path, split, classes)
     np.testing.assert_allclose(dataset[0].boxes, CORNERS, rtol=1e-6)
     assert len(dataset) == 1 and dataset.classes == ("cat", "dog")
+
+
+@pytest.mark.parametrize("split", ["train", "."])
+def test_labels_are_spelled_like_their_images_where_there_are_several(tmp_path, split):
+    write(
+        tmp_path,
+        data_yaml="train: images/train\nnames: [cat, dog]\n",
+        Images__train__a_jpg="",
+        Labels__train__a_txt=BOX,
+        labels__train__a_txt="0 0.5 0.5 1 1\n",
+    )
+    np.testing.assert_allclose(YOLODataset(tmp_path, split)[0].boxes, CORNERS, rtol=1e-6)
+    # The exact name counts before any other spelling.
+    write(tmp_path, images__train__b_jpg="", labels__train__b_txt=TRIANGLE)
+    (tmp_path / "labels" / "train" / "a.txt").unlink()
+    assert names_of(YOLODataset(tmp_path, split)) == ["images/train/b.jpg"]
+
+
+def test_a_label_without_image_is_found_in_capitals_too(tmp_path):
+    write(tmp_path, classes_txt="cat\ndog\n", Images__a_jpg="", Labels__a_txt=BOX)
+    write(tmp_path, Labels__b_txt=BOX)
+    with pytest.raises(DataError, match="Labels/b.txt: has no image in .*Images; add it or remove"):
+        YOLODataset(tmp_path)
 
 
 def test_paths_of_data_yaml(tmp_path):
