@@ -155,6 +155,9 @@ def test_a_run_without_gain_ends_with_a_checkpoint_and_stays_ended(shapes, waiti
     words = "AP50 has not risen above 1.000 (epoch 1) in 2 evaluations; the run ends after epoch 3"
     assert words in done.stdout and words in Path(f"{waiting}.log").read_text()
     assert Path(f"{waiting}-0000006.json").exists() and len(losses(waiting)) == 6
+    _, report = done.stdout.split(words)
+    assert "what keeps AP50 at " in report
+    assert "AP50 was best after epoch 1 (1.000) and has fallen to " in report
     again = succeed(shapes, waiting, *flags)
     assert words in again.stdout and len(losses(waiting)) == 6
     longer = succeed(shapes, waiting, *flags, "--patience", 3)
