@@ -46,7 +46,9 @@ def prepare() -> None:
 
     Environment variables that are set already are left alone. Programs that this process starts
     inherit the others, because they share the machine with it. If MXNet was imported before, or
-    another library has loaded libgomp, settings come too late, and a warning says so.
+    another library has loaded libgomp, settings come too late, and a warning says so. Where MXNet
+    is not installed, only the environment variables are set: other run times take the number of
+    their threads from them.
     """
     thread_settings = {
         # MXNet uses only half of the logical CPUs where OMP_NUM_THREADS is unset.
@@ -65,9 +67,11 @@ def prepare() -> None:
         # up to 25 times as long. See "Shared machines" in docs/deploy.md for the measurements.
         thread_settings["GOMP_SPINCOUNT"] = str(SPIN_COUNT)
     unset = [name for name in thread_settings if name not in os.environ]
-    _warn_of_late_settings(unset)
     for name in unset:
         os.environ[name] = thread_settings[name]
+    if importlib.util.find_spec("mxnet") is None:
+        return
+    _warn_of_late_settings(unset)
     preload_cuda()
     for alias, scalar_type in NUMPY_ALIASES.items():
         if alias not in np.__dict__:

@@ -15,6 +15,29 @@ class InputError(GluonnormError, ValueError):
     """
 
 
+class Interrupted(GluonnormError, RuntimeError):
+    """A signal stopped the training loop between two steps, after all ``on_interrupt`` callbacks.
+
+    Parameters
+    ----------
+    step : int
+        Updates that were made.
+
+    Attributes
+    ----------
+    step : int
+        Updates that were made.
+    exit_code : int
+        The exit code of a program that Ctrl-C stopped, by the convention of shells: 130.
+    """
+
+    exit_code = 130
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+        super().__init__(f"interrupted after step {step}")
+
+
 def first_few(names: Sequence[str], limit: int = 4) -> str:
     """List the first names, and how many more there are.
 

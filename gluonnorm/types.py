@@ -29,6 +29,7 @@ IMAGENET_STD = (58.395, 57.12, 57.375)  # RGB, in 0..255
 CHANNEL_ORDERS = ("RGB", "BGR")
 RESIZE_METHODS = ("pixel", "float", "antialias")
 ROUNDINGS = ("nearest", "even", "floor")
+RESCALE_DIRECTIONS = ("denormalize", "normalize")
 
 
 class AnchorGrid(NamedTuple):

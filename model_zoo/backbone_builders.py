@@ -4,11 +4,11 @@ A builder answers a :class:`BackboneRequest` with :class:`BackboneParts`.
 """
 
 import functools
-import importlib
 from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple, Union
 
 from gluonnorm.backbones import Backbone, ResNetV1, ResNetV1Top, ResNetV2, ResNetV2Top
-from gluonnorm.errors import InputError, first_line
+from gluonnorm.errors import InputError
+from gluonnorm.late_import import import_late
 from gluonnorm.nn import Norm, count_norms, replace_norms
 from gluonnorm.registry import Registry
 from model_zoo.foreign_parts import as_backbone
@@ -182,13 +182,12 @@ def _build_resnet(variant: str, depth: int, request: BackboneRequest) -> Backbon
 
 def _build_of_gluoncv(name: str, request: BackboneRequest) -> BackboneParts:
     """Build a backbone with layers of GluonCV, which is imported now and not before."""
-    try:
-        module = importlib.import_module(GLUONCV_MODULE)
-    except ImportError as error:
-        raise InputError(
-            f"backbone {name!r} is made of GluonCV's layers, and GluonCV cannot be imported: "
-            f"{first_line(error)}; install it with pip install gluoncv"
-        ) from error
+    module = import_late(
+        GLUONCV_MODULE,
+        InputError,
+        f"backbone {name!r} is made of GluonCV's layers, and GluonCV cannot be imported",
+        "install it with pip install gluoncv",
+    )
     return _build_of_user(name, module.BUILDERS[name], request)
 
 

@@ -7,8 +7,8 @@ from gluonnorm.backbones import Backbone
 from gluonnorm.class_names import check_class_names
 from gluonnorm.errors import InputError, did_you_mean
 from gluonnorm.nn import Norm, norm_name
-from gluonnorm.nn.rescale import DIRECTIONS
 from gluonnorm.rcnn import DetectorConfig, FasterRCNN, ModelSpec
+from gluonnorm.types import RESCALE_DIRECTIONS
 from model_zoo.backbone_builders import BACKBONES
 from model_zoo.build import build_backbone, from_spec
 from model_zoo.catalogue import MODELS, list_models
@@ -98,7 +98,7 @@ def get_model(
     """
     name = find_name(name, list_models())
     options = read_options(overrides, norm, name, is_backbone=name in BACKBONES)
-    _check_choice("rescale", rescale, DIRECTIONS)
+    _check_choice("rescale", rescale, RESCALE_DIRECTIONS)
     weights = _Weights(pretrained, pretrained_base, options.root)
     if options.transfer is not None:
         return _get_transferred(name, head_norm, rescale, classes, weights, ctx, options)

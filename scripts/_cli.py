@@ -1,4 +1,7 @@
-"""What every script needs: how it ends, plugins, devices, seeds and NAME=VALUE settings."""
+"""What every script needs: how it ends, plugins, seeds and NAME=VALUE settings.
+
+This file needs no MXNet, because demo.py draws what an ONNX file finds without it.
+"""
 
 import argparse
 import ast
@@ -10,12 +13,17 @@ import sys
 import traceback
 import warnings
 from types import ModuleType
-from typing import Any, Callable, Dict, List, Optional, Sequence, Type, Union
+from typing import Any, Callable, Dict, Optional, Sequence, Type, Union
 
-from gluonnorm.errors import GluonnormError, InputError, did_you_mean, first_line, one_line
-from gluonnorm.training import Interrupted
+from gluonnorm.errors import (
+    GluonnormError,
+    InputError,
+    Interrupted,
+    did_you_mean,
+    first_line,
+    one_line,
+)
 
-import mxnet as mx
 import numpy as np
 
 FAILED = 2
@@ -239,49 +247,8 @@ def _failed_import(flag: str, module: str, error: Exception) -> InputError:
     return InputError(f"{flag} {module}: the module fails: {kind}: {first_line(error)}{place}")
 
 
-def contexts(gpus: str) -> List[mx.Context]:
-    """Turn the value of ``--gpus`` into devices.
-
-    Parameters
-    ----------
-    gpus : str
-        Numbers of GPUs with commas between them, such as ``"0,1"``; ``""`` for the CPU.
-
-    Returns
-    -------
-    list of mx.Context
-        One or more devices.
-
-    Raises
-    ------
-    InputError
-        The text is no list of numbers, or MXNet sees no GPU of such a number.
-
-    Examples
-    --------
-    >>> contexts("")
-    [cpu(0)]
-    """
-    try:
-        numbers = [int(number) for number in gpus.split(",") if number.strip()]
-    except ValueError:
-        raise InputError(
-            f"--gpus is {gpus!r}; want numbers with commas between them, or nothing for the CPU"
-        ) from None
-    visible = mx.context.num_gpus()
-    for number in numbers:
-        if not 0 <= number < visible:
-            raise InputError(
-                f"--gpus asks for GPU {number}, but MXNet sees {visible}; "
-                "leave it out to use the CPU"
-            )
-    if not numbers:
-        return [mx.cpu()]
-    return [mx.gpu(number) for number in numbers]
-
-
 def seed_everything(seed: int) -> None:
-    """Seed the random generators of Python, NumPy and MXNet.
+    """Seed the random generators of Python, NumPy and, in a script that imports it, MXNet.
 
     Parameters
     ----------
@@ -290,7 +257,8 @@ def seed_everything(seed: int) -> None:
     """
     random.seed(seed)
     np.random.seed(seed)
-    mx.random.seed(seed)
+    if "mxnet" in sys.modules:
+        sys.modules["mxnet"].random.seed(seed)
 
 
 def flag_of(name: str) -> str:

@@ -15,7 +15,7 @@ from gluonnorm.errors import InputError
 from gluonnorm.rcnn import TRAINING_DTYPES, check_training_dtype, slow_dtype
 
 import mxnet as mx
-from _models import add_architecture_arguments
+from _model_flags import add_architecture_arguments
 from _output import add_font_argument, write_text
 
 

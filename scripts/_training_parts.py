@@ -21,7 +21,7 @@ import mxnet as mx
 from _augment import image_repeats, make_train_transform
 from _cli import parse_settings
 from _losses import make_chosen_loss
-from _models import architecture_options
+from _model_flags import architecture_options
 from _recipe import check_flags
 from _schedule import update_size
 

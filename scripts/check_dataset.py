@@ -43,7 +43,8 @@ from _data import open_dataset, open_masks
 from _data_flags import add_dataset_arguments
 from _inspection_plot import plot_inspection
 from _inspection_report import as_json, report
-from _models import add_architecture_arguments, architecture_options, open_network
+from _model_flags import add_architecture_arguments, architecture_options
+from _models import open_network
 from _output import add_font_argument, make_parent_folder, write_jpeg, write_text
 from _proposals import judge_proposals
 

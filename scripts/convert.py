@@ -25,7 +25,8 @@ from model_zoo.catalogue import BACKBONES
 
 import mxnet as mx
 from _cli import add_plugin_argument, run, seed_everything
-from _models import add_architecture_arguments, architecture_options, open_network
+from _model_flags import add_architecture_arguments, architecture_options
+from _models import open_network
 from _output import make_parent_folder, write_text
 
 # The codebases whose files this package also writes.

@@ -15,16 +15,17 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, List, Sequence
 
+from gluonnorm.coco_results import coco_results
 from gluonnorm.deploy import Predictor
 from gluonnorm.errors import InputError
-from gluonnorm.evaluation import coco_results
 from gluonnorm.photos.files import ImageError, read_image
 from gluonnorm.types import Detections
 from gluonnorm.visualize import draw, open_font
 
 import numpy as np
-from _cli import add_plugin_argument, contexts, run, seed_everything
-from _models import add_model_arguments, open_detector
+from _cli import add_plugin_argument, run, seed_everything
+from _detector import open_detector
+from _model_flags import add_model_arguments
 from _output import add_font_argument, make_parent_folder, write_jpeg, write_text
 from _photos import list_photos
 
@@ -106,9 +107,8 @@ def main(args: argparse.Namespace) -> int:
         The exit status: 0, or 1 if an image could not be read.
     """
     seed_everything(args.seed)
-    ctx = contexts(args.gpus)[:1]
     files = list_photos(args.images)
-    detector = open_detector(args, ctx, args.classes)
+    detector = open_detector(args)
     folder = Path(args.output)
     # Before the work, so that a wrong name does not cost the results.
     make_parent_folder("--json", args.json)

@@ -16,10 +16,12 @@ from typing import Dict, Tuple
 from gluonnorm.evaluation import coco_results, evaluate_voc, predict
 
 import mxnet as mx
-from _cli import add_plugin_argument, contexts, run, seed_everything
+from _cli import add_plugin_argument, run, seed_everything
 from _data import evaluation_loader, open_masks, open_scored_dataset
 from _data_flags import add_dataset_arguments
-from _models import add_model_arguments, open_detector
+from _detector import open_detector
+from _devices import contexts
+from _model_flags import add_model_arguments
 from _output import make_parent_folder, write_text
 from _scores import MASK_PREFIX, coco_scores
 from tqdm import tqdm
@@ -68,7 +70,7 @@ def main(args: argparse.Namespace) -> None:
     seed_everything(args.seed)
     ctx = contexts(args.gpus)
     make_parent_folder("--save-json", args.save_json)
-    detector = open_detector(args, ctx, args.classes)
+    detector = open_detector(args)
     metric = args.metric or ("voc07" if args.dataset == "voc" else "coco")
     score_masks = metric == "coco" and gives_masks(detector.net)
     matched = open_scored_dataset(args, detector.classes)

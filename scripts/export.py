@@ -32,8 +32,10 @@ from gluonnorm.types import Preprocess
 
 import mxnet as mx
 import numpy as np
-from _cli import add_plugin_argument, contexts, run, seed_everything
-from _models import add_model_arguments, open_network
+from _cli import add_plugin_argument, run, seed_everything
+from _devices import contexts
+from _model_flags import add_model_arguments
+from _models import open_network
 from _output import make_parent_folder
 from _photos import list_photos
 

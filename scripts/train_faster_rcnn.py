@@ -44,7 +44,7 @@ import mxnet as mx
 from _augment import add_augment_arguments, check_augment_arguments, training_preprocess
 from _auto_recipe import examine
 from _callbacks import make_callbacks
-from _cli import add_plugin_argument, contexts, seed_everything
+from _cli import add_plugin_argument, seed_everything
 from _data import (
     open_dataset,
     open_masks,
@@ -53,6 +53,7 @@ from _data import (
     skip_empty_images,
 )
 from _data_flags import add_dataset_arguments
+from _devices import contexts
 from _distributed import (
     connect,
     require_same_data,

@@ -1,6 +1,7 @@
 """Evaluation: detections against the ground truth, in the metrics of COCO and PASCAL VOC."""
 
-from gluonnorm.evaluation.coco import coco_results, evaluate_coco
+from gluonnorm.coco_results import coco_results
+from gluonnorm.evaluation.coco import evaluate_coco
 from gluonnorm.evaluation.predict import predict
 from gluonnorm.evaluation.voc import evaluate_voc
 

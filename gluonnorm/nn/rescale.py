@@ -3,11 +3,9 @@
 from typing import Sequence
 
 from gluonnorm.errors import InputError
-from gluonnorm.types import IMAGENET_MEAN, IMAGENET_STD, Tensor
+from gluonnorm.types import IMAGENET_MEAN, IMAGENET_STD, RESCALE_DIRECTIONS, Tensor
 
 from mxnet.gluon import HybridBlock
-
-DIRECTIONS = ("denormalize", "normalize")
 
 
 class Rescale(HybridBlock):
@@ -51,8 +49,10 @@ class Rescale(HybridBlock):
         std: Sequence[float] = IMAGENET_STD,
         **kwargs,
     ) -> None:
-        if direction not in DIRECTIONS:
-            raise InputError(f"Rescale got direction {direction!r}; give one of {DIRECTIONS}")
+        if direction not in RESCALE_DIRECTIONS:
+            raise InputError(
+                f"Rescale got direction {direction!r}; give one of {RESCALE_DIRECTIONS}"
+            )
         if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
             raise InputError(
                 f"Rescale got mean {tuple(mean)} and std {tuple(std)}; "

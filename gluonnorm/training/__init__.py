@@ -4,6 +4,7 @@
 ``import gluonnorm.training`` works without it.
 """
 
+from gluonnorm.errors import Interrupted
 from gluonnorm.training.callback import Callback, RunningLoop, StepRecord
 from gluonnorm.training.checkpoint import CheckpointError, DamagedCheckpoint, load, read, save
 from gluonnorm.training.checkpoint_folder import (
@@ -22,7 +23,7 @@ from gluonnorm.training.log import (
     TextLog,
     read_metrics,
 )
-from gluonnorm.training.loop import Interrupted, Loop, NonFiniteLoss
+from gluonnorm.training.loop import Loop, NonFiniteLoss
 from gluonnorm.training.loss_scale import LossScale, NonFiniteGradient
 from gluonnorm.training.parameters import trainable_parameters
 from gluonnorm.training.prefix_lock import PrefixLock

@@ -1,9 +1,9 @@
 """Add up gradients with Horovod instead of MXNet's parameter server."""
 
-import importlib
 from typing import Any, List, Optional, Union
 
 from gluonnorm.errors import InputError
+from gluonnorm.late_import import import_late
 
 import mxnet as mx
 
@@ -23,13 +23,12 @@ class HorovodStore(mx.kv.KVStoreBase):
     """
 
     def __init__(self) -> None:
-        try:
-            self._horovod = importlib.import_module("horovod.mxnet")
-        except ImportError as error:
-            raise InputError(
-                f"horovod.mxnet cannot be imported ({error}); docs/distributed.md says how to build"
-                " it"
-            ) from error
+        self._horovod = import_late(
+            "horovod.mxnet",
+            InputError,
+            "horovod.mxnet cannot be imported",
+            "docs/distributed.md says how to build it",
+        )
         self._horovod.init()
 
     @property

@@ -17,7 +17,7 @@ from typing import (
     Tuple,
 )
 
-from gluonnorm.errors import GluonnormError, InputError
+from gluonnorm.errors import GluonnormError, InputError, Interrupted
 from gluonnorm.training.callback import Callback, StepRecord
 from gluonnorm.training.interrupt import SignalGuard, StopRequest
 from gluonnorm.training.log import RunningMeans
@@ -72,29 +72,6 @@ class NonFiniteLoss(GluonnormError, RuntimeError):
             "last one with a lower learning rate or a longer warm-up, or look at these images and "
             "their boxes"
         )
-
-
-class Interrupted(GluonnormError, RuntimeError):
-    """A signal stopped the loop between two steps, after all ``on_interrupt`` callbacks.
-
-    Parameters
-    ----------
-    step : int
-        Updates that were made.
-
-    Attributes
-    ----------
-    step : int
-        Updates that were made.
-    exit_code : int
-        The exit code of a program that Ctrl-C stopped, by the convention of shells: 130.
-    """
-
-    exit_code = 130
-
-    def __init__(self, step: int) -> None:
-        self.step = step
-        super().__init__(f"interrupted after step {step}")
 
 
 class _LaunchedStep(NamedTuple):

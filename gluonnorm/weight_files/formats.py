@@ -3,16 +3,16 @@
 import os
 import zipfile
 from functools import partial
-from typing import Callable, Dict, Iterable, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, Mapping, Optional, Tuple
 
 from gluonnorm.errors import first_line
+from gluonnorm.late_import import import_late
 from gluonnorm.types import PathLike
 from gluonnorm.weight_files.atomic import atomic_files
 from gluonnorm.weight_files.content import Content, WeightFileError, unreadable_file
 from gluonnorm.weight_files.foreign_files import describe_file, describe_folder
 from gluonnorm.weight_files.half_precision import to_single_precision
 from gluonnorm.weight_files.npz_file import read_npz, write_npz
-from gluonnorm.weight_files.params_file import read_params, write_params
 from gluonnorm.weight_files.pickle_file import read_pickle
 from gluonnorm.weight_files.safetensors_file import read_safetensors, write_safetensors
 from gluonnorm.weight_files.torch_legacy_file import read_torch_legacy
@@ -25,11 +25,35 @@ import numpy as np
 Reader = Callable[[str, Optional[str]], Content]
 Writer = Callable[[str, Mapping[str, np.ndarray]], None]
 
+# It imports MXNet, which the other formats and a machine that only serves a model do not need.
+PARAMS_FILE = "gluonnorm.weight_files.params_file"
 READABLE = ".params, .npz, .pth, .pt, .pkl or .safetensors"
+
+
+def _params_file() -> Any:
+    """Import the module that reads and writes .params files, which needs MXNet."""
+    return import_late(
+        PARAMS_FILE,
+        WeightFileError,
+        ".params files are read and written by MXNet",
+        "install it with pip install 'gluonnorm[cpu]', or use another format",
+    )
+
+
+def _read_params(path: str) -> Content:
+    """Read a .params file."""
+    return _params_file().read_params(path)
+
+
+def _write_params(path: str, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write a .params file."""
+    _params_file().write_params(path, arrays)
+
+
 WRITERS: Dict[str, Writer] = {
     ".pth": write_torch,
     ".pt": write_torch,
-    ".params": write_params,
+    ".params": _write_params,
     ".npz": write_npz,
     ".safetensors": write_safetensors,
 }
@@ -161,7 +185,7 @@ def _choose_reader(path: str) -> Reader:
     """Choose the reader for the content of a file; raise WeightFileError if there is none."""
     head, file_size = _read_head(path)
     if head.startswith(MXNET_MAGIC):
-        return partial(_read_flat, read_params)
+        return partial(_read_flat, _read_params)
     if head.startswith(ZIP_MAGICS):
         return partial(_read_flat, read_npz) if _is_npz(path) else read_torch_zip
     if TORCH_LEGACY_MAGIC in head[:40]:

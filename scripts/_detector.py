@@ -1,0 +1,51 @@
+"""The detector of a script that detects, for which MXNet is imported only if MXNet runs it."""
+
+import argparse
+from typing import Any
+
+from gluonnorm.deploy import Predictor
+from gluonnorm.errors import InputError
+from gluonnorm.late_import import import_late
+
+
+def open_detector(args: argparse.Namespace) -> Predictor:
+    """Open the trained detector that the flags name, ready for photos.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        Parsed flags of ``_model_flags.add_model_arguments``, with ``classes`` and ``gpus``.
+
+    Returns
+    -------
+    Predictor
+        The exported files, or the network with its weights, hybridized.
+
+    Raises
+    ------
+    InputError
+        The flags do not fit together, the files are no weights of that network, or they need MXNet,
+        which is not installed.
+    CheckpointError, DeployError
+        A checkpoint or an export is damaged or of another network.
+    """
+    if args.exported and args.set:
+        raise InputError("--set cannot change exported files; give it to scripts/export.py")
+    if args.exported and not args.gpus:
+        return Predictor(args.exported)
+    flag = "--gpus" if args.exported else "--params"
+    ctx = _import_with_mxnet("_devices", flag).contexts(args.gpus)
+    if args.exported:
+        return Predictor(args.exported, ctx)
+    return _import_with_mxnet("_models", flag).open_network_predictor(args, ctx)
+
+
+def _import_with_mxnet(module: str, flag: str) -> Any:
+    """Import a module that imports MXNet; ``flag`` is what asks for it."""
+    return import_late(
+        module,
+        InputError,
+        f"{flag} needs MXNet",
+        "install it with pip install 'gluonnorm[cpu]', or give --exported with the prefix of an "
+        "ONNX file",
+    )

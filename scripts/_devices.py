@@ -1,0 +1,48 @@
+"""The devices of MXNet that a command line names."""
+
+from typing import List
+
+from gluonnorm.errors import InputError
+
+import mxnet as mx
+
+
+def contexts(gpus: str) -> List[mx.Context]:
+    """Turn the value of ``--gpus`` into devices.
+
+    Parameters
+    ----------
+    gpus : str
+        Numbers of GPUs with commas between them, such as ``"0,1"``; ``""`` for the CPU.
+
+    Returns
+    -------
+    list of mx.Context
+        One or more devices.
+
+    Raises
+    ------
+    InputError
+        The text is no list of numbers, or MXNet sees no GPU of such a number.
+
+    Examples
+    --------
+    >>> contexts("")
+    [cpu(0)]
+    """
+    try:
+        numbers = [int(number) for number in gpus.split(",") if number.strip()]
+    except ValueError:
+        raise InputError(
+            f"--gpus is {gpus!r}; want numbers with commas between them, or nothing for the CPU"
+        ) from None
+    visible = mx.context.num_gpus()
+    for number in numbers:
+        if not 0 <= number < visible:
+            raise InputError(
+                f"--gpus asks for GPU {number}, but MXNet sees {visible}; "
+                "leave it out to use the CPU"
+            )
+    if not numbers:
+        return [mx.cpu()]
+    return [mx.gpu(number) for number in numbers]
