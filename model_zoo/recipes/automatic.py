@@ -40,6 +40,7 @@ MOST_CANDIDATES = 2000
 POSITIVE_ROIS = (16, 64)
 # Cells of a RoI on a side in a detector without a pyramid, whose objects are not larger.
 SMALL_ROI = 7
+SMALL_PHOTO = 256 * 256  # pixels of the network's input
 STORED_STATISTICS = ("frozen_bn", "global_bn")
 # The rates of an update of one photo: of the codebases for 16 photos, and for layers that start
 # fresh and have little time.
@@ -316,7 +317,10 @@ def _dtype(case: TrainingCase, values: Values) -> Optional[Choice]:
 
 
 def _batch_size(case: TrainingCase, values: Values) -> Choice:
-    """One photo a device gives the most updates in the time."""
+    """One photo a device makes the most updates; of small photos, two."""
+    sides = case.input_sides(_shortest(values), values["max_size"])
+    if float(np.median(sides.prod(axis=1))) <= SMALL_PHOTO:
+        return _choice(2 * case.devices, "two small photos a device, as an update takes its time")
     return _choice(case.devices, "one photo a device makes the most updates")
 
 

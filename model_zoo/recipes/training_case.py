@@ -84,8 +84,8 @@ class TrainingCase(NamedTuple):
         """The median shorter side of the photos, in pixels."""
         return float(np.median(self.image_sizes.min(axis=1)))
 
-    def input_lengths(self, short: int, max_size: int) -> np.ndarray:
-        """Compute the square roots of the objects' areas in the network's input.
+    def input_sides(self, short: int, max_size: int) -> np.ndarray:
+        """Compute the sizes of the photos in the network's input.
 
         Parameters
         ----------
@@ -97,11 +97,27 @@ class TrainingCase(NamedTuple):
         Returns
         -------
         numpy.ndarray
-            (M,) float, in pixels.
+            (N, 2) float, height and width in pixels.
         """
         shorter, longer = self.image_sizes.min(axis=1), self.image_sizes.max(axis=1)
         scales = np.minimum(short / shorter, max_size / longer)
-        return self.lengths * scales[self.images]
+        return self.image_sizes * scales[:, None]
+
+    def input_lengths(self, short: int, max_size: int) -> np.ndarray:
+        """Compute the square roots of the objects' areas in the network's input.
+
+        Parameters
+        ----------
+        short, max_size : int
+            As for ``input_sides``.
+
+        Returns
+        -------
+        numpy.ndarray
+            (M,) float, in pixels.
+        """
+        scales = self.input_sides(short, max_size) / self.image_sizes
+        return self.lengths * scales[self.images, 0]
 
     def quantile(self, values: np.ndarray, share: float) -> float:
         """Compute a quantile over the objects in which rare classes are not lost.

@@ -170,6 +170,7 @@ def test_the_machine_decides_on_bfloat16_channels_and_batch():
     assert values(make_case([50] * 50, bfloat16_is_fast=True))["dtype"] == "bfloat16"
     gpus = values(make_case([50] * 50, is_cpu=False, devices=4, bfloat16_is_fast=True))
     assert "dtype" not in gpus and "fpn_channels" not in gpus and gpus["batch_size"] == 4
+    assert values(make_case([50] * 50, photo=(128, 160), devices=3))["batch_size"] == 6
 
 
 def test_the_length_of_a_run_without_minutes():
