@@ -14,6 +14,7 @@ from model_zoo.recipes import Choice
 from model_zoo.recipes.choice import RECIPE
 
 import mxnet as mx
+import numpy as np
 from _data import evaluation_loader
 from _recipe import Choices
 from _training_parts import make_step, make_trainer, step_inputs
@@ -27,7 +28,7 @@ EVALUATION_FACTOR = 1.2
 # The part of the time that is left for a machine that becomes slower.
 RESERVE = 0.06
 # A checkpoint and the pictures of an epoch, in seconds.
-SAVE_SECONDS = 2.0
+SAVE_SECONDS = 1.0
 EVALUATION_PART = 0.08  # of the time, at most, for all evaluations but the last
 MOST_EARLIER = 9  # evaluations before the last
 LARGEST_EVALUATION_PART = 0.3  # of the time, for one evaluation
@@ -147,19 +148,21 @@ def _measure(
 def _time_update(
     args: argparse.Namespace, net: FasterRCNN, loader: Loader, ctx: List[mx.Context]
 ) -> float:
-    """Train for some steps at a rate of almost 0, and return the mean time of the last ones."""
+    """Train for some steps at a rate of almost 0, and return the usual time of the last ones."""
     trainer = make_trainer(args, net, mx.kv.create("local"))
     step = make_step(args, net, trainer, ctx)
-    times = []
+    launched: List[mx.nd.NDArray] = []
+    moments = []
     for batch in islice(_endless_batches(loader), UNTIMED_STEPS + TIMED_STEPS):
         *inputs, names = step_inputs(batch)
-        start = time.perf_counter()
         losses = step(*inputs, batch_size=len(names), rate=1e-9)
-        for loss in losses.values():
+        # As in the loop of the training, the losses of a step are read after the next is launched.
+        for loss in launched:
             loss.wait_to_read()
-        mx.nd.waitall()
-        times.append(time.perf_counter() - start)
-    return _usual_time(times[UNTIMED_STEPS:])
+        moments.append(time.perf_counter())
+        launched = list(losses.values())
+    mx.nd.waitall()
+    return _usual_time(np.diff(moments)[UNTIMED_STEPS - 1 :].tolist())
 
 
 def _usual_time(times: Sequence[float]) -> float:
@@ -220,7 +223,7 @@ def lay(seconds: float, steps_of_data: int, times: Times) -> Length:
     Examples
     --------
     >>> lay(1000, steps_of_data=100, times=Times(update=1.0, evaluation=20.0))
-    Length(epochs=8, epoch_steps=100, val_interval=2, seconds=896.0)
+    Length(epochs=8, epoch_steps=100, val_interval=2, seconds=888.0)
     """
     usable = seconds * (1 - RESERVE)
     is_scored = 0 < times.evaluation <= LARGEST_EVALUATION_PART * usable

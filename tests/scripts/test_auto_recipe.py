@@ -78,9 +78,9 @@ def test_a_time_too_short_for_anything_is_refused(budget):
 
 @pytest.fixture(scope="module")
 def automatic(budget, shapes, tmp_path_factory):
-    """A run with the automatic recipe, of two epochs of four updates: its prefix."""
+    """A run with the automatic recipe, of two epochs of two updates: its prefix."""
     prefix = tmp_path_factory.mktemp("automatic") / "run"
-    length = budget.Length(epochs=2, epoch_steps=4, val_interval=2, seconds=60.0)
+    length = budget.Length(epochs=2, epoch_steps=2, val_interval=2, seconds=60.0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(budget, "lay", lambda *_: length)
         done = train(shapes, prefix, *SMALL, "--recipe", "auto", "--minutes", 2)
@@ -95,8 +95,8 @@ def test_rules_and_flags_reach_the_network_and_the_arguments(automatic):
     assert "short" not in choices
     assert choices["anchor_ratios"]["origin"] == "recipe"
     assert "1.0 of 2 minutes; an update takes" in choices["epochs"]["reason"]
-    assert (choices["epochs"]["value"], choices["epoch_steps"]["value"]) == (2, 4)
-    assert len(read_metrics(f"{automatic}-metrics.jsonl")) == 2 * 4 + 1
+    assert (choices["epochs"]["value"], choices["epoch_steps"]["value"]) == (2, 2)
+    assert len(read_metrics(f"{automatic}-metrics.jsonl")) == 2 * 2 + 1
     written = json.loads(Path(f"{automatic}-arguments.json").read_text())
     assert written["spec"]["norm"] == "gn" and written["arguments"]["minutes"] == 2
     assert written["spec"]["config"]["anchor_sizes"] == choices["anchor_sizes"]["value"]
@@ -104,7 +104,7 @@ def test_rules_and_flags_reach_the_network_and_the_arguments(automatic):
 
 
 def test_measuring_leaves_no_trace(shapes, automatic, tmp_path):
-    flags = ["--epochs", 2, "--epoch-steps", 4, "--val-interval", 2]
+    flags = ["--epochs", 2, "--epoch-steps", 2, "--val-interval", 2]
     again = train(shapes, tmp_path / "again", *SMALL, "--recipe", "auto", *flags)
     assert again.returncode == 0, again.stderr
     (weights,) = sorted(automatic.parent.glob("run-0*.params"))[-1:]
