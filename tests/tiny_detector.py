@@ -54,13 +54,21 @@ def tiny_detector(kind, classes=CLASSES, **overrides):
     neck = kind.replace("mask_", "")
     settings = {"anchor_sizes": ANCHOR_SIZES[neck], **SETTINGS, **overrides}
     net = get_model(MODELS[kind], classes=classes, **settings)
-    # New predictors give nearly the same scores everywhere, and near ties may change places.
+    spread_predictions(net)
+    return net
+
+
+def spread_predictions(net):
+    """Draw the last layers of a detector so that its predictions differ from place to place.
+
+    New predictors give nearly the same scores everywhere, and near ties may change places.
+    """
+    neck = "fpn" if len(net.backbone.strides) > 1 else "c4"
     last_layers = (net.rpn.score, net.rpn.loc, net.predictor.score, net.predictor.loc)
     for layer, scale in zip(last_layers, WEIGHT_SCALES[neck]):
         _draw_weight(layer, scale)
     if net.has_masks:
         _draw_weight(net.mask_head.score, MASK_WEIGHT_SCALE)
-    return net
 
 
 def _draw_weight(layer, scale):
