@@ -72,7 +72,7 @@ def test_what_is_laid_fits_into_the_time_and_fills_it(budget, update, evaluation
 
 
 def test_a_time_too_short_for_anything_is_refused(budget):
-    with pytest.raises(ValueError, match="9 updates fit, want at least 20; give 0.2 minutes more"):
+    with pytest.raises(ValueError, match="10 updates fit, want at least 20; give 0.2 minutes more"):
         budget.lay(12.0, 100, budget.Times(update=1.0, evaluation=0.0))
 
 
