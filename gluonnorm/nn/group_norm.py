@@ -9,7 +9,7 @@ from gluonnorm.nn.image_norm import (
     center_rows,
     pixel_of_channels,
     scale_and_shift,
-    scale_and_shift_rows,
+    spread,
 )
 from gluonnorm.types import Tensor
 
@@ -107,11 +107,16 @@ class GroupNorm(ImageNorm):
     ) -> Tensor:
         """Compute ``gamma * centered / std + beta`` in the shape of x, in two passes over it."""
         gamma_by_group = F.reshape(gamma, shape=(1, self._num_groups, -1))
-        factor = F.reshape(F.broadcast_div(gamma_by_group, std), shape=(0, -1, 1))
-        shift = F.broadcast_add(F.zeros_like(factor), F.reshape(beta, shape=(1, -1, 1)))
-        maps = F.reshape(F.reshape_like(centered, x), shape=(0, 0, -1))
-        ones = F.ones_like(F.slice_axis(maps, axis=1, begin=0, end=1))
-        return F.reshape_like(scale_and_shift_rows(F, maps, factor, shift, ones), x)
+        factor = F.broadcast_div(gamma_by_group, std)
+        by_channel = F.reshape(factor, shape=(0, -1, 1))
+        shift = F.broadcast_add(F.zeros_like(by_channel), F.reshape(beta, shape=(1, -1, 1)))
+        # The factors are diagonals of small matrices, whose products have BLAS in both directions.
+        # An elementwise product would hold a second map until the backward pass.
+        diagonals = F.linalg_makediag(F.reshape(factor, shape=(0, -1, self._rows)))
+        blocks = F.reshape(F.reshape_like(centered, x), shape=(0, -4, -1, self._rows, -3))
+        scaled = F.reshape(F.linalg_gemm2(diagonals, blocks), shape=(0, -3, 0))
+        ones = F.ones_like(F.slice_axis(scaled, axis=1, begin=0, end=1))
+        return F.reshape_like(F.elemwise_add(scaled, spread(F, shift, ones)), x)
 
 
 def _check_groups(in_channels: int, num_groups: int) -> None:
