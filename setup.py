@@ -97,6 +97,6 @@ setup(
         "cu112": [*CUDA, *TRAINING],
         "onnx": ONNX,
         "peers": PEERS,
-        "test": ["pytest>=8", "pytest-xdist", "ruff==0.17.6", "mypy"],
+        "test": ["pytest>=8", "pytest-xdist", "ruff==0.17.6", "mypy", *ONNX],
     },
 )

@@ -5,11 +5,12 @@ from gluonnorm.nn import recalibrate
 from model_zoo import get_model
 
 import numpy as np
-import onnx
 import onnx_programs
 import pytest
 from detection_sets import assert_same_detections
 from tiny_detector import images, spread_predictions, tiny_detector
+
+onnx = pytest.importorskip("onnx")
 
 SMALL = {
     "rpn_channels": 16,

@@ -98,7 +98,7 @@ def test_worker_0_alone_writes_and_evaluates(straight):
     others = {"best.params", "metrics.jsonl", "curve.png", "arguments.json"}
     assert names == {"run.log", *checkpoints, *(f"run-{other}" for other in others)}
     workers = [cluster.output(name) for name in ("worker 0", "worker 1")]
-    assert sorted(text.count("AP50") for text in workers) == [0, 2]
+    assert sorted(text.count("  AP50 ") for text in workers) == [0, 2]
     assert cluster.output("server") == "" and "error" not in cluster.output("scheduler")
 
 

@@ -1,6 +1,6 @@
 """The file of an ONNX graph, written with the package ``onnx``."""
 
-from typing import Mapping, Sequence, Union
+from typing import Any, Dict, Mapping, Sequence, Union
 
 from gluonnorm import __version__
 from gluonnorm.deploy.onnx.onnx_graph import OnnxGraph, OnnxNode
@@ -63,10 +63,12 @@ def model_bytes(
 
 def _node(node: OnnxNode) -> onnx.NodeProto:
     """Describe a node."""
-    attributes = {}
+    attributes: Dict[str, Any] = {}
     for name, value in node.attributes.items():
-        is_array = isinstance(value, np.ndarray)
-        attributes[name] = numpy_helper.from_array(value) if is_array else value
+        if isinstance(value, np.ndarray):
+            attributes[name] = numpy_helper.from_array(value)
+        else:
+            attributes[name] = value
     # A node has the name of its output, which is unique.
     return helper.make_node(
         node.op_type, node.inputs, node.outputs, name=node.outputs[0], **attributes
