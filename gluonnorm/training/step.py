@@ -4,7 +4,6 @@ from collections import defaultdict
 from typing import Any, Dict, Iterator, List, Optional, Protocol, Sequence, Tuple
 
 from gluonnorm.errors import InputError
-from gluonnorm.training.large_arrays import return_large_arrays
 from gluonnorm.training.loss_scale import LossScale, are_finite
 
 import mxnet as mx
@@ -100,7 +99,6 @@ class TrainStep:
                 f"the trainer has no kvstore to add up the gradients of {len(contexts)} contexts; "
                 "build it with kvstore='device'"
             )
-        return_large_arrays()
         _start_distributed_store(trainer)
         self.graph = graph
         self.trainer = trainer
