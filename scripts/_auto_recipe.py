@@ -14,7 +14,7 @@ from model_zoo.recipes.training_case import BACKBONE_WEIGHTS, DETECTOR_WEIGHTS, 
 
 import mxnet as mx
 import numpy as np
-from _cli import parse_settings
+from _recipe import starts_from_detector
 from _training_parts import build_network
 
 
@@ -80,7 +80,7 @@ def _network_as_asked(
 
 def _weights_at_hand(args: argparse.Namespace) -> str:
     """Tell what the network starts from."""
-    if args.pretrained or "transfer" in parse_settings(args.set):
+    if starts_from_detector(args):
         return DETECTOR_WEIGHTS
     return BACKBONE_WEIGHTS if args.pretrained_base else NO_WEIGHTS
 

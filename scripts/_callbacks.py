@@ -113,14 +113,26 @@ def make_callbacks(
             callbacks.append(EarlyStop(evaluator, saver, text, args.patience))
     callbacks.append(CurvePicture(metrics, f"{prefix}-curve.png", args.network, args.font))
     callbacks.append(MixingPicture(net, f"{prefix}-mixing.png", args.network))
+    finished = _finished_run(args, net, ctx[0], train_set, val_set, workers.count)
+    callbacks.append(EndReport(finished, text, metrics))
+    return callbacks
+
+
+def _finished_run(
+    args: argparse.Namespace,
+    net: FasterRCNN,
+    ctx: mx.Context,
+    train_set: Dataset,
+    val_set: Optional[Dataset],
+    machines: int,
+) -> FinishedRun:
+    """Collect what the report at the end of a run looks at."""
     unknown: Sequence[str] = ()
     # Classes that --classes leaves out are missing on purpose.
     if isinstance(val_set, MatchedClasses) and not args.classes:
         unknown = val_set.left_out
-    flags = run_flags(args, update_size(args) * workers.count)
-    finished = FinishedRun(flags, net, ctx[0], train_set, val_set, unknown)
-    callbacks.append(EndReport(finished, text, metrics))
-    return callbacks
+    flags = run_flags(args, update_size(args) * machines)
+    return FinishedRun(flags, net, ctx, train_set, val_set, unknown)
 
 
 class Recalibration(training.Callback):

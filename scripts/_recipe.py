@@ -282,11 +282,8 @@ def check_network(args: argparse.Namespace, net: FasterRCNN) -> None:
     """
     if args.recipe in (None, AUTO):
         return
-    transferred = "transfer" in parse_settings(args.set)
     get_recipe(args.recipe).check_network(
-        net.spec.norm,
-        net.config.freeze_at,
-        pretrained=bool(args.pretrained or args.pretrained_base or transferred),
+        net.spec.norm, net.config.freeze_at, _starts_from_weights(args)
     )
 
 
@@ -312,8 +309,28 @@ def check_flags(args: argparse.Namespace) -> None:
     settings = parse_settings(args.set)
     # The norm of a network without --norm is known when it is built.
     norm = args.norm or next(iter(recipe.norms), None)
-    has_weights = bool(args.pretrained or args.pretrained_base or "transfer" in settings)
-    recipe.check_network(norm, settings.get("freeze_at"), has_weights)
+    recipe.check_network(norm, settings.get("freeze_at"), _starts_from_weights(args))
+
+
+def starts_from_detector(args: argparse.Namespace) -> bool:
+    """Tell whether a run starts from the weights of a complete detector.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        The parsed command line.
+
+    Returns
+    -------
+    bool
+        True with ``--pretrained`` and with ``--set transfer=...``.
+    """
+    return bool(args.pretrained or "transfer" in parse_settings(args.set))
+
+
+def _starts_from_weights(args: argparse.Namespace) -> bool:
+    """Tell whether a run starts from weights of a detector or of a backbone."""
+    return bool(args.pretrained_base or starts_from_detector(args))
 
 
 def print_choices(choices: Choices, norm: Optional[str], steps_per_epoch: int) -> None:
