@@ -27,9 +27,9 @@ FLAGS = (
 # A plugin that waits for ever at the beginning of the second evaluation.
 STALL = """
 import time
-import _callbacks
+import _evaluator
 
-evaluate = _callbacks.evaluate
+evaluate = _evaluator.evaluate
 calls = []
 
 
@@ -41,7 +41,7 @@ def stall(*arguments):
     return evaluate(*arguments)
 
 
-_callbacks.evaluate = stall
+_evaluator.evaluate = stall
 """
 
 

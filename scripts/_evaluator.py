@@ -1,0 +1,184 @@
+"""Callbacks that score the network on the validation set, and end a run that stopped improving."""
+
+import os
+from typing import Any, Dict, List
+
+from gluonnorm import training
+from gluonnorm.data import Dataset
+from gluonnorm.rcnn import FasterRCNN
+
+import mxnet as mx
+from _scores import class_score_prefix, evaluate, headlines
+from _terminal import write_line
+
+
+class Evaluator(training.Callback):
+    """Score the network on the validation set, and keep the weights with the best score.
+
+    It runs every ``interval`` epochs and after the last one. The best score so far saves a
+    checkpoint, unless the saver has just done it. The decisive score is the AP50 of boxes, or the
+    AP of masks for a network with masks.
+
+    Parameters
+    ----------
+    net : FasterRCNN
+        The network that is being trained.
+    ctx : list of mx.Context
+        The devices that hold its weights.
+    dataset : Dataset
+        The validation set.
+    saver : CheckpointSaver
+        It must come earlier among the callbacks. It saves the weights of the best score.
+    text, metrics : TextLog, MetricsLog
+        Where the scores are written.
+    interval : int
+        Epochs from one evaluation to the next.
+    workers : int
+        Threads that read and resize images.
+
+    Attributes
+    ----------
+    decisive : str
+        The name of the decisive score.
+    best : float
+        The best score so far; -1 before the first evaluation.
+    best_epoch : int
+        The number of complete epochs at the best score.
+    without_gain : int
+        Evaluations since the best one.
+    """
+
+    def __init__(
+        self,
+        net: FasterRCNN,
+        ctx: List[mx.Context],
+        dataset: Dataset,
+        saver: training.CheckpointSaver,
+        text: training.TextLog,
+        metrics: training.MetricsLog,
+        interval: int,
+        workers: int,
+    ) -> None:
+        self.net = net
+        self.ctx = ctx
+        self.dataset = dataset
+        self.saver = saver
+        self.text = text
+        self.metrics = metrics
+        self.interval = interval
+        self.workers = workers
+        self.decisive = "segm/AP" if net.has_masks else "AP50"
+        self.best = -1.0
+        self.best_epoch = 0
+        self.without_gain = 0
+
+    def on_resume(self, loop: training.RunningLoop) -> None:
+        """Take over the best score, and make up an evaluation during which the run was killed."""
+        evaluations = earlier_evaluations(self.metrics.path, loop.step)
+        for row in evaluations:
+            self._is_best(row["eval"].get(self.decisive, -1.0), row["epoch"])
+        is_scored = bool(evaluations) and evaluations[-1]["step"] == loop.step
+        if loop.step % loop.steps_per_epoch == 0 and not is_scored:
+            self.on_epoch_end(loop)
+
+    def on_epoch_end(self, loop: training.RunningLoop) -> None:
+        """Evaluate if an evaluation is due."""
+        if loop.epoch % self.interval and loop.epoch != loop.epochs:
+            return
+        scores = evaluate(self.net, self.ctx, self.dataset, self.workers)
+        # The row comes last: without it the evaluation is made up, and the best weights with it.
+        if self._is_best(scores[self.decisive], loop.epoch):
+            training.mark_best(self.saver.checkpoint(loop))
+        self._report(loop.epoch, scores)
+        self.metrics.write({"step": loop.step, "epoch": loop.epoch, "eval": scores})
+
+    def _is_best(self, score: float, epoch: int) -> bool:
+        """Take note of a score, and tell whether it is the best so far."""
+        if score <= self.best:
+            self.without_gain += 1
+            return False
+        self.best = score
+        self.best_epoch = epoch
+        self.without_gain = 0
+        return True
+
+    def _report(self, epoch: int, scores: Dict[str, float]) -> None:
+        """Write the scores to the log, and those over all classes to the terminal."""
+        overall = "  ".join(f"{name} {scores[name]:.3f}" for name in headlines(scores))
+        prefix = class_score_prefix(scores)
+        classes = []
+        for name, value in scores.items():
+            if name.startswith(prefix):
+                classes.append(f"{name[len(prefix) :]} {value:.3f}")
+        metric = prefix.rstrip("/")
+        self.text.write(f"epoch {epoch}  {overall}  ({metric}: {'  '.join(classes)})")
+        write_line(f"epoch {epoch}: {overall}")
+
+
+class EarlyStop(training.Callback):
+    """End the run when the score on the validation set has not risen for some evaluations.
+
+    Parameters
+    ----------
+    evaluator : Evaluator
+        It must come earlier among the callbacks.
+    saver : CheckpointSaver
+        It saves a checkpoint of the last epoch.
+    text : TextLog
+        Where the end is written.
+    patience : int
+        Evaluations without a better score after which the run ends.
+    """
+
+    def __init__(
+        self,
+        evaluator: Evaluator,
+        saver: training.CheckpointSaver,
+        text: training.TextLog,
+        patience: int,
+    ) -> None:
+        self.evaluator = evaluator
+        self.saver = saver
+        self.text = text
+        self.patience = patience
+
+    def on_resume(self, loop: training.RunningLoop) -> None:
+        """End a run at once that has ended already."""
+        self.on_epoch_end(loop)
+
+    def on_epoch_end(self, loop: training.RunningLoop) -> None:
+        """End the run if the evaluator has waited long enough."""
+        evaluator = self.evaluator
+        if evaluator.without_gain < self.patience or loop.epoch >= loop.epochs:
+            return
+        message = (
+            f"{evaluator.decisive} has not risen above {evaluator.best:.3f} (epoch "
+            f"{evaluator.best_epoch}) in {evaluator.without_gain} evaluations; the run ends after "
+            f"epoch {loop.epoch} (--patience {self.patience})"
+        )
+        self.text.write(message)
+        write_line(message)
+        # The saver came before this callback, and did not know that this epoch is the last.
+        self.saver.checkpoint(loop)
+        loop.end()
+
+
+def earlier_evaluations(metrics_path: str, step: int) -> List[Dict[str, Any]]:
+    """Read the evaluations of the run that is continued.
+
+    Parameters
+    ----------
+    metrics_path : str
+        The JSON lines of ``training.MetricsLog``; the file may be missing.
+    step : int
+        Updates made by the run. Later evaluations belong to steps that are repeated.
+
+    Returns
+    -------
+    list of dict
+        Rows with ``step`` and ``eval``, steps ascending.
+    """
+    if not os.path.exists(metrics_path):
+        return []
+    rows = training.read_metrics(metrics_path)
+    return [row for row in rows if "eval" in row and row["step"] <= step]
