@@ -17,7 +17,8 @@ def read_version() -> str:
     raise RuntimeError("gluonnorm/__init__.py has no line that starts with __version__")
 
 
-# What a Predictor needs beside MXNet. A machine that only serves a model installs this and MXNet.
+# What a Predictor needs beside its run time. A machine that only serves a model installs this and
+# MXNet, or the extra "onnx".
 SERVING = [
     "numpy",
     "pillow>=10.1",  # visualize.py scales Pillow's own font, which needs 10.1
@@ -25,12 +26,16 @@ SERVING = [
     "setuptools; python_version >= '3.12'",  # has the distutils that MXNet 1.9.1 imports
 ]
 
+# MXNet 1.9.1 works with no NumPy that Python 3.13 has. No version is 1.9.1 and older than 1.9.1, so
+# pip ends there with an error that names MXNet, in place of compiling an old NumPy.
+MXNET_NEEDS_OLDER_PYTHON = "mxnet==1.9.1,<1.9.1; python_version >= '3.13'"
+
 # What training, evaluation, the scripts and GluonCV's data sets need beside MXNet.
 TRAINING = [
     # GluonCV uses names that NumPy 1.24 dropped. Python 3.12 has no older NumPy, so there
     # gluonnorm/_runtime.py restores the names.
     "numpy<1.24; python_version < '3.12'",
-    "numpy==1.26.*; python_version >= '3.12'",
+    "numpy==1.26.*; python_version == '3.12'",
     "gluoncv==0.10.5.post0",
     "scipy<1.16",  # GluonCV names no version, and later ones need a newer NumPy
     "opencv-python<4.12",  # likewise
@@ -58,8 +63,9 @@ CUDA = [
 # (--peer-python). These two belong together, need Python 3.9, and gave the answers in tests/golden.
 PEERS = ["torch==2.6.0", "torchvision==0.21.0"]
 
-# What writes ONNX files (onnx) and runs them (onnxruntime). Both work beside MXNet and NumPy 1.23.
-ONNX = ["onnx>=1.16", "onnxruntime>=1.19"]
+# What writes ONNX files (onnx) and runs them (onnxruntime). Both work beside MXNet and NumPy 1.23,
+# and without MXNet, with NumPy 2 and on any later Python. demo.py encodes masks with pycocotools.
+ONNX = ["onnx>=1.16", "onnxruntime>=1.19", "pycocotools"]
 
 setup(
     name="gluonnorm",
@@ -83,6 +89,7 @@ setup(
         "Programming Language :: Python :: 3.10",
         "Programming Language :: Python :: 3.11",
         "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
         "Topic :: Scientific/Engineering :: Image Recognition",
         "Typing :: Typed",
@@ -90,11 +97,11 @@ setup(
     packages=find_packages(include=["gluonnorm", "gluonnorm.*", "model_zoo", "model_zoo.*"]),
     package_data={"gluonnorm": ["py.typed"], "model_zoo": ["py.typed"]},
     zip_safe=False,
-    python_requires=">=3.8,<3.13",
+    python_requires=">=3.8",
     install_requires=SERVING,
     extras_require={
-        "cpu": ["mxnet==1.9.1", *TRAINING],
-        "cu112": [*CUDA, *TRAINING],
+        "cpu": ["mxnet==1.9.1; python_version < '3.13'", MXNET_NEEDS_OLDER_PYTHON, *TRAINING],
+        "cu112": [*CUDA, MXNET_NEEDS_OLDER_PYTHON, *TRAINING],
         "onnx": ONNX,
         "peers": PEERS,
         "test": ["pytest>=8", "pytest-xdist", "ruff==0.17.6", "mypy", *ONNX],

@@ -1,20 +1,22 @@
 """The detector of a script that detects, for which MXNet is imported only if MXNet runs it."""
 
 import argparse
-from typing import Any
+from typing import Any, Optional
 
 from gluonnorm.deploy import Predictor
 from gluonnorm.errors import InputError
 from gluonnorm.late_import import import_late
 
 
-def open_detector(args: argparse.Namespace) -> Predictor:
+def open_detector(args: argparse.Namespace, backend: Optional[str] = None) -> Predictor:
     """Open the trained detector that the flags name, ready for photos.
 
     Parameters
     ----------
     args : argparse.Namespace
         Parsed flags of ``_model_flags.add_model_arguments``, with ``classes`` and ``gpus``.
+    backend : str or None
+        The run time of exported files, as for ``Predictor``.
 
     Returns
     -------
@@ -29,14 +31,16 @@ def open_detector(args: argparse.Namespace) -> Predictor:
     CheckpointError, DeployError
         A checkpoint or an export is damaged or of another network.
     """
+    if backend is not None and not args.exported:
+        raise InputError("--backend runs exported files; give --exported, or leave it out")
     if args.exported and args.set:
         raise InputError("--set cannot change exported files; give it to scripts/export.py")
     if args.exported and not args.gpus:
-        return Predictor(args.exported)
+        return Predictor(args.exported, backend=backend)
     flag = "--gpus" if args.exported else "--params"
     ctx = _import_with_mxnet("_devices", flag).contexts(args.gpus)
     if args.exported:
-        return Predictor(args.exported, ctx)
+        return Predictor(args.exported, ctx, backend=backend)
     return _import_with_mxnet("_models", flag).open_network_predictor(args, ctx)
 
 

@@ -28,7 +28,8 @@ def add_model_arguments(parser: argparse.ArgumentParser, exported: bool) -> None
         source.add_argument(
             "--exported",
             metavar="PREFIX",
-            help="exported files PREFIX-symbol.json, PREFIX-0000.params and PREFIX.json",
+            help="exported files: PREFIX-symbol.json, PREFIX-0000.params and PREFIX.json of MXNet, "
+            "or PREFIX.onnx",
         )
     group.add_argument(
         "--network",

@@ -17,6 +17,7 @@ from typing import Any, Dict, List, Sequence
 
 from gluonnorm.coco_results import coco_results
 from gluonnorm.deploy import Predictor
+from gluonnorm.deploy.backends.choice import RUN_TIMES
 from gluonnorm.errors import InputError
 from gluonnorm.photos.files import ImageError, read_image
 from gluonnorm.types import Detections
@@ -84,7 +85,13 @@ def parse_args() -> argparse.Namespace:
         "masks, mask (COCO's run lengths). The entry inclusive is true for networks "
         "whose x2 and y2 are the last pixel of a box (docs/conventions.md)",
     )
-    parser.add_argument("--gpus", default="", help="e.g. 0 (default: the CPU)")
+    parser.add_argument(
+        "--backend",
+        choices=list(RUN_TIMES),
+        help="what runs exported files (default: the first of these that is installed and has its "
+        "files)",
+    )
+    parser.add_argument("--gpus", default="", help="e.g. 0, in MXNet (default: the CPU)")
     parser.add_argument(
         "--seed", type=int, default=233, help="seed of every random choice (default: 233)"
     )
@@ -108,7 +115,7 @@ def main(args: argparse.Namespace) -> int:
     """
     seed_everything(args.seed)
     files = list_photos(args.images)
-    detector = open_detector(args)
+    detector = open_detector(args, args.backend)
     folder = Path(args.output)
     # Before the work, so that a wrong name does not cost the results.
     make_parent_folder("--json", args.json)

@@ -70,7 +70,7 @@ def main(args: argparse.Namespace) -> None:
     seed_everything(args.seed)
     ctx = contexts(args.gpus)
     make_parent_folder("--save-json", args.save_json)
-    detector = open_detector(args)
+    detector = open_detector(args, "mxnet" if args.exported else None)
     metric = args.metric or ("voc07" if args.dataset == "voc" else "coco")
     score_masks = metric == "coco" and gives_masks(detector.net)
     matched = open_scored_dataset(args, detector.classes)

@@ -30,7 +30,11 @@ DOCUMENTS = sorted(
     ]
 )
 # Modules that import a package of an extra.
-OPTIONAL_PACKAGES = {"gluonnorm.deploy.onnx.model_file": "onnx"}
+OPTIONAL_PACKAGES = {
+    "gluonnorm.deploy.onnx.model_file": "onnx",
+    "gluonnorm.deploy.backends.onnxruntime_backend": "onnxruntime",
+    "gluonnorm.deploy.backends.openvino_backend": "openvino",
+}
 DOCTEST_OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 BLOCK = re.compile(
     r"(?:<!-- not run: (?P<reason>[^\n]*) -->\n+)?^```python\n(?P<code>.*?)^```$",

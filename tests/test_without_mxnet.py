@@ -37,7 +37,28 @@ def test_rooms_that_serve_photos_import_no_mxnet() -> None:
     photos = [f"gluonnorm.photos.{path.stem}" for path in REPOSITORY.glob("gluonnorm/photos/*.py")]
     assert len(photos) > 5
     rooms = ["gluonnorm.weight_files", "gluonnorm.coco_results", "gluonnorm.visualize"]
+    rooms += ["gluonnorm.deploy", "gluonnorm.deploy.backends.choice", "gluonnorm.deploy.bundle"]
     assert run(IMPORTS, *rooms, *photos) == "[]"
+
+
+EXPORT = """
+import gluonnorm.deploy as deploy
+print(deploy.Predictor.__name__, deploy.DTYPES)
+for name in ("export", "load", "expotr"):
+    try:
+        getattr(deploy, name)
+    except (AttributeError, deploy.DeployError) as error:
+        print(type(error).__name__, error)
+"""
+
+
+def test_export_and_load_say_that_they_need_mxnet() -> None:
+    first, *errors = run(EXPORT).splitlines()
+    assert first == "Predictor ('float32', 'bfloat16', 'int8')"
+    for name, message in zip(("export", "load"), errors):
+        assert message.startswith(f"DeployError gluonnorm.deploy.{name} needs MXNet (")
+        assert message.endswith("install it with pip install 'gluonnorm[cpu]'")
+    assert errors[2] == "AttributeError module 'gluonnorm.deploy' has no attribute 'expotr'"
 
 
 WEIGHTS = """

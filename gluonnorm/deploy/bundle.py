@@ -1,18 +1,14 @@
-"""The files of an exported network: written all or none, read with their checksums."""
+"""The files of an exported network: their names, and how they are read with their checksums."""
 
 import hashlib
 import json
 import math
 import os
-import warnings
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, NamedTuple, Sequence
+from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence
 
-from gluonnorm.errors import GluonnormError, InputError, first_line
-from gluonnorm.weight_files import atomic_files, file_digest, read_description
-
-import mxnet as mx
+from gluonnorm.errors import GluonnormError, InputError
+from gluonnorm.weight_files import file_digest, parse_description, read_description
 
 # Symbol, parameters, manifest. The manifest is the last file that gets its name, so a manifest
 # exists only beside the two files that it describes.
@@ -27,6 +23,9 @@ FILE_SUFFIXES = {
 # Version 0.1 called the manifest a record. The key keeps that name, so that its exports are
 # verified too.
 MANIFEST_DIGEST_KEY = "record"
+MANIFEST_KEY = "manifest"  # of the metadata of an ONNX file
+# What reading and searching something raises that is no manifest.
+MANIFEST_ERRORS = (ValueError, KeyError, TypeError, AttributeError)
 Manifest = Dict[str, Any]
 
 
@@ -35,7 +34,7 @@ class DeployError(GluonnormError, RuntimeError):
 
 
 class Bundle(NamedTuple):
-    """The files of an exported network, whose checksums were verified.
+    """MXNet's files of an exported network, whose checksums were verified.
 
     Attributes
     ----------
@@ -50,6 +49,22 @@ class Bundle(NamedTuple):
     symbol_file: Path
     params_file: Path
     manifest: Manifest
+
+
+class OnnxBundle(NamedTuple):
+    """The ONNX file of an exported network.
+
+    Attributes
+    ----------
+    onnx_file : pathlib.Path
+        The file, whose checksum was verified if there is a manifest beside it.
+    manifest : dict or None
+        The content of the manifest; None if there is no such file. The ONNX file has one in its
+        metadata as well, under the key ``MANIFEST_KEY``.
+    """
+
+    onnx_file: Path
+    manifest: Optional[Manifest]
 
 
 def bundle_paths(prefix: str) -> List[Path]:
@@ -81,124 +96,8 @@ def bundle_paths(prefix: str) -> List[Path]:
     return [Path(f"{prefix}{suffix}") for suffix in BUNDLE_SUFFIXES]
 
 
-def write_bundle(
-    prefix: str, symbol: mx.sym.Symbol, values: Dict[str, mx.nd.NDArray], manifest: Manifest
-) -> None:
-    """Write the three files of an exported network, all or none.
-
-    Parameters
-    ----------
-    prefix : str
-        Path and first part of the files' names. Missing folders are made.
-    symbol : mx.sym.Symbol
-        The graph.
-    values : dict of str to mx.nd.NDArray
-        The values of its arguments and auxiliary states, by name.
-    manifest : dict
-        What the third file says. The checksums are added to its ``provenance``.
-
-    Raises
-    ------
-    DeployError
-        The files could not be written completely; earlier files are as they were.
-    """
-    symbol_path, params_path, _ = bundle_paths(prefix)
-    with _files_and_manifest(prefix, [symbol_path, params_path], manifest) as files:
-        symbol_file, params_file = files
-        Path(symbol_file).write_text(symbol.tojson(remove_amp_cast=False), encoding="utf-8")
-        _save_parameters(params_file, symbol, values)
-        manifest["provenance"]["sha256"].update(
-            symbol=file_digest(symbol_file), params=file_digest(params_file)
-        )
-
-
-def write_onnx_bundle(prefix: str, content: bytes, manifest: Manifest) -> None:
-    """Write an ONNX file and the manifest, both or none.
-
-    Parameters
-    ----------
-    prefix : str
-        Path and first part of the files' names. Missing folders are made.
-    content : bytes
-        The content of the ONNX file.
-    manifest : dict
-        As for :func:`write_bundle`.
-
-    Raises
-    ------
-    DeployError
-        The files could not be written completely; earlier files are as they were.
-    """
-    with _files_and_manifest(prefix, [Path(f"{prefix}{ONNX_SUFFIX}")], manifest) as files:
-        (onnx_file,) = files
-        Path(onnx_file).write_bytes(content)
-        manifest["provenance"]["sha256"]["onnx"] = file_digest(onnx_file)
-
-
-@contextmanager
-def _files_and_manifest(
-    prefix: str, paths: Sequence[Path], manifest: Manifest
-) -> Iterator[List[str]]:
-    """Give temporary names for files, and then write the manifest beside them.
-
-    All get their names at the end, or none does. The caller adds the checksums of its files to the
-    manifest. Those of files of the other format are added here.
-    """
-    manifest_path = bundle_paths(prefix)[-1]
-    manifest_path.parent.mkdir(parents=True, exist_ok=True)
-    other_checksums = _checksums_of_same_network(manifest_path, manifest)
-    try:
-        with atomic_files(*map(str, [*paths, manifest_path])) as temporary_files:
-            *files, manifest_file = temporary_files
-            yield files
-            checksums = manifest["provenance"]["sha256"]
-            for key, digest in other_checksums.items():
-                checksums.setdefault(key, digest)
-            checksums[MANIFEST_DIGEST_KEY] = _manifest_digest(manifest)
-            Path(manifest_file).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-    except (OSError, mx.MXNetError) as error:
-        raise DeployError(
-            f"the files of {prefix} could not be written completely "
-            f"({first_line(error)}); is the disk full?"
-        ) from error
-    _warn_of_other_network(prefix, manifest)
-
-
-def _checksums_of_same_network(manifest_path: Path, manifest: Manifest) -> Dict[str, str]:
-    """Read the checksums of an earlier export's files; {} if that was of another network."""
-    try:
-        earlier = read_description(str(manifest_path))
-        checksums = earlier["provenance"].pop("sha256")
-        weights = checksums.pop("weights")
-        checksums.pop(MANIFEST_DIGEST_KEY)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        # There is none, it is of an earlier version, or it is not a manifest.
-        return {}
-    # The trip through JSON turns tuples into the lists that are in the file.
-    new = json.loads(json.dumps(manifest))
-    is_same = weights == new["provenance"].pop("sha256")["weights"] and earlier == new
-    return checksums if is_same else {}
-
-
-def _warn_of_other_network(prefix: str, manifest: Manifest) -> None:
-    """Warn of files that an earlier export of another network has left beside a manifest."""
-    checksums = manifest["provenance"]["sha256"]
-    left = []
-    for key, suffix in FILE_SUFFIXES.items():
-        path = f"{prefix}{suffix}"
-        if key not in checksums and os.path.exists(path):
-            left.append(path)
-    if left:
-        warnings.warn(
-            f"{' and '.join(left)} are of an earlier export of another network or with other "
-            f"settings, which {prefix}.json no longer describes; export again in that format too, "
-            "or delete them",
-            stacklevel=5,
-        )
-
-
 def read_bundle(prefix: str) -> Bundle:
-    """Find the files of an exported network, read the manifest and verify all checksums.
+    """Find MXNet's files of an exported network, read the manifest and verify all checksums.
 
     Parameters
     ----------
@@ -218,36 +117,127 @@ def read_bundle(prefix: str) -> Bundle:
         ``prefix`` has no first part of a name.
     """
     symbol_file, params_file, manifest_file = bundle_paths(prefix)
-    _require_files(prefix, [symbol_file, params_file, manifest_file])
+    require_files(prefix, [symbol_file, params_file, manifest_file])
+    files = {"symbol": symbol_file, "params": params_file}
+    manifest = _read_manifest(manifest_file, files, _onnx_alone(prefix))
+    return Bundle(symbol_file, params_file, manifest)
+
+
+def read_onnx_bundle(prefix: str) -> OnnxBundle:
+    """Find the ONNX file of an exported network, read the manifest and verify both checksums.
+
+    Parameters
+    ----------
+    prefix : str
+        Path and first part of the files' names.
+
+    Returns
+    -------
+    OnnxBundle
+        The path of the ONNX file, and the manifest if there is one beside it.
+
+    Raises
+    ------
+    DeployError
+        The ONNX file is missing, a file was altered, or the manifest is not one or describes other
+        files alone.
+    InputError
+        ``prefix`` has no first part of a name.
+    """
+    manifest_file = bundle_paths(prefix)[-1]
+    onnx_file = Path(f"{prefix}{ONNX_SUFFIX}")
+    if not onnx_file.is_file():
+        way_out = "export with format='onnx'"
+        if prefix.endswith(ONNX_SUFFIX):
+            way_out = f"give {prefix[: -len(ONNX_SUFFIX)]} alone"
+        raise DeployError(f"{onnx_file} missing; {way_out}")
+    if not manifest_file.is_file():
+        return OnnxBundle(onnx_file, None)
+    mxnet_alone = (
+        f"{manifest_file} describes MXNet's files, and not {onnx_file}, which is of another "
+        "export; export with format='onnx' again"
+    )
+    return OnnxBundle(onnx_file, _read_manifest(manifest_file, {"onnx": onnx_file}, mxnet_alone))
+
+
+def parse_manifest(text: str, source: str) -> Manifest:
+    """Read a manifest that is a part of another file.
+
+    Parameters
+    ----------
+    text : str
+        The manifest in JSON.
+    source : str
+        Where it is from, for messages.
+
+    Returns
+    -------
+    dict
+        The manifest.
+
+    Raises
+    ------
+    DeployError
+        It is not the manifest of an exported network.
+    """
     try:
-        manifest = read_description(str(manifest_file))
+        manifest = parse_description(text)
+        _checksums(manifest, ["weights"])
+    except MANIFEST_ERRORS as error:
+        raise _no_manifest(source, repr(error)) from error
+    _check_entries(manifest, source)
+    return manifest
+
+
+def _read_manifest(manifest_file: Path, files: Mapping[str, Path], others_alone: str) -> Manifest:
+    """Read a manifest, and verify it and the files that it describes.
+
+    ``files`` are by the keys of their checksums. ``others_alone`` is the error's message for a
+    manifest that has checksums of other files only.
+    """
+    source = str(manifest_file)
+    try:
+        manifest = read_description(source)
         checksums = manifest["provenance"]["sha256"]
-        if "onnx" in checksums and "symbol" not in checksums:
-            raise DeployError(_onnx_alone(prefix))
-        symbol_digest = checksums["symbol"]
-        params_digest = checksums["params"]
-        manifest_digest = checksums.get(MANIFEST_DIGEST_KEY)  # the earliest exports do not have it
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DeployError(
-            f"{manifest_file} is not the manifest of an exported network ({error!r}); export again"
-        ) from error
-    for path, digest in ((symbol_file, symbol_digest), (params_file, params_digest)):
-        if file_digest(str(path)) != digest:
+        if not set(files) & set(checksums) and set(FILE_SUFFIXES) & set(checksums):
+            raise DeployError(others_alone)
+        expected = _checksums(manifest, files)
+    except MANIFEST_ERRORS as error:
+        raise _no_manifest(source, repr(error)) from error
+    for key, path in files.items():
+        if file_digest(str(path)) != expected[key]:
             raise DeployError(
-                f"{path} is not the file that {manifest_file} describes: its "
-                "checksum differs; copy all three files again, or export again"
+                f"{path} is not the file that {source} describes: its "
+                "checksum differs; copy all files of the export again, or export again"
             )
-    if manifest_digest is not None and manifest_digest != _manifest_digest(manifest):
+    digest = checksums.get(MANIFEST_DIGEST_KEY)  # the earliest exports do not have it
+    if digest is not None and digest != manifest_digest(manifest):
         raise DeployError(
-            f"{manifest_file} was altered: its checksum differs; copy it again, or export again"
+            f"{source} was altered: its checksum differs; copy it again, or export again"
         )
+    _check_entries(manifest, source)
+    return manifest
+
+
+def _checksums(manifest: Manifest, keys: Iterable[str]) -> Dict[str, str]:
+    """Return some checksums of a manifest; raise one of ``MANIFEST_ERRORS`` if one is missing."""
+    checksums = manifest["provenance"]["sha256"]
+    return {key: checksums[key] for key in keys}
+
+
+def _no_manifest(source: str, reason: str) -> DeployError:
+    """Make the error for a file that is no manifest."""
+    return DeployError(
+        f"{source} is not the manifest of an exported network ({reason}); export again"
+    )
+
+
+def _check_entries(manifest: Manifest, source: str) -> None:
+    """Check the entries of a manifest, and give those of version 0.1 their present names."""
     fault = _manifest_fault(manifest)
     if fault:
-        raise DeployError(
-            f"{manifest_file} is not the manifest of an exported network ({fault}); export again"
-        )
+        raise _no_manifest(source, fault)
     _rename_old_keys(manifest)
-    return Bundle(symbol_file, params_file, manifest)
 
 
 def _manifest_fault(manifest: Manifest) -> str:
@@ -281,22 +271,21 @@ def _classes_fault(manifest: Manifest) -> str:
     return ""
 
 
-def _save_parameters(path: str, symbol: mx.sym.Symbol, values: Dict[str, mx.nd.NDArray]) -> None:
-    """Write parameters under the names that MXNet's loaders expect, and check that all arrived."""
-    auxiliary_states = set(symbol.list_auxiliary_states())
-    parameters = {}
-    for name, value in values.items():
-        section = "aux" if name in auxiliary_states else "arg"
-        parameters[f"{section}:{name}"] = value
-    mx.nd.save(path, parameters)
-    # On a full disk ``mx.nd.save`` can write a part of the file and report no error. Reading the
-    # file back shows it.
-    if mx.nd.load(path).keys() != parameters.keys():
-        raise OSError("parameters are missing from the file that MXNet wrote")
+def require_files(prefix: str, paths: Sequence[Path]) -> None:
+    """Check that MXNet's files of an exported network are there.
 
+    Parameters
+    ----------
+    prefix : str
+        Path and first part of the files' names.
+    paths : sequence of pathlib.Path
+        What ``bundle_paths`` returns.
 
-def _require_files(prefix: str, paths: List[Path]) -> None:
-    """Raise DeployError if one of the three files is missing."""
+    Raises
+    ------
+    DeployError
+        One of the three files is missing.
+    """
     missing = [str(path) for path in paths if not path.is_file()]
     if not missing:
         return
@@ -305,7 +294,8 @@ def _require_files(prefix: str, paths: List[Path]) -> None:
         raise DeployError(_onnx_alone(prefix))
     message = (
         f"{' and '.join(missing)} missing; an exported network is three files: "
-        f"{', '.join(prefix + suffix for suffix in BUNDLE_SUFFIXES)}"
+        f"{', '.join(prefix + suffix for suffix in BUNDLE_SUFFIXES)}, or one of ONNX, "
+        f"{prefix}{ONNX_SUFFIX}"
     )
     for suffix in BUNDLE_SUFFIXES:
         if prefix.endswith(suffix):
@@ -328,8 +318,19 @@ def _rename_old_keys(manifest: Manifest) -> None:
         description["color"] = description.pop("colour")
 
 
-def _manifest_digest(manifest: Manifest) -> str:
-    """Compute the checksum of everything in a manifest except for this checksum itself."""
+def manifest_digest(manifest: Manifest) -> str:
+    """Compute the checksum of everything in a manifest except for this checksum itself.
+
+    Parameters
+    ----------
+    manifest : dict
+        The manifest, with or without the checksum.
+
+    Returns
+    -------
+    str
+        The SHA-256 in hexadecimal digits.
+    """
     # The trip through JSON copies the manifest, and turns tuples into the lists that a reader gets.
     content = json.loads(json.dumps(manifest))
     content["provenance"]["sha256"].pop(MANIFEST_DIGEST_KEY, None)

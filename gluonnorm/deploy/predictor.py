@@ -4,6 +4,7 @@ import os
 import threading
 import warnings
 from typing import (
+    TYPE_CHECKING,
     Any,
     Dict,
     Iterable,
@@ -17,13 +18,11 @@ from typing import (
     overload,
 )
 
+from gluonnorm.deploy.backends.backend import Backend
+from gluonnorm.deploy.backends.choice import backend_module, choose_backend
 from gluonnorm.deploy.batching import ahead, in_batches
 from gluonnorm.deploy.bundle import DeployError, Manifest
-from gluonnorm.deploy.candidate_count import expose_candidate_count
-from gluonnorm.deploy.export import load
-from gluonnorm.deploy.finite_weights import require_finite_weights
 from gluonnorm.errors import InputError
-from gluonnorm.graph.trace import contexts, hybridize_for_inference
 from gluonnorm.photos.files import ImageError, image_files, source_name
 from gluonnorm.photos.paste import PASTE_METHODS, detections_in_photo
 from gluonnorm.photos.prepare import (
@@ -36,8 +35,10 @@ from gluonnorm.photos.prepare import (
 )
 from gluonnorm.types import Detections, PathLike, Preprocess, is_positive_integer
 
-import mxnet as mx
 import numpy as np
+
+if TYPE_CHECKING:
+    import mxnet as mx
 
 NARROW = 32  # pixels; the last layers of some networks have no output for images narrower than this
 
@@ -102,20 +103,25 @@ class Predictor:
     Parameters
     ----------
     prefix : str
-        Path and first part of the names of the three files that ``deploy.export`` wrote.
+        Path and first part of the names of the files that ``deploy.export`` wrote.
     ctx : mx.Context, sequence of mx.Context or None
-        Where to run; None is the CPU. ``net`` is loaded on all contexts; calls use the first one.
+        Where MXNet runs; None is the CPU. ``net`` is loaded on all contexts; calls use the first
+        one. Other run times use the CPU, and take no context.
     resize : bool
         Whether photos are resized as the network's preprocessing says. False applies the rest of
         the preprocessing only, for photos that already have their final size.
     batch_size : int
         Largest number of photos that the network sees at once. Only photos that have the same size
         after resizing share a batch, so each gets the result that it would get alone.
+    backend : str or None
+        The run time: ``"mxnet"`` for the files of MXNet, ``"onnxruntime"`` or ``"openvino"`` for
+        the ONNX file. None takes the first of these that is installed and has its file; only this
+        one is imported.
 
     Attributes
     ----------
-    net : mx.gluon.HybridBlock
-        The network.
+    net : mx.gluon.HybridBlock or None
+        The network of MXNet; None in other run times.
     classes : tuple of str
         Class names in the order of the ids.
     preprocess : Preprocess
@@ -125,15 +131,18 @@ class Predictor:
     truncated_photos : int
         Number of photos so far with more than ``config.max_candidates`` pairs of box and class
         above ``config.score_thresh``, so that some pairs were never looked at. The first such photo
-        causes a warning as well. The earliest exports do not count; the number then stays 0.
+        causes a warning as well. ONNX files and the earliest exports do not count; the number then
+        stays 0.
 
     Raises
     ------
     DeployError
         As ``deploy.load``; also for a manifest of a later version, for files that are not a
-        detector, for files that do not belong together, and for weights that are not finite.
+        detector, for files that do not belong together, for weights that are not finite, and for a
+        run time that is not installed.
     InputError
-        ``batch_size`` is not a positive integer, or ``ctx`` is not a context.
+        ``batch_size`` is not a positive integer, ``ctx`` is not a context, or ``backend`` is not
+        the name of a run time.
 
     Examples
     --------
@@ -145,22 +154,20 @@ class Predictor:
     def __init__(
         self,
         prefix: str,
-        ctx: Union[None, mx.Context, Sequence[mx.Context]] = None,
+        ctx: Union[None, "mx.Context", Sequence["mx.Context"]] = None,
         resize: bool = True,
         batch_size: int = 1,
+        backend: Optional[str] = None,
     ):
-        ctx = mx.cpu() if ctx is None else ctx
-        net, manifest = load(prefix, ctx)
+        _check_batch_size(batch_size)
+        module = backend_module(choose_backend(prefix) if backend is None else backend)
+        opened, manifest = module.open_files(prefix, ctx)
         settings = _settings_of_manifest(manifest, prefix)
-        first_ctx = ctx if isinstance(ctx, mx.Context) else ctx[0]
-        try:
-            self._set_up(net, settings, first_ctx, resize, batch_size)
-        except DeployError as error:
-            raise DeployError(f"{prefix}: {error}; export again") from error
+        self._set_up(opened, settings, resize, batch_size)
 
     @classmethod
     def from_network(
-        cls, net: mx.gluon.HybridBlock, resize: bool = True, batch_size: int = 1
+        cls, net: "mx.gluon.HybridBlock", resize: bool = True, batch_size: int = 1
     ) -> "Predictor":
         """Make a predictor of a network in this process, on the first of its contexts.
 
@@ -187,6 +194,7 @@ class Predictor:
         InputError
             ``batch_size`` is not a positive integer.
         """
+        _check_batch_size(batch_size)
         settings = _Settings(
             classes=net.classes,
             preprocess=net.preprocess,
@@ -194,36 +202,25 @@ class Predictor:
             score_thresh=net.config.score_thresh,
         )
         predictor = cls.__new__(cls)
-        predictor._set_up(net, settings, contexts(net)[0], resize, batch_size)
+        opened = backend_module("mxnet").MXNetBackend(net)
+        predictor._set_up(opened, settings, resize, batch_size)
         return predictor
 
-    def _set_up(
-        self,
-        net: mx.gluon.HybridBlock,
-        settings: _Settings,
-        ctx: mx.Context,
-        resize: bool,
-        batch_size: int,
-    ) -> None:
+    def _set_up(self, opened: Backend, settings: _Settings, resize: bool, batch_size: int) -> None:
         """Set all attributes; the part that both ways of making a predictor share."""
-        if not is_positive_integer(batch_size):
-            raise InputError(f"batch_size is {batch_size!r}; want an integer of at least 1")
-        self.net = net
+        self.net = opened.net
         self.classes = settings.classes
         self.preprocess = settings.preprocess
         self.mask_paste = settings.mask_paste
         self.truncated_photos = 0
         self._score_thresh = settings.score_thresh
-        self._ctx = ctx
+        self._backend = opened
         self._resize = resize
         self._batch_size = int(batch_size)
         # MXNet gives each thread that runs a static graph at the same time buffers of its own, and
         # keeps them: four threads would take four times the memory, and gain nothing, because the
         # network uses all cores by itself.
         self._running = threading.Lock()
-        self._graph, self._num_outputs = expose_candidate_count(net)
-        require_finite_weights(net)
-        hybridize_for_inference(self._graph)
 
     @overload
     def __call__(self, image: Photo, resize: Optional[bool] = None) -> Detections: ...
@@ -348,9 +345,8 @@ class Predictor:
         pixels = np.stack([photo.prepared.pixels for photo in photos])
         try:
             with self._running:
-                outputs = self._graph(mx.nd.array(pixels, ctx=self._ctx))
-                arrays = [output.asnumpy() for output in outputs]
-        except mx.MXNetError as error:
+                outputs = self._backend.run(pixels)
+        except self._backend.run_errors as error:
             input_height, input_width = pixels.shape[2:]
             if min(input_height, input_width) >= NARROW:
                 raise
@@ -359,12 +355,11 @@ class Predictor:
                 f"{photos[0].name}{height} x {width} pixels are {input_height} x {input_width} for "
                 "the network, whose layers take no image as narrow as that; cut it into parts"
             ) from error
-        detector_outputs = arrays[: self._num_outputs]
-        for candidate_scores in arrays[self._num_outputs :]:
-            self._count_truncated(candidate_scores)
+        if outputs.candidate_scores is not None:
+            self._count_truncated(outputs.candidate_scores)
         results = []
         for index, photo in enumerate(photos):
-            photo_outputs = [output[index] for output in detector_outputs]
+            photo_outputs = [output[index] for output in outputs.detections]
             results.append(_PhotoOutputs(photo_outputs, photo.prepared))
         return results
 
@@ -402,6 +397,12 @@ class Predictor:
                 "predictor's `truncated_photos` counts such photos",
                 stacklevel=2,
             )
+
+
+def _check_batch_size(batch_size: Any) -> None:
+    """Raise InputError unless a number of photos is a positive integer."""
+    if not is_positive_integer(batch_size):
+        raise InputError(f"batch_size is {batch_size!r}; want an integer of at least 1")
 
 
 def _settings_of_manifest(manifest: Manifest, prefix: str) -> _Settings:

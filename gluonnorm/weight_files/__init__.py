@@ -6,7 +6,7 @@ its comparison of stored arrays with parameters.
 
 from gluonnorm.weight_files.atomic import atomic_files, file_digest, remove_if_exists
 from gluonnorm.weight_files.content import Content, WeightFileError
-from gluonnorm.weight_files.description import read_description
+from gluonnorm.weight_files.description import parse_description, read_description
 from gluonnorm.weight_files.formats import read_arrays, read_file, write_arrays
 from gluonnorm.weight_files.mismatches import Mismatches, compare, shape_fits, unusable_reason
 from gluonnorm.weight_files.prefixes import take_off_prefix
@@ -20,6 +20,7 @@ __all__ = [
     "atomic_files",
     "compare",
     "file_digest",
+    "parse_description",
     "read_arrays",
     "read_description",
     "read_file",

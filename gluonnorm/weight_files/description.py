@@ -37,7 +37,30 @@ def read_description(path: str) -> Dict[str, Any]:
     if size > LARGEST_FILE:
         raise ValueError(f"it has {size} bytes; at most {LARGEST_FILE} are read")
     with open(path, encoding="utf-8") as file:
-        text = file.read(LARGEST_FILE)
+        return parse_description(file.read(LARGEST_FILE))
+
+
+def parse_description(text: str) -> Dict[str, Any]:
+    """Parse a JSON object in bounded time.
+
+    Parameters
+    ----------
+    text : str
+        The object in JSON.
+
+    Returns
+    -------
+    dict
+        Its content.
+
+    Raises
+    ------
+    ValueError
+        The text is no such object: it is too long, nested too deeply or not JSON. The message is
+        one line.
+    """
+    if len(text) > LARGEST_FILE:
+        raise ValueError(f"it has {len(text)} letters; at most {LARGEST_FILE} are read")
     try:
         content = json.loads(text, parse_int=_parse_integer)
     except RecursionError:

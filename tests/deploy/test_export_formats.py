@@ -87,7 +87,7 @@ def test_mxnet_does_not_load_an_onnx_file(net, written, tmp_path):
     with pytest.raises(DeployError, match="run that file with onnxruntime or OpenVINO, or export"):
         load(str(tmp_path / "tiny"))
     with pytest.raises(DeployError, match="run that file with onnxruntime or OpenVINO, or export"):
-        Predictor(str(tmp_path / "tiny"))
+        Predictor(str(tmp_path / "tiny"), backend="mxnet")
 
 
 def test_an_onnx_export_that_fails_leaves_the_earlier_files(net, written, monkeypatch, tmp_path):

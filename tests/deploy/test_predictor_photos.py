@@ -71,7 +71,9 @@ def assert_close(found, wanted):
 @pytest.mark.parametrize("batch_size", [2, 3, 32])
 def test_batches_give_what_each_photo_gets_alone(net, photos, alone, batch_size):
     predictor, shapes = Predictor.from_network(net, batch_size=batch_size), []
-    predictor._graph.register_forward_pre_hook(lambda block, inputs: shapes.append(inputs[0].shape))
+    predictor._backend._graph.register_forward_pre_hook(
+        lambda block, inputs: shapes.append(inputs[0].shape)
+    )
     assert_close(predictor(photos), alone)
     assert max(shape[0] for shape in shapes) == min(
         batch_size, 6

@@ -245,9 +245,7 @@ def test_a_failed_export_leaves_earlier_files(tmp_path):
 
 def test_a_bad_photo_for_calibration_is_an_error_before_the_network_runs(tmp_path, monkeypatch):
     (tmp_path / "bad.jpg").write_bytes(b"no picture")
-    module = importlib.import_module(
-        "gluonnorm.deploy.export"
-    )  # the package has a function of the same name
+    module = importlib.import_module("gluonnorm.deploy.exporting")
     monkeypatch.setattr(module, "trace", lambda *args: pytest.fail("the network was traced first"))
     with pytest.raises(ImageError, match="bad.jpg"):
         export(

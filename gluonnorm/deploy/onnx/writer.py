@@ -1,14 +1,12 @@
 """The function that writes ONNX files, loaded when a file is written.
 
-The package ``onnx`` is optional, so nothing may import it when this package is imported. This is
-the only module that loads another one by its name.
+The package ``onnx`` is optional, so nothing may import it when this package is imported.
 """
 
-import importlib
 from typing import Callable
 
 from gluonnorm.deploy.bundle import DeployError
-from gluonnorm.errors import first_line
+from gluonnorm.late_import import import_late
 
 MODEL_FILE = "gluonnorm.deploy.onnx.model_file"
 
@@ -29,10 +27,10 @@ def load_writer() -> ModelWriter:
     DeployError
         The package ``onnx`` is missing, or cannot be imported beside other packages.
     """
-    try:
-        return importlib.import_module(MODEL_FILE).model_bytes
-    except ImportError as error:
-        raise DeployError(
-            f"ONNX files are written with the package onnx ({first_line(error)}); install it with "
-            "pip install 'gluonnorm[onnx]'"
-        ) from error
+    module = import_late(
+        MODEL_FILE,
+        DeployError,
+        "ONNX files are written with the package onnx",
+        "install it with pip install 'gluonnorm[onnx]'",
+    )
+    return module.model_bytes

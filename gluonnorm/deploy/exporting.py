@@ -1,30 +1,23 @@
-"""Exporting a network to files of MXNet or ONNX, and loading those of MXNet as a block."""
+"""Exporting a network to files of MXNet or ONNX."""
 
 import dataclasses
 import hashlib
 import json
 import os
-import warnings
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Iterator, NamedTuple, Optional, Sequence, Tuple, Union
 
 from gluonnorm import __version__
-from gluonnorm.deploy.bundle import (
-    Bundle,
-    DeployError,
-    Manifest,
-    bundle_paths,
-    read_bundle,
-    write_bundle,
-    write_onnx_bundle,
-)
+from gluonnorm.deploy.bundle import MANIFEST_KEY, DeployError, Manifest, bundle_paths
+from gluonnorm.deploy.bundle_writer import write_bundle, write_onnx_bundle
+from gluonnorm.deploy.formats import DTYPES, FORMATS
 from gluonnorm.deploy.onnx.convert import convert_graph
 from gluonnorm.deploy.onnx.writer import ModelWriter, load_writer
-from gluonnorm.errors import InputError, did_you_mean, first_line
+from gluonnorm.errors import InputError, did_you_mean
 from gluonnorm.graph.executor_safe import replace_shape_only_ops
 from gluonnorm.graph.fold import fold_graph
 from gluonnorm.graph.output_layers import join_output_layers
 from gluonnorm.graph.precision import to_bfloat16, to_int8
-from gluonnorm.graph.trace import hybridize_for_inference, trace
+from gluonnorm.graph.trace import trace
 from gluonnorm.photos.files import image_files
 from gluonnorm.photos.prepare import Photo, Photos, load_photo, prepare, refuse_single_photo
 from gluonnorm.types import PathLike, Preprocess, is_positive_integer
@@ -33,8 +26,6 @@ import mxnet as mx
 import numpy as np
 from tqdm import tqdm
 
-DTYPES = ("float32", "bfloat16", "int8")
-FORMATS = ("mxnet", "onnx")
 OUTPUTS = ("ids", "scores", "boxes", "masks")
 TRACED_SIZE = (64, 64)  # of an image that settles unknown shapes; any size gives the same graph
 DATA_SHAPE = (1, 3, *TRACED_SIZE)
@@ -200,62 +191,8 @@ def _onnx_content(graph: _Graph, manifest: Manifest, model_bytes: ModelWriter) -
         converted,
         inputs={"data": ("batch", 3, "height", "width")},
         outputs={name: ("batch", *shape[1:]) for name, shape in zip(names, shapes)},
-        metadata={"manifest": json.dumps(manifest)},
+        metadata={MANIFEST_KEY: json.dumps(manifest)},
     )
-
-
-def load(
-    prefix: str, ctx: Union[mx.Context, Sequence[mx.Context]] = mx.cpu()
-) -> Tuple[mx.gluon.SymbolBlock, Manifest]:
-    """Load an exported network as a hybridized block, and its manifest.
-
-    The weights are fixed: on the CPU, values that are changed after the first call may have no
-    effect.
-
-    Parameters
-    ----------
-    prefix : str
-        Path and first part of the files' names, as given to ``export``.
-    ctx : mx.Context or sequence of mx.Context
-        Where the network's parameters will be.
-
-    Returns
-    -------
-    block : mx.gluon.SymbolBlock
-        The network.
-    manifest : dict
-        See ``export``.
-
-    Raises
-    ------
-    DeployError
-        One of the three files is missing, was altered, or is not a file of an exported network; the
-        files do not belong together; the format runs only on the CPU and ``ctx`` is another device;
-        or there is no such device.
-    InputError
-        ``ctx`` is not a context.
-    """
-    bundle = read_bundle(prefix)
-    devices = _device_list(ctx)
-    on_cpu = all(device.device_type == "cpu" for device in devices)
-    dtype = bundle.manifest.get("dtype", "float32")
-    if dtype != "float32" and not on_cpu:
-        raise DeployError(
-            f"{prefix} is of {dtype}, which runs on the CPU alone, not on {devices}; "
-            "export in float32 for it"
-        )
-    for device in devices:
-        _check_device(device)
-    try:
-        block = _build_block(bundle, devices, on_cpu)
-    # MXNet's messages quote bytes of damaged files, which can raise UnicodeDecodeError.
-    except (AssertionError, KeyError, UnicodeDecodeError, mx.MXNetError) as error:
-        raise DeployError(
-            f"{prefix}: symbol, parameters and manifest do not belong together "
-            f"({first_line(error)}); export again"
-        ) from error
-    hybridize_for_inference(block)
-    return block, bundle.manifest
 
 
 def _check_format(format: str, dtype: str) -> None:
@@ -338,43 +275,3 @@ def _network_inputs(photos: Sequence[Photo], preprocess: Preprocess) -> Iterator
     """Prepare photos one after the other, (1, 3, h, w) each, and show the progress."""
     for photo in tqdm(photos, desc="calibrating", unit="photo", leave=False):
         yield prepare(photo, preprocess).pixels[None]
-
-
-def _build_block(bundle: Bundle, devices: List[mx.Context], on_cpu: bool) -> mx.gluon.SymbolBlock:
-    """Build the block of a graph, and load its parameters."""
-    symbol = mx.sym.load(str(bundle.symbol_file))
-    if on_cpu:
-        # oneDNN then computes sums and relus as a part of the convolution before them.
-        symbol = symbol.get_backend_symbol("MKLDNN")
-    with warnings.catch_warnings():
-        # SymbolBlock warns that it cannot infer the types of parameters. It does not need to: they
-        # take the types of the saved values.
-        warnings.filterwarnings(
-            "ignore", "Cannot decide type for the following arguments", UserWarning
-        )
-        block = mx.gluon.SymbolBlock(symbol, mx.sym.var(bundle.manifest["input"]["name"]))
-        block.collect_params().load(
-            str(bundle.params_file), devices, cast_dtype=True, dtype_source="saved"
-        )
-    return block
-
-
-def _device_list(ctx: Union[mx.Context, Sequence[mx.Context]]) -> List[mx.Context]:
-    """Turn one context or several into a list."""
-    devices = [ctx] if isinstance(ctx, mx.Context) else list(ctx)
-    if not devices or not all(isinstance(device, mx.Context) for device in devices):
-        raise InputError(
-            f"ctx is {ctx!r}; want an mx.Context, such as mx.cpu() or mx.gpu(0), or a list of these"
-        )
-    return devices
-
-
-def _check_device(device: mx.Context) -> None:
-    """Raise DeployError if MXNet cannot compute on a device."""
-    try:
-        mx.nd.zeros(1, ctx=device).wait_to_read()
-    except mx.MXNetError as error:
-        raise DeployError(
-            f"{device} cannot be used here ({first_line(error)}); "
-            "give another ctx, such as mx.cpu()"
-        ) from error

@@ -1,0 +1,66 @@
+"""What a Predictor asks of a run time."""
+
+import os
+from typing import Any, List, NamedTuple, Optional, Protocol, Tuple, Type
+
+import numpy as np
+
+
+class Outputs(NamedTuple):
+    """What a network returns for a batch of B images.
+
+    Attributes
+    ----------
+    detections : list of numpy.ndarray
+        ids (B, D, 1), scores (B, D, 1), boxes (B, D, 4) in pixels of the input, and perhaps masks
+        (B, D, M, M) in 0..1. Rows are sorted best first and padded with -1.
+    candidate_scores : numpy.ndarray or None
+        (B, ``max_candidates`` + 1), the scores of the best pairs of RoI and class, best first; None
+        if the files do not have this output. The last column is above the score threshold if
+        candidates were cut off.
+    """
+
+    detections: List[np.ndarray]
+    candidate_scores: Optional[np.ndarray]
+
+
+class Backend(Protocol):
+    """A network in a run time, ready for images.
+
+    Attributes
+    ----------
+    net : mx.gluon.HybridBlock or None
+        The network of MXNet; None in other run times.
+    run_errors : tuple of exception classes
+        What the run time raises for an image that is too small for the layers.
+    """
+
+    net: Any
+    run_errors: Tuple[Type[Exception], ...]
+
+    def run(self, pixels: np.ndarray) -> Outputs:
+        """Run the network on a batch.
+
+        Parameters
+        ----------
+        pixels : numpy.ndarray
+            (B, 3, H, W) float32, prepared as the manifest says, of any B, H and W.
+
+        Returns
+        -------
+        Outputs
+            Arrays of their own.
+        """
+
+
+def num_threads() -> int:
+    """Return how many threads a run time shall use.
+
+    Returns
+    -------
+    int
+        The number in ``OMP_NUM_THREADS``, which ``import gluonnorm`` sets to the physical cores
+        that this process may use; 0, the run time's own choice, if it is not a number.
+    """
+    threads = os.environ.get("OMP_NUM_THREADS", "")
+    return int(threads) if threads.isdecimal() else 0

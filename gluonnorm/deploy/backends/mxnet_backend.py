@@ -1,0 +1,75 @@
+"""MXNet as a run time, for exported files and for a network in this process."""
+
+from typing import Sequence, Tuple, Type, Union
+
+from gluonnorm.deploy.backends.backend import Backend, Outputs
+from gluonnorm.deploy.bundle import DeployError, Manifest
+from gluonnorm.deploy.candidate_count import expose_candidate_count
+from gluonnorm.deploy.exported_block import load
+from gluonnorm.deploy.finite_weights import require_finite_weights
+from gluonnorm.graph.trace import contexts, hybridize_for_inference
+
+import mxnet as mx
+import numpy as np
+
+
+class MXNetBackend:
+    """A detector of MXNet, on the first of its contexts.
+
+    Parameters
+    ----------
+    net : mx.gluon.HybridBlock
+        The detector. It remains hybridized or not.
+
+    Raises
+    ------
+    DeployError
+        The network is not a detector, or a weight is not finite.
+    """
+
+    run_errors: Tuple[Type[Exception], ...] = (mx.MXNetError,)
+
+    def __init__(self, net: mx.gluon.HybridBlock) -> None:
+        self.net = net
+        self._ctx = contexts(net)[0]
+        self._graph, self._num_outputs = expose_candidate_count(net)
+        require_finite_weights(net)
+        hybridize_for_inference(self._graph)
+
+    def run(self, pixels: np.ndarray) -> Outputs:
+        """Run the network on a batch, see ``Backend.run``."""
+        outputs = self._graph(mx.nd.array(pixels, ctx=self._ctx))
+        arrays = [output.asnumpy() for output in outputs]
+        further = arrays[self._num_outputs :]
+        return Outputs(arrays[: self._num_outputs], further[0] if further else None)
+
+
+def open_files(
+    prefix: str, ctx: Union[None, mx.Context, Sequence[mx.Context]]
+) -> Tuple[Backend, Manifest]:
+    """Open the files of an export in MXNet's format.
+
+    Parameters
+    ----------
+    prefix : str
+        Path and first part of the files' names.
+    ctx : mx.Context, sequence of mx.Context or None
+        Where the parameters will be; None is the CPU.
+
+    Returns
+    -------
+    backend : MXNetBackend
+        The network.
+    manifest : dict
+        See ``export``.
+
+    Raises
+    ------
+    DeployError, InputError
+        As ``load`` and ``MXNetBackend``.
+    """
+    net, manifest = load(prefix, mx.cpu() if ctx is None else ctx)
+    try:
+        return MXNetBackend(net), manifest
+    except DeployError as error:
+        raise DeployError(f"{prefix}: {error}; export again") from error

@@ -1,0 +1,152 @@
+"""Writing the files of an exported network, all or none."""
+
+import json
+import os
+import warnings
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Dict, Iterator, List, Sequence
+
+from gluonnorm.deploy.bundle import (
+    FILE_SUFFIXES,
+    MANIFEST_DIGEST_KEY,
+    ONNX_SUFFIX,
+    DeployError,
+    Manifest,
+    bundle_paths,
+    manifest_digest,
+)
+from gluonnorm.errors import first_line
+from gluonnorm.weight_files import atomic_files, file_digest, read_description
+
+import mxnet as mx
+
+
+def write_bundle(
+    prefix: str, symbol: mx.sym.Symbol, values: Dict[str, mx.nd.NDArray], manifest: Manifest
+) -> None:
+    """Write the three files of an exported network, all or none.
+
+    Parameters
+    ----------
+    prefix : str
+        Path and first part of the files' names. Missing folders are made.
+    symbol : mx.sym.Symbol
+        The graph.
+    values : dict of str to mx.nd.NDArray
+        The values of its arguments and auxiliary states, by name.
+    manifest : dict
+        What the third file says. The checksums are added to its ``provenance``.
+
+    Raises
+    ------
+    DeployError
+        The files could not be written completely; earlier files are as they were.
+    """
+    symbol_path, params_path, _ = bundle_paths(prefix)
+    with _files_and_manifest(prefix, [symbol_path, params_path], manifest) as files:
+        symbol_file, params_file = files
+        Path(symbol_file).write_text(symbol.tojson(remove_amp_cast=False), encoding="utf-8")
+        _save_parameters(params_file, symbol, values)
+        manifest["provenance"]["sha256"].update(
+            symbol=file_digest(symbol_file), params=file_digest(params_file)
+        )
+
+
+def write_onnx_bundle(prefix: str, content: bytes, manifest: Manifest) -> None:
+    """Write an ONNX file and the manifest, both or none.
+
+    Parameters
+    ----------
+    prefix : str
+        Path and first part of the files' names. Missing folders are made.
+    content : bytes
+        The content of the ONNX file.
+    manifest : dict
+        As for :func:`write_bundle`.
+
+    Raises
+    ------
+    DeployError
+        The files could not be written completely; earlier files are as they were.
+    """
+    with _files_and_manifest(prefix, [Path(f"{prefix}{ONNX_SUFFIX}")], manifest) as files:
+        (onnx_file,) = files
+        Path(onnx_file).write_bytes(content)
+        manifest["provenance"]["sha256"]["onnx"] = file_digest(onnx_file)
+
+
+@contextmanager
+def _files_and_manifest(
+    prefix: str, paths: Sequence[Path], manifest: Manifest
+) -> Iterator[List[str]]:
+    """Give temporary names for files, and then write the manifest beside them.
+
+    All get their names at the end, or none does. The caller adds the checksums of its files to the
+    manifest. Those of files of the other format are added here.
+    """
+    manifest_path = bundle_paths(prefix)[-1]
+    manifest_path.parent.mkdir(parents=True, exist_ok=True)
+    other_checksums = _checksums_of_same_network(manifest_path, manifest)
+    try:
+        with atomic_files(*map(str, [*paths, manifest_path])) as temporary_files:
+            *files, manifest_file = temporary_files
+            yield files
+            checksums = manifest["provenance"]["sha256"]
+            for key, digest in other_checksums.items():
+                checksums.setdefault(key, digest)
+            checksums[MANIFEST_DIGEST_KEY] = manifest_digest(manifest)
+            Path(manifest_file).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    except (OSError, mx.MXNetError) as error:
+        raise DeployError(
+            f"the files of {prefix} could not be written completely "
+            f"({first_line(error)}); is the disk full?"
+        ) from error
+    _warn_of_other_network(prefix, manifest)
+
+
+def _checksums_of_same_network(manifest_path: Path, manifest: Manifest) -> Dict[str, str]:
+    """Read the checksums of an earlier export's files; {} if that was of another network."""
+    try:
+        earlier = read_description(str(manifest_path))
+        checksums = earlier["provenance"].pop("sha256")
+        weights = checksums.pop("weights")
+        checksums.pop(MANIFEST_DIGEST_KEY)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        # There is none, it is of an earlier version, or it is not a manifest.
+        return {}
+    # The trip through JSON turns tuples into the lists that are in the file.
+    new = json.loads(json.dumps(manifest))
+    is_same = weights == new["provenance"].pop("sha256")["weights"] and earlier == new
+    return checksums if is_same else {}
+
+
+def _warn_of_other_network(prefix: str, manifest: Manifest) -> None:
+    """Warn of files that an earlier export of another network has left beside a manifest."""
+    checksums = manifest["provenance"]["sha256"]
+    left = []
+    for key, suffix in FILE_SUFFIXES.items():
+        path = f"{prefix}{suffix}"
+        if key not in checksums and os.path.exists(path):
+            left.append(path)
+    if left:
+        warnings.warn(
+            f"{' and '.join(left)} are of an earlier export of another network or with other "
+            f"settings, which {prefix}.json no longer describes; export again in that format too, "
+            "or delete them",
+            stacklevel=5,
+        )
+
+
+def _save_parameters(path: str, symbol: mx.sym.Symbol, values: Dict[str, mx.nd.NDArray]) -> None:
+    """Write parameters under the names that MXNet's loaders expect, and check that all arrived."""
+    auxiliary_states = set(symbol.list_auxiliary_states())
+    parameters = {}
+    for name, value in values.items():
+        section = "aux" if name in auxiliary_states else "arg"
+        parameters[f"{section}:{name}"] = value
+    mx.nd.save(path, parameters)
+    # On a full disk ``mx.nd.save`` can write a part of the file and report no error. Reading the
+    # file back shows it.
+    if mx.nd.load(path).keys() != parameters.keys():
+        raise OSError("parameters are missing from the file that MXNet wrote")
