@@ -25,14 +25,15 @@ class OpenVINOBackend:
     run_errors: Tuple[Type[Exception], ...] = (RuntimeError,)
 
     def __init__(self, path: str) -> None:
-        model = openvino.Core().read_model(path)
+        core = openvino.Core()
+        model = core.read_model(path)
         # On processors with AMX, OpenVINO would compute in bfloat16.
         settings = {
             "INFERENCE_PRECISION_HINT": "f32",
             "INFERENCE_NUM_THREADS": num_threads(),
             "PERFORMANCE_HINT": "LATENCY",
         }
-        self._compiled = openvino.Core().compile_model(model, "CPU", settings)
+        self._compiled = core.compile_model(model, "CPU", settings)
         self.metadata: Dict[str, str] = {}
         if model.has_rt_info([METADATA]):
             for key, value in model.get_rt_info([METADATA]).value.items():
