@@ -34,9 +34,15 @@ LARGEST_ANCHORS = 6
 LARGEST_CELLS = 8 * math.sqrt(2)
 PROPOSALS_PER_OBJECT = 10
 PROPOSALS = (300, 1000)
+# An anchor serves objects whose ratio differs from its own by up to this many octaves: with a size
+# in the middle between two anchors their IoU is still 0.6.
+RATIO_REACH = 0.75
 CANDIDATES_PER_PROPOSAL = 6
-# The NMS of 12000 boxes takes a second on a processor, that of 2000 a fiftieth.
-MOST_CANDIDATES = 2000
+MOST_CANDIDATES_OF_LEVEL = 2000
+# On a single map the objects of all sizes compete for the places before the NMS, and small or rare
+# ones get the last. The NMS of 6000 boxes takes 50 ms on a processor.
+CANDIDATE_PART = 0.5
+MOST_CANDIDATES = 6000
 POSITIVE_ROIS = (16, 64)
 # Cells of a RoI on a side in a detector without a pyramid, whose objects are not larger.
 SMALL_ROI = 7
@@ -212,11 +218,14 @@ def _finest_size(small: float, median: float, stride: int) -> float:
 
 
 def _anchor_ratios(case: TrainingCase, values: Values) -> Optional[Choice]:
-    """Take the powers of two that are nearest to the objects' ratios."""
+    """Take the fewest powers of two that serve the objects' ratios."""
     if case.weights == DETECTOR_WEIGHTS:
         return None
-    flat, tall = (case.quantile(case.ratios, share) for share in (RARE, 1 - RARE))
-    exponents = range(round(math.log2(flat)), round(math.log2(tall)) + 1)
+    flat, usual, tall = (case.quantile(case.ratios, share) for share in (RARE, 0.5, 1 - RARE))
+    middle = round(math.log2(usual))
+    lowest = min(middle, math.ceil(math.log2(flat) - (1 - RATIO_REACH)))
+    highest = max(middle, math.floor(math.log2(tall) + (1 - RATIO_REACH)))
+    exponents = range(lowest, highest + 1)
     reason = f"nine tenths of the objects are {flat:.2f} to {tall:.2f} times as high as wide"
     return _choice(tuple(2.0**exponent for exponent in exponents), reason)
 
@@ -244,8 +253,24 @@ def _rpn_train_post_nms(case: TrainingCase, values: Values) -> Choice:
 
 def _pre_nms(case: TrainingCase, values: Values) -> Choice:
     """Let so many boxes of a map enter the NMS that one crowd cannot fill them."""
-    count = min(CANDIDATES_PER_PROPOSAL * values["rpn_test_post_nms"], MOST_CANDIDATES)
-    return _choice(count, f"six for each proposal, at most {MOST_CANDIDATES}")
+    if case.is_pyramid:
+        count = min(CANDIDATES_PER_PROPOSAL * values["rpn_test_post_nms"], MOST_CANDIDATES_OF_LEVEL)
+        return _choice(count, f"six for each proposal, at most {MOST_CANDIDATES_OF_LEVEL}")
+    anchors = _anchors_of_map(case, values)
+    wanted = math.ceil(CANDIDATE_PART * anchors / 100) * 100
+    least = CANDIDATES_PER_PROPOSAL * values["rpn_test_post_nms"]
+    count = min(max(wanted, least), MOST_CANDIDATES)
+    return _choice(
+        count, f"half of {anchors} anchors, at most {MOST_CANDIDATES}: all sizes compete"
+    )
+
+
+def _anchors_of_map(case: TrainingCase, values: Values) -> int:
+    """Count the anchors of a photo of usual size on the finest map."""
+    known = {**case.settings, **values}
+    sides = case.input_sides(_shortest(values), values["max_size"])
+    cells = float(np.median((sides / case.strides[0]).prod(axis=1)))
+    return round(cells * len(known["anchor_sizes"][0]) * len(known["anchor_ratios"]))
 
 
 def _pos_ratio(case: TrainingCase, values: Values) -> Optional[Choice]:

@@ -116,6 +116,19 @@ def test_ratios_are_the_powers_of_two_next_to_the_objects(ratio, expected):
     assert values(make_case([50] * 20, ratio=ratio))["anchor_ratios"] == expected
 
 
+def test_squares_serve_objects_that_are_up_to_1_7_times_as_high_as_wide():
+    def ratios(*of_objects):
+        case = make_case([50] * 40)
+        heights = 50 * np.sqrt(np.repeat(of_objects, 40 // len(of_objects)))
+        return values(case._replace(boxes=np.stack([heights, 2500 / heights], axis=1)))[
+            "anchor_ratios"
+        ]
+
+    assert ratios(0.69, 1.0, 1.28, 1.6) == (1.0,)
+    assert ratios(0.58, 1.0, 1.0, 1.8) == (0.5, 1.0, 2.0)
+    assert ratios(1.0, 1.0, 3.5, 3.5) == (1.0, 2.0, 4.0)
+
+
 def test_what_the_user_gives_wins_and_the_other_values_follow_it():
     case = single_map(np.geomspace(40, 80, 100))
     small, large = values(case, short=240), values(case, short=480)
@@ -134,6 +147,13 @@ def test_counts_follow_from_the_objects_of_a_photo():
     sparse = values(make_case([50] * 40, per_photo=2))
     assert sparse["rpn_test_post_nms"] == 300 and sparse["num_sample"] == 16 / 0.25
     assert sparse["rpn_test_pre_nms"] == 1800 and "max_detections" not in sparse
+    # On a single map all sizes compete, and half of its 30 * 40 cells' anchors enter the NMS.
+    single = values(single_map([50] * 40), short=480, anchor_sizes=((40, 60),))
+    assert single["anchor_ratios"] == (1.0,) and single["rpn_test_pre_nms"] == 1800
+    more = values(single_map([50] * 40), short=480, anchor_sizes=((20, 30, 40, 60),))
+    assert more["rpn_test_pre_nms"] == 2400 == more["rpn_train_pre_nms"]
+    most = values(single_map([50] * 40), short=1200, anchor_sizes=((20, 30, 40, 60),))
+    assert most["rpn_test_pre_nms"] == 6000
     # Heads that cost much for each RoI get half of them on objects.
     assert values(single_map([50] * 100, per_photo=20))["num_sample"] == 32 / 0.5
     assert values(make_case([50] * 100, per_photo=20, has_masks=True))["pos_ratio"] == 0.5
