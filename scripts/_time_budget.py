@@ -35,8 +35,8 @@ LARGEST_EVALUATION_PART = 0.3  # of the time, for one evaluation
 FEWEST_UPDATES = 20
 # With fewer epochs than this an epoch that does not fit would waste too much of the time.
 FEW_EPOCHS = 12
-# The final report runs backbone and RPN alone: half an evaluation with the cheap heads of a pyramid,
-# a fifth with those of a single map.
+# The final report runs backbone and RPN alone. It takes half the time of an evaluation with the
+# cheap heads of a pyramid, and a fifth with those of a single map.
 REPORT_PART = 0.5
 
 
