@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import List
 
 from gluonnorm.data import Dataset, inspect
+from gluonnorm.data.neighbors import neighbor_ious
 from gluonnorm.processor import FAST_INSTRUCTIONS, processor_instructions
 from gluonnorm.rcnn import FasterRCNN
 from model_zoo.recipes import TrainingCase
@@ -52,6 +53,7 @@ def examine(args: argparse.Namespace, dataset: Dataset, ctx: List[mx.Context]) -
         boxes=np.stack([objects.heights, objects.widths], axis=1),
         labels=objects.labels,
         images=objects.images,
+        neighbor_ious=neighbor_ious(objects),
         image_sizes=inspection.image_sizes,
         strides=tuple(net.backbone.strides),
         settings=asdict(net.config),

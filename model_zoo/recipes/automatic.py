@@ -46,6 +46,9 @@ MOST_CANDIDATES = 6000
 POSITIVE_ROIS = (16, 64)
 # Cells of a RoI on a side in a detector without a pyramid, whose objects are not larger.
 SMALL_ROI = 7
+# Boxes of one object overlap more than this, except those around a part of it.
+LEAST_NMS_THRESH = 0.3
+NMS_THRESH_STEP = 0.05
 SMALL_PHOTO = 256 * 256  # pixels of the network's input
 STORED_STATISTICS = ("frozen_bn", "global_bn")
 # The rates of an update of one photo: of the codebases for 16 photos, and for layers that start
@@ -326,6 +329,17 @@ def _half_of(name: str, case: TrainingCase) -> Optional[Choice]:
     return _choice(own // 2, f"{own} take up to four times as long on a processor")
 
 
+def _nms_thresh(case: TrainingCase, values: Values) -> Optional[Choice]:
+    """Let the final NMS remove what overlaps more than objects of a class do."""
+    overlap = case.quantile(case.neighbor_ious, 1 - RARE)
+    above = math.ceil(round(overlap / NMS_THRESH_STEP, 6)) * NMS_THRESH_STEP
+    thresh = round(max(above, LEAST_NMS_THRESH), 2)
+    if thresh >= case.settings["nms_thresh"]:
+        return None
+    reason = f"nineteen of twenty objects overlap others of their class by at most {overlap:.2f}"
+    return _choice(thresh, reason)
+
+
 def _max_detections(case: TrainingCase, values: Values) -> Optional[Choice]:
     """Allow half as many detections again as a photo has objects."""
     most = int(case.objects_of_image(1.0))
@@ -374,6 +388,7 @@ SETTING_RULES: Dict[str, Rule] = {
     "rpn_channels": _rpn_channels,
     "fpn_channels": _fpn_channels,
     "mask_channels": _mask_channels,
+    "nms_thresh": _nms_thresh,
     "max_detections": _max_detections,
     "dtype": _dtype,
     "batch_size": _batch_size,

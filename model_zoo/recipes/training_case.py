@@ -23,6 +23,8 @@ class TrainingCase(NamedTuple):
         (M,) int, their classes.
     images : numpy.ndarray
         (M,) int, the positions of their photos in the data set.
+    neighbor_ious : numpy.ndarray
+        (M,) float, the largest IoU of each object with another one of its class in its photo.
     image_sizes : numpy.ndarray
         (N, 2) int, height and width in pixels of each photo.
     strides : tuple of int
@@ -53,6 +55,7 @@ class TrainingCase(NamedTuple):
     boxes: np.ndarray
     labels: np.ndarray
     images: np.ndarray
+    neighbor_ious: np.ndarray
     image_sizes: np.ndarray
     strides: Tuple[int, ...]
     settings: Mapping[str, Any]

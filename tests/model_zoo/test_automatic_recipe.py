@@ -25,6 +25,7 @@ def make_case(lengths, ratio=1.0, labels=None, per_photo=5, photo=(480, 640), **
         "boxes": np.stack([heights, lengths**2 / heights], axis=1),
         "labels": np.zeros(count, int) if labels is None else np.asarray(labels),
         "images": np.arange(count) // per_photo,
+        "neighbor_ious": np.zeros(count),
         "image_sizes": np.tile(photo, (photos, 1)),
         "strides": (4, 8, 16, 32, 64),
         "settings": asdict(PYRAMID),
@@ -157,6 +158,19 @@ def test_counts_follow_from_the_objects_of_a_photo():
     # Heads that cost much for each RoI get half of them on objects.
     assert values(single_map([50] * 100, per_photo=20))["num_sample"] == 32 / 0.5
     assert values(make_case([50] * 100, per_photo=20, has_masks=True))["pos_ratio"] == 0.5
+
+
+def test_the_final_nms_keeps_what_objects_of_the_data_set_overlap():
+    def thresh(overlap, crowded_part=1.0):
+        case = make_case([50] * 40)
+        crowded = np.arange(40) < 40 * crowded_part
+        return values(case._replace(neighbor_ious=np.where(crowded, overlap, 0.0))).get(
+            "nms_thresh"
+        )
+
+    assert thresh(0.0) == 0.3 == thresh(0.3) and thresh(0.36) == 0.4 == thresh(0.4)
+    assert thresh(0.9, crowded_part=0.05) == 0.3 and thresh(0.45) == 0.45
+    assert thresh(0.47) is None is thresh(0.9)
 
 
 def test_a_grid_finer_than_the_map_is_halved():
