@@ -67,6 +67,15 @@ PEERS = ["torch==2.6.0", "torchvision==0.21.0"]
 # and without MXNet, with NumPy 2 and on any later Python. demo.py encodes masks with pycocotools.
 ONNX = ["onnx>=1.16", "onnxruntime>=1.19", "pycocotools"]
 
+# What scripts/serve.py needs beside a run time.
+SERVE = [
+    "fastapi>=0.110",
+    "uvicorn>=0.30",
+    "python-multipart>=0.0.13",  # the first one that is imported as python_multipart
+    "prometheus_client>=0.20",
+    "pycocotools",
+]
+
 setup(
     name="gluonnorm",
     version=read_version(),
@@ -103,7 +112,8 @@ setup(
         "cpu": ["mxnet==1.9.1; python_version < '3.13'", MXNET_NEEDS_OLDER_PYTHON, *TRAINING],
         "cu112": [*CUDA, MXNET_NEEDS_OLDER_PYTHON, *TRAINING],
         "onnx": ONNX,
+        "serve": SERVE,
         "peers": PEERS,
-        "test": ["pytest>=8", "pytest-xdist", "ruff==0.17.6", "mypy", *ONNX],
+        "test": ["pytest>=8", "pytest-xdist", "ruff==0.17.6", "mypy", *ONNX, *SERVE],
     },
 )

@@ -15,7 +15,6 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, List, Sequence
 
-from gluonnorm.coco_results import coco_results
 from gluonnorm.deploy import Predictor
 from gluonnorm.deploy.backends.choice import RUN_TIMES
 from gluonnorm.errors import InputError
@@ -26,6 +25,7 @@ from gluonnorm.visualize import draw, open_font
 import numpy as np
 from _cli import add_plugin_argument, run, seed_everything
 from _detector import open_detector
+from _json_detections import json_detections, json_document, json_image
 from _model_flags import add_model_arguments
 from _output import add_font_argument, make_parent_folder, write_jpeg, write_text
 from _photos import list_photos
@@ -145,13 +145,11 @@ def main(args: argparse.Namespace) -> int:
         write_jpeg(target, picture)
         print(f"{file}: {summary(detections, detector.classes, args.score_thresh)} -> {target}")
         if args.json:
-            entries.append(json_entry(file, image, detections, detector.classes))
+            rows = json_detections(detections, detector.classes)
+            height, width = image.shape[:2]
+            entries.append(json_image(str(file), height, width, rows))
     if args.json:
-        document = {
-            "classes": detector.classes,
-            "inclusive": detector.preprocess.inclusive,
-            "images": entries,
-        }
+        document = json_document(entries, detector.classes, detector.preprocess.inclusive)
         write_text(args.json, json.dumps(document))
     any_error = any("error" in entry for entry in entries)
     return UNREADABLE_IMAGES if any_error else 0
@@ -183,63 +181,6 @@ def detect(detector: Predictor, image: np.ndarray, need_masks: bool) -> Detectio
     if need_masks and detections.masks is None:
         raise InputError("--no-boxes leaves nothing to draw: this network has no masks")
     return detections
-
-
-def json_entry(
-    file: Path, image: np.ndarray, detections: Detections, classes: Sequence[str]
-) -> Dict[str, Any]:
-    """Describe an image and its detections in JSON's types.
-
-    Parameters
-    ----------
-    file : pathlib.Path
-        The image file.
-    image : numpy.ndarray
-        (H, W, 3).
-    detections : Detections
-        N detections, best first.
-    classes : sequence of str
-        The name of each class id.
-
-    Returns
-    -------
-    dict
-        ``file``, ``height``, ``width`` and ``detections``.
-    """
-    height, width = image.shape[:2]
-    return {
-        "file": str(file),
-        "height": height,
-        "width": width,
-        "detections": json_detections(detections, classes),
-    }
-
-
-def json_detections(detections: Detections, classes: Sequence[str]) -> List[Dict[str, Any]]:
-    """Describe the detections of one image in JSON's types.
-
-    Parameters
-    ----------
-    detections : Detections
-        N detections, best first.
-    classes : sequence of str
-        The name of each class id.
-
-    Returns
-    -------
-    list of dict
-        For each detection ``class``, ``id``, ``score``, ``box`` (x1 y1 x2 y2 in pixels), and
-        ``mask`` (COCO's run lengths) if there are masks.
-    """
-    results = coco_results([(0, detections)], range(len(classes)))
-    rows = []
-    for result, box in zip(results, detections.boxes.tolist()):
-        class_id = result["category_id"]
-        row = {"class": classes[class_id], "id": class_id, "score": result["score"], "box": box}
-        if "segmentation" in result:
-            row["mask"] = result["segmentation"]
-        rows.append(row)
-    return rows
 
 
 def unused_name(stem: str, used_names: List[str]) -> str:

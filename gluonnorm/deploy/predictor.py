@@ -64,7 +64,7 @@ class _Settings(NamedTuple):
     score_thresh: float
 
 
-class _NamedPhoto(NamedTuple):
+class NamedPhoto(NamedTuple):
     """A prepared photo and its name in messages.
 
     Attributes
@@ -79,7 +79,7 @@ class _NamedPhoto(NamedTuple):
     name: str
 
 
-class _PhotoOutputs(NamedTuple):
+class PhotoOutputs(NamedTuple):
     """The network's outputs for one photo.
 
     Attributes
@@ -259,8 +259,8 @@ class Predictor:
         argument: Any = image
         if isinstance(argument, (list, tuple)) or _is_folder(argument):
             return list(self.stream(argument, resize))
-        photo = self._read(argument, resize)
-        return self._detections(self._run([photo])[0])
+        photo = self.read(argument, resize)
+        return self.detections(self.run([photo])[0])
 
     def stream(
         self, images: Union[PathLike, Iterable[Photo]], resize: Optional[bool] = None
@@ -296,14 +296,14 @@ class Predictor:
 
         refuse_single_photo(images)
 
-        def read(name_and_image: Tuple[str, Photo]) -> _NamedPhoto:
+        def read(name_and_image: Tuple[str, Photo]) -> NamedPhoto:
             """Read and prepare one photo of the stream."""
             name, image = name_and_image
-            return self._read(image, resize, name)
+            return self.read(image, resize, name)
 
         photos = ahead(read, _with_names(images), count=2 * self._batch_size)
-        for photo_outputs in in_batches(photos, _input_shape, self._run, self._batch_size):
-            yield self._detections(photo_outputs)
+        for photo_outputs in in_batches(photos, _input_shape, self.run, self._batch_size):
+            yield self.detections(photo_outputs)
 
     def prepare(self, photo: Photo, resize: Optional[bool] = None) -> np.ndarray:
         """Prepare the network's input for one photo.
@@ -325,10 +325,33 @@ class Predictor:
         ImageError
             The file cannot be read, or the array is not a photo.
         """
-        return self._read(photo, resize).prepared.pixels
+        return self.read(photo, resize).prepared.pixels
 
-    def _read(self, photo: Photo, resize: Optional[bool], name: str = "") -> _NamedPhoto:
-        """Read and prepare a photo; ``name`` is the beginning of an error message about it."""
+    def read(self, photo: Photo, resize: Optional[bool] = None, name: str = "") -> NamedPhoto:
+        """Read and prepare a photo, the first of the three steps of a call.
+
+        The steps are for programs that choose themselves which photos share a batch. Photos may be
+        read, and outputs turned into detections, on several threads.
+
+        Parameters
+        ----------
+        photo : path, bytes, binary file object, PIL.Image.Image, numpy.ndarray or mx.nd.NDArray
+            A photo as for a call.
+        resize : bool or None
+            As for a call.
+        name : str
+            The beginning of an error message about the photo.
+
+        Returns
+        -------
+        NamedPhoto
+            The network's input, and what leads its boxes back to the photo.
+
+        Raises
+        ------
+        ImageError
+            The file cannot be read, or the array is not a photo.
+        """
         if resize is None:
             resize = self._resize
         try:
@@ -338,10 +361,26 @@ class Predictor:
         source: Any = photo
         if is_image_source(source):
             name = f"{name}{source_name(source)}: "
-        return _NamedPhoto(prepared, name)
+        return NamedPhoto(prepared, name)
 
-    def _run(self, photos: List[_NamedPhoto]) -> List[_PhotoOutputs]:
-        """Run the network on photos that have the same size after resizing."""
+    def run(self, photos: List[NamedPhoto]) -> List[PhotoOutputs]:
+        """Run the network on photos that have the same size after resizing, the second step.
+
+        Parameters
+        ----------
+        photos : list of NamedPhoto
+            What ``read`` returned; any number with ``prepared.pixels`` of one shape.
+
+        Returns
+        -------
+        list of PhotoOutputs
+            The network's outputs for each photo.
+
+        Raises
+        ------
+        ImageError
+            The photos are too narrow for the network; the message is about the first one.
+        """
         pixels = np.stack([photo.prepared.pixels for photo in photos])
         try:
             with self._running:
@@ -360,11 +399,22 @@ class Predictor:
         results = []
         for index, photo in enumerate(photos):
             photo_outputs = [output[index] for output in outputs.detections]
-            results.append(_PhotoOutputs(photo_outputs, photo.prepared))
+            results.append(PhotoOutputs(photo_outputs, photo.prepared))
         return results
 
-    def _detections(self, photo_outputs: _PhotoOutputs) -> Detections:
-        """Convert the network's outputs for a photo to the photo's own pixels."""
+    def detections(self, photo_outputs: PhotoOutputs) -> Detections:
+        """Convert the network's outputs for a photo to the photo's own pixels, the last step.
+
+        Parameters
+        ----------
+        photo_outputs : PhotoOutputs
+            What ``run`` returned, or some of its rows.
+
+        Returns
+        -------
+        Detections
+            As for a call.
+        """
         ids, scores, boxes, *masks = photo_outputs.outputs
         return detections_in_photo(
             ids,
@@ -443,7 +493,7 @@ def _with_names(images: Union[PathLike, Iterable[Photo]]) -> Iterator[Tuple[str,
         yield f"images[{number}]: ", image
 
 
-def _input_shape(photo: _NamedPhoto) -> Tuple[int, ...]:
+def _input_shape(photo: NamedPhoto) -> Tuple[int, ...]:
     """Shape of the network's input for a photo; photos of one shape may share a batch."""
     return photo.prepared.pixels.shape
 

@@ -1,0 +1,203 @@
+"""Answer HTTP requests for detections with an exported network.
+
+Example: the page is at http://127.0.0.1:8000, and programs send photos to /v1/detect
+
+    python scripts/serve.py --exported out/blood --port 8000
+    curl -F file=@photo.jpg http://127.0.0.1:8000/v1/detect
+
+docs/serving.md describes every answer.
+"""
+
+import argparse
+import os
+from typing import Any
+
+from gluonnorm.deploy.backends.choice import RUN_TIMES
+from gluonnorm.errors import InputError
+from gluonnorm.late_import import import_late
+
+from _cli import flag_of, run
+from service.settings import MEGABYTE, ServiceSettings
+
+DEFAULTS = ServiceSettings(exported="")
+KEY_VARIABLE = "GLUONNORM_API_KEY"
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line.
+
+    Returns
+    -------
+    argparse.Namespace
+        The value of every flag.
+    """
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--exported", required=True, metavar="PREFIX", help="the exported files PREFIX*"
+    )
+    parser.add_argument(
+        "--backend",
+        choices=list(RUN_TIMES),
+        help="what runs the files (default: the first of these that is installed and has them)",
+    )
+    parser.add_argument("--gpus", default="", help="e.g. 0, in MXNet (default: the CPU)")
+    parser.add_argument(
+        "--host",
+        default=DEFAULTS.host,
+        help="address to listen on; 0.0.0.0 for all of the machine (default: %(default)s)",
+    )
+    parser.add_argument("--port", type=int, default=DEFAULTS.port, help="(default: %(default)s)")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=DEFAULTS.workers,
+        metavar="N",
+        help="processes, which share the cores; each has the network (default: %(default)s)",
+    )
+    add_limits(parser)
+    parser.add_argument(
+        "--api-key",
+        default=os.environ.get(KEY_VARIABLE),
+        metavar="KEY",
+        help="clients must send 'Authorization: Bearer KEY'. Other users of the machine can read a "
+        f"command line, but not the variable {KEY_VARIABLE} (default: its value, or no key)",
+    )
+    parser.add_argument("--tls-cert", metavar="FILE", help="PEM file of a certificate, for HTTPS")
+    parser.add_argument("--tls-key", metavar="FILE", help="PEM file of its private key")
+    return parser.parse_args()
+
+
+def add_limits(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of limits.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        The script's parser.
+    """
+    group = parser.add_argument_group("limits")
+    group.add_argument(
+        "--batch-size",
+        type=int,
+        default=DEFAULTS.batch_size,
+        metavar="B",
+        help="the most photos that the network sees at once, of one size (default: %(default)s)",
+    )
+    group.add_argument(
+        "--queue",
+        type=int,
+        default=DEFAULTS.queue,
+        metavar="N",
+        help="the most photos that wait, a process; more get the status 503 (default: %(default)s)",
+    )
+    group.add_argument(
+        "--max-images",
+        type=int,
+        default=DEFAULTS.max_images,
+        metavar="N",
+        help="the most photos of one request (default: %(default)s)",
+    )
+    group.add_argument(
+        "--max-body",
+        type=float,
+        default=DEFAULTS.max_body / MEGABYTE,
+        metavar="MB",
+        help="the longest body of a request (default: %(default)g)",
+    )
+    group.add_argument(
+        "--max-pixels",
+        type=float,
+        default=DEFAULTS.max_pixels / 1e6,
+        metavar="MILLIONS",
+        help="the most pixels of a photo; reading takes 10 bytes for each (default: %(default)g)",
+    )
+    group.add_argument(
+        "--client-timeout",
+        type=float,
+        default=DEFAULTS.client_timeout,
+        metavar="SECONDS",
+        help="for the head of a request, its body, and taking the answer (default: %(default)g)",
+    )
+    group.add_argument(
+        "--grace",
+        type=float,
+        default=DEFAULTS.grace,
+        metavar="SECONDS",
+        help="after SIGTERM, go on listening this long, while /readyz says 503, so that load "
+        "balancers notice (default: %(default)g)",
+    )
+
+
+def main(args: argparse.Namespace) -> None:
+    """Serve until a signal.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        What ``parse_args`` returns.
+    """
+    settings = read_settings(args)
+    server = _import_service("service.server")
+    listener = server.bind(settings)
+    address = server.address_text(settings, listener)
+
+    def announce() -> None:
+        """Tell where the service is, once it answers."""
+        print(f"serving {args.exported} at {address}", flush=True)
+
+    if settings.workers == 1:
+        server.serve(settings, listener, on_ready=announce)
+    else:
+        _import_service("service.workers").WorkerGroup(settings, listener).run(announce)
+
+
+def read_settings(args: argparse.Namespace) -> ServiceSettings:
+    """Check the flags.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        What ``parse_args`` returns.
+
+    Returns
+    -------
+    ServiceSettings
+        The settings.
+
+    Raises
+    ------
+    InputError
+        A number is not positive, or flags are missing.
+    """
+    for name in ("workers", "batch_size", "queue", "max_images", "max_body", "max_pixels"):
+        if not getattr(args, name) > 0:
+            raise InputError(f"{flag_of(name)} is {getattr(args, name)}; want more than 0")
+    if not args.client_timeout > 0 or not args.grace >= 0:
+        raise InputError(
+            f"--client-timeout is {args.client_timeout:g} and --grace is {args.grace:g}; want "
+            "seconds, more than 0 and at least 0"
+        )
+    if args.api_key is not None and not args.api_key.strip():
+        raise InputError(f"--api-key or {KEY_VARIABLE} is empty; give a key, or leave it out")
+    if (args.tls_cert is None) != (args.tls_key is None):
+        raise InputError("--tls-cert and --tls-key belong together; give both or none")
+    values = {name: value for name, value in vars(args).items() if name in DEFAULTS._fields}
+    values["max_body"] = int(args.max_body * MEGABYTE)
+    values["max_pixels"] = int(args.max_pixels * 1e6)
+    return ServiceSettings(**values)
+
+
+def _import_service(module: str) -> Any:
+    """Import a module of the service, whose packages are an extra."""
+    return import_late(
+        module,
+        InputError,
+        "scripts/serve.py needs packages for HTTP",
+        "install them with pip install 'gluonnorm[serve]'",
+    )
+
+
+if __name__ == "__main__":
+    run(main, parse_args())

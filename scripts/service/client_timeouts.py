@@ -1,0 +1,99 @@
+"""Connections that end when the client is too slow, or when there are too many of them."""
+
+import asyncio
+from typing import Any, Optional
+
+from service.refusal import error_content
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+MOST_CONNECTIONS = 512  # of a process
+
+
+class TimedConnection(H11Protocol):
+    """A connection of uvicorn with limits for slow clients.
+
+    uvicorn limits only the time between two requests. A client that sends the head of a request
+    byte by byte, or takes the answer byte by byte, would hold its connection for ever. Such a
+    connection ends here after ``client_timeout`` seconds. The time of a body is limited where the
+    body is read; what a client still sends after the answer is limited here.
+    """
+
+    client_timeout = 20.0  # seconds; a subclass for each service has its own
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self._head_timer: Optional[asyncio.TimerHandle] = None
+        self._answer_timer: Optional[asyncio.TimerHandle] = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait for the head of the first request."""
+        super().connection_made(transport)
+        if len(self.connections) > MOST_CONNECTIONS:
+            self._refuse("503 Service Unavailable", "too many connections; try again in 1 s")
+            return
+        self._start_head_timer()
+
+    def connection_lost(self, exc: Optional[Exception]) -> None:
+        """Forget the limits."""
+        self._stop_head_timer()
+        if self._answer_timer is not None:
+            self._answer_timer.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes; the first ones of a head start its time limit, the last ones end it."""
+        if self._has_no_request():
+            self._start_head_timer()
+        super().data_received(data)
+        if not self._has_no_request():
+            self._stop_head_timer()
+
+    def on_response_complete(self) -> None:
+        """Limit the time in which the client takes the answer, after its last byte was written."""
+        if self._answer_timer is not None:
+            self._answer_timer.cancel()
+        self._answer_timer = self.loop.call_later(self.client_timeout, self._end_if_not_taken)
+        super().on_response_complete()
+
+    def _has_no_request(self) -> bool:
+        """Whether there is no request, or none without an answer."""
+        return self.cycle is None or self.cycle.response_complete
+
+    def _start_head_timer(self) -> None:
+        """Start the time limit of a head, unless it runs already."""
+        if self._head_timer is None:
+            self._head_timer = self.loop.call_later(self.client_timeout, self._end_slow_head)
+
+    def _stop_head_timer(self) -> None:
+        """End the time limit of a head."""
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _end_slow_head(self) -> None:
+        """End a connection whose client did not finish the head of a request."""
+        self._head_timer = None
+        if not self.transport.is_closing():
+            self._refuse(
+                "408 Request Timeout",
+                f"no complete request within {self.client_timeout:g} s; send it faster",
+            )
+
+    def _end_if_not_taken(self) -> None:
+        """End a connection whose client did not take the answer."""
+        self._answer_timer = None
+        if self.transport.get_write_buffer_size() > 0:
+            self.transport.abort()
+
+    def _refuse(self, status: str, sentence: str) -> None:
+        """Answer outside of any request, and end the connection."""
+        content = error_content(sentence)
+        head = (
+            f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nRetry-After: 1\r\n"
+            f"Content-Length: {len(content)}\r\nConnection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + content)
+        self.transport.close()
+        # A client that does not read would keep the connection open.
+        self._answer_timer = self.loop.call_later(self.client_timeout, self._end_if_not_taken)

@@ -1,0 +1,204 @@
+"""One process that answers requests, from its start until it is drained."""
+
+import argparse
+import asyncio
+import os
+import signal
+import socket
+import time
+from typing import Any, Callable, List, Optional, Type
+
+from gluonnorm.deploy import Predictor
+from gluonnorm.errors import InputError, first_line
+from gluonnorm.photos.files import LIMIT_VARIABLE
+from service.application import DetectionService, make_application
+from service.client_timeouts import TimedConnection
+from service.metrics import ServiceMetrics
+from service.settings import ServiceSettings
+
+import numpy as np
+import uvicorn
+from _detector import open_detector
+
+KEEP_ALIVE = 15  # seconds that an idle connection stays open
+TICK = 0.05  # seconds between two looks at what is left to drain
+WARM_UP_SIZE = (480, 640)  # pixels
+
+
+class DrainingServer(uvicorn.Server):
+    """A server that answers what it has accepted before it ends.
+
+    After a first signal ``/readyz`` says 503, so that load balancers send no more. The server goes
+    on listening for ``grace`` seconds, and until the last request for detections has its answer.
+    A second Ctrl-C ends it at once.
+
+    Parameters
+    ----------
+    config : uvicorn.Config
+        The configuration.
+    service : DetectionService
+        What the routes share.
+    grace : float
+        Seconds between SIGTERM and the end of listening. Ctrl-C does not wait for them.
+    on_ready : callable
+        Is called without arguments when the server listens.
+    """
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        service: DetectionService,
+        grace: float,
+        on_ready: Callable[[], None],
+    ) -> None:
+        super().__init__(config)
+        self._service = service
+        self._grace = grace
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: Optional[List[socket.socket]] = None) -> None:
+        """Begin to listen."""
+        await super().startup(sockets)
+        if not self.should_exit:
+            self._on_ready()
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """Take a signal."""
+        if sig == signal.SIGINT:
+            self._grace = 0
+        super().handle_exit(sig, frame)
+
+    async def main_loop(self) -> None:
+        """Answer requests until a signal, and then until nothing is left."""
+        await super().main_loop()
+        self._service.is_draining = True
+        last_time = time.monotonic() + self._grace
+        while not self.force_exit:
+            is_over = time.monotonic() >= last_time or self._grace == 0
+            if is_over and self._service.num_requests == 0:
+                return
+            await asyncio.sleep(TICK)
+
+
+def bind(settings: ServiceSettings) -> socket.socket:
+    """Take the address of the service, without listening yet.
+
+    Parameters
+    ----------
+    settings : ServiceSettings
+        The address.
+
+    Returns
+    -------
+    socket.socket
+        A bound socket. Clients are refused until a server listens on it.
+
+    Raises
+    ------
+    InputError
+        The address is in use, or not one of this machine.
+    """
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or first_line(error)
+        raise InputError(
+            f"--host {settings.host} --port {settings.port} cannot be listened on ({reason}); "
+            "give another port or address"
+        ) from error
+    listener.set_inheritable(True)
+    return listener
+
+
+def serve(settings: ServiceSettings, listener: socket.socket, on_ready: Callable[[], None]) -> None:
+    """Load the detector and answer requests until a signal.
+
+    Parameters
+    ----------
+    settings : ServiceSettings
+        Everything that the command line decides.
+    listener : socket.socket
+        The bound socket.
+    on_ready : callable
+        Is called without arguments when requests are taken.
+
+    Raises
+    ------
+    DeployError, InputError
+        The files cannot be loaded, or the files of TLS are wrong.
+    """
+    # Photos are checked against the same limit again when they are decoded.
+    os.environ[LIMIT_VARIABLE] = str(settings.max_pixels)
+    predictor = _open_predictor(settings)
+    _warm_up(predictor)
+    service = DetectionService(predictor, settings, ServiceMetrics())
+    config = uvicorn.Config(
+        make_application(service),
+        http=_connection_class(settings),
+        ws="none",
+        lifespan="off",
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE,
+        ssl_certfile=settings.tls_cert,
+        ssl_keyfile=settings.tls_key,
+    )
+    try:
+        config.load()
+    except OSError as error:
+        raise InputError(
+            f"--tls-cert and --tls-key cannot be used ({first_line(error)}); give PEM files of a "
+            "certificate and of its own key, without a password"
+        ) from error
+    server = DrainingServer(config, service, settings.grace, on_ready)
+    # uvicorn repeats the signal after a clean end, when its own handlers are gone. By default it
+    # would end the process with the status of a process that was killed.
+    signal.signal(signal.SIGTERM, server.handle_exit)
+    try:
+        server.run(sockets=[listener])
+    finally:
+        service.close()
+
+
+def address_text(settings: ServiceSettings, listener: socket.socket) -> str:
+    """Write the address of the page.
+
+    Parameters
+    ----------
+    settings : ServiceSettings
+        The host, and whether there is TLS.
+    listener : socket.socket
+        The bound socket, which knows its port.
+
+    Returns
+    -------
+    str
+        For example ``"http://127.0.0.1:8000"``.
+    """
+    scheme = "http" if settings.tls_cert is None else "https"
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"{scheme}://{host}:{listener.getsockname()[1]}"
+
+
+def _connection_class(settings: ServiceSettings) -> Type[TimedConnection]:
+    """Make the class of connections with the service's time limit."""
+
+    class Connection(TimedConnection):
+        client_timeout = settings.client_timeout
+
+    return Connection
+
+
+def _open_predictor(settings: ServiceSettings) -> Predictor:
+    """Open the exported files."""
+    flags = argparse.Namespace(exported=settings.exported, gpus=settings.gpus, set=[])
+    return open_detector(flags, settings.backend)
+
+
+def _warm_up(predictor: Predictor) -> None:
+    """Run the network once, so that the first client does not wait for its buffers."""
+    predictor(np.full((*WARM_UP_SIZE, 3), 127, np.uint8))

@@ -1,0 +1,175 @@
+"""Several processes that answer requests on one port."""
+
+import multiprocessing
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import time
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from typing import Any, Callable, List, NamedTuple
+
+from gluonnorm.errors import GluonnormError, InputError, one_line
+from service.metrics import SHARED_FOLDER_VARIABLE
+from service.server import serve
+from service.settings import ServiceSettings
+
+from prometheus_client.multiprocess import mark_process_dead
+
+# Processes are started anew: a copy of one that has run MXNet would hang.
+SPAWN = multiprocessing.get_context("spawn")
+READY = ""  # what a worker reports before its first request; an error otherwise
+TICK = 0.2  # seconds between two looks at signals
+RESTART_PAUSE = 1.0  # seconds, so that a worker that fails again and again does not take all time
+
+
+class _Worker(NamedTuple):
+    """A process that answers requests.
+
+    Attributes
+    ----------
+    process : multiprocessing.Process
+        The process.
+    reports : multiprocessing.connection.Connection
+        Says ``READY``, or why the process could not start.
+    """
+
+    process: SpawnProcess
+    reports: Connection
+
+
+class WorkerGroup:
+    """Start workers, start again those that end, and drain all of them at a signal.
+
+    Parameters
+    ----------
+    settings : ServiceSettings
+        Everything that the command line decides.
+    listener : socket.socket
+        The bound socket, on which all workers listen.
+    """
+
+    def __init__(self, settings: ServiceSettings, listener: socket.socket) -> None:
+        self._settings = settings
+        self._listener = listener
+        self._workers: List[_Worker] = []
+        self._num_signals = 0
+
+    def run(self, on_ready: Callable[[], None]) -> None:
+        """Serve until SIGTERM or Ctrl-C, and until all workers have answered what they accepted.
+
+        Parameters
+        ----------
+        on_ready : callable
+            Is called without arguments when all workers answer requests.
+
+        Raises
+        ------
+        InputError
+            A worker cannot start.
+        """
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._take_signal)
+        folder = tempfile.mkdtemp(prefix="gluonnorm-metrics-")
+        os.environ[SHARED_FOLDER_VARIABLE] = folder
+        # The workers share the cores.
+        threads = int(os.environ["OMP_NUM_THREADS"]) // self._settings.workers
+        os.environ["OMP_NUM_THREADS"] = str(max(1, threads))
+        try:
+            self._workers = [self._start() for _ in range(self._settings.workers)]
+            self._require_ready()
+            if not self._num_signals:
+                on_ready()
+            while not self._num_signals:
+                self._replace_ended()
+        finally:
+            self._listener.close()
+            self._drain()
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _take_signal(self, number: int, frame: Any) -> None:
+        """Count signals; the second one ends the workers at once."""
+        self._num_signals += 1
+
+    def _start(self) -> _Worker:
+        """Start a worker."""
+        reports, reports_of_worker = SPAWN.Pipe(duplex=False)
+        process = SPAWN.Process(
+            target=run_worker, args=(self._settings, self._listener, reports_of_worker)
+        )
+        process.start()
+        reports_of_worker.close()
+        return _Worker(process, reports)
+
+    def _require_ready(self) -> None:
+        """Wait until all workers answer requests."""
+        for worker in self._workers:
+            while not self._num_signals and not worker.reports.poll(TICK):
+                pass
+            if self._num_signals:
+                return
+            try:
+                problem = worker.reports.recv()
+            except EOFError:
+                problem = "a worker ended while it started; run with --workers 1 to see why"
+            if problem != READY:
+                raise InputError(problem)
+
+    def _replace_ended(self) -> None:
+        """Wait a moment for the end of a worker, and start another one in its place."""
+        wait([worker.process.sentinel for worker in self._workers], TICK)
+        for index, worker in enumerate(self._workers):
+            if self._num_signals or worker.process.is_alive():
+                continue
+            pid = worker.process.pid
+            print(
+                f"worker {pid} ended with status {worker.process.exitcode}; starting another one",
+                file=sys.stderr,
+            )
+            mark_process_dead(pid)
+            time.sleep(RESTART_PAUSE)
+            self._workers[index] = self._start()
+
+    def _drain(self) -> None:
+        """Let all workers finish what they have accepted."""
+        num_signals = self._num_signals
+        for worker in self._workers:
+            worker.process.terminate()
+        for worker in self._workers:
+            while worker.process.is_alive():
+                worker.process.join(TICK)
+                if self._num_signals > num_signals:
+                    worker.process.kill()
+
+
+def run_worker(settings: ServiceSettings, listener: socket.socket, reports: Connection) -> None:
+    """Answer requests; the work of one process.
+
+    Parameters
+    ----------
+    settings : ServiceSettings
+        Everything that the command line decides.
+    listener : socket.socket
+        The socket that all workers share.
+    reports : multiprocessing.connection.Connection
+        Takes ``READY``, or the text of an error.
+    """
+    # Ctrl-C reaches all processes of a terminal. The parent tells its workers when to end.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        serve(settings, listener, on_ready=lambda: reports.send(READY))
+    except (GluonnormError, OSError) as error:
+        reports.send(one_line(error))
+
+
+def _end_with_parent() -> None:
+    """End this process in order when its parent is gone, which could not tell it to."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)

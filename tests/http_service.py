@@ -1,0 +1,208 @@
+"""The real service in a process of its own, and clients for it."""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+from in_process import SCRIPTS
+
+START_TIME = 120.0  # seconds, on a busy machine
+BOUNDARY = "a7f1c9d0"
+CRLF = b"\r\n"
+
+
+class Answer(NamedTuple):
+    """An answer of the service.
+
+    Attributes
+    ----------
+    status : int
+        The HTTP status.
+    headers : dict
+        The headers, with names in small letters.
+    content : bytes
+        The body.
+    """
+
+    status: int
+    headers: Dict[str, str]
+    content: bytes
+
+    def json(self) -> Any:
+        """Return the body as JSON."""
+        return json.loads(self.content)
+
+
+class HttpService:
+    """A running ``serve.py``.
+
+    Parameters
+    ----------
+    exported : str
+        The prefix of the exported files.
+    *flags : object
+        More flags; each is converted to text.
+    environment : dict or None
+        Variables for the process, beside those of this one.
+
+    Attributes
+    ----------
+    process : subprocess.Popen
+        The process.
+    port : int
+        Where it listens.
+    log : list of str
+        The lines that it has printed.
+    """
+
+    def __init__(
+        self, exported: str, *flags: Any, environment: Optional[Dict[str, str]] = None
+    ) -> None:
+        command = [sys.executable, str(SCRIPTS / "serve.py"), "--exported", exported]
+        command += ["--port", "0", *map(str, flags)]
+        self.process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(SCRIPTS.parent), **(environment or {})},
+        )
+        self.log: List[str] = []
+        self.port = 0
+        self.scheme = "http"
+        self._is_ready = threading.Event()
+        self._reader = threading.Thread(target=self._read_log, daemon=True)
+        self._reader.start()
+        assert self._is_ready.wait(START_TIME) and self.port, "".join(self.log)
+
+    def _read_log(self) -> None:
+        """Keep what the process prints, and find its port."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.log.append(line)
+            match = re.match(r"serving .* at (https?)://.*:(\d+)$", line)
+            if match:
+                self.scheme = match.group(1)
+                self.port = int(match.group(2))
+                self._is_ready.set()
+        self._is_ready.set()
+
+    def __enter__(self) -> "HttpService":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self._reader.join()
+
+    def stop(self, limit: float = 30) -> int:
+        """Ask the process to end, and return its status."""
+        self.process.terminate()
+        status = self.process.wait(limit)
+        self._reader.join()
+        return status
+
+    def get(self, path: str, **headers: str) -> Answer:
+        """Ask for a path."""
+        return self.request("GET", path, None, headers)
+
+    def post(self, body: bytes, content_type: str = "image/png", **headers: str) -> Answer:
+        """Send a body to ``/v1/detect``."""
+        return self.request("POST", "/v1/detect", body, {"Content-Type": content_type, **headers})
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: Optional[bytes],
+        headers: Dict[str, str],
+        context: Any = None,
+    ) -> Answer:
+        """Send a request and read its answer."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        url = f"{self.scheme}://localhost:{self.port}{path}"
+        request = urllib.request.Request(url, body, named, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=60, context=context) as response:
+                return _answer(response.status, response)
+        except urllib.error.HTTPError as error:
+            with error:
+                return _answer(error.code, error)
+
+    def connect(self) -> socket.socket:
+        """Open a connection for a client that does not behave."""
+        return socket.create_connection(("localhost", self.port), timeout=60)
+
+    def peak_memory(self) -> int:
+        """The most bytes that the process has occupied so far."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        match = re.search(r"VmHWM:\s+(\d+) kB", status)
+        assert match is not None
+        return int(match.group(1)) << 10
+
+    def wait_for(self, path: str, status: int, limit: float = 20) -> None:
+        """Wait until a path is answered with a status."""
+        end = time.monotonic() + limit
+        while self.get(path).status != status:
+            assert time.monotonic() < end, f"{path} is not {status} after {limit} s"
+            time.sleep(0.02)
+
+
+def _answer(status: int, response: Any) -> Answer:
+    """Make an Answer of a response of urllib."""
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    return Answer(status, headers, response.read())
+
+
+def form(files: Sequence[Tuple[str, bytes]], field: str = "file") -> Tuple[bytes, str]:
+    """Write a form with files, and its Content-Type."""
+    parts = []
+    for name, content in files:
+        head = (
+            f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{field}"; filename="{name}"'
+            "\r\nContent-Type: application/octet-stream\r\n\r\n"
+        )
+        parts.append(head.encode() + content + CRLF)
+    parts.append(f"--{BOUNDARY}--\r\n".encode())
+    return b"".join(parts), f"multipart/form-data; boundary={BOUNDARY}"
+
+
+def head_of_post(length: int, *more: str) -> bytes:
+    """Write the head of a request with a raw body."""
+    lines = [
+        "POST /v1/detect HTTP/1.1",
+        "Host: localhost",
+        "Content-Type: image/png",
+        f"Content-Length: {length}",
+        *more,
+    ]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def read_status(connection: socket.socket) -> int:
+    """Read an answer from a connection until it ends or is complete, and return its status.
+
+    0 means that the connection ended without an answer.
+    """
+    received = b""
+    while True:
+        try:
+            piece = connection.recv(65536)
+        except ConnectionResetError:
+            piece = b""
+        received += piece
+        head, separator, content = received.partition(CRLF + CRLF)
+        match = re.search(rb"content-length: (\d+)", head.lower())
+        is_complete = bool(separator and match) and len(content) >= int(match.group(1))
+        if is_complete or not piece:
+            return int(received.split(b" ", 2)[1]) if received else 0

@@ -1,0 +1,291 @@
+"""serve.py as a real server: statuses, equal detections, faulty clients, memory, the end."""
+
+import io
+import time
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+
+from gluonnorm import deploy
+
+import numpy as np
+import pytest
+from http_service import HttpService, form, head_of_post, read_status
+from PIL import Image
+from pycocotools import mask as run_lengths
+from tiny_detector import CLASSES, tiny_detector
+
+for package in ("fastapi", "uvicorn", "python_multipart", "prometheus_client"):
+    pytest.importorskip(package)
+
+CLIENT_TIMEOUT = 1.5  # seconds
+MAX_BODY = 2  # MB
+MAX_PIXELS = 0.5  # millions
+LIMITS = ("--client-timeout", CLIENT_TIMEOUT, "--max-body", MAX_BODY, "--max-pixels", MAX_PIXELS)
+SIZES = ((50, 77), (64, 40), (64, 96))
+
+
+def photo(number, size=SIZES[0], image_format="PNG"):
+    """A photo of blocks as the bytes of a file."""
+    height, width = size
+    blocks = np.random.default_rng(number).integers(0, 256, (9, 13, 3), dtype=np.uint8)
+    pixels = blocks.repeat(12, axis=0).repeat(12, axis=1)[:height, :width]
+    encoded = io.BytesIO()
+    Image.fromarray(pixels).save(encoded, format=image_format)
+    return encoded.getvalue()
+
+
+def bomb(width, height):
+    """A small PNG file of many pixels."""
+
+    def chunk(kind, content):
+        checksum = zlib.crc32(kind + content)
+        length = len(content).to_bytes(4, "big")
+        return length + kind + content + checksum.to_bytes(4, "big")
+
+    header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + b"\x08\x00\x00\x00\x00"
+    pixels = zlib.compress(bytes(width + 1) * height)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels)
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    prefix = str(tmp_path_factory.mktemp("exported") / "tiny")
+    net = tiny_detector("mask_fpn", short=64, max_size=96, score_thresh=0.0)
+    deploy.export(net, prefix)
+    return prefix
+
+
+@pytest.fixture(scope="module")
+def predictor(exported):
+    return deploy.Predictor(exported, batch_size=4)
+
+
+@pytest.fixture(scope="module")
+def service(exported):
+    with HttpService(exported, *LIMITS, "--batch-size", 4, "--max-images", 3) as running:
+        yield running
+
+
+def assert_is_answer(entry, expected, size):
+    """Check the entry of a photo against the predictor's detections."""
+    rows = entry["detections"]
+    assert (entry["height"], entry["width"]) == size
+    assert [row["id"] for row in rows] == expected.ids.tolist()
+    assert [row["class"] for row in rows] == [CLASSES[number] for number in expected.ids]
+    np.testing.assert_allclose([row["score"] for row in rows], expected.scores, atol=1e-5)
+    np.testing.assert_allclose([row["box"] for row in rows], expected.boxes, atol=1e-3)
+    for row, mask in zip(rows, expected.masks):
+        assert (run_lengths.decode(row["mask"]) != mask).sum() <= 1
+
+
+def assert_is_error(answer, status):
+    """Check that an answer is an error of one sentence, without a word about the server's files."""
+    assert answer.status == status, answer
+    assert answer.headers["content-type"] == "application/json"
+    (sentence,) = answer.json().values()
+    assert list(answer.json()) == ["error"] and 10 < len(sentence) < 250
+    for word in ("Traceback", ".py", "/work", "/tmp", "/root", "scripts", "\n"):
+        assert word not in sentence
+    return sentence
+
+
+def test_photos_of_one_request_have_the_predictors_detections(service, predictor):
+    files = [(f"{number}.png", photo(number, size)) for number, size in enumerate(SIZES)]
+    answer = service.post(*form(files))
+    assert answer.status == 200 and answer.headers["content-type"] == "application/json"
+    document = answer.json()
+    assert document["classes"] == list(CLASSES) and document["inclusive"] is False
+    assert [entry["file"] for entry in document["images"]] == ["0.png", "1.png", "2.png"]
+    for entry, size, (_, content) in zip(document["images"], SIZES, files):
+        expected = predictor(content)
+        assert len(expected.ids) > 3 and expected.masks.any()
+        assert_is_answer(entry, expected, size)
+
+
+def test_a_raw_body_is_one_photo(service, predictor):
+    for image_format in ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF"):
+        content = photo(7, image_format=image_format)
+        answer = service.post(content, f"image/{image_format.lower()}")
+        (entry,) = answer.json()["images"]
+        assert entry["file"] == "photo"
+        assert_is_answer(entry, predictor(content), SIZES[0])
+    answer = service.request("POST", "/v1/detect", content, {"Content-Type": ""})
+    assert answer.status == 200
+
+
+def test_a_threshold_leaves_out_detections(service):
+    content = photo(3)
+    every = service.post(content).json()["images"][0]["detections"]
+    threshold = every[2]["score"]
+    answer = service.request(
+        "POST", f"/v1/detect?score_thresh={threshold}", content, {"Content-Type": "image/png"}
+    )
+    assert answer.json()["images"][0]["detections"] == every[:3]
+    for wrong in ("2", "-1", "nan", "much"):
+        answer = service.request(
+            "POST", f"/v1/detect?score_thresh={wrong}", content, {"Content-Type": "image/png"}
+        )
+        assert assert_is_error(answer, 400).startswith("score_thresh: ")
+
+
+def test_a_picture_is_drawn_where_it_is_accepted(service, predictor):
+    content = photo(4)
+    answer = service.post(content, Accept="image/png")
+    assert answer.status == 200 and answer.headers["content-type"] == "image/png"
+    pixels = np.asarray(Image.open(io.BytesIO(content)))
+    drawn = np.asarray(Image.open(io.BytesIO(answer.content)))
+    assert drawn.shape == pixels.shape
+    best = predictor(content)
+    assert best.scores[0] > 0.5
+    assert (drawn != pixels)[best.masks[0]].any()
+    files = form([("a.png", content), ("b.png", content)])
+    assert_is_error(service.post(*files, Accept="image/png"), 406)
+    assert_is_error(service.post(content, Accept="text/html"), 406)
+    assert service.post(content, Accept="text/html, */*;q=0.1").status == 200
+
+
+@pytest.mark.parametrize(
+    "content, status, words",
+    [
+        (b"no image at all", 415, "photo is no image of a known format"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", 415, "no image of a known format"),
+        (b"", 400, "the body is empty"),
+        (photo(1)[:200], 400, "cannot be read as an image"),
+        (photo(1, image_format="JPEG")[:700], 400, "cannot be read as an image"),
+        (photo(1, image_format="JPEG")[:400], 400, "photo is a damaged image"),
+        (photo(1)[:30], 415, "photo is no image of a known format"),
+        (bomb(20_000, 20_000), 413, "pixels"),
+        (bomb(1_000, 501), 413, "photo has 1000 x 501 pixels, more than 500000"),
+        (bytes((MAX_BODY << 20) + 1), 413, "the body is longer than 2 MB"),
+    ],
+)
+def test_what_is_no_photo_is_refused(service, content, status, words):
+    assert words in assert_is_error(service.post(content), status)
+    if 0 < len(content) <= 4000:
+        in_form = assert_is_error(service.post(*form([("x/é.png", content)])), status)
+        assert "x/é.png" in in_form or status == 400
+
+
+def test_what_is_no_form_is_refused(service):
+    body, content_type = form([("a.png", photo(1))])
+    assert "no file" in assert_is_error(service.post(*form([("a", b"b")], "files")), 400)
+    assert "no file" in assert_is_error(service.post(*form([])), 400)
+    assert "cut off" in assert_is_error(service.post(body[:-9], content_type), 400)
+    assert "no boundary" in assert_is_error(service.post(body, "multipart/form-data"), 400)
+    assert "not the form" in assert_is_error(service.post(b"--x" + body, content_type), 400)
+    assert "more than 3" in assert_is_error(service.post(*form([("a", photo(1))] * 4)), 413)
+    assert "64 parts" in assert_is_error(service.post(*form([("a", b"b")] * 65, "f")), 413)
+    for other_type in ("application/json", "text/plain", "application/x-www-form-urlencoded"):
+        assert other_type in assert_is_error(service.post(photo(1), other_type), 415)
+
+
+def test_other_paths_and_methods(service):
+    assert service.get("/healthz").json() == {"status": "ok"}
+    assert service.get("/readyz").json() == {"status": "ready"}
+    assert_is_error(service.get("/v1/detect"), 405)
+    for path in ("/docs", "/etc/passwd", "/../../etc/passwd", "/v2"):
+        assert_is_error(service.get(path), 404)
+
+
+def test_the_description_of_the_interface(service):
+    description = service.get("/openapi.json").json()
+    assert {"/v1/detect", "/healthz", "/readyz", "/metrics"} <= set(description["paths"])
+    operation = description["paths"]["/v1/detect"]["post"]
+    assert set(operation["requestBody"]["content"]) == {
+        "multipart/form-data",
+        "image/*",
+        "application/octet-stream",
+    }
+    codes = {"200", "400", "401", "406", "408", "413", "415", "500", "503"}
+    assert set(operation["responses"]) == codes
+    example = operation["responses"]["200"]["content"]["application/json"]["example"]
+    real = service.post(photo(1)).json()
+    assert set(example) == set(real) and set(example["images"][0]) == set(real["images"][0])
+    row = real["images"][0]["detections"][0]
+    assert set(example["images"][0]["detections"][0]) == set(row)
+
+
+def numbers_of(service):
+    """The metrics by name and labels."""
+    numbers = {}
+    for line in service.get("/metrics").content.decode().splitlines():
+        if not line.startswith("#"):
+            name, _, value = line.rpartition(" ")
+            numbers[name] = float(value)
+    return numbers
+
+
+def test_metrics_count(service):
+    before = numbers_of(service)
+    assert service.post(*form([("a", photo(1)), ("b", photo(2))])).status == 200
+    assert service.post(b"no image").status == 415
+    after = numbers_of(service)
+    ok = 'gluonnorm_requests_total{code="200",path="/v1/detect"}'
+    refused = 'gluonnorm_requests_total{code="415",path="/v1/detect"}'
+    assert after[ok] - before.get(ok, 0) == 1
+    assert after[refused] - before.get(refused, 0) == 1
+    assert after["gluonnorm_request_seconds_count"] - before["gluonnorm_request_seconds_count"] == 2
+    assert after["gluonnorm_batch_size_sum"] - before["gluonnorm_batch_size_sum"] == 2
+    assert after["gluonnorm_network_seconds_sum"] > before["gluonnorm_network_seconds_sum"]
+    assert after["gluonnorm_queue_photos"] == 0
+
+
+def slow_head(service):
+    """Send the head of a request byte by byte, and never its end."""
+    with service.connect() as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nX-Slow: ")
+        try:
+            for _ in range(round(4 * CLIENT_TIMEOUT)):
+                time.sleep(0.5)
+                connection.sendall(b"x")
+        except OSError:
+            pass
+        return read_status(connection)
+
+
+def slow_body(service):
+    """Send a body byte by byte."""
+    with service.connect() as connection:
+        connection.sendall(head_of_post(1000))
+        for _ in range(round(CLIENT_TIMEOUT)):
+            time.sleep(0.5)
+            connection.sendall(b"x")
+        return read_status(connection)
+
+
+def test_slow_clients_are_cut_off(service):
+    start = time.monotonic()
+    with ThreadPoolExecutor(3) as pool:
+        head = pool.submit(slow_head, service)
+        body = pool.submit(slow_body, service)
+        with service.connect() as silent:
+            assert read_status(silent) == 408
+        assert head.result() in (0, 408)
+        assert body.result() == 408
+    assert CLIENT_TIMEOUT < time.monotonic() - start < 10 * CLIENT_TIMEOUT
+
+
+def test_a_client_that_sends_on_after_its_answer_is_cut_off(service):
+    with service.connect() as connection:
+        connection.sendall(head_of_post(MAX_BODY << 21))
+        assert read_status(connection) == 413
+        start = time.monotonic()
+        with pytest.raises(OSError):
+            while time.monotonic() - start < 20 * CLIENT_TIMEOUT:
+                connection.sendall(bytes(100))
+                time.sleep(0.1)
+    assert service.get("/healthz").status == 200
+
+
+def test_a_connection_serves_several_requests(service):
+    request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with service.connect() as connection:
+        for _ in range(3):
+            connection.sendall(request)
+            assert read_status(connection) == 200
+
+
+def test_a_broken_request_is_refused(service):
+    with service.connect() as connection:
+        connection.sendall(b"no HTTP at all\r\n\r\n")
+        assert read_status(connection) == 400
