@@ -136,7 +136,7 @@ def main(args: argparse.Namespace) -> None:
     batch = mx.nd.array(pixels[None])
     if onnxruntime is not None:
         print(f"wrote {args.output}.onnx, {args.output}.json")
-        exported_outputs = run_onnx(onnxruntime, f"{args.output}.onnx", pixels)
+        exported_outputs = run_onnx(onnxruntime, f"{args.output}.onnx", pixels, manifest["outputs"])
     else:
         block, _ = load(args.output, ctx)
         print(f"wrote {args.output}-symbol.json, {args.output}-0000.params, {args.output}.json")
@@ -223,7 +223,9 @@ def load_onnxruntime() -> Any:
         ) from error
 
 
-def run_onnx(onnxruntime: Any, path: str, pixels: np.ndarray) -> List[np.ndarray]:
+def run_onnx(
+    onnxruntime: Any, path: str, pixels: np.ndarray, names: Sequence[str]
+) -> List[np.ndarray]:
     """Run an ONNX file on one image in onnxruntime.
 
     Parameters
@@ -234,6 +236,8 @@ def run_onnx(onnxruntime: Any, path: str, pixels: np.ndarray) -> List[np.ndarray
         The file.
     pixels : numpy.ndarray
         (3, h, w) float32.
+    names : sequence of str
+        The names of the outputs that are returned.
 
     Returns
     -------
@@ -241,7 +245,7 @@ def run_onnx(onnxruntime: Any, path: str, pixels: np.ndarray) -> List[np.ndarray
         The outputs, with a first axis of length 1.
     """
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    return session.run(None, {"data": pixels[None]})
+    return session.run(names, {"data": pixels[None]})
 
 
 def in_order_of(

@@ -14,6 +14,9 @@ from gluonnorm.weight_files import file_digest, parse_description, read_descript
 # exists only beside the two files that it describes.
 BUNDLE_SUFFIXES = ("-symbol.json", "-0000.params", ".json")
 ONNX_SUFFIX = ".onnx"
+# A further output of an ONNX file: the scores of the candidates, see
+# ``candidate_count.DetectorGraph``.
+CANDIDATES_OUTPUT = "candidates"
 # The files by the keys of their checksums in the manifest.
 FILE_SUFFIXES = {
     "symbol": BUNDLE_SUFFIXES[0],

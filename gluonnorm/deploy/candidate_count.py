@@ -58,14 +58,29 @@ def expose_candidate_count(net: mx.gluon.HybridBlock) -> DetectorGraph:
     symbol = mx.sym.Group(list(outputs)) if isinstance(outputs, (list, tuple)) else outputs
     parameters = net.collect_params()
     _check_outputs(symbol, _known_shapes(symbol, parameters))
-    all_outputs = list(symbol)
+    block = mx.gluon.SymbolBlock(list(with_candidates(symbol)), data, params=parameters)
+    return DetectorGraph(block, len(symbol.list_outputs()))
+
+
+def with_candidates(symbol: mx.sym.Symbol) -> mx.sym.Symbol:
+    """Append the scores of the candidates to the outputs of a detector.
+
+    Parameters
+    ----------
+    symbol : mx.sym.Symbol
+        The graph of a detector.
+
+    Returns
+    -------
+    mx.sym.Symbol
+        The same graph. Its last output is the scores of the best pairs of RoI and class, see
+        :class:`DetectorGraph`. Without the node of these scores, the graph remains as it is.
+    """
     internals = symbol.get_internals()
     for name in internals.list_outputs():
         if name.endswith(CANDIDATES):
-            all_outputs.append(internals[name])
-            break
-    block = mx.gluon.SymbolBlock(all_outputs, data, params=parameters)
-    return DetectorGraph(block, len(symbol.list_outputs()))
+            return mx.sym.Group([*symbol, internals[name]])
+    return symbol
 
 
 def _known_shapes(symbol: mx.sym.Symbol, parameters: mx.gluon.ParameterDict) -> Dict[str, Shape]:

@@ -1,5 +1,6 @@
 """Exporting a network to files of MXNet or ONNX."""
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -7,8 +8,15 @@ import os
 from typing import Any, Dict, Iterator, NamedTuple, Optional, Sequence, Tuple, Union
 
 from gluonnorm import __version__
-from gluonnorm.deploy.bundle import MANIFEST_KEY, DeployError, Manifest, bundle_paths
+from gluonnorm.deploy.bundle import (
+    CANDIDATES_OUTPUT,
+    MANIFEST_KEY,
+    DeployError,
+    Manifest,
+    bundle_paths,
+)
 from gluonnorm.deploy.bundle_writer import write_bundle, write_onnx_bundle
+from gluonnorm.deploy.candidate_count import with_candidates
 from gluonnorm.deploy.formats import DTYPES, FORMATS
 from gluonnorm.deploy.onnx.convert import convert_graph
 from gluonnorm.deploy.onnx.writer import ModelWriter, load_writer
@@ -58,7 +66,10 @@ def export(
 
     - ``"mxnet"`` writes ``<prefix>-symbol.json`` and ``<prefix>-0000.params``, which load with
       ``mx.gluon.SymbolBlock.imports``, ``mx.mod.Module`` and the C predict API.
-    - ``"onnx"`` writes ``<prefix>.onnx``, which onnxruntime and OpenVINO read.
+    - ``"onnx"`` writes ``<prefix>.onnx``, which onnxruntime and OpenVINO read. Behind the outputs
+      that the manifest names it has one more, ``candidates``, (B, ``max_candidates`` + 1): the
+      scores of the best pairs of RoI and class. If the last one is above ``score_thresh``, there
+      were more pairs, which were not looked at.
 
     Both take any batch size and image size. ``<prefix>.json``, the manifest, describes input and
     outputs. Frozen norms are folded into convolutions (``nn.fold``). If the export fails, earlier
@@ -121,7 +132,8 @@ def export(
     _check_image_size(image_size)
     photos = _calibration_photos(dtype, calibration)
     model_bytes = load_writer() if format == "onnx" else None
-    graph = _inference_graph(net, image_size or TRACED_SIZE)
+    with _levels_apart(net, format == "onnx"):
+        graph = _inference_graph(net, image_size or TRACED_SIZE)
     manifest = _manifest(net, graph, image_size, dtype, len(photos))
     if model_bytes is not None:
         content = _onnx_content(graph, manifest, model_bytes)
@@ -170,23 +182,42 @@ def _manifest(
 
 
 def _weights_digest(graph: _Graph) -> str:
-    """Compute a checksum of all values of a graph, whatever their names.
+    """Compute a checksum of all values of a graph, whatever their names and their order.
 
     Names count the networks of a process, so the same checkpoint may have others in another one.
+    The order is that of the operators, which differs between the formats.
     """
-    digest = hashlib.sha256()
+    digests = []
     for name in graph.symbol.list_inputs():
         if name in graph.values:
-            digest.update(graph.values[name].asnumpy().tobytes())
-    return digest.hexdigest()
+            content = graph.values[name].asnumpy().tobytes()
+            digests.append(hashlib.sha256(content).digest())
+    return hashlib.sha256(b"".join(sorted(digests))).hexdigest()
+
+
+@contextlib.contextmanager
+def _levels_apart(net: mx.gluon.HybridBlock, levels_apart: bool) -> Iterator[None]:
+    """Let a detector with a pyramid read RoIs level by level while it is traced."""
+    if not levels_apart or not hasattr(net, "levels_apart"):
+        yield
+        return
+    net.levels_apart = True
+    try:
+        yield
+    finally:
+        net.levels_apart = False
 
 
 def _onnx_content(graph: _Graph, manifest: Manifest, model_bytes: ModelWriter) -> bytes:
-    """Convert a graph to the content of an ONNX file, with the manifest in its metadata."""
-    names = manifest["outputs"]
-    converted = convert_graph(graph.symbol, graph.values, {"data": DATA_SHAPE}, names)
+    """Convert a graph to the content of an ONNX file, with the manifest in its metadata.
+
+    The last output shows whether candidates were cut off, so that ``Predictor`` can count them.
+    """
+    symbol = with_candidates(graph.symbol)
+    names = [*manifest["outputs"], CANDIDATES_OUTPUT]
+    converted = convert_graph(symbol, graph.values, {"data": DATA_SHAPE}, names)
     value_shapes = {name: value.shape for name, value in graph.values.items()}
-    _, shapes, _ = graph.symbol.infer_shape(data=DATA_SHAPE, **value_shapes)
+    _, shapes, _ = symbol.infer_shape(data=DATA_SHAPE, **value_shapes)
     return model_bytes(
         converted,
         inputs={"data": ("batch", 3, "height", "width")},

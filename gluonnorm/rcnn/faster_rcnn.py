@@ -80,6 +80,9 @@ class FasterRCNN(Detector):
         **kwargs: Any,
     ) -> None:
         super().__init__(spec, **kwargs)
+        # Whether RoIs are read level by level, from all channels at once. Other run times than
+        # MXNet are faster so; an export for them sets it while it traces the network.
+        self.levels_apart = False
         num_levels = len(spec.config.anchor_sizes)
         num_maps = len(backbone.strides)
         if num_levels != num_maps:
@@ -176,8 +179,8 @@ class FasterRCNN(Detector):
             size,
             self.config.roi_sample_ratio,
             self.config.convention,
-            inside=inside,
-            channels=self.backbone.channels[0],
+            inside=inside and not self.levels_apart,
+            channels=1 if self.levels_apart else self.backbone.channels[0],
         )
 
     def _forward_in_training(self, x: mx.nd.NDArray, *ground_truth: mx.nd.NDArray) -> Any:

@@ -1,6 +1,7 @@
 import json
 
 from gluonnorm.deploy import export
+from gluonnorm.deploy.candidate_count import expose_candidate_count
 from gluonnorm.nn import recalibrate
 from model_zoo import get_model
 
@@ -27,11 +28,17 @@ def assert_same_in_run_time(net, folder, sizes=SIZES, load=onnx_programs.session
     prefix = str(folder / "tiny")
     export(net, prefix, format="onnx")
     program = load(f"{prefix}.onnx")
+    block, _ = expose_candidate_count(net)
     for size in sizes:
         pixels = images(*size)
-        expected = [output.asnumpy() for output in net(pixels)]
-        found = program({"data": pixels.asnumpy()})
+        *expected, candidates = [output.asnumpy() for output in block(pixels)]
+        *found, found_candidates = program({"data": pixels.asnumpy()})
         assert_same_detections(found, expected)
+        # A score that is nearly the threshold may be above it in one of the two alone.
+        least = net.config.score_thresh
+        np.testing.assert_allclose(
+            np.maximum(found_candidates, least), np.maximum(candidates, least), atol=1e-4
+        )
 
 
 @pytest.mark.parametrize("kind", ["fpn", "c4", "mask_fpn", "mask_c4"])
@@ -118,6 +125,7 @@ def test_the_file_describes_itself(tmp_path):
         "scores": ["batch", 100, 1],
         "boxes": ["batch", 100, 4],
         "masks": ["batch", 100, 8, 8],
+        "candidates": ["batch", 101],
     }
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     inner = json.loads(metadata["manifest"])
@@ -135,6 +143,6 @@ def test_an_image_without_detections(tmp_path):
     prefix = str(tmp_path / "tiny")
     export(net, prefix, format="onnx")
     pixels = np.zeros((1, 3, 64, 64), np.float32)
-    ids, scores, boxes, masks = onnx_programs.session(f"{prefix}.onnx")({"data": pixels})
+    ids, scores, boxes, masks, _ = onnx_programs.session(f"{prefix}.onnx")({"data": pixels})
     assert (ids == -1).all() and (scores == -1).all() and (boxes == -1).all()
     assert masks.shape == (1, 100, 8, 8)

@@ -1,9 +1,10 @@
 """ONNX files, opened in any run time that reads them."""
 
-from typing import Any, Callable, Dict, List, Protocol, Tuple
+from typing import Any, Callable, Dict, List, Protocol, Sequence, Tuple
 
-from gluonnorm.deploy.backends.backend import Backend
+from gluonnorm.deploy.backends.backend import Backend, Outputs
 from gluonnorm.deploy.bundle import (
+    CANDIDATES_OUTPUT,
     MANIFEST_KEY,
     DeployError,
     Manifest,
@@ -11,6 +12,8 @@ from gluonnorm.deploy.bundle import (
     read_onnx_bundle,
 )
 from gluonnorm.errors import InputError, first_line
+
+import numpy as np
 
 
 class OnnxBackend(Backend, Protocol):
@@ -80,10 +83,32 @@ def open_onnx_files(
             )
         manifest = parse_manifest(backend.metadata[MANIFEST_KEY], f"the metadata of {onnx_file}")
     expected = ([manifest["input"]["name"]], manifest.get("outputs"))
-    if (backend.input_names, backend.output_names) != expected:
+    output_names = [name for name in backend.output_names if name != CANDIDATES_OUTPUT]
+    if (backend.input_names, output_names) != expected:
         raise DeployError(
             f"{onnx_file} has the inputs {backend.input_names} and the outputs "
             f"{backend.output_names}, its manifest says {expected[0]} and {expected[1]}; export "
             "again"
         )
     return backend, manifest
+
+
+def separate_candidates(arrays: Sequence[np.ndarray], names: Sequence[str]) -> Outputs:
+    """Separate the scores of the candidates from the outputs that the manifest names.
+
+    Parameters
+    ----------
+    arrays : sequence of numpy.ndarray
+        All outputs of an ONNX file.
+    names : sequence of str
+        Their names. The earliest files do not have the scores.
+
+    Returns
+    -------
+    Outputs
+        The outputs.
+    """
+    if CANDIDATES_OUTPUT not in names:
+        return Outputs(list(arrays), None)
+    *detections, candidate_scores = arrays
+    return Outputs(detections, candidate_scores)

@@ -3,7 +3,7 @@
 from typing import Any, Dict, Tuple, Type
 
 from gluonnorm.deploy.backends.backend import Backend, Outputs, num_threads
-from gluonnorm.deploy.backends.onnx_files import open_onnx_files
+from gluonnorm.deploy.backends.onnx_files import open_onnx_files, separate_candidates
 from gluonnorm.deploy.bundle import Manifest
 
 import numpy as np
@@ -44,7 +44,8 @@ class OpenVINOBackend:
     def run(self, pixels: np.ndarray) -> Outputs:
         """Run the network on a batch, see ``Backend.run``."""
         outputs = self._compiled({self.input_names[0]: pixels})
-        return Outputs([outputs[number] for number in range(len(self.output_names))], None)
+        arrays = [outputs[number] for number in range(len(self.output_names))]
+        return separate_candidates(arrays, self.output_names)
 
 
 def open_files(prefix: str, ctx: Any) -> Tuple[Backend, Manifest]:

@@ -1,11 +1,20 @@
 """Walk over a traced graph, and convert each of its operators to operators of ONNX."""
 
-from typing import Dict, List, Mapping, Sequence, Tuple
+from typing import Dict, List, Mapping, Sequence
 
 from gluonnorm.deploy.bundle import DeployError
-from gluonnorm.deploy.onnx import arithmetic, detection, layers, reductions, selection, shapes
+from gluonnorm.deploy.onnx import (
+    arithmetic,
+    detection,
+    layers,
+    reductions,
+    reshape,
+    selection,
+    shapes,
+)
 from gluonnorm.deploy.onnx.converter import Converter, Operation
 from gluonnorm.deploy.onnx.onnx_graph import OnnxGraph
+from gluonnorm.deploy.onnx.pyramid import convert_pyramid_read, find_pyramid_reads
 from gluonnorm.errors import first_few
 from gluonnorm.graph.nodes import VARIABLE, Edge, Graph, Node
 from gluonnorm.graph.trace import Values
@@ -18,6 +27,7 @@ CONVERTERS: Dict[str, Converter] = {
     **detection.CONVERTERS,
     **layers.CONVERTERS,
     **reductions.CONVERTERS,
+    **reshape.CONVERTERS,
     **selection.CONVERTERS,
     **shapes.CONVERTERS,
 }
@@ -58,22 +68,27 @@ def convert_graph(
     operators = [node for node in source.nodes() if node.op != VARIABLE]
     _require_converters(operators)
     ranks = _Ranks(operators, values, input_shapes)
+    pyramid_reads = find_pyramid_reads(source)
     graph = OnnxGraph()
-    names: Dict[Tuple[int, int], str] = {}
+    names: Dict[Edge, str] = {}
     for node in source.nodes():
         if node.op == VARIABLE:
-            names[id(node), 0] = node.name
+            names[node, 0] = node.name
             if node.name in values:
                 graph.constants[node.name] = values[node.name].asnumpy()
             continue
         graph.scope = node.name
-        inputs = [names[id(producer), output] for producer, output in node.inputs]
+        if id(node) in pyramid_reads:
+            names[node, 0] = convert_pyramid_read(graph, pyramid_reads[id(node)], names)
+            continue
+        inputs = [names[edge] for edge in node.inputs]
         operation = Operation(node, inputs, ranks.of_inputs(node))
         outputs = CONVERTERS[node.op].convert(graph, operation)
         for number, name in enumerate([outputs] if isinstance(outputs, str) else outputs):
-            names[id(node), number] = name
+            names[node, number] = name
     for (node, output), name in zip(source.outputs, output_names):
-        graph.name_output(names[id(node), output], name)
+        graph.name_output(names[node, output], name)
+    graph.remove_unused()
     return graph
 
 

@@ -4,6 +4,7 @@ from typing import Dict, NamedTuple
 
 from gluonnorm.deploy.onnx.converter import Converter, Operation
 from gluonnorm.deploy.onnx.onnx_graph import INT64, OnnxGraph
+from gluonnorm.graph.nodes import Node
 
 import numpy as np
 
@@ -14,20 +15,50 @@ def _roi_align(graph: OnnxGraph, operation: Operation) -> str:
     """Convert ROIAlign; a row of RoIs is an image number and four corners."""
     feature, rois = operation.inputs
     image = graph.add("Gather", rois, graph.integer(0), axis=1)
-    corners = graph.add("Slice", rois, graph.integers(1), graph.integers(5), graph.integers(1))
-    height, width = operation.integers("pooled_size")
-    is_aligned = operation.node.flag("aligned")
+    corners = graph.add(
+        "Slice",
+        rois,
+        graph.integers(1),
+        graph.integers(5),
+        graph.integers(1),
+    )
+    return add_roi_align(graph, operation.node, feature, corners, graph.cast(image, INT64))
+
+
+def add_roi_align(graph: OnnxGraph, node: Node, feature: str, corners: str, image: str) -> str:
+    """Add a RoiAlign with the attributes of a ROIAlign of MXNet.
+
+    Parameters
+    ----------
+    graph : OnnxGraph
+        The graph to which the operator is added.
+    node : Node
+        The operator of MXNet.
+    feature, corners, image : str
+        The names of the maps (B, C, h, w), of the corners (N, 4) in pixels, and of the image
+        number of each RoI (N,), int64.
+
+    Returns
+    -------
+    str
+        The name of the features, (N, C, height, width).
+    """
+    height, width = node.numbers("pooled_size")
+    spatial_scale = float(node.attrs.get("spatial_scale", 1))
+    sample_ratio = int(node.attrs.get("sample_ratio", -1))
     return graph.add(
         "RoiAlign",
         feature,
         corners,
-        graph.cast(image, INT64),
+        image,
         output_height=height,
         output_width=width,
-        spatial_scale=operation.number("spatial_scale", 1),
+        spatial_scale=spatial_scale,
         # MXNet adapts the number of samples for every number below 1, ONNX for 0.
-        sampling_ratio=max(0, int(operation.number("sample_ratio", -1))),
-        coordinate_transformation_mode="half_pixel" if is_aligned else "output_half_pixel",
+        sampling_ratio=max(0, sample_ratio),
+        coordinate_transformation_mode=(
+            "half_pixel" if node.flag("aligned") else "output_half_pixel"
+        ),
     )
 
 

@@ -117,6 +117,17 @@ class OnnxGraph:
         self.nodes.append(OnnxNode("Identity", (value,), (name,), {}))
         self.outputs.append(name)
 
+    def remove_unused(self) -> None:
+        """Remove the nodes and constants that no output of the graph needs."""
+        needed = set(self.outputs)
+        kept = []
+        for node in reversed(self.nodes):
+            if needed.intersection(node.outputs):
+                needed.update(node.inputs)
+                kept.append(node)
+        self.nodes = kept[::-1]
+        self.constants = {name: array for name, array in self.constants.items() if name in needed}
+
     def constant(self, array: np.ndarray) -> str:
         """Add a constant; equal ones are stored once.
 

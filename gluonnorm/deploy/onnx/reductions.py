@@ -18,39 +18,54 @@ def _reduction(op_type: str) -> Convert:
     """Make a converter of one of ``REDUCTIONS``."""
 
     def convert(graph: OnnxGraph, operation: Operation) -> str:
-        axes = _reduced_axes(operation)
-        keepdims = int(operation.node.flag("keepdims"))
-        reduced = graph.add(op_type, operation.data, axes=axes, keepdims=keepdims)
-        return _with_an_axis(graph, operation, reduced)
+        reduced = graph.add(
+            op_type,
+            operation.data,
+            axes=_reduced_axes(operation),
+            keepdims=_keeps_axes(operation),
+        )
+        return _with_one_axis(graph, operation, reduced)
 
     return convert
 
 
 def _sum(graph: OnnxGraph, operation: Operation) -> str:
     """Convert sum."""
-    axes = graph.integers(*_reduced_axes(operation))
-    keepdims = int(operation.node.flag("keepdims"))
-    reduced = graph.add("ReduceSum", operation.data, axes, keepdims=keepdims)
-    return _with_an_axis(graph, operation, reduced)
+    axes = _reduced_axes(operation)
+    reduced = graph.add(
+        "ReduceSum",
+        operation.data,
+        graph.integers(*axes),
+        keepdims=_keeps_axes(operation),
+    )
+    return _with_one_axis(graph, operation, reduced)
 
 
 def _reduced_axes(operation: Operation) -> Tuple[int, ...]:
     """List the axes over which an operator reduces, from 0; without an attribute, all."""
     all_axes = tuple(range(operation.rank))
-    axes = operation.integers("axis", all_axes)
-    return tuple(sorted(axis % operation.rank for axis in axes))
+    axes = []
+    for axis in operation.integers("axis", all_axes):
+        axes.append(axis % operation.rank)
+    return tuple(sorted(axes))
 
 
-def _with_an_axis(graph: OnnxGraph, operation: Operation, reduced: str) -> str:
-    """Give the result of a reduction over all axes the shape that it has in MXNet, (1,)."""
-    reduces_all = len(_reduced_axes(operation)) == operation.rank
-    if reduces_all and not operation.node.flag("keepdims"):
-        return graph.add("Reshape", reduced, graph.integers(1))
-    return reduced
+def _keeps_axes(operation: Operation) -> int:
+    """Return 1 if the reduced axes remain with length 1, else 0, as ONNX writes it."""
+    return int(operation.node.flag("keepdims"))
+
+
+def _with_one_axis(graph: OnnxGraph, operation: Operation, reduced: str) -> str:
+    """Give the result of a reduction over all axes the shape (1,), which it has in MXNet."""
+    if _keeps_axes(operation):
+        return reduced
+    if len(_reduced_axes(operation)) < operation.rank:
+        return reduced
+    return graph.add("Reshape", reduced, graph.integers(1))
 
 
 def _softmax(graph: OnnxGraph, operation: Operation) -> str:
-    """Convert softmax."""
+    """Convert softmax along an axis."""
     axis = operation.axis("axis", -1)
     return graph.add("Softmax", operation.data, axis=axis)
 
@@ -67,38 +82,53 @@ def _matrix_product(graph: OnnxGraph, operation: Operation) -> str:
 
 def _transposed(graph: OnnxGraph, matrices: str, rank: int) -> str:
     """Transpose each matrix of a stack with ``rank`` axes in all."""
-    axes = list(range(rank))
-    axes[-2:] = reversed(axes[-2:])
-    return graph.add("Transpose", matrices, perm=axes)
+    stack_axes = range(rank - 2)
+    row_axis = rank - 2
+    column_axis = rank - 1
+    order = (*stack_axes, column_axis, row_axis)
+    return graph.add("Transpose", matrices, perm=order)
 
 
 def _diagonal(graph: OnnxGraph, operation: Operation) -> str:
     """Convert linalg_extractdiag, the diagonals of a stack of square matrices.
 
-    All other elements are multiplied by 0 before each row is summed up.
+    ONNX has no such operator. All other elements are multiplied by 0, and each row is summed up.
     """
     last_axis = operation.rank - 1
-    columns = graph.count_to(graph.length(operation.data, last_axis))
+    num_columns = graph.length(operation.data, last_axis)
+    columns = graph.count_to(num_columns)
     rows = graph.add("Unsqueeze", columns, graph.integers(1))
-    is_diagonal = graph.as_float(graph.add("Equal", rows, columns))
-    diagonals = graph.add("Mul", operation.data, is_diagonal)
-    return graph.add("ReduceSum", diagonals, graph.integers(last_axis), keepdims=0)
+    is_diagonal = graph.add("Equal", rows, columns)
+    diagonals = graph.add("Mul", operation.data, graph.as_float(is_diagonal))
+    return graph.add(
+        "ReduceSum",
+        diagonals,
+        graph.integers(last_axis),
+        keepdims=0,
+    )
 
 
 def _converters_of_reductions() -> Dict[str, Converter]:
     """Make the converters of all reductions."""
-    functions = {name: _reduction(op_type) for name, op_type in REDUCTIONS.items()}
+    functions: Dict[str, Convert] = {"sum": _sum}
+    for name, op_type in REDUCTIONS.items():
+        functions[name] = _reduction(op_type)
     converters = {}
-    for name, function in {**functions, "sum": _sum}.items():
+    for name, function in functions.items():
         converters[name] = Converter(
-            function, reads=("axis", "keepdims"), requires={"exclude": "False"}
+            function,
+            reads=("axis", "keepdims"),
+            requires={"exclude": "False"},
         )
     return converters
 
 
 CONVERTERS: Dict[str, Converter] = {
     **_converters_of_reductions(),
-    "_linalg_extractdiag": Converter(_diagonal, requires={"offset": "0"}),
+    "_linalg_extractdiag": Converter(
+        _diagonal,
+        requires={"offset": "0"},
+    ),
     "_linalg_gemm2": Converter(
         _matrix_product,
         reads=("transpose_a", "transpose_b"),
