@@ -1,6 +1,6 @@
 import json
 
-from gluonnorm.deploy import export
+from gluonnorm.deploy import Predictor, export
 from gluonnorm.deploy.candidate_count import expose_candidate_count
 from gluonnorm.nn import recalibrate
 from model_zoo import get_model
@@ -146,3 +146,21 @@ def test_an_image_without_detections(tmp_path):
     ids, scores, boxes, masks, _ = onnx_programs.session(f"{prefix}.onnx")({"data": pixels})
     assert (ids == -1).all() and (scores == -1).all() and (boxes == -1).all()
     assert masks.shape == (1, 100, 8, 8)
+
+
+def test_photos_with_too_many_candidates_are_counted(tmp_path):
+    limit = 12
+    net = tiny_detector("c4", score_thresh=0.2, max_detections=3, max_candidates=limit)
+    prefix = str(tmp_path / "tiny")
+    export(net, prefix, format="onnx")
+    noise = np.random.default_rng(0).uniform(0, 255, (64, 64, 3)).astype(np.uint8)
+    photos = [noise, np.full_like(noise, 127)]
+    counts = []
+    for predictor in (
+        Predictor.from_network(net, resize=False),
+        Predictor(prefix, resize=False, backend="onnxruntime"),
+    ):
+        with pytest.warns(UserWarning, match=f"max_candidates = {limit}"):
+            predictor(photos)
+        counts.append(predictor.truncated_photos)
+    assert counts[0] == counts[1] > 0

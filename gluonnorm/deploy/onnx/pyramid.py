@@ -66,9 +66,13 @@ def find_pyramid_reads(graph: Graph) -> Dict[int, List[LevelRead]]:
         first, second = (source for source, _ in node.inputs)
         reads = reads_by_sum.get(id(first)) or _as_list(_level_read(first))
         last = _level_read(second)
-        if reads and last and _are_of_one_pyramid(reads[0], last):
+        if reads and last and _continues(reads, last):
             reads_by_sum[id(node)] = [*reads, last]
-    return reads_by_sum
+    complete = {}
+    for number, reads in reads_by_sum.items():
+        if _has_all_levels(reads):
+            complete[number] = reads
+    return complete
 
 
 def _as_list(read: Optional[LevelRead]) -> List[LevelRead]:
@@ -76,13 +80,24 @@ def _as_list(read: Optional[LevelRead]) -> List[LevelRead]:
     return [] if read is None else [read]
 
 
-def _are_of_one_pyramid(first: LevelRead, other: LevelRead) -> bool:
-    """Tell whether two reads differ only in the level and its map."""
-    settings = [dict(read.roi_align.attrs) for read in (first, other)]
-    for attributes in settings:
+def _continues(reads: Sequence[LevelRead], next_read: LevelRead) -> bool:
+    """Tell whether a read is that of the next level: only the level and its map differ."""
+    settings = []
+    for read in (reads[-1], next_read):
+        attributes = dict(read.roi_align.attrs)
         attributes.pop("spatial_scale", None)
-    same_rois = first.rois == other.rois
-    return same_rois and settings[0] == settings[1] and first.level < other.level
+        settings.append(attributes)
+    same_rois = reads[-1].rois == next_read.rois
+    return same_rois and settings[0] == settings[1] and next_read.level == reads[-1].level + 1
+
+
+def _has_all_levels(reads: Sequence[LevelRead]) -> bool:
+    """Tell whether every RoI is of one of the levels, because their numbers are clipped."""
+    node, _ = reads[0].level_of_roi
+    if node.op != "clip":
+        return False
+    limits = (float(node.attrs["a_min"]), float(node.attrs["a_max"]))
+    return limits == (reads[0].level, reads[-1].level)
 
 
 def _level_read(node: Node) -> Optional[LevelRead]:
