@@ -43,6 +43,9 @@ REVERSED_SCALAR = {
     "_rdiv_scalar": "Div",
     "_rpower_scalar": "Pow",
 }
+# With this number as the second operand, an operator returns the array as it is. Formulas of
+# detectors have many of these, where a convention adds 0.
+NEUTRAL = {"Add": 0, "Sub": 0, "Mul": 1, "Div": 1}
 COMPARISONS = {
     "equal": "Equal",
     "greater": "Greater",
@@ -93,7 +96,10 @@ def _with_scalar(op_type: str, reverse: bool) -> Convert:
     """Make a converter of an operator of an array and a number."""
 
     def convert(graph: OnnxGraph, operation: Operation) -> str:
-        operands = [operation.data, graph.number(operation.number("scalar", 0))]
+        scalar = operation.number("scalar", 0)
+        if not reverse and scalar == NEUTRAL.get(op_type):
+            return operation.data
+        operands = [operation.data, graph.number(scalar)]
         if reverse:
             operands.reverse()
         return graph.add(op_type, *operands)

@@ -15,6 +15,7 @@ from gluonnorm.deploy.onnx import (
 from gluonnorm.deploy.onnx.converter import Converter, Operation
 from gluonnorm.deploy.onnx.onnx_graph import OnnxGraph
 from gluonnorm.deploy.onnx.pyramid import convert_pyramid_read, find_pyramid_reads
+from gluonnorm.deploy.onnx.row_gather import convert_row_gather, gathered_rows
 from gluonnorm.errors import first_few
 from gluonnorm.graph.nodes import VARIABLE, Edge, Graph, Node
 from gluonnorm.graph.trace import Values
@@ -80,6 +81,11 @@ def convert_graph(
         graph.scope = node.name
         if id(node) in pyramid_reads:
             names[node, 0] = convert_pyramid_read(graph, pyramid_reads[id(node)], names)
+            continue
+        row_indices = gathered_rows(node)
+        if row_indices is not None:
+            data = names[node.inputs[0]]
+            names[node, 0] = convert_row_gather(graph, data, names[row_indices])
             continue
         inputs = [names[edge] for edge in node.inputs]
         operation = Operation(node, inputs, ranks.of_inputs(node))

@@ -33,6 +33,13 @@ class OnnxNode(NamedTuple):
     attributes: Dict[str, Attribute]
 
 
+class _AxisSlice(NamedTuple):
+    """What a slice was cut from, and along which axis."""
+
+    source: str
+    axis: int
+
+
 class OnnxGraph:
     """Collect the nodes of an ONNX graph in the order in which they run.
 
@@ -59,6 +66,7 @@ class OnnxGraph:
         self._known_outputs: Dict[Hashable, Tuple[str, ...]] = {}
         self._name_counts: Counter = Counter()
         self._truth_values: Dict[str, str] = {}
+        self._slices: Dict[str, _AxisSlice] = {}
 
     def add(self, op_type: str, *inputs: str, **attributes: Attribute) -> str:
         """Add an operator with one output.
@@ -224,7 +232,38 @@ class OnnxGraph:
         str
             The name of the lengths, (number of axes,) int64.
         """
+        # A graph of MXNet reads the height and width of a slice of one channel, which costs less
+        # there. Here the slice need not be made at all.
+        while value in self._slices and self._slices[value].axis not in axes:
+            value = self._slices[value].source
         return self.add("Gather", self.add("Shape", value), self.integers(*axes), axis=0)
+
+    def slice_axis(self, value: str, axis: int, begin: int, end: int) -> str:
+        """Cut a value along an axis.
+
+        Parameters
+        ----------
+        value : str
+            Name of the value.
+        axis : int
+            The axis, from 0.
+        begin, end : int
+            The first element, and the one behind the last; numbers below 0 count from the end.
+
+        Returns
+        -------
+        str
+            The name of the slice.
+        """
+        part = self.add(
+            "Slice",
+            value,
+            self.integers(begin),
+            self.integers(end),
+            self.integers(axis),
+        )
+        self._slices[part] = _AxisSlice(value, axis)
+        return part
 
     def cast(self, value: str, dtype: int) -> str:
         """Convert a value to another type.

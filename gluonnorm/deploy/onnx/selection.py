@@ -16,16 +16,10 @@ def _slice_axis(graph: OnnxGraph, operation: Operation) -> str:
 
     Bounds below 0 count from the end in both. MXNet writes an open end as None.
     """
-    begin = graph.integers(*operation.integers("begin"))
-    end = graph.integers(*operation.integers("end", (OPEN,)))
-    axis = graph.integers(operation.axis("axis", 0))
-    return graph.add(
-        "Slice",
-        operation.data,
-        begin,
-        end,
-        axis,
-    )
+    (begin,) = operation.integers("begin")
+    (end,) = operation.integers("end", (OPEN,))
+    axis = operation.axis("axis", 0)
+    return graph.slice_axis(operation.data, axis, begin, end)
 
 
 def _slice(graph: OnnxGraph, operation: Operation) -> str:

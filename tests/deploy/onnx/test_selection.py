@@ -1,3 +1,7 @@
+from gluonnorm.deploy.onnx.convert import convert_graph
+from gluonnorm.ops.select import gather
+
+import mxnet as mx
 import numpy as np
 import pytest
 from onnx_programs import assert_same_in_onnx
@@ -76,3 +80,44 @@ def test_gather_nd(num_coordinates):
     )
     line = indices[:, :, 0]
     assert_same_in_onnx(lambda F, data, indices: F.gather_nd(data, indices), counted(2, 3, 4), line)
+
+
+@pytest.mark.parametrize("trailing", [(), (4,), (2, 3)])
+def test_rows_of_each_image(trailing):
+    def draw(images, rows, count):
+        indices = np.random.randint(0, rows, (images, count))
+        return [np.random.normal(size=(images, rows, *trailing)), indices]
+
+    assert_same_in_onnx(
+        lambda F, data, indices: gather(F, data, indices),
+        *draw(3, 7, 5),
+        other_arrays=draw(2, 4, 9),
+    )
+
+
+def test_rows_are_selected_by_one_operator():
+    symbol = gather(mx.sym, mx.sym.var("data"), mx.sym.var("indices"))
+    shapes = {"data": (3, 7, 4), "indices": (3, 5)}
+    graph = convert_graph(symbol, {}, shapes, ["rows"])
+    kinds = [node.op_type for node in graph.nodes]
+    assert kinds == ["Cast", "Unsqueeze", "GatherND", "Identity"]
+
+
+def test_coordinates_that_are_stacked_otherwise():
+    # The rows are those of the transposed place.
+    def pick(F, data, indices):
+        image = F.contrib.arange_like(indices, axis=0).reshape((-1, 1))
+        return F.gather_nd(data, F.stack(indices, F.broadcast_like(image, indices), axis=0))
+
+    assert_same_in_onnx(pick, np.random.normal(size=(4, 4)), np.random.randint(0, 4, (3, 2)))
+
+
+def test_the_length_of_a_slice_needs_no_slice():
+    line = mx.sym.slice_axis(mx.sym.var("data"), axis=1, begin=0, end=1)
+    symbol = mx.sym.contrib.arange_like(line, axis=2)
+    graph = convert_graph(symbol, {}, {"data": (2, 3, 4, 5)}, ["places"])
+    assert "Slice" not in [node.op_type for node in graph.nodes]
+    assert_same_in_onnx(
+        lambda F, x: F.contrib.arange_like(F.slice_axis(x, axis=1, begin=1, end=3), axis=1),
+        np.zeros((2, 5)),
+    )
