@@ -2,6 +2,7 @@
 
 from typing import Any, Dict, Iterable, List, Sequence, Tuple
 
+from gluonnorm.cropped_masks import CroppedMasks
 from gluonnorm.errors import InputError
 from gluonnorm.photos.boxes import exclusive_corners
 from gluonnorm.types import Detections
@@ -59,7 +60,8 @@ def coco_results(
                 "score": float(image_detections.scores[row]),
             }
             if image_detections.masks is not None:
-                result["segmentation"] = _run_lengths(image_detections.masks[row])
+                one_mask = CroppedMasks.of(image_detections.masks[row : row + 1])
+                result["segmentation"] = _run_lengths(one_mask)
             results.append(result)
     return results
 
@@ -74,10 +76,22 @@ def _check_class_ids(image_id: int, class_ids: np.ndarray, num_classes: int) -> 
         )
 
 
-def _run_lengths(mask: np.ndarray) -> Dict[str, Any]:
-    """Encode an (H, W) bool mask in COCO's compressed run lengths, in types that JSON has."""
-    encoded = run_length_codec.encode(np.asfortranarray(mask, np.uint8))
-    return {
-        "size": [int(side) for side in encoded["size"]],
-        "counts": encoded["counts"].decode("ascii"),
-    }
+def _run_lengths(one_mask: CroppedMasks) -> Dict[str, Any]:
+    """Encode one mask in COCO's compressed run lengths, in types that JSON has.
+
+    The run lengths go down the columns of the photo. Only the columns of the crop are looked at:
+    the complete mask of a large photo would take most of the time.
+    """
+    _, height, width = one_mask.shape
+    rows, columns = one_mask.crops[0].region
+    strip = np.zeros((columns.stop - columns.start, height), bool)
+    strip[:, rows] = one_mask.crops[0].pixels.T
+    pixels = strip.ravel()
+    changes = np.flatnonzero(np.diff(pixels, prepend=False, append=False))
+    starts = changes + columns.start * height
+    starts = starts[starts < height * width]
+    # Runs of 0 and of 1 alternate, and the first one is of 0.
+    lengths = np.diff(starts, prepend=0, append=height * width)
+    uncompressed = {"size": [height, width], "counts": lengths.tolist()}
+    encoded = run_length_codec.frPyObjects(uncompressed, height, width)
+    return {"size": [height, width], "counts": encoded["counts"].decode("ascii")}

@@ -4,8 +4,9 @@ import math
 import os
 from dataclasses import dataclass, fields
 from numbers import Real
-from typing import TYPE_CHECKING, Any, Dict, NamedTuple, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, Dict, NamedTuple, Tuple, Union
 
+from gluonnorm.cropped_masks import CroppedMasks
 from gluonnorm.errors import InputError
 
 import numpy as np
@@ -230,8 +231,9 @@ class Detections(NamedTuple):
         (N,) float32 in 0..1.
     ids : numpy.ndarray
         (N,) int32, foreground class counted from 0.
-    masks : numpy.ndarray or None
-        (N, H, W) bool in the image's own pixels; None if the network has no masks.
+    masks : numpy.ndarray, CroppedMasks or None
+        (N, H, W) bool in the image's own pixels; None if the network has no masks. They are
+        ``CroppedMasks``, which can be used like an array, if the image was taken in several tiles.
     inclusive : bool
         False: a box is ``x2 - x1`` wide. True: its far corner is its last pixel, so that it is
         ``x2 - x1 + 1`` wide and may have ``x2 = x1`` (Detectron, SwitchNorm_Detection).
@@ -241,7 +243,7 @@ class Detections(NamedTuple):
     boxes: np.ndarray
     scores: np.ndarray
     ids: np.ndarray
-    masks: Optional[np.ndarray] = None
+    masks: Union[None, np.ndarray, CroppedMasks] = None
     inclusive: bool = False
 
 

@@ -6,6 +6,7 @@ import os
 from functools import lru_cache
 from typing import List, NamedTuple, Optional, Sequence, Tuple, Union
 
+from gluonnorm.cropped_masks import Crop, CroppedMasks
 from gluonnorm.errors import InputError, first_line
 from gluonnorm.types import Detections, PathLike
 
@@ -105,8 +106,10 @@ def draw(
     colors = [class_color(int(number)) for number in color_numbers]
     pixels = np.array(image)
     if detections.masks is not None:
+        # Only the crops are touched: most masks are much smaller than the photo.
         for index, color in zip(indices, colors):
-            _draw_mask(pixels, np.asarray(detections.masks[index]), color)
+            one_mask = CroppedMasks.of(detections.masks[index : index + 1])
+            _draw_mask(pixels, one_mask.crops[0], color)
     if not boxes:
         return pixels
     picture = Image.fromarray(pixels)
@@ -293,7 +296,9 @@ def _check_detections(detections: Detections, image: np.ndarray, num_classes: in
         )
     if detections.masks is None:
         return
-    masks = np.asarray(detections.masks)
+    masks = detections.masks
+    if not isinstance(masks, CroppedMasks):
+        masks = np.asarray(masks)
     expected_shape = (len(ids), *image.shape[:2])
     if masks.shape != expected_shape or masks.dtype != bool:
         raise InputError(
@@ -309,18 +314,12 @@ def _worst_first(scores: np.ndarray, score_thresh: float) -> List[int]:
     return shown[order].tolist()
 
 
-def _draw_mask(pixels: np.ndarray, mask: np.ndarray, color: Color) -> None:
+def _draw_mask(pixels: np.ndarray, crop: Crop, color: Color) -> None:
     """Mix half of the color into the mask's pixels and paint the inner side of its outline."""
-    rows = np.flatnonzero(mask.any(axis=1))
-    columns = np.flatnonzero(mask.any(axis=0))
-    if not len(rows):
-        return
-    # Only the mask's bounding box is touched: most masks are much smaller than the photo.
-    region = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-    part = pixels[region]
-    inside = mask[region]
+    part = pixels[crop.region]
+    inside = crop.pixels
     interior = inside
-    for _ in range(_line_width(mask.shape)):
+    for _ in range(_line_width(pixels.shape[:2])):
         interior = _peel(interior)
     part[interior] = part[interior] // 2 + np.array(color, np.uint8) // 2
     part[inside & ~interior] = color

@@ -22,7 +22,8 @@ ARROWS: Dict[str, Tuple[str, ...]] = {
     "gluonnorm.__main__": ("gluonnorm._runtime", "gluonnorm.processor"),
     "gluonnorm.errors": (),
     "gluonnorm.late_import": (),
-    "gluonnorm.types": (),
+    "gluonnorm.cropped_masks": (),
+    "gluonnorm.types": ("gluonnorm.cropped_masks",),
     "gluonnorm.class_names": (),
     "gluonnorm.convention": (),
     "gluonnorm.registry": (),
@@ -31,14 +32,14 @@ ARROWS: Dict[str, Tuple[str, ...]] = {
     # floor 1
     "gluonnorm.graph": (),
     "gluonnorm.ops": (),
-    "gluonnorm.photos": (),
+    "gluonnorm.photos": ("gluonnorm.cropped_masks",),
     "gluonnorm.nn": ("gluonnorm.graph", "gluonnorm.registry"),
     # floor 2
     "gluonnorm.backbones": ("gluonnorm.nn",),
     "gluonnorm.data": ("gluonnorm.photos",),
-    "gluonnorm.coco_results": ("gluonnorm.photos",),
+    "gluonnorm.coco_results": ("gluonnorm.photos", "gluonnorm.cropped_masks"),
     "gluonnorm.evaluation": ("gluonnorm.photos", "gluonnorm.coco_results"),
-    "gluonnorm.visualize": (),
+    "gluonnorm.visualize": ("gluonnorm.cropped_masks",),
     # floor 3
     "gluonnorm.rcnn": (
         "gluonnorm.nn",

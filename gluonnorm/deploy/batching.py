@@ -17,46 +17,44 @@ from typing import (
     TypeVar,
 )
 
-Value = TypeVar("Value")
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 WINDOW = 4  # an item waits for others of its key while fewer than this many batches of items follow
 
 
-def ahead(function: Callable[[Value], Item], values: Iterable[Value], count: int) -> Iterator[Item]:
-    """Apply a function to values like ``map``, on another thread and some results in advance.
+def ahead(values: Iterable[Item], count: int) -> Iterator[Item]:
+    """Iterate over values that are computed on another thread, some of them in advance.
 
     Parameters
     ----------
-    function : callable
-        Maps a value to an item. It runs on the other thread.
     values : iterable
-        The values. They are taken on the other thread as well.
+        The values, such as a generator or ``map(function, ...)``: each is computed when it is
+        taken, on the other thread.
     count : int
-        How many items are computed at most before they are asked for.
+        How many values are computed at most before they are asked for.
 
     Yields
     ------
     item
-        The items in the order of the values.
+        The values in their order.
 
     Raises
     ------
     Exception
-        What ``function`` or ``values`` raise, after all items before the error.
+        What ``values`` raises, after all values before the error.
 
     Examples
     --------
-    >>> list(ahead(abs, [-1, 2, -3], count=2))
+    >>> list(ahead(map(abs, [-1, 2, -3]), count=2))
     [1, 2, 3]
     """
     iterator = iter(values)
     pending: Deque[Future[List[Item]]] = deque()
 
     def compute_next() -> List[Item]:
-        """Compute one item; none at the end of the values."""
-        return [function(value) for value in islice(iterator, 1)]
+        """Compute one value; none at the end."""
+        return list(islice(iterator, 1))
 
     with ThreadPoolExecutor(1) as thread:
         try:

@@ -24,15 +24,18 @@ from gluonnorm.deploy.batching import ahead, in_batches
 from gluonnorm.deploy.bundle import DeployError, Manifest
 from gluonnorm.errors import InputError
 from gluonnorm.photos.files import ImageError, image_files, source_name
+from gluonnorm.photos.merge_tiles import TileDetections, merge_tiles
 from gluonnorm.photos.paste import PASTE_METHODS, detections_in_photo
 from gluonnorm.photos.prepare import (
     Photo,
     Photos,
     PreparedPhoto,
     is_image_source,
-    prepare,
+    load_photo,
+    prepare_checked,
     refuse_single_photo,
 )
+from gluonnorm.photos.tiles import Tiling, Window
 from gluonnorm.types import Detections, PathLike, Preprocess, is_positive_integer
 
 import numpy as np
@@ -64,6 +67,44 @@ class _Settings(NamedTuple):
     score_thresh: float
 
 
+class _PhotoHandling(NamedTuple):
+    """How a predictor takes photos, whatever its network is.
+
+    Attributes
+    ----------
+    resize : bool
+        Whether photos are resized, unless a call says otherwise.
+    batch_size : int
+        Largest number of photos, or of tiles, that the network sees at once.
+    tiling : Tiling or None
+        How larger photos are divided; None takes them as they are.
+    """
+
+    resize: bool
+    batch_size: int
+    tiling: Optional[Tiling]
+
+
+class _TilePlace(NamedTuple):
+    """Where a tile is.
+
+    Attributes
+    ----------
+    window : Window
+        Its place in the photo.
+    photo_size : tuple of int
+        Height and width of the photo.
+    """
+
+    window: Window
+    photo_size: Tuple[int, int]
+
+    @property
+    def is_last(self) -> bool:
+        """Whether this is the last tile of its photo, in the lower right corner."""
+        return (self.window.bottom, self.window.right) == self.photo_size
+
+
 class NamedPhoto(NamedTuple):
     """A prepared photo and its name in messages.
 
@@ -73,10 +114,13 @@ class NamedPhoto(NamedTuple):
         The network's input, the scale, the photo's size.
     name : str
         The beginning of an error message about this photo, "" for a single array.
+    place : _TilePlace or None
+        Where it is, if it is a tile of a larger photo.
     """
 
     prepared: PreparedPhoto
     name: str
+    place: Optional[_TilePlace] = None
 
 
 class PhotoOutputs(NamedTuple):
@@ -88,10 +132,13 @@ class PhotoOutputs(NamedTuple):
         ids (D, 1), scores (D, 1), boxes (D, 4) and perhaps masks (D, M, M).
     prepared : PreparedPhoto
         The photo.
+    place : _TilePlace or None
+        Where it is, if it is a tile of a larger photo.
     """
 
     outputs: List[np.ndarray]
     prepared: PreparedPhoto
+    place: Optional[_TilePlace] = None
 
 
 class Predictor:
@@ -117,6 +164,13 @@ class Predictor:
         The run time: ``"mxnet"`` for the files of MXNet, ``"onnxruntime"`` or ``"openvino"`` for
         the ONNX file. None takes the first of these that is installed and has its file; only this
         one is imported.
+    tile : int or None
+        Side of the tiles in which larger photos are taken, in pixels of the photo. Each tile is
+        prepared like a photo of its own, and an object that several tiles show is detected once.
+        None takes every photo as it is.
+    overlap : float
+        The least share of a tile's side that it has in common with its neighbor, in 0..0.9. An
+        object longer than that is cut in every tile, and put together from its parts.
 
     Attributes
     ----------
@@ -129,10 +183,10 @@ class Predictor:
     mask_paste : str
         How masks are pasted, see ``photos.paste.paste_masks``.
     truncated_photos : int
-        Number of photos so far with more than ``config.max_candidates`` pairs of box and class
-        above ``config.score_thresh``, so that some pairs were never looked at. The first such photo
-        causes a warning as well. ONNX files and the earliest exports do not count; the number then
-        stays 0.
+        Number of photos so far, or of tiles, with more than ``config.max_candidates`` pairs of box
+        and class above ``config.score_thresh``, so that some pairs were never looked at. The first
+        such photo causes a warning as well. ONNX files and the earliest exports do not count; the
+        number then stays 0.
 
     Raises
     ------
@@ -141,8 +195,8 @@ class Predictor:
         detector, for files that do not belong together, for weights that are not finite, and for a
         run time that is not installed.
     InputError
-        ``batch_size`` is not a positive integer, ``ctx`` is not a context, or ``backend`` is not
-        the name of a run time.
+        ``batch_size`` or ``tile`` is not a positive integer, ``overlap`` is not in 0..0.9, ``ctx``
+        is not a context, or ``backend`` is not the name of a run time.
 
     Examples
     --------
@@ -158,16 +212,22 @@ class Predictor:
         resize: bool = True,
         batch_size: int = 1,
         backend: Optional[str] = None,
+        tile: Optional[int] = None,
+        overlap: float = 0.2,
     ):
-        _check_batch_size(batch_size)
+        handling = _photo_handling(resize, batch_size, tile, overlap)
         module = backend_module(choose_backend(prefix) if backend is None else backend)
         opened, manifest = module.open_files(prefix, ctx)
-        settings = _settings_of_manifest(manifest, prefix)
-        self._set_up(opened, settings, resize, batch_size)
+        self._set_up(opened, _settings_of_manifest(manifest, prefix), handling)
 
     @classmethod
     def from_network(
-        cls, net: "mx.gluon.HybridBlock", resize: bool = True, batch_size: int = 1
+        cls,
+        net: "mx.gluon.HybridBlock",
+        resize: bool = True,
+        batch_size: int = 1,
+        tile: Optional[int] = None,
+        overlap: float = 0.2,
     ) -> "Predictor":
         """Make a predictor of a network in this process, on the first of its contexts.
 
@@ -179,7 +239,7 @@ class Predictor:
         ----------
         net : mx.gluon.HybridBlock
             A detector.
-        resize, batch_size
+        resize, batch_size, tile, overlap
             See the class.
 
         Returns
@@ -192,9 +252,9 @@ class Predictor:
         DeployError
             The network is not a detector, or a weight is not finite.
         InputError
-            ``batch_size`` is not a positive integer.
+            ``batch_size`` or ``tile`` is not a positive integer, or ``overlap`` is not in 0..0.9.
         """
-        _check_batch_size(batch_size)
+        handling = _photo_handling(resize, batch_size, tile, overlap)
         settings = _Settings(
             classes=net.classes,
             preprocess=net.preprocess,
@@ -202,11 +262,10 @@ class Predictor:
             score_thresh=net.config.score_thresh,
         )
         predictor = cls.__new__(cls)
-        opened = backend_module("mxnet").MXNetBackend(net)
-        predictor._set_up(opened, settings, resize, batch_size)
+        predictor._set_up(backend_module("mxnet").MXNetBackend(net), settings, handling)
         return predictor
 
-    def _set_up(self, opened: Backend, settings: _Settings, resize: bool, batch_size: int) -> None:
+    def _set_up(self, opened: Backend, settings: _Settings, handling: _PhotoHandling) -> None:
         """Set all attributes; the part that both ways of making a predictor share."""
         self.net = opened.net
         self.classes = settings.classes
@@ -215,8 +274,9 @@ class Predictor:
         self.truncated_photos = 0
         self._score_thresh = settings.score_thresh
         self._backend = opened
-        self._resize = resize
-        self._batch_size = int(batch_size)
+        self._resize = handling.resize
+        self._batch_size = handling.batch_size
+        self._tiling = handling.tiling
         # MXNet gives each thread that runs a static graph at the same time buffers of its own, and
         # keeps them: four threads would take four times the memory, and gain nothing, because the
         # network uses all cores by itself.
@@ -259,8 +319,7 @@ class Predictor:
         argument: Any = image
         if isinstance(argument, (list, tuple)) or _is_folder(argument):
             return list(self.stream(argument, resize))
-        photo = self.read(argument, resize)
-        return self.detections(self.run([photo])[0])
+        return next(self._detect([("", argument)], resize))
 
     def stream(
         self, images: Union[PathLike, Iterable[Photo]], resize: Optional[bool] = None
@@ -293,17 +352,50 @@ class Predictor:
         >>> for detections in predictor.stream(files):                       # doctest: +SKIP
         ...     print(detections.scores)
         """
-
         refuse_single_photo(images)
+        yield from self._detect(_with_names(images), resize)
 
-        def read(name_and_image: Tuple[str, Photo]) -> NamedPhoto:
-            """Read and prepare one photo of the stream."""
-            name, image = name_and_image
-            return self.read(image, resize, name)
-
-        photos = ahead(read, _with_names(images), count=2 * self._batch_size)
+    def _detect(
+        self, named_photos: Iterable[Tuple[str, Photo]], resize: Optional[bool]
+    ) -> Iterator[Detections]:
+        """Detect objects on photos, each with the beginning of an error message about it."""
+        photos = ahead(self._prepared(named_photos, resize), count=2 * self._batch_size)
+        tiles: List[TileDetections] = []
         for photo_outputs in in_batches(photos, _input_shape, self.run, self._batch_size):
-            yield self.detections(photo_outputs)
+            detections = self.detections(photo_outputs)
+            place = photo_outputs.place
+            if place is None:
+                yield detections
+                continue
+            tiles.append(TileDetections(place.window, detections))
+            if place.is_last:
+                yield merge_tiles(tiles, *place.photo_size)
+                tiles = []
+
+    def _prepared(
+        self, named_photos: Iterable[Tuple[str, Photo]], resize: Optional[bool]
+    ) -> Iterator[NamedPhoto]:
+        """Read and prepare photos one after the other, large ones tile by tile."""
+        for name, photo in named_photos:
+            if self._tiling is None:
+                yield self.read(photo, resize, name)
+            else:
+                # A generator of its own lets go of the photo before the next one is read.
+                yield from self._tiles(photo, resize, name, self._tiling)
+
+    def _tiles(
+        self, photo: Photo, resize: Optional[bool], name: str, tiling: Tiling
+    ) -> Iterator[NamedPhoto]:
+        """Read a photo and prepare its tiles. A photo of one tile is no tile, but a photo."""
+        image = self._load(photo, name)
+        name = _name_in_messages(photo, name)
+        height, width = image.shape[:2]
+        windows = tiling.windows(height, width)
+        for window in windows:
+            part = window.part_of(image)
+            prepared = prepare_checked(part, self.preprocess, self._resizes(resize))
+            place = _TilePlace(window, (height, width)) if len(windows) > 1 else None
+            yield NamedPhoto(prepared, name, place)
 
     def prepare(self, photo: Photo, resize: Optional[bool] = None) -> np.ndarray:
         """Prepare the network's input for one photo.
@@ -331,7 +423,8 @@ class Predictor:
         """Read and prepare a photo, the first of the three steps of a call.
 
         The steps are for programs that choose themselves which photos share a batch. Photos may be
-        read, and outputs turned into detections, on several threads.
+        read, and outputs turned into detections, on several threads. The photo is taken as it is,
+        not in tiles.
 
         Parameters
         ----------
@@ -352,16 +445,20 @@ class Predictor:
         ImageError
             The file cannot be read, or the array is not a photo.
         """
-        if resize is None:
-            resize = self._resize
+        image = self._load(photo, name)
+        prepared = prepare_checked(image, self.preprocess, self._resizes(resize))
+        return NamedPhoto(prepared, _name_in_messages(photo, name))
+
+    def _load(self, photo: Photo, name: str) -> np.ndarray:
+        """Read and check a photo; ``name`` is the beginning of an error message about it."""
         try:
-            prepared = prepare(photo, self.preprocess, resize)
+            return load_photo(photo)
         except ImageError as error:
             raise ImageError(f"{name}{error}") from error
-        source: Any = photo
-        if is_image_source(source):
-            name = f"{name}{source_name(source)}: "
-        return NamedPhoto(prepared, name)
+
+    def _resizes(self, resize: Optional[bool]) -> bool:
+        """Whether a call resizes photos; None takes the setting of the predictor."""
+        return self._resize if resize is None else resize
 
     def run(self, photos: List[NamedPhoto]) -> List[PhotoOutputs]:
         """Run the network on photos that have the same size after resizing, the second step.
@@ -399,7 +496,7 @@ class Predictor:
         results = []
         for index, photo in enumerate(photos):
             photo_outputs = [output[index] for output in outputs.detections]
-            results.append(PhotoOutputs(photo_outputs, photo.prepared))
+            results.append(PhotoOutputs(photo_outputs, photo.prepared, photo.place))
         return results
 
     def detections(self, photo_outputs: PhotoOutputs) -> Detections:
@@ -425,6 +522,7 @@ class Predictor:
             size=photo_outputs.prepared.size,
             mask_paste=self.mask_paste,
             inclusive=self.preprocess.inclusive,
+            cropped=photo_outputs.place is not None,
         )
 
     def _count_truncated(self, candidate_scores: np.ndarray) -> None:
@@ -449,10 +547,14 @@ class Predictor:
             )
 
 
-def _check_batch_size(batch_size: Any) -> None:
-    """Raise InputError unless a number of photos is a positive integer."""
+def _photo_handling(
+    resize: bool, batch_size: int, tile: Optional[int], overlap: float
+) -> _PhotoHandling:
+    """Check how the caller wants photos to be taken; raises InputError."""
     if not is_positive_integer(batch_size):
         raise InputError(f"batch_size is {batch_size!r}; want an integer of at least 1")
+    tiling = None if tile is None else Tiling(tile, overlap)
+    return _PhotoHandling(resize, int(batch_size), tiling)
 
 
 def _settings_of_manifest(manifest: Manifest, prefix: str) -> _Settings:
@@ -491,6 +593,11 @@ def _with_names(images: Union[PathLike, Iterable[Photo]]) -> Iterator[Tuple[str,
         return
     for number, image in enumerate(images):
         yield f"images[{number}]: ", image
+
+
+def _name_in_messages(photo: Any, name: str) -> str:
+    """Add the file of a photo, if it has one, to the beginning of an error message about it."""
+    return f"{name}{source_name(photo)}: " if is_image_source(photo) else name
 
 
 def _input_shape(photo: NamedPhoto) -> Tuple[int, ...]:

@@ -1,7 +1,8 @@
 """The way out: from the network's outputs for a resized photo to detections in the photo itself."""
 
-from typing import Callable, Dict, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
+from gluonnorm.cropped_masks import Crop, CroppedMasks
 from gluonnorm.errors import InputError
 from gluonnorm.photos.boxes import clip_boxes, exclusive_corners, valid_boxes
 from gluonnorm.types import Detections
@@ -21,6 +22,7 @@ def detections_in_photo(
     size: Sequence[int],
     mask_paste: str = "sample",
     inclusive: bool = False,
+    cropped: bool = False,
 ) -> Detections:
     """Convert the network's outputs for one resized photo to the photo's own pixels.
 
@@ -46,6 +48,8 @@ def detections_in_photo(
     inclusive : bool
         Whether the far corner of a box is its last pixel (``Preprocess.inclusive``). Boxes then end
         at the last pixel of the photo, and those with ``x2 = x1`` are one pixel wide.
+    cropped : bool
+        Whether the masks are ``CroppedMasks``. False makes an array.
 
     Returns
     -------
@@ -62,7 +66,8 @@ def detections_in_photo(
     keep = is_detection & has_area
     pasted = None
     if masks is not None:
-        pasted = paste_masks(masks[keep], photo_boxes[keep], height, width, mask_paste)
+        paste = crop_masks if cropped else paste_masks
+        pasted = paste(masks[keep], photo_boxes[keep], height, width, mask_paste)
     return Detections(
         boxes=clipped_boxes[keep],
         scores=scores[keep, 0],
@@ -107,6 +112,29 @@ def paste_masks(
     InputError
         An unknown ``method``; masks or boxes of other shapes; coordinates that are not finite.
     """
+    return np.asarray(crop_masks(masks, boxes, height, width, method))
+
+
+def crop_masks(
+    masks: np.ndarray, boxes: np.ndarray, height: int, width: int, method: str = "sample"
+) -> CroppedMasks:
+    """Paste the network's small masks, and keep only the part of the image around each box.
+
+    Parameters
+    ----------
+    masks, boxes, height, width, method
+        As for ``paste_masks``.
+
+    Returns
+    -------
+    CroppedMasks
+        The masks that ``paste_masks`` returns.
+
+    Raises
+    ------
+    InputError
+        As ``paste_masks``.
+    """
     if method not in PASTE_METHODS:
         methods = " or ".join(map(repr, PASTE_METHODS))
         raise InputError(f"method is {method!r}; masks are pasted with {methods}")
@@ -120,15 +148,15 @@ def paste_masks(
     # The codebases compute in single precision. Another precision truncates some corners to another
     # pixel.
     boxes = boxes.astype(np.float32)
-    pasted = np.zeros((len(masks), height, width), bool)
-    for mask, box, image in zip(masks.astype(np.float32), boxes, pasted):
+    crops: List[Crop] = []
+    for mask, box in zip(masks.astype(np.float32), boxes):
         left, top, right, bottom = box
         rows = axis_weights(top, bottom, mask.shape[0], height)
         columns = axis_weights(left, right, mask.shape[1], width)
         probabilities = rows.weights @ mask @ columns.weights.T
-        region = image[rows.pixels, columns.pixels]
-        compare(probabilities, MASK_EDGE, out=region)
-    return pasted
+        inside = compare(probabilities, MASK_EDGE)
+        crops.append(Crop(rows.pixels.start, columns.pixels.start, inside))
+    return CroppedMasks(crops, height, width)
 
 
 class _AxisWeights(NamedTuple):

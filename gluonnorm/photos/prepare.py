@@ -65,7 +65,28 @@ def prepare(photo: Photo, preprocess: Preprocess, resize: bool = True) -> Prepar
     ImageError
         The file cannot be read, or the array is not a photo.
     """
-    image = load_photo(photo)
+    return prepare_checked(load_photo(photo), preprocess, resize)
+
+
+def prepare_checked(
+    image: np.ndarray, preprocess: Preprocess, resize: bool = True
+) -> PreparedPhoto:
+    """Prepare a photo that is read and checked already: resize it and normalize it.
+
+    A part of a photo is prepared like this, because the check of a dark part alone would fail.
+
+    Parameters
+    ----------
+    image : numpy.ndarray
+        (H, W, 3) in RGB, uint8 or float32 in 0..255, as ``load_photo`` returns it, or a part of it.
+    preprocess, resize
+        As for ``prepare``.
+
+    Returns
+    -------
+    PreparedPhoto
+        The network's input, the scale and the size of ``image``.
+    """
     height, width = image.shape[:2]
     input_size = resized_size(height, width, preprocess) if resize else (height, width)
     pixels = network_input(image, input_size, preprocess)

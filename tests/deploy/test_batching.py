@@ -17,14 +17,14 @@ def test_ahead_is_map_on_another_thread():
         return value * value
 
     for count in (1, 3, 100):
-        assert list(ahead(square, iter(range(10)), count)) == [value * value for value in range(10)]
-    assert list(ahead(square, [], 2)) == [] and list(ahead(square, [3], 2)) == [9]
+        assert list(ahead(map(square, range(10)), count)) == [value * value for value in range(10)]
+    assert list(ahead([], 2)) == [] and list(ahead(map(square, [3]), 2)) == [9]
     assert threads and threading.get_ident() not in threads
 
 
 def test_ahead_takes_no_more_than_it_may():
     taken = []
-    results = ahead(str, (taken.append(value) or value for value in range(20)), 3)
+    results = ahead((taken.append(value) or str(value) for value in range(20)), 3)
     assert taken == []  # nothing before anyone asks
     for number, result in enumerate(results):
         assert result == str(number)
@@ -47,7 +47,7 @@ def test_an_error_comes_after_what_was_before_it(faulty):
             raise KeyError("four")
         return value
 
-    results, got = ahead(function, values(), 3), []
+    results, got = ahead(map(function, values()), 3), []
     with pytest.raises(KeyError, match="four"):
         for result in results:
             got.append(result)
@@ -56,7 +56,7 @@ def test_an_error_comes_after_what_was_before_it(faulty):
 
 def test_no_thread_is_left_behind():
     before = threading.active_count()
-    results = ahead(str, range(1000), 3)
+    results = ahead(map(str, range(1000)), 3)
     assert next(results) == "0"
     assert threading.active_count() == before + 1
     results.close()
