@@ -1,14 +1,17 @@
 """The detector of a script that detects, for which MXNet is imported only if MXNet runs it."""
 
 import argparse
-from typing import Any, Optional
+from typing import Any, Dict, Optional
 
 from gluonnorm.deploy import Predictor
 from gluonnorm.errors import InputError
 from gluonnorm.late_import import import_late
+from gluonnorm.photos.tiles import Tiling
 
 
-def open_detector(args: argparse.Namespace, backend: Optional[str] = None) -> Predictor:
+def open_detector(
+    args: argparse.Namespace, backend: Optional[str] = None, tiling: Optional[Tiling] = None
+) -> Predictor:
     """Open the trained detector that the flags name, ready for photos.
 
     Parameters
@@ -17,6 +20,8 @@ def open_detector(args: argparse.Namespace, backend: Optional[str] = None) -> Pr
         Parsed flags of ``_model_flags.add_model_arguments``, with ``classes`` and ``gpus``.
     backend : str or None
         The run time of exported files, as for ``Predictor``.
+    tiling : Tiling or None
+        The tiles in which large photos are taken; None takes them as they are.
 
     Returns
     -------
@@ -35,13 +40,16 @@ def open_detector(args: argparse.Namespace, backend: Optional[str] = None) -> Pr
         raise InputError("--backend runs exported files; give --exported, or leave it out")
     if args.exported and args.set:
         raise InputError("--set cannot change exported files; give it to scripts/export.py")
+    options: Dict[str, Any] = {}
+    if tiling is not None:
+        options = {"tile": tiling.tile, "overlap": tiling.overlap}
     if args.exported and not args.gpus:
-        return Predictor(args.exported, backend=backend)
+        return Predictor(args.exported, backend=backend, **options)
     flag = "--gpus" if args.exported else "--params"
     ctx = _import_with_mxnet("_devices", flag).contexts(args.gpus)
     if args.exported:
-        return Predictor(args.exported, ctx, backend=backend)
-    return _import_with_mxnet("_models", flag).open_network_predictor(args, ctx)
+        return Predictor(args.exported, ctx, backend=backend, **options)
+    return _import_with_mxnet("_models", flag).open_network_predictor(args, ctx, **options)
 
 
 def _import_with_mxnet(module: str, flag: str) -> Any:

@@ -18,7 +18,9 @@ from _cli import parse_settings
 from _model_flags import architecture_options
 
 
-def open_network_predictor(args: argparse.Namespace, ctx: Sequence[mx.Context]) -> Predictor:
+def open_network_predictor(
+    args: argparse.Namespace, ctx: Sequence[mx.Context], **options: Any
+) -> Predictor:
     """Open the network that the flags name, hybridized and ready for photos.
 
     Parameters
@@ -27,6 +29,8 @@ def open_network_predictor(args: argparse.Namespace, ctx: Sequence[mx.Context]) 
         Parsed flags of ``_model_flags.add_model_arguments``, with ``classes``.
     ctx : sequence of mx.Context
         The devices that hold the weights.
+    **options
+        Of ``Predictor.from_network``.
 
     Returns
     -------
@@ -40,7 +44,7 @@ def open_network_predictor(args: argparse.Namespace, ctx: Sequence[mx.Context]) 
     """
     net = open_network(args, ctx, args.classes)
     hybridize_for_inference(net)
-    return Predictor.from_network(net)
+    return Predictor.from_network(net, **options)
 
 
 def open_network(

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 JPEG_QUALITY = 92
+LONGEST_JPEG = 65500  # pixels of a side
 
 
 def add_font_argument(parser: argparse._ActionsContainer) -> None:
@@ -72,7 +73,7 @@ def write_text(path: Union[str, Path], text: str) -> None:
     InputError
         The file cannot be written.
     """
-    with _output_file(path) as temporary:
+    with output_file(path) as temporary:
         Path(temporary).write_text(text, encoding="utf-8")
 
 
@@ -94,13 +95,29 @@ def write_jpeg(path: Union[str, Path], picture: np.ndarray) -> None:
     # Pillow writes a file without looking whether all of its bytes reached the disk.
     encoded = io.BytesIO()
     Image.fromarray(picture).save(encoded, format="JPEG", quality=JPEG_QUALITY)
-    with _output_file(path) as temporary:
+    with output_file(path) as temporary:
         Path(temporary).write_bytes(encoded.getvalue())
 
 
 @contextmanager
-def _output_file(path: Union[str, Path]) -> Iterator[str]:
-    """Give the name under which a file is to be written; it gets its own name at the end."""
+def output_file(path: Union[str, Path]) -> Iterator[str]:
+    """Give the name under which a file is to be written; it gets its own name at the end.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        The file. It appears completely or not at all. A pipe or a device is written directly.
+
+    Yields
+    ------
+    str
+        The name to write to.
+
+    Raises
+    ------
+    InputError
+        The file cannot be written.
+    """
     path = str(path)
     try:
         if os.path.islink(path) or (os.path.exists(path) and not os.path.isfile(path)):

@@ -1,36 +1,40 @@
-"""Draw what a detector finds on images.
+"""Draw what a detector finds on images and videos.
 
-Example: an exported network on a folder of photos
+Examples: an exported network on a folder of photos, and on a video
 
     python scripts/demo.py photos --exported out/blood --output drawn
+    python scripts/demo.py clip.mp4 --exported out/blood --output drawn
 
 Every image gets a picture <name>-detections.jpg in the output folder and a line that says what was
 found. An image that cannot be read gets an error line; the others are still processed, and the
-status is then 1. With --json all detections are also written to one file.
+status is then 1. With --json all detections are also written to one file. A video becomes
+<name>-detections.mp4, without sound; with --json, the file has one line of JSON for each frame.
 """
 
 import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 from gluonnorm.deploy import Predictor
 from gluonnorm.deploy.backends.choice import RUN_TIMES
 from gluonnorm.errors import InputError
+from gluonnorm.late_import import import_late
 from gluonnorm.photos.files import ImageError, read_image
+from gluonnorm.photos.tiles import DEFAULT_OVERLAP, MOST_OVERLAP, Tiling
 from gluonnorm.types import Detections
-from gluonnorm.visualize import draw, open_font
+from gluonnorm.visualize import open_font
 
-import numpy as np
 from _cli import add_plugin_argument, run, seed_everything
 from _detector import open_detector
+from _drawing import draw_as_asked, unused_name
 from _json_detections import json_detections, json_document, json_image
 from _model_flags import add_model_arguments
-from _output import add_font_argument, make_parent_folder, write_jpeg, write_text
-from _photos import list_photos
+from _output import LONGEST_JPEG, add_font_argument, make_parent_folder, write_jpeg, write_text
+from _photos import are_videos, list_photos
 
-UNREADABLE_IMAGES = 1  # the exit status
+UNREADABLE = 1  # the exit status
 
 
 def parse_args() -> argparse.Namespace:
@@ -45,7 +49,7 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "images", nargs="+", metavar="IMAGE", help="image files, or folders of them"
+        "images", nargs="+", metavar="IMAGE", help="image files or folders of them, or videos"
     )
     add_model_arguments(parser, exported=True)
     parser.add_argument(
@@ -83,7 +87,22 @@ def parse_args() -> argparse.Namespace:
         "image file, height, width and detections, or error; per detection "
         "class, id, score, box (x1 y1 x2 y2 in pixels) and, of networks with "
         "masks, mask (COCO's run lengths). The entry inclusive is true for networks "
-        "whose x2 and y2 are the last pixel of a box (docs/conventions.md)",
+        "whose x2 and y2 are the last pixel of a box (docs/conventions.md). Of videos, a line for "
+        "each frame, with its number and its time in seconds",
+    )
+    parser.add_argument(
+        "--tile",
+        type=int,
+        metavar="PIXELS",
+        help="take larger images in overlapping tiles of this side, for aerial photos and slides "
+        "(docs/deploy.md)",
+    )
+    parser.add_argument(
+        "--overlap",
+        type=float,
+        metavar="SHARE",
+        help=f"of a tile that its neighbor sees too, 0 to {MOST_OVERLAP:g} (default: "
+        f"{DEFAULT_OVERLAP:g}); longer objects are put together from parts",
     )
     parser.add_argument(
         "--backend",
@@ -101,7 +120,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Detect and draw, image by image.
+    """Detect and draw on images or on videos.
 
     Parameters
     ----------
@@ -111,36 +130,64 @@ def main(args: argparse.Namespace) -> int:
     Returns
     -------
     int
-        The exit status: 0, or 1 if an image could not be read.
+        The exit status: 0, or 1 if an image or a part of a video could not be read.
     """
     seed_everything(args.seed)
     files = list_photos(args.images)
-    detector = open_detector(args, args.backend)
+    is_video = are_videos(files)
+    detector = open_detector(args, args.backend, tiling_of(args))
     folder = Path(args.output)
     # Before the work, so that a wrong name does not cost the results.
     make_parent_folder("--json", args.json)
     open_font(args.font)
     folder.mkdir(parents=True, exist_ok=True)
+    if is_video:
+        demo_video = import_late(
+            "_demo_video",
+            InputError,
+            "a video needs OpenCV and tqdm",
+            "install them with pip install 'opencv-python<4.12' tqdm",
+        )
+        all_read = demo_video.draw_videos(files, detector, args)
+    else:
+        all_read = draw_images(files, detector, args)
+    return 0 if all_read else UNREADABLE
 
+
+def draw_images(files: Sequence[Path], detector: Predictor, args: argparse.Namespace) -> bool:
+    """Detect and draw, image by image.
+
+    Parameters
+    ----------
+    files : sequence of pathlib.Path
+        The image files.
+    detector : Predictor
+        The detector.
+    args : argparse.Namespace
+        What ``parse_args`` returns.
+
+    Returns
+    -------
+    bool
+        Whether all images could be read.
+    """
+    folder = Path(args.output)
     entries: List[Dict[str, Any]] = []
     used_names: List[str] = []
     for file in files:
         try:
             image = read_image(file)
+            if max(image.shape) > LONGEST_JPEG:
+                raise ImageError(
+                    f"{file}: has a side of {max(image.shape)} pixels, and the pictures are JPEG, "
+                    f"which has at most {LONGEST_JPEG}; cut it into shorter parts"
+                )
         except ImageError as error:
             print(f"error: {error}", file=sys.stderr)
             entries.append({"file": str(file), "error": str(error)})
             continue
-        detections = detect(detector, image, need_masks=args.no_boxes)
-        picture = draw(
-            image,
-            detections,
-            detector.classes,
-            args.score_thresh,
-            color_by=args.color_by,
-            boxes=not args.no_boxes,
-            font=args.font,
-        )
+        detections = detector(image)
+        picture = draw_as_asked(image, detections, detector, args)
         target = folder / f"{unused_name(file.stem, used_names)}-detections.jpg"
         write_jpeg(target, picture)
         print(f"{file}: {summary(detections, detector.classes, args.score_thresh)} -> {target}")
@@ -151,65 +198,32 @@ def main(args: argparse.Namespace) -> int:
     if args.json:
         document = json_document(entries, detector.classes, detector.preprocess.inclusive)
         write_text(args.json, json.dumps(document))
-    any_error = any("error" in entry for entry in entries)
-    return UNREADABLE_IMAGES if any_error else 0
+    return not any("error" in entry for entry in entries)
 
 
-def detect(detector: Predictor, image: np.ndarray, need_masks: bool) -> Detections:
-    """Run the detector on one image.
+def tiling_of(args: argparse.Namespace) -> Optional[Tiling]:
+    """Read from the flags in which tiles large images are taken.
 
     Parameters
     ----------
-    detector : Predictor
-        The detector.
-    image : numpy.ndarray
-        (H, W, 3) uint8 RGB.
-    need_masks : bool
-        Whether masks are all that will be drawn.
+    args : argparse.Namespace
+        What ``parse_args`` returns.
 
     Returns
     -------
-    Detections
-        Boxes and masks in the image's own pixels.
+    Tiling or None
+        None without ``--tile``.
 
     Raises
     ------
     InputError
-        The detector gives no masks, and they are needed.
+        A wrong number, or ``--overlap`` without ``--tile``.
     """
-    detections = detector(image)
-    if need_masks and detections.masks is None:
-        raise InputError("--no-boxes leaves nothing to draw: this network has no masks")
-    return detections
-
-
-def unused_name(stem: str, used_names: List[str]) -> str:
-    """Find a file name for a picture, because images of several folders may share one name.
-
-    Parameters
-    ----------
-    stem : str
-        The image's file name without its ending.
-    used_names : list of str
-        The names so far; the new one is appended.
-
-    Returns
-    -------
-    str
-        ``stem``, or ``stem-2``, ``stem-3`` and so on.
-
-    Examples
-    --------
-    >>> unused_name("a", ["a"])
-    'a-2'
-    """
-    name = stem
-    number = 1
-    while name in used_names:
-        number += 1
-        name = f"{stem}-{number}"
-    used_names.append(name)
-    return name
+    if args.tile is None:
+        if args.overlap is not None:
+            raise InputError("--overlap is that of tiles; give --tile as well, such as --tile 1024")
+        return None
+    return Tiling(args.tile, DEFAULT_OVERLAP if args.overlap is None else args.overlap)
 
 
 def summary(detections: Detections, classes: Sequence[str], score_thresh: float) -> str:

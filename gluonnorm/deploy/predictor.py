@@ -35,7 +35,7 @@ from gluonnorm.photos.prepare import (
     prepare_checked,
     refuse_single_photo,
 )
-from gluonnorm.photos.tiles import Tiling, Window
+from gluonnorm.photos.tiles import DEFAULT_OVERLAP, Tiling, Window
 from gluonnorm.types import Detections, PathLike, Preprocess, is_positive_integer
 
 import numpy as np
@@ -213,7 +213,7 @@ class Predictor:
         batch_size: int = 1,
         backend: Optional[str] = None,
         tile: Optional[int] = None,
-        overlap: float = 0.2,
+        overlap: float = DEFAULT_OVERLAP,
     ):
         handling = _photo_handling(resize, batch_size, tile, overlap)
         module = backend_module(choose_backend(prefix) if backend is None else backend)
@@ -227,7 +227,7 @@ class Predictor:
         resize: bool = True,
         batch_size: int = 1,
         tile: Optional[int] = None,
-        overlap: float = 0.2,
+        overlap: float = DEFAULT_OVERLAP,
     ) -> "Predictor":
         """Make a predictor of a network in this process, on the first of its contexts.
 

@@ -268,7 +268,7 @@ def _check_pixel_count(image: Image.Image, name: str) -> None:
 
 def _way_to_more_pixels(pixel_count: Union[int, str]) -> str:
     """The end of a message about an image that is too large: what to do."""
-    return f"cut it into tiles, or set the environment variable {LIMIT_VARIABLE}={pixel_count}"
+    return f"if you trust it, set the environment variable {LIMIT_VARIABLE}={pixel_count}"
 
 
 def _reason(error: BaseException) -> str:

@@ -10,6 +10,7 @@ from gluonnorm.types import is_positive_integer
 
 import numpy as np
 
+DEFAULT_OVERLAP = 0.2
 MOST_OVERLAP = 0.9  # at 1, the tiles would never come to the end of the photo
 
 
@@ -66,7 +67,7 @@ class Tiling:
     """
 
     tile: int
-    overlap: float = 0.2
+    overlap: float = DEFAULT_OVERLAP
 
     def __post_init__(self) -> None:
         if not is_positive_integer(self.tile):

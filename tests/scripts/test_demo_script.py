@@ -169,3 +169,22 @@ def test_a_file_that_is_no_font_is_one_line_before_the_work(exported, photos, tm
     assert done.returncode == 2 and done.stderr.count("\n") == 1
     assert "notes.txt: cannot be read with letters" in done.stderr
     assert not (tmp_path / "drawn" / "b-detections.jpg").exists()
+
+
+def test_large_photos_in_tiles_and_one_that_no_jpeg_can_hold(exported, tmp_path):
+    blocks = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+    Image.fromarray(blocks.repeat(8, axis=0).repeat(8, axis=1)).save(tmp_path / "large.png")
+    Image.fromarray(np.zeros((1, 65501, 3), np.uint8)).save(tmp_path / "long.png")
+    names = tmp_path / "long.png", tmp_path / "large.png"
+    flags = "--exported", exported, "--output", tmp_path / "drawn", "--json", tmp_path / "a.json"
+    done = demo(*names, *flags, "--tile", "100")
+    assert done.returncode == 1 and done.stderr == (
+        f"error: {names[0]}: has a side of 65501 pixels, and the pictures are JPEG, which has at "
+        "most 65500; cut it into shorter parts\n"
+    )
+    _, entry = json.loads((tmp_path / "a.json").read_text())["images"]
+    found = deploy.Predictor(exported, tile=100, overlap=0.2)(names[1])
+    assert len(found.ids) > len(deploy.Predictor(exported)(names[1]).ids)
+    np.testing.assert_array_equal([one["box"] for one in entry["detections"]], found.boxes)
+    for one, mask in zip(entry["detections"], found.masks if found.masks is not None else ()):
+        np.testing.assert_array_equal(run_lengths.decode(one["mask"]), mask)

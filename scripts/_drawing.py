@@ -1,0 +1,79 @@
+"""Detections drawn as the flags of demo.py say, and the names of the files."""
+
+import argparse
+from typing import List
+
+from gluonnorm.deploy import Predictor
+from gluonnorm.errors import InputError
+from gluonnorm.types import Detections
+from gluonnorm.visualize import draw
+
+import numpy as np
+
+
+def draw_as_asked(
+    image: np.ndarray, detections: Detections, detector: Predictor, args: argparse.Namespace
+) -> np.ndarray:
+    """Draw what is detected on an image.
+
+    Parameters
+    ----------
+    image : numpy.ndarray
+        (H, W, 3) uint8 RGB.
+    detections : Detections
+        Boxes and masks in the image's own pixels.
+    detector : Predictor
+        What detected them; it has the names of the classes.
+    args : argparse.Namespace
+        Parsed flags of demo.py.
+
+    Returns
+    -------
+    numpy.ndarray
+        (H, W, 3) uint8, a new array.
+
+    Raises
+    ------
+    InputError
+        Masks alone are to be drawn, and the detector gives none.
+    """
+    if args.no_boxes and detections.masks is None:
+        raise InputError("--no-boxes leaves nothing to draw: this network has no masks")
+    return draw(
+        image,
+        detections,
+        detector.classes,
+        args.score_thresh,
+        color_by=args.color_by,
+        boxes=not args.no_boxes,
+        font=args.font,
+    )
+
+
+def unused_name(stem: str, used_names: List[str]) -> str:
+    """Find a file name for a picture, because images of several folders may share one name.
+
+    Parameters
+    ----------
+    stem : str
+        The image's file name without its ending.
+    used_names : list of str
+        The names so far; the new one is appended.
+
+    Returns
+    -------
+    str
+        ``stem``, or ``stem-2``, ``stem-3`` and so on.
+
+    Examples
+    --------
+    >>> unused_name("a", ["a"])
+    'a-2'
+    """
+    name = stem
+    number = 1
+    while name in used_names:
+        number += 1
+        name = f"{stem}-{number}"
+    used_names.append(name)
+    return name

@@ -1,0 +1,154 @@
+"""demo.py on videos: every frame, in order; JSON lines; files that are no videos, or cut off."""
+
+import json
+import os
+import subprocess
+import sys
+
+from gluonnorm.deploy import Predictor, export
+from gluonnorm.visualize import draw
+
+import cv2
+import numpy as np
+import pytest
+from in_process import SCRIPTS, run_script
+from tiny_detector import CLASSES, tiny_detector
+
+SETTINGS = {"short": 64, "max_size": 96, "score_thresh": 0.0}
+COUNT, HEIGHT, WIDTH, RATE = 12, 64, 96, 10.0
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    prefix = str(tmp_path_factory.mktemp("exported") / "tiny")
+    export(tiny_detector("mask_fpn", **SETTINGS), prefix)
+    return prefix
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    """A video whose frames differ, in a format that keeps most of each frame."""
+    path = tmp_path_factory.mktemp("video") / "clip.avi"
+    code = cv2.VideoWriter.fourcc(*"MJPG")
+    writer = cv2.VideoWriter(str(path), code, RATE, (WIDTH, HEIGHT))
+    generator = np.random.default_rng(0)
+    for _ in range(COUNT):
+        blocks = generator.integers(0, 256, (HEIGHT // 8, WIDTH // 8, 3), np.uint8)
+        writer.write(blocks.repeat(8, axis=0).repeat(8, axis=1))
+    writer.release()
+    return path
+
+
+def frames_of(path):
+    """All frames of a video in RGB, and its frame rate."""
+    capture = cv2.VideoCapture(str(path))
+    frames = []
+    while True:
+        is_read, frame = capture.read()
+        if not is_read:
+            return frames, capture.get(cv2.CAP_PROP_FPS)
+        frames.append(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
+
+
+def test_each_frame_is_drawn_and_described(exported, clip, tmp_path):
+    flags = ("--exported", exported, "--output", tmp_path / "drawn", "--json", tmp_path / "a.jsonl")
+    done = run_script("demo.py", clip, *flags, "--score-thresh", "0.3")
+    target = tmp_path / "drawn" / "clip-detections.mp4"
+    assert done == (0, f"{clip}: {COUNT} frames -> {target}\n", "")
+    assert [path.name for path in (tmp_path / "drawn").iterdir()] == [target.name]
+    frames, _ = frames_of(clip)
+    drawn, rate = frames_of(target)
+    assert len(frames) == len(drawn) == COUNT and rate == RATE
+    assert {frame.shape for frame in drawn} == {(HEIGHT, WIDTH, 3)}
+    entries = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
+    assert [entry["frame"] for entry in entries] == list(range(COUNT))
+    assert [entry["time"] for entry in entries] == [number / 10 for number in range(COUNT)]
+    predictor = Predictor(exported)
+    wanted = []
+    for entry, frame in zip(entries, frames):
+        found = predictor(frame)
+        wanted.append(draw(frame, found, CLASSES, 0.3))
+        assert entry["file"] == str(clip) and entry["inclusive"] is False
+        assert (entry["height"], entry["width"]) == (HEIGHT, WIDTH)
+        detections = entry["detections"]
+        assert len(detections) == len(found.ids) > 3
+        np.testing.assert_array_equal([one["box"] for one in detections], found.boxes)
+        assert [one["class"] for one in detections] == [CLASSES[i] for i in found.ids]
+        assert all("mask" in one for one in detections)
+    # The codec changes pixels, but never so much that a frame looks like another one.
+    differences = np.abs(np.int16(drawn)[:, None] - np.int16(wanted)).mean(axis=(2, 3, 4))
+    assert differences.argmin(axis=1).tolist() == list(range(COUNT))
+    plain = np.abs(np.int16(drawn) - np.int16(frames)).mean(axis=(1, 2, 3))
+    assert (np.diagonal(differences) < plain / 2).all()
+
+
+def test_tiles_of_frames(exported, clip, tmp_path):
+    flags = ("--exported", exported, "--output", tmp_path, "--json", tmp_path / "a.jsonl")
+    done = run_script("demo.py", clip, *flags, "--tile", "48", "--overlap", "0.5")
+    assert done.returncode == 0 and done.stderr == ""
+    entries = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
+    tiled = Predictor(exported, tile=48, overlap=0.5)
+    wanted = tiled(frames_of(clip)[0][5])
+    np.testing.assert_array_equal(
+        [one["box"] for one in entries[5]["detections"]], np.asarray(wanted.boxes)
+    )
+
+
+def test_files_that_are_no_videos_are_one_line_each(exported, clip, tmp_path):
+    """In a process of its own: OpenCV and FFmpeg print from C."""
+    (tmp_path / "text.mp4").write_text("no video " * 100)
+    (tmp_path / "empty.mov").write_bytes(b"")
+    content = clip.read_bytes()
+    (tmp_path / "cut.avi").write_bytes(content[: len(content) // 2])
+    names = [tmp_path / name for name in ("text.mp4", "empty.mov", "absent.avi", "cut.avi")]
+    command = [sys.executable, SCRIPTS / "demo.py", *names, clip, "--exported", exported]
+    command += ["--output", tmp_path / "drawn", "--json", tmp_path / "found.jsonl"]
+    done = subprocess.run(command, capture_output=True, text=True, env=dict(os.environ))
+    text, empty, absent, cut = done.stderr.splitlines()
+    assert done.returncode == 1
+    for line, name in ((text, "text.mp4"), (empty, "empty.mov")):
+        assert line == (
+            f"error: {tmp_path / name}: cannot be read as a video: damaged, or of an unknown format"
+        )
+    assert absent == f"error: {tmp_path / 'absent.avi'}: no such video file"
+    assert "cut.avi: is cut off or damaged: " in cut and f"of {COUNT} frames were read" in cut
+    drawn = sorted(path.name for path in (tmp_path / "drawn").iterdir())
+    assert drawn == ["clip-detections.mp4", "cut-detections.mp4"]
+    entries = [json.loads(line) for line in (tmp_path / "found.jsonl").read_text().splitlines()]
+    faults = [f"error: {entry['error']}" for entry in entries if "error" in entry]
+    assert faults == done.stderr.splitlines()
+    assert sum(entry["file"] == str(clip) for entry in entries) == COUNT
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (["--overlap", "0.5"], "--overlap is that of tiles; give --tile as well"),
+        (["--tile", "0"], "tile is 0; want the side of a tile in pixels"),
+        (["--tile", "64", "--overlap", "2"], "overlap is 2.0; want the share of a tile"),
+        (["--output", "/proc/no/such/folder"], "/proc/no"),
+    ],
+)
+def test_wrong_flags_are_one_line_before_the_work(exported, clip, tmp_path, flags, message):
+    command = [clip, "--exported", exported, "--output", tmp_path / "drawn", *flags]
+    done = run_script("demo.py", *command)
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+    assert message in done.stderr
+    assert not (tmp_path / "drawn").exists()
+
+
+def test_videos_and_photos_in_one_call_are_one_line(exported, clip, tmp_path):
+    done = run_script("demo.py", clip, "a.jpg", "--exported", exported, "--output", tmp_path / "b")
+    message = f"{clip} is a video and a.jpg is none; give videos and photos in calls of their own"
+    assert done == (2, "", f"error: {message}\n")
+    assert not (tmp_path / "b").exists()
+
+
+def test_masks_alone_need_masks(clip, tmp_path):
+    prefix = str(tmp_path / "boxes")
+    export(tiny_detector("fpn", **SETTINGS), prefix)
+    flags = ("--exported", prefix, "--output", tmp_path / "drawn", "--no-boxes")
+    done = run_script("demo.py", clip, *flags)
+    assert done == (2, "", "error: --no-boxes leaves nothing to draw: this network has no masks\n")
+    assert list((tmp_path / "drawn").iterdir()) == []
