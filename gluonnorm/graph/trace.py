@@ -46,7 +46,7 @@ def trace(net: HybridBlock, size: Tuple[int, int] = (64, 64)) -> Tuple[mx.sym.Sy
     except DeferredInitializationError:
         net(mx.nd.zeros((1, 3, *size), ctx=contexts(net)[0]))
         values = {name: _cpu_value(parameter) for name, parameter in parameters.items()}
-    with _norms_for_inference(net):
+    with norms_for_inference(net):
         outputs = net(mx.sym.var("data"))
     symbol = mx.sym.Group(list(outputs)) if isinstance(outputs, (list, tuple)) else outputs
     inputs = symbol.list_inputs()
@@ -176,8 +176,14 @@ def _cpu_value(parameter: mx.gluon.Parameter) -> mx.nd.NDArray:
 
 
 @contextmanager
-def _norms_for_inference(net: HybridBlock) -> Iterator[None]:
-    """Switch norms with statistics of the image to their operators for inference."""
+def norms_for_inference(net: HybridBlock) -> Iterator[None]:
+    """Switch norms with statistics of the image to their operators for inference.
+
+    Parameters
+    ----------
+    net : mxnet.gluon.HybridBlock
+        A network, which is traced meanwhile.
+    """
     norms: List[HybridBlock] = []
 
     def collect(layer: HybridBlock) -> None:

@@ -2,25 +2,16 @@ import json
 
 from gluonnorm.deploy import Predictor, export
 from gluonnorm.deploy.candidate_count import expose_candidate_count
-from gluonnorm.nn import recalibrate
-from model_zoo import get_model
 
 import numpy as np
 import onnx_programs
 import pytest
 from detection_sets import assert_same_detections
-from tiny_detector import images, spread_predictions, tiny_detector
+from near_ties import tied_proposals
+from onnx_catalogue import SIZES, random_network
+from tiny_detector import images, tiny_detector
 
 onnx = pytest.importorskip("onnx")
-
-SMALL = {
-    "rpn_channels": 16,
-    "rpn_test_pre_nms": 60,
-    "rpn_test_post_nms": 20,
-    "fpn_channels": 32,
-    "score_thresh": 0.0,
-}
-SIZES = ((1, 64, 96), (2, 100, 70), (1, 193, 130))  # images, height and width
 
 
 def assert_same_in_run_time(net, folder, sizes=SIZES, load=onnx_programs.session):
@@ -47,6 +38,16 @@ def test_the_detections_are_those_of_the_network(kind, norm, tmp_path):
     assert_same_in_run_time(tiny_detector(kind, norm=norm), tmp_path)
 
 
+def test_proposals_of_equal_scores_are_ties():
+    """Where only ties decide which proposals are chosen, the helper of the sweep says so."""
+    net = tiny_detector("fpn", rpn_test_pre_nms=20)
+    pixels = images(1, 64, 96)
+    assert tied_proposals(net, pixels) == 0
+    net.rpn.score.weight.set_data(net.rpn.score.weight.data() * 0)
+    num_anchors = 16 * 24 * 3
+    assert tied_proposals(net, pixels) >= num_anchors - 20
+
+
 @pytest.mark.parametrize("kind", ["fpn", "mask_c4"])
 @pytest.mark.parametrize("convention", ["gluoncv", "torchvision", "detectron", "detectron2"])
 def test_each_convention(kind, convention, tmp_path):
@@ -69,17 +70,7 @@ def test_each_convention(kind, convention, tmp_path):
     ],
 )
 def test_an_architecture_of_each_kind(name, norm, tmp_path):
-    masks = {"mask_channels": 32} if name.startswith("mask") else {}
-    net = get_model(name, norm=norm, **SMALL, **masks)
-    spread_predictions(net)
-    # Random weights alone let activations vanish or explode from layer to layer. All scores of
-    # proposals are then equal, and each run time chooses others.
-    if norm == "bn":
-        recalibrate(net, [images(*SIZES[1])])
-    # In boxes of 1e5 pixels, float32 has no hundredths.
-    deltas = net.predictor.loc.weight
-    deltas.set_data(deltas.data() * 0.1)
-    assert_same_in_run_time(net, tmp_path, SIZES[1:2])
+    assert_same_in_run_time(random_network(name, norm), tmp_path, SIZES[1:2])
 
 
 @pytest.mark.parametrize(

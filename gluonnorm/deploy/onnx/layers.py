@@ -175,4 +175,10 @@ CONVERTERS: Dict[str, Converter] = {
         _up_sampling, ("scale",), requires={"sample_type": "nearest", "num_filter": "0"}
     ),
     "_contrib_AdaptiveAvgPooling2D": Converter(_adaptive_pooling, ("output_size",)),
+    # The devices are synchronized in training alone.
+    "_contrib_SyncBatchNorm": Converter(
+        _batch_norm,
+        ("fix_gamma", "eps", "momentum", "use_global_stats", "ndev", "key"),
+        requires={"output_mean_var": "False"},
+    ),
 }

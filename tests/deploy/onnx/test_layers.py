@@ -136,6 +136,17 @@ def test_batch_norm_with_stored_statistics(fix_gamma):
     )
 
 
+def test_synchronized_batch_norm_with_stored_statistics():
+    assert_same_in_onnx(
+        lambda F, x, *weights: F.contrib.SyncBatchNorm(
+            x, *weights, eps=1e-4, fix_gamma=False, ndev=1, key="norm"
+        ),
+        normal(2, 4, 3, 5),
+        weights=[normal(4), normal(4), normal(4), np.random.rand(4) + 0.5],
+        atol=1e-5,
+    )
+
+
 @pytest.mark.parametrize("mode", ["constant", "edge", "reflect"])
 def test_padding(mode):
     assert_same_in_onnx(
