@@ -60,8 +60,9 @@ CUDA = [
 ]
 
 # What scripts/benchmark.py measures beside this package. It can live in another environment
-# (--peer-python). These two belong together, need Python 3.9, and gave the answers in tests/golden.
-PEERS = ["torch==2.6.0", "torchvision==0.21.0"]
+# (--peer-python). The first two belong together, need Python 3.9, and gave the answers in
+# tests/golden. The others run their ONNX files and those of this package.
+PEERS = ["torch==2.6.0", "torchvision==0.21.0", "onnx", "onnxruntime", "openvino", "nncf"]
 
 # What writes ONNX files (onnx) and runs them (onnxruntime). Both work beside MXNet and NumPy 1.23,
 # and without MXNet, with NumPy 2 and on any later Python. demo.py encodes masks with pycocotools.

@@ -10,6 +10,8 @@ Task = Dict[str, Any]
 NMS_CLASS_COUNTS = (1, 20, 80, 365, 1203)
 BATCH_SIZES = (1, 2, 4, 8)
 DTYPES = ("float32", "bfloat16", "int8")
+# Run times of ONNX files, with the types in which they compute.
+ONNX_ROWS = (("onnxruntime", "float32"), ("openvino", "float32"), ("openvino", "bfloat16"))
 NORMS = ("frozen_bn", "gn", "sn", "sn_nobn")
 DEFAULT_NETWORK = "faster_rcnn_fpn_resnet50_v1b_coco"
 SHARED_SIZE = (300, 400)
@@ -61,10 +63,11 @@ class Row:
     label : str
         Its name within the group.
     program : str
-        "gluonnorm", "gluoncv" or "torchvision"; the process runs ``benchmarks.row_<program>``.
+        "gluonnorm", "gluoncv", "torchvision", "onnxruntime" or "openvino"; the process runs
+        ``benchmarks.row_<program>``.
     task : dict
         What the process is told. ``job`` is the name of one of its functions: "detector",
-        "corrected_detector", "training", "nms" or "weights".
+        "corrected_detector", "training", "nms", "weights" or "onnx".
     target : Target or None
         What it should reach.
     compared_with : str or None
@@ -99,7 +102,8 @@ class Group:
     reference : str
         The label of the row that the others are compared with, unless they name another.
     weights : tuple of dict
-        Tasks of processes that write the files that the rows read.
+        Tasks of processes that write the files that the rows read, in this order. ``program`` is
+        "gluonnorm" unless a task names another.
     corrected : Row or None
         A row that is not timed. Its detections are the expected ones where those of the
         reference depend on uninitialized memory.
@@ -149,6 +153,7 @@ def all_groups(quick: bool) -> List[Group]:
         _detector_group(
             "torchvision-mask", "maskrcnn_resnet50_fpn", "torchvision", (None, None, None)
         ),
+        _runtime_group(),
         _norm_group(),
         _nms_group(rois=100 if quick else 1000),
         _batch_group(),
@@ -190,6 +195,45 @@ def _detector_group(
     weights = {"job": "weights", "network": network, "stem": name, "source": peer, "dtypes": DTYPES}
     title = f"{network}, one image, against {peer}"
     return Group(name, title, tuple(rows), peer, (weights,), corrected_row)
+
+
+def _runtime_group() -> Group:
+    """Compare the run times of exported networks, with torchvision's model in each of them."""
+    stem = "runtimes"
+    peer_stem = f"{stem}-peer"
+    network = "fasterrcnn_resnet50_fpn"
+    eager = {"job": "detector", "network": network, "stem": stem}
+    rows = [
+        Row("torchvision", "torchvision", eager),
+        Row("torchvision-bfloat16", "torchvision", {**eager, "dtype": "bfloat16"}),
+    ]
+    for dtype, speedup in (("float32", 1.45), ("bfloat16", 2.6)):
+        task = {"job": "detector", "prefix": f"{stem}-{dtype}"}
+        rows.append(Row(f"mxnet-{dtype}", "gluonnorm", task, Target("faster", speedup)))
+    for program, dtype in ONNX_ROWS:
+        label = f"{program}-{dtype}"
+        peer_label = f"torchvision-{label}"
+        peer_task = {"job": "detector", "prefix": f"{peer_stem}-onnx", "dtype": dtype}
+        task = {"job": "detector", "prefix": f"{stem}-onnx", "dtype": dtype}
+        rows.append(Row(peer_label, program, peer_task))
+        rows.append(Row(label, program, task, Target("faster", 1), peer_label))
+    weights = {
+        "job": "weights",
+        "network": network,
+        "stem": stem,
+        "source": "torchvision",
+        "dtypes": ("float32", "bfloat16", "onnx"),
+    }
+    peer_file = {
+        "job": "onnx",
+        "program": "torchvision",
+        "network": network,
+        "stem": peer_stem,
+        "weights_stem": stem,
+        "dtypes": (),
+    }
+    title = f"{network} in each run time, one image, against torchvision in the same one"
+    return Group(stem, title, tuple(rows), rows[0].label, (weights, peer_file))
 
 
 def _norm_group() -> Group:

@@ -21,6 +21,8 @@ PROGRAM_MODULES = {
     "gluonnorm": ("gluonnorm", "mxnet", "numpy"),
     "gluoncv": ("gluoncv",),
     "torchvision": ("torch", "torchvision"),
+    "onnxruntime": ("onnxruntime",),
+    "openvino": ("openvino",),
 }
 # Run by another interpreter. It prints {module: version}, or ends with status 1 if one is missing.
 VERSION_PROBE = """
@@ -84,7 +86,8 @@ def describe_machine(peer_python: str, size: Tuple[int, int], seed: int) -> Mach
     Parameters
     ----------
     peer_python : str
-        The interpreter that has torchvision. A relative path is relative to the current folder.
+        The interpreter that has torchvision, onnxruntime and OpenVINO. A relative path is relative
+        to the current folder.
     size : tuple of int
         Height and width of the images.
     seed : int
@@ -100,11 +103,10 @@ def describe_machine(peer_python: str, size: Tuple[int, int], seed: int) -> Mach
     InputError
         ``peer_python`` cannot be run.
     """
-    pythons = {
-        "gluonnorm": sys.executable,
-        "gluoncv": sys.executable,
-        "torchvision": _absolute_program(peer_python),
-    }
+    peer_program = _absolute_program(peer_python)
+    pythons = {"gluonnorm": sys.executable, "gluoncv": sys.executable}
+    for program in ("torchvision", "onnxruntime", "openvino"):
+        pythons[program] = peer_program
     versions = {}
     for program in PROGRAM_MODULES:
         versions[program] = _module_versions(pythons[program], program, peer_python)

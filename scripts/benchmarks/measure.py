@@ -73,14 +73,16 @@ def _write_weights(result: GroupResult, settings: Task, machine: Machine, bar: t
     """Write the files that the rows read; rows whose files could not be written get an error."""
     exported_prefixes = {row.task.get("prefix") for row in result.group.rows}
     for task in result.group.weights:
-        if all(row_result.error for row_result in result.rows):
-            return
+        readers = [row_result for row_result in result.rows if _reads(row_result, task)]
+        if not readers:
+            continue
         bar.set_description(f"{result.group.name}: weights")
         # A part of a group does not need every type; int8 alone takes a calibration.
         stem = task["stem"]
         dtypes = [dtype for dtype in task["dtypes"] if f"{stem}-{dtype}" in exported_prefixes]
         task = {**task, "dtypes": dtypes}
-        process = RowProcess(Row("weights", "gluonnorm", task), {**settings, **task}, machine)
+        row = Row("weights", task.get("program", "gluonnorm"), task)
+        process = RowProcess(row, {**settings, **task}, machine)
         export_errors = {}
         failure = ""
         try:
@@ -89,14 +91,17 @@ def _write_weights(result: GroupResult, settings: Task, machine: Machine, bar: t
             failure = f"no weights: {error}"
         finally:
             process.close()
-        for row_result in result.rows:
-            if row_result.error:
-                continue
-            row_task = row_result.row.task
-            prefix = row_task.get("prefix", "")
-            same_stem = row_task.get("stem") == task["stem"]
-            if same_stem or prefix.startswith(f"{task['stem']}-"):
-                row_result.error = export_errors.get(prefix, failure)
+        for row_result in readers:
+            prefix = row_result.row.task.get("prefix", "")
+            row_result.error = export_errors.get(prefix, failure)
+
+
+def _reads(row_result: RowResult, task: Task) -> bool:
+    """Tell whether a row that can run reads a file that a task writes."""
+    row_task = row_result.row.task
+    same_stem = row_task.get("stem") == task["stem"]
+    is_exported = row_task.get("prefix", "").startswith(f"{task['stem']}-")
+    return not row_result.error and (same_stem or is_exported)
 
 
 def _time_rounds(

@@ -13,7 +13,13 @@ matplotlib.use("Agg")
 
 from matplotlib import pyplot as plt  # noqa: E402
 
-COLORS = {"gluonnorm": "tab:blue", "gluoncv": "tab:orange", "torchvision": "tab:green"}
+COLORS = {
+    "gluonnorm": "tab:blue",
+    "gluoncv": "tab:orange",
+    "torchvision": "tab:green",
+    "onnxruntime": "tab:purple",
+    "openvino": "tab:red",
+}
 
 
 def plot(results: Sequence[GroupResult], path: str) -> None:

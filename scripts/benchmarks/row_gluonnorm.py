@@ -35,8 +35,8 @@ def write_weights(task: Task) -> Facts:
     Parameters
     ----------
     task : dict
-        ``network``, ``stem`` and ``folder`` of the files, ``dtypes`` to export, and perhaps
-        ``norm`` and ``source``, the peer.
+        ``network``, ``stem`` and ``folder`` of the files, ``dtypes`` to export, of which "onnx" is
+        an ONNX file, and perhaps ``norm`` and ``source``, the peer.
 
     Returns
     -------
@@ -56,12 +56,14 @@ def write_weights(task: Task) -> Facts:
         conversion.save(net, prefix + FILE_ENDINGS[source], source)
     errors: Dict[str, str] = {}
     for dtype in task["dtypes"]:
-        settings: Dict[str, Any] = {}
+        settings: Dict[str, Any] = {"dtype": dtype}
+        if dtype == "onnx":
+            settings = {"format": "onnx"}
         if dtype == "int8":
             photos = synthetic_photos(CALIBRATION_PHOTOS, size, seed + 1)
             settings["calibration"] = list(photos)
         try:
-            deploy.export(net, f"{prefix}-{dtype}", dtype=dtype, **settings)
+            deploy.export(net, f"{prefix}-{dtype}", **settings)
         except Exception as error:
             # Whatever it is, only the row of this type fails. The page shows the message.
             message = f"{type(error).__name__}: {error}"

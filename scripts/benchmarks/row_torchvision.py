@@ -6,7 +6,7 @@ their input ready and give masks as the head makes them.
 
 import os
 from pathlib import Path
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from benchmarks.inputs import (
     LEARNING_RATE,
@@ -27,6 +27,7 @@ from torchvision.models.detection import (
     maskrcnn_resnet50_fpn,
 )
 from torchvision.models.detection.backbone_utils import _resnet_fpn_extractor
+from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import FrozenBatchNorm2d
 
@@ -34,6 +35,8 @@ BUILDERS = {
     "fasterrcnn_resnet50_fpn": fasterrcnn_resnet50_fpn,
     "maskrcnn_resnet50_fpn": maskrcnn_resnet50_fpn,
 }
+Detections = Tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+ONNX_OPSET = 17  # as of this package's files
 NUM_CLASSES = 91  # with the background
 # The transform pads images to multiples of so many pixels.
 SIZE_MULTIPLE = 32
@@ -82,7 +85,7 @@ def prepare_detector(task: Task) -> Tuple[Run, Facts]:
     Parameters
     ----------
     task : dict
-        ``network``, ``folder``, ``stem``, ``size`` and ``seed``.
+        ``network``, ``folder``, ``stem``, ``size``, ``seed`` and perhaps ``dtype``.
 
     Returns
     -------
@@ -91,23 +94,111 @@ def prepare_detector(task: Task) -> Tuple[Run, Facts]:
     facts : dict
         The ``detections``.
     """
-    model = BUILDERS[task["network"]](weights=None, weights_backbone=None)
-    model.load_state_dict(load_weights(task))
-    model.eval()
+    model = build_detector(task["network"], load_weights(task))
     images = image_list(task)
+    uses_bfloat16 = task.get("dtype") == "bfloat16"
 
-    def run() -> Dict[str, torch.Tensor]:
-        with torch.inference_mode():
-            features = model.backbone(images.tensors)
-            proposals, _ = model.rpn(images, features)
-            detections, _ = model.roi_heads(features, proposals, images.image_sizes)
-            return detections[0]
+    def run() -> Detections:
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=uses_bfloat16):
+            return detect(model, images)
 
-    detections = run()
-    ids = (detections["labels"] - 1).numpy()
-    scores = detections["scores"].numpy()
-    boxes = detections["boxes"].numpy()
+    ids, scores, boxes = (output.float().numpy() for output in run())
     return run, {"detections": best_detections(ids, scores, boxes)}
+
+
+def build_detector(network: str, weights: Dict[str, Any]) -> GeneralizedRCNN:
+    """Build torchvision's detector for inference.
+
+    Parameters
+    ----------
+    network : str
+        A key of ``BUILDERS``.
+    weights : dict of str to Tensor
+        A state dict.
+
+    Returns
+    -------
+    GeneralizedRCNN
+        The detector.
+    """
+    model = BUILDERS[network](weights=None, weights_backbone=None)
+    model.load_state_dict(weights)
+    return model.eval()
+
+
+def detect(model: GeneralizedRCNN, images: ImageList) -> Detections:
+    """Detect objects on one image.
+
+    Parameters
+    ----------
+    model : GeneralizedRCNN
+        The detector.
+    images : ImageList
+        The image, normalized and padded.
+
+    Returns
+    -------
+    ids, scores, boxes : Tensor
+        (D,), (D,) and (D, 4); id 0 is the first foreground class.
+    """
+    features = model.backbone(images.tensors)
+    proposals, _ = model.rpn(images, features)
+    (detections,), _ = model.roi_heads(features, proposals, images.image_sizes)
+    return detections["labels"] - 1, detections["scores"], detections["boxes"]
+
+
+class OneImageDetector(torch.nn.Module):
+    """torchvision's detector as a module of one tensor, for images of one size.
+
+    Parameters
+    ----------
+    model : GeneralizedRCNN
+        The detector.
+    images : ImageList
+        An image of that size.
+    """
+
+    def __init__(self, model: GeneralizedRCNN, images: ImageList) -> None:
+        super().__init__()
+        self.model = model
+        self.image_sizes = images.image_sizes
+        height, width = images.image_sizes[0]
+        padded_height, padded_width = images.tensors.shape[2:]
+        self.padding = (0, padded_width - width, 0, padded_height - height)
+
+    def forward(self, image: torch.Tensor) -> Detections:
+        """Detect objects on an image (1, 3, H, W) before its padding."""
+        return detect(self.model, ImageList(pad(image, self.padding), self.image_sizes))
+
+
+def write_onnx(task: Task) -> Facts:
+    """Export torchvision's detector to ONNX with torch's own exporter.
+
+    Parameters
+    ----------
+    task : dict
+        ``network``, ``folder`` and ``stem`` of the file, ``weights_stem`` of the weights, ``size``
+        and ``seed``.
+
+    Returns
+    -------
+    dict
+        ``errors``, which is empty.
+    """
+    weights = load_weights({**task, "stem": task["weights_stem"]})
+    detector = OneImageDetector(build_detector(task["network"], weights), image_list(task))
+    image = torch.from_numpy(network_inputs(1, task["size"], task["seed"]))
+    path = str(Path(task["folder"], f"{task['stem']}-onnx.onnx"))
+    with torch.no_grad():
+        torch.onnx.export(
+            detector,
+            (image,),
+            path,
+            opset_version=ONNX_OPSET,
+            input_names=["data"],
+            output_names=["ids", "scores", "boxes"],
+        )
+    return {"errors": {}}
 
 
 def training_model(task: Task) -> FasterRCNN:
@@ -188,7 +279,7 @@ def prepare_training(task: Task) -> Tuple[Run, Facts]:
     return run, {"losses": [float(loss) for loss in run()]}
 
 
-def prepare(task: Task) -> Tuple[Run, Facts]:
+def prepare(task: Task) -> Tuple[Optional[Run], Facts]:
     """Do what ``task["job"]`` names.
 
     Parameters
@@ -198,11 +289,13 @@ def prepare(task: Task) -> Tuple[Run, Facts]:
 
     Returns
     -------
-    run : callable
-        The computation.
+    run : callable or None
+        The computation; None for an ONNX file, which is written already.
     facts : dict
         What the parent is told.
     """
+    if task["job"] == "onnx":
+        return None, write_onnx(task)
     functions = {"detector": prepare_detector, "training": prepare_training}
     return functions[task["job"]](task)
 

@@ -5,10 +5,13 @@ import importlib
 import stat
 import sys
 
+from gluonnorm.deploy import export
+
 import numpy as np
 import pytest
 from in_process import SCRIPTS, run_script
 from PIL import Image
+from tiny_detector import tiny_detector
 
 ROW = {"job": "nms", "rois": 20, "classes": 3}
 
@@ -73,7 +76,7 @@ def test_page_names_machine_command_and_rows_and_shows_the_plot(suppressions):
         "mxnet 1.9.1" in cells(page, "versions")[1]
         and "gluoncv 0.10.5" in cells(page, "versions")[1]
     )
-    assert cells(page, "not installed")[1] == "torchvision"
+    assert cells(page, "not installed")[1] == "torchvision, onnxruntime, openvino"
     assert str(page.parent) not in text and "(images/figures.png)" in text
     with Image.open(page.parent / "images" / "figures.png") as picture:
         assert picture.format == "PNG" and np.asarray(picture.convert("L")).std() > 5
@@ -312,6 +315,50 @@ def test_only_the_types_of_chosen_rows_are_exported(part, monkeypatch):
         part_of_it = dataclasses.replace(group, rows=tuple(rows))
         measure.measure(part_of_it, machine, 0, measure.tqdm(disable=True))
     assert [task["dtypes"] for task in tasks] == [["int8"], [], ["float32", "bfloat16", "int8"]]
+
+
+def test_only_files_that_chosen_rows_read_are_written(part, monkeypatch):
+    groups, measure = part("groups"), part("measure")
+    tasks = []
+
+    class Process:
+        def __init__(self, row, task, machine):
+            tasks.append((row.program, task["job"], list(task["dtypes"])))
+
+        def answer(self):
+            return {"errors": {}}
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr(measure, "RowProcess", Process)
+    (group,) = [group for group in groups.all_groups(quick=True) if group.name == "runtimes"]
+    machine = part("machine").Machine({}, dict.fromkeys(part("plot").COLORS, {}), (96, 128), 0, {})
+    labels = {
+        "mxnet-float32": [("gluonnorm", "weights", ["float32"])],
+        "openvino-bfloat16": [("gluonnorm", "weights", ["onnx"])],
+        "torchvision-openvino-float32": [
+            ("gluonnorm", "weights", []),
+            ("torchvision", "onnx", []),
+        ],
+    }
+    for label, written in labels.items():
+        rows = [row for row in group.rows if row.label == label]
+        part_of_it = dataclasses.replace(group, rows=tuple(rows))
+        measure.measure(part_of_it, machine, 0, measure.tqdm(disable=True))
+        assert tasks == written, label
+        tasks.clear()
+
+
+def test_a_row_of_onnxruntime_runs_an_onnx_file(part, monkeypatch, tmp_path):
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    export(tiny_detector("fpn"), str(tmp_path / "a-onnx"), format="onnx")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    task = {"folder": str(tmp_path), "prefix": "a-onnx", "size": (64, 96), "seed": 0}
+    run_once, facts = part("row_onnxruntime").prepare(task)
+    assert len(facts["detections"]) > 0
+    assert [output.shape for output in run_once()[:3]] == [(1, 100, 1), (1, 100, 1), (1, 100, 4)]
 
 
 def test_ratios_are_medians_over_rounds_and_targets_are_judged(part):
