@@ -77,6 +77,9 @@ SERVE = [
     "pycocotools",
 ]
 
+# What runs ONNX files in OpenVINO, and writes OpenVINO's own files beside MXNet.
+OPENVINO = ["onnx>=1.16", "openvino>=2024.4", "pycocotools"]
+
 setup(
     name="gluonnorm",
     version=read_version(),
@@ -114,6 +117,7 @@ setup(
         "cu112": [*CUDA, MXNET_NEEDS_OLDER_PYTHON, *TRAINING],
         "onnx": ONNX,
         "serve": SERVE,
+        "openvino": OPENVINO,
         "peers": PEERS,
         "test": ["pytest>=8", "pytest-xdist", "ruff==0.17.6", "mypy", *ONNX, *SERVE],
     },

@@ -3,6 +3,7 @@
 import argparse
 from typing import Any, Dict
 
+from gluonnorm.deploy.backends.choice import RUN_TIMES
 from gluonnorm.types import RESCALE_DIRECTIONS
 
 
@@ -29,7 +30,13 @@ def add_model_arguments(parser: argparse.ArgumentParser, exported: bool) -> None
             "--exported",
             metavar="PREFIX",
             help="exported files: PREFIX-symbol.json, PREFIX-0000.params and PREFIX.json of MXNet, "
-            "or PREFIX.onnx",
+            "PREFIX.onnx, or PREFIX.xml and PREFIX.bin of OpenVINO",
+        )
+        group.add_argument(
+            "--backend",
+            choices=list(RUN_TIMES),
+            help="what runs exported files (default: the first of these that is installed and has "
+            "its files)",
         )
     group.add_argument(
         "--network",

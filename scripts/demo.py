@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
 from gluonnorm.deploy import Predictor
-from gluonnorm.deploy.backends.choice import RUN_TIMES
 from gluonnorm.errors import InputError
 from gluonnorm.late_import import import_late
 from gluonnorm.photos.files import ImageError, read_image
@@ -103,12 +102,6 @@ def parse_args() -> argparse.Namespace:
         metavar="SHARE",
         help=f"of a tile that its neighbor sees too, 0 to {MOST_OVERLAP:g} (default: "
         f"{DEFAULT_OVERLAP:g}); longer objects are put together from parts",
-    )
-    parser.add_argument(
-        "--backend",
-        choices=list(RUN_TIMES),
-        help="what runs exported files (default: the first of these that is installed and has its "
-        "files)",
     )
     parser.add_argument("--gpus", default="", help="e.g. 0, in MXNet (default: the CPU)")
     parser.add_argument(

@@ -11,8 +11,9 @@ Example: the COCO and class-wise AP of a checkpoint on the val split of a VOC fo
 
 import argparse
 import json
-from typing import Dict, Tuple
+from typing import Callable, Dict, List, Sequence, Tuple
 
+from gluonnorm.deploy import Predictor
 from gluonnorm.evaluation import coco_results, evaluate_voc, predict
 
 import mxnet as mx
@@ -70,15 +71,15 @@ def main(args: argparse.Namespace) -> None:
     seed_everything(args.seed)
     ctx = contexts(args.gpus)
     make_parent_folder("--save-json", args.save_json)
-    detector = open_detector(args, "mxnet" if args.exported else None)
+    detector = open_detector(args, args.backend)
     metric = args.metric or ("voc07" if args.dataset == "voc" else "coco")
-    score_masks = metric == "coco" and gives_masks(detector.net)
+    score_masks = metric == "coco" and detector.has_masks
     matched = open_scored_dataset(args, detector.classes)
     dataset = open_masks(matched) if score_masks else matched
     loader = evaluation_loader(dataset, detector.preprocess, args.batch_size, args.num_workers)
     mask_paste = detector.mask_paste if score_masks else None
     # The detections come one image at a time, because their masks would fill the memory.
-    detections = predict(detector.net, loader, ctx, mask_paste)
+    detections = predict(network_of(detector), loader, ctx, mask_paste)
     progress = tqdm(detections, total=len(dataset), unit="image", disable=None)
     all_results = coco_results(progress, dataset.category_ids)
     # The files do not have the categories of the network's other classes.
@@ -100,20 +101,27 @@ def main(args: argparse.Namespace) -> None:
         write_text(args.save_json, json.dumps(results))
 
 
-def gives_masks(net: mx.gluon.HybridBlock) -> bool:
-    """Tell whether a network, or an exported one, returns masks, its fourth output.
+def network_of(detector: Predictor) -> Callable[[mx.nd.NDArray], Sequence[mx.nd.NDArray]]:
+    """Return the network of a detector as a function of images in arrays of MXNet.
 
     Parameters
     ----------
-    net : mx.gluon.HybridBlock
-        A detector, or the block of its exported files.
+    detector : Predictor
+        A detector in any run time.
 
     Returns
     -------
-    bool
-        Whether a call returns more than ids, scores and boxes.
+    callable
+        Maps (B, 3, H, W) to ids, scores, boxes and perhaps masks.
     """
-    return len(net(mx.sym.var("data"))) > 3
+    if detector.net is not None:
+        return detector.net
+
+    def run_elsewhere(images: mx.nd.NDArray) -> List[mx.nd.NDArray]:
+        """Run the network in the detector's run time."""
+        return [mx.nd.array(output) for output in detector.run_images(images.asnumpy())]
+
+    return run_elsewhere
 
 
 def table(scores: Dict[str, float]) -> str:

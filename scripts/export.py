@@ -1,4 +1,4 @@
-"""Export a trained detector to files of MXNet or ONNX, and check them against the network.
+"""Export a trained detector to files of MXNet, ONNX or OpenVINO, and check them.
 
 Example: a checkpoint to out/blood-symbol.json, out/blood-0000.params and out/blood.json
 
@@ -13,19 +13,20 @@ and as out/blood.onnx and out/blood.json, for onnxruntime and OpenVINO:
 
     python scripts/export.py --params runs/blood-0001025.json --output out/blood --format onnx
 
-The files are read back and run on the image (on noise without --image) beside the network, those
-of ONNX in onnxruntime. In float32 the largest difference is printed, and one that is more than
+The files are read back in their run time and run on the image (on noise without --image) beside the
+network. In float32 the largest difference is printed, and one that is more than
 rounding is an error. In the other formats the script prints how many of the network's detections
 the files also give; scripts/eval_faster_rcnn.py --exported measures what they cost in AP.
 """
 
 import argparse
-import importlib
 import random
 from pathlib import Path
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple
 
-from gluonnorm.deploy import DTYPES, FORMATS, DeployError, export, load
+from gluonnorm.deploy import DTYPES, FORMATS, DeployError, Predictor, export
+from gluonnorm.deploy.backends.choice import backend_module
+from gluonnorm.deploy.bundle import FILE_SUFFIXES, FORMAT_FILES
 from gluonnorm.photos.boxes import box_iou
 from gluonnorm.photos.prepare import network_input, prepare
 from gluonnorm.types import Preprocess
@@ -42,6 +43,8 @@ from _photos import list_photos
 # The largest difference that rounding explains, of each output; boxes in pixels.
 TOLERANCE = {"ids": 0.0, "scores": 1e-4, "boxes": 0.05, "masks": 1e-3}
 NOISE_SIZE = (256, 320)  # height and width
+# What runs the files of a format for the check.
+RUN_TIME_OF_FORMAT = {"mxnet": "mxnet", "onnx": "onnxruntime", "openvino": "openvino"}
 CONFIDENT_SCORE = 0.5
 
 
@@ -73,7 +76,7 @@ def parse_args() -> argparse.Namespace:
         "--format",
         choices=list(FORMATS),
         default="mxnet",
-        help="files of MXNet, or one ONNX file, which is float32 (default: mxnet)",
+        help="files of MXNet, one ONNX file, or files of OpenVINO (default: mxnet)",
     )
     parser.add_argument(
         "--image-size",
@@ -86,8 +89,8 @@ def parse_args() -> argparse.Namespace:
         "--dtype",
         choices=list(DTYPES),
         default="float32",
-        help="the type the network computes in; bfloat16 and int8 run on the CPU "
-        "alone (default: float32)",
+        help="the type the network computes in; bfloat16, which ONNX files do not have, and int8 "
+        "run on the CPU alone (default: float32)",
     )
     parser.add_argument(
         "--calibration",
@@ -123,7 +126,9 @@ def main(args: argparse.Namespace) -> None:
     """
     seed_everything(args.seed)
     ctx = contexts("")
-    onnxruntime = load_onnxruntime() if args.format == "onnx" else None
+    # A run time that is missing is an error before the work.
+    run_time = RUN_TIME_OF_FORMAT[args.format]
+    backend_module(run_time)
     net = open_network(args, ctx, args.classes)
     image_size = tuple(args.image_size) if args.image_size else None
     pixels = check_input(args.image, image_size or NOISE_SIZE, net.preprocess)
@@ -133,15 +138,10 @@ def main(args: argparse.Namespace) -> None:
     # Before the calibration, which takes long.
     make_parent_folder("--output", f"{args.output}.json")
     manifest = export(net, args.output, image_size, args.dtype, photos, args.format)
-    batch = mx.nd.array(pixels[None])
-    if onnxruntime is not None:
-        print(f"wrote {args.output}.onnx, {args.output}.json")
-        exported_outputs = run_onnx(onnxruntime, f"{args.output}.onnx", pixels, manifest["outputs"])
-    else:
-        block, _ = load(args.output, ctx)
-        print(f"wrote {args.output}-symbol.json, {args.output}-0000.params, {args.output}.json")
-        exported_outputs = [output.asnumpy() for output in block(batch)]
-    network_outputs = [output.asnumpy() for output in net(batch)]
+    suffixes = [FILE_SUFFIXES[key] for key in FORMAT_FILES[args.format]]
+    print("wrote", ", ".join(f"{args.output}{suffix}" for suffix in [*suffixes, ".json"]))
+    exported_outputs = Predictor(args.output, backend=run_time).run_images(pixels[None])
+    network_outputs = [output.asnumpy() for output in net(mx.nd.array(pixels[None]))]
     network_ids = network_outputs[0]
     print(f"checked on an input of {pixels.shape}: {int((network_ids >= 0).sum())} detections")
     if args.dtype == "float32":
@@ -199,53 +199,6 @@ def choose_photos(paths: Sequence[str], count: int) -> List[Path]:
     """
     files = list_photos(paths)
     return sorted(random.sample(files, min(count, len(files))))
-
-
-def load_onnxruntime() -> Any:
-    """Import onnxruntime, which runs the ONNX file for the check.
-
-    Returns
-    -------
-    module
-        The package.
-
-    Raises
-    ------
-    DeployError
-        It is not installed.
-    """
-    try:
-        return importlib.import_module("onnxruntime")
-    except ImportError as error:
-        raise DeployError(
-            f"an ONNX file is checked with onnxruntime, which cannot be imported ({error}); "
-            "install it with pip install 'gluonnorm[onnx]'"
-        ) from error
-
-
-def run_onnx(
-    onnxruntime: Any, path: str, pixels: np.ndarray, names: Sequence[str]
-) -> List[np.ndarray]:
-    """Run an ONNX file on one image in onnxruntime.
-
-    Parameters
-    ----------
-    onnxruntime : module
-        The package.
-    path : str
-        The file.
-    pixels : numpy.ndarray
-        (3, h, w) float32.
-    names : sequence of str
-        The names of the outputs that are returned.
-
-    Returns
-    -------
-    list of numpy.ndarray
-        The outputs, with a first axis of length 1.
-    """
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    return session.run(names, {"data": pixels[None]})
 
 
 def in_order_of(

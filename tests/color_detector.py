@@ -24,6 +24,7 @@ class ColorDetector:
     """
 
     net = None
+    has_masks = True
     run_errors = ()
 
     def __init__(self):

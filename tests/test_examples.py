@@ -34,6 +34,8 @@ OPTIONAL_PACKAGES = {
     "gluonnorm.deploy.onnx.model_file": "onnx",
     "gluonnorm.deploy.backends.onnxruntime_backend": "onnxruntime",
     "gluonnorm.deploy.backends.openvino_backend": "openvino",
+    "gluonnorm.deploy.onnx.int8_onnx": "onnxruntime",
+    "gluonnorm.deploy.onnx.openvino_files": "openvino",
 }
 DOCTEST_OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 BLOCK = re.compile(

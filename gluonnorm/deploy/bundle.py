@@ -13,20 +13,28 @@ from gluonnorm.weight_files import file_digest, parse_description, read_descript
 # Symbol, parameters, manifest. The manifest is the last file that gets its name, so a manifest
 # exists only beside the two files that it describes.
 BUNDLE_SUFFIXES = ("-symbol.json", "-0000.params", ".json")
-ONNX_SUFFIX = ".onnx"
-# A further output of an ONNX file: the scores of the candidates, see
-# ``candidate_count.DetectorGraph``.
-CANDIDATES_OUTPUT = "candidates"
 # The files by the keys of their checksums in the manifest.
 FILE_SUFFIXES = {
     "symbol": BUNDLE_SUFFIXES[0],
     "params": BUNDLE_SUFFIXES[1],
-    "onnx": ONNX_SUFFIX,
+    "onnx": ".onnx",
+    "xml": ".xml",
+    "bin": ".bin",
+}
+# The files of each format beside the manifest. The first one is the graph.
+FORMAT_FILES = {
+    "mxnet": ("symbol", "params"),
+    "onnx": ("onnx",),
+    "openvino": ("xml", "bin"),
 }
 # Version 0.1 called the manifest a record. The key keeps that name, so that its exports are
 # verified too.
 MANIFEST_DIGEST_KEY = "record"
-MANIFEST_KEY = "manifest"  # of the metadata of an ONNX file
+MANIFEST_KEY = "manifest"  # of the metadata of the files of ONNX and OpenVINO
+# The outputs in order; masks only of a network that has them.
+OUTPUTS = ("ids", "scores", "boxes", "masks")
+# The last output of the files of ONNX and OpenVINO, which a manifest does not list.
+CANDIDATES_OUTPUT = "candidates"
 # What reading and searching something raises that is no manifest.
 MANIFEST_ERRORS = (ValueError, KeyError, TypeError, AttributeError)
 Manifest = Dict[str, Any]
@@ -54,19 +62,19 @@ class Bundle(NamedTuple):
     manifest: Manifest
 
 
-class OnnxBundle(NamedTuple):
-    """The ONNX file of an exported network.
+class GraphBundle(NamedTuple):
+    """The files of an exported network in the format of ONNX or OpenVINO.
 
     Attributes
     ----------
-    onnx_file : pathlib.Path
-        The file, whose checksum was verified if there is a manifest beside it.
+    graph_file : pathlib.Path
+        The graph. The checksums of all files were verified if there is a manifest beside it.
     manifest : dict or None
-        The content of the manifest; None if there is no such file. The ONNX file has one in its
+        The content of the manifest; None if there is no such file. The graph has one in its
         metadata as well, under the key ``MANIFEST_KEY``.
     """
 
-    onnx_file: Path
+    graph_file: Path
     manifest: Optional[Manifest]
 
 
@@ -99,6 +107,24 @@ def bundle_paths(prefix: str) -> List[Path]:
     return [Path(f"{prefix}{suffix}") for suffix in BUNDLE_SUFFIXES]
 
 
+def graph_path(prefix: str, format: str) -> Path:
+    """Name the graph of an exported network.
+
+    Parameters
+    ----------
+    prefix : str
+        Path and first part of the files' names.
+    format : str
+        A key of ``FORMAT_FILES``.
+
+    Returns
+    -------
+    pathlib.Path
+        The file.
+    """
+    return Path(f"{prefix}{FILE_SUFFIXES[FORMAT_FILES[format][0]]}")
+
+
 def read_bundle(prefix: str) -> Bundle:
     """Find MXNet's files of an exported network, read the manifest and verify all checksums.
 
@@ -122,45 +148,49 @@ def read_bundle(prefix: str) -> Bundle:
     symbol_file, params_file, manifest_file = bundle_paths(prefix)
     require_files(prefix, [symbol_file, params_file, manifest_file])
     files = {"symbol": symbol_file, "params": params_file}
-    manifest = _read_manifest(manifest_file, files, _onnx_alone(prefix))
+    manifest = _read_manifest(manifest_file, files, _others_alone(prefix))
     return Bundle(symbol_file, params_file, manifest)
 
 
-def read_onnx_bundle(prefix: str) -> OnnxBundle:
-    """Find the ONNX file of an exported network, read the manifest and verify both checksums.
+def read_graph_bundle(prefix: str, format: str) -> GraphBundle:
+    """Find the files of ONNX or OpenVINO, read the manifest and verify all checksums.
 
     Parameters
     ----------
     prefix : str
         Path and first part of the files' names.
+    format : str
+        ``"onnx"`` or ``"openvino"``.
 
     Returns
     -------
-    OnnxBundle
-        The path of the ONNX file, and the manifest if there is one beside it.
+    GraphBundle
+        The path of the graph, and the manifest if there is one beside it.
 
     Raises
     ------
     DeployError
-        The ONNX file is missing, a file was altered, or the manifest is not one or describes other
-        files alone.
+        A file is missing or was altered, or the manifest is not one or describes other files alone.
     InputError
         ``prefix`` has no first part of a name.
     """
     manifest_file = bundle_paths(prefix)[-1]
-    onnx_file = Path(f"{prefix}{ONNX_SUFFIX}")
-    if not onnx_file.is_file():
-        way_out = "export with format='onnx'"
-        if prefix.endswith(ONNX_SUFFIX):
-            way_out = f"give {prefix[: -len(ONNX_SUFFIX)]} alone"
-        raise DeployError(f"{onnx_file} missing; {way_out}")
+    files = {key: Path(f"{prefix}{FILE_SUFFIXES[key]}") for key in FORMAT_FILES[format]}
+    missing = [str(path) for path in files.values() if not path.is_file()]
+    if missing:
+        way_out = f"export with format={format!r}"
+        for key in files:
+            if prefix.endswith(FILE_SUFFIXES[key]):
+                way_out = f"give {prefix[: -len(FILE_SUFFIXES[key])]} alone"
+        raise DeployError(f"{' and '.join(missing)} missing; {way_out}")
+    graph_file = graph_path(prefix, format)
     if not manifest_file.is_file():
-        return OnnxBundle(onnx_file, None)
-    mxnet_alone = (
-        f"{manifest_file} describes MXNet's files, and not {onnx_file}, which is of another "
-        "export; export with format='onnx' again"
+        return GraphBundle(graph_file, None)
+    others_alone = (
+        f"{manifest_file} describes files of another format, and not {graph_file}, which is of "
+        f"another export; export with format={format!r} again"
     )
-    return OnnxBundle(onnx_file, _read_manifest(manifest_file, {"onnx": onnx_file}, mxnet_alone))
+    return GraphBundle(graph_file, _read_manifest(manifest_file, files, others_alone))
 
 
 def parse_manifest(text: str, source: str) -> Manifest:
@@ -293,12 +323,12 @@ def require_files(prefix: str, paths: Sequence[Path]) -> None:
     if not missing:
         return
     manifest_file = paths[-1]
-    if os.path.isfile(f"{prefix}{ONNX_SUFFIX}") and str(manifest_file) not in missing:
-        raise DeployError(_onnx_alone(prefix))
+    if _other_graphs(prefix) and str(manifest_file) not in missing:
+        raise DeployError(_others_alone(prefix))
     message = (
         f"{' and '.join(missing)} missing; an exported network is three files: "
         f"{', '.join(prefix + suffix for suffix in BUNDLE_SUFFIXES)}, or one of ONNX, "
-        f"{prefix}{ONNX_SUFFIX}"
+        f"{prefix}.onnx, or two of OpenVINO, {prefix}.xml and {prefix}.bin"
     )
     for suffix in BUNDLE_SUFFIXES:
         if prefix.endswith(suffix):
@@ -306,11 +336,17 @@ def require_files(prefix: str, paths: Sequence[Path]) -> None:
     raise DeployError(message)
 
 
-def _onnx_alone(prefix: str) -> str:
-    """Say that a network was exported to ONNX and not for MXNet."""
+def _other_graphs(prefix: str) -> List[str]:
+    """List the graphs of a prefix that are not of MXNet."""
+    graphs = [graph_path(prefix, format) for format in FORMAT_FILES if format != "mxnet"]
+    return [str(graph) for graph in graphs if graph.is_file()]
+
+
+def _others_alone(prefix: str) -> str:
+    """Say that a network was exported to other formats and not for MXNet."""
     return (
-        f"{prefix}.json describes {prefix}{ONNX_SUFFIX}, and no files of MXNet; run that file with "
-        "onnxruntime or OpenVINO, or export with format='mxnet' too"
+        f"{prefix}.json describes {' and '.join(_other_graphs(prefix))}, and no files of MXNet; "
+        "run that file with onnxruntime or OpenVINO, or export with format='mxnet' too"
     )
 
 

@@ -5,12 +5,11 @@ import os
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Dict, Iterator, List, Sequence
+from typing import Dict, Iterator, List, Mapping, Sequence
 
 from gluonnorm.deploy.bundle import (
     FILE_SUFFIXES,
     MANIFEST_DIGEST_KEY,
-    ONNX_SUFFIX,
     DeployError,
     Manifest,
     bundle_paths,
@@ -53,15 +52,15 @@ def write_bundle(
         )
 
 
-def write_onnx_bundle(prefix: str, content: bytes, manifest: Manifest) -> None:
-    """Write an ONNX file and the manifest, both or none.
+def write_contents(prefix: str, contents: Mapping[str, bytes], manifest: Manifest) -> None:
+    """Write the files of ONNX or OpenVINO and the manifest, all or none.
 
     Parameters
     ----------
     prefix : str
         Path and first part of the files' names. Missing folders are made.
-    content : bytes
-        The content of the ONNX file.
+    contents : dict of str to bytes
+        The contents of the files, by keys of ``FILE_SUFFIXES``.
     manifest : dict
         As for :func:`write_bundle`.
 
@@ -70,10 +69,11 @@ def write_onnx_bundle(prefix: str, content: bytes, manifest: Manifest) -> None:
     DeployError
         The files could not be written completely; earlier files are as they were.
     """
-    with _files_and_manifest(prefix, [Path(f"{prefix}{ONNX_SUFFIX}")], manifest) as files:
-        (onnx_file,) = files
-        Path(onnx_file).write_bytes(content)
-        manifest["provenance"]["sha256"]["onnx"] = file_digest(onnx_file)
+    paths = [Path(f"{prefix}{FILE_SUFFIXES[key]}") for key in contents]
+    with _files_and_manifest(prefix, paths, manifest) as files:
+        for file, key in zip(files, contents):
+            Path(file).write_bytes(contents[key])
+            manifest["provenance"]["sha256"][key] = file_digest(file)
 
 
 @contextmanager

@@ -1,25 +1,27 @@
-"""Exporting a network to files of MXNet or ONNX."""
+"""Exporting a network to files of MXNet, ONNX or OpenVINO."""
 
 import contextlib
 import dataclasses
 import hashlib
 import json
 import os
-from typing import Any, Dict, Iterator, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Iterable, Iterator, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
 from gluonnorm import __version__
 from gluonnorm.deploy.bundle import (
     CANDIDATES_OUTPUT,
     MANIFEST_KEY,
+    OUTPUTS,
     DeployError,
     Manifest,
     bundle_paths,
 )
-from gluonnorm.deploy.bundle_writer import write_bundle, write_onnx_bundle
+from gluonnorm.deploy.bundle_writer import write_bundle, write_contents
 from gluonnorm.deploy.candidate_count import with_candidates
 from gluonnorm.deploy.formats import DTYPES, FORMATS
 from gluonnorm.deploy.onnx.convert import convert_graph
-from gluonnorm.deploy.onnx.writer import ModelWriter, load_writer
+from gluonnorm.deploy.onnx.narrow_nodes import narrow_nodes
+from gluonnorm.deploy.onnx.writer import ModelWriter, load_maker, load_writer
 from gluonnorm.errors import InputError, did_you_mean
 from gluonnorm.graph.executor_safe import replace_shape_only_ops
 from gluonnorm.graph.fold import fold_graph
@@ -34,7 +36,6 @@ import mxnet as mx
 import numpy as np
 from tqdm import tqdm
 
-OUTPUTS = ("ids", "scores", "boxes", "masks")
 TRACED_SIZE = (64, 64)  # of an image that settles unknown shapes; any size gives the same graph
 DATA_SHAPE = (1, 3, *TRACED_SIZE)
 
@@ -62,18 +63,21 @@ def export(
     calibration: Union[None, PathLike, Photos] = None,
     format: str = "mxnet",
 ) -> Manifest:
-    """Export a detector to the files of MXNet or to an ONNX file, with a description of both.
+    """Export a detector to the files of MXNet, ONNX or OpenVINO, with a description of them.
 
     - ``"mxnet"`` writes ``<prefix>-symbol.json`` and ``<prefix>-0000.params``, which load with
       ``mx.gluon.SymbolBlock.imports``, ``mx.mod.Module`` and the C predict API.
-    - ``"onnx"`` writes ``<prefix>.onnx``, which onnxruntime and OpenVINO read. Behind the outputs
-      that the manifest names it has one more, ``candidates``, (B, ``max_candidates`` + 1): the
-      scores of the best pairs of RoI and class. If the last one is above ``score_thresh``, there
-      were more pairs, which were not looked at.
+    - ``"onnx"`` writes ``<prefix>.onnx``, which onnxruntime and OpenVINO read. It has an output
+      more, ``candidates``: the scores of the best pairs of RoI and class, best first, (B,
+      ``max_candidates`` + 1). If the last one is above the score threshold, candidates were cut
+      off.
 
-    Both take any batch size and image size. ``<prefix>.json``, the manifest, describes input and
+    - ``"openvino"`` writes ``<prefix>.xml`` and ``<prefix>.bin``, OpenVINO's own files, with the
+      outputs of ``"onnx"``.
+
+    All take any batch size and image size. ``<prefix>.json``, the manifest, describes input and
     outputs. Frozen norms are folded into convolutions (``nn.fold``). If the export fails, earlier
-    files of this prefix remain as they were. A network that is exported in both formats to one
+    files of this prefix remain as they were. A network that is exported in several formats to one
     prefix has one manifest.
 
     Parameters
@@ -87,15 +91,16 @@ def export(
         (height, width) of the network's input if it is always the same. It is only noted in the
         manifest, for programs that bind memory in advance. None means that it varies.
     dtype : str
-        What the network computes in. ``"float32"`` runs everywhere. ``"bfloat16"`` and ``"int8"``
-        run only on the CPU. Their inputs, outputs and output layers are float32.
+        What the network computes in. ``"float32"`` runs everywhere. ``"bfloat16"``, which
+        ``"onnx"`` does not have, and ``"int8"``, which ``"openvino"`` does not have, run only on
+        the CPU. Their inputs, outputs and output layers are float32.
     calibration : path, list, tuple or None
         For ``"int8"``: photos like those that the network will see. A folder, or a list of paths
         and arrays (H, W, 3) as ``Predictor`` takes them. 30 to 100 photos are enough; each takes
         one run of the network.
     format : str
-        ``"mxnet"`` or ``"onnx"``. ONNX files are float32, and writing them needs the package
-        ``onnx`` (``pip install 'gluonnorm[onnx]'``).
+        ``"mxnet"``, ``"onnx"`` or ``"openvino"``. The last two need the packages of the extra of
+        that name: ``pip install 'gluonnorm[onnx]'``.
 
     Returns
     -------
@@ -118,30 +123,32 @@ def export(
     Raises
     ------
     InputError
-        Unknown ``dtype`` or ``format``; a ``dtype`` that ONNX files do not have; ``"int8"`` without
-        photos, or photos with another dtype; an
-        ``image_size`` that is not two positive integers; a ``prefix`` without a name.
+        Unknown ``dtype`` or ``format``; a ``dtype`` that the format does not have; ``"int8"``
+        without photos, or photos with another dtype; an ``image_size`` that is not two positive
+        integers; a ``prefix`` without a name.
     ImageError
         A photo for calibration cannot be read.
     DeployError
         A parameter has no values or is not finite; the files could not be written completely; a
-        layer has no form in ONNX; or the package ``onnx`` is missing.
+        layer has no form in ONNX; or a package is missing.
     """
     bundle_paths(prefix)
     _check_format(format, dtype)
     _check_image_size(image_size)
     photos = _calibration_photos(dtype, calibration)
-    model_bytes = load_writer() if format == "onnx" else None
-    with _levels_apart(net, format == "onnx"):
+    tools = None if format == "mxnet" else (load_writer(), load_maker(format, dtype))
+    with _levels_apart(net, tools is not None):
         graph = _inference_graph(net, image_size or TRACED_SIZE)
     manifest = _manifest(net, graph, image_size, dtype, len(photos))
-    if model_bytes is not None:
-        content = _onnx_content(graph, manifest, model_bytes)
-        write_onnx_bundle(prefix, content, manifest)
-    else:
+    inputs = _NetworkInputs(photos, net.preprocess)
+    if tools is None:
         graph = _Graph(replace_shape_only_ops(graph.symbol), graph.values)
-        graph = _convert(graph, dtype, photos, net.preprocess)
+        graph = _convert(graph, dtype, inputs)
         write_bundle(prefix, graph.symbol, graph.values, manifest)
+    else:
+        model_bytes, make_files = tools
+        content, narrow = _onnx_content(graph, manifest, model_bytes)
+        write_contents(prefix, make_files(content, dtype, narrow, inputs), manifest)
     # JSON turns tuples into lists. The caller gets what a reader of the file gets.
     return json.loads(json.dumps(manifest))
 
@@ -208,22 +215,25 @@ def _levels_apart(net: mx.gluon.HybridBlock, levels_apart: bool) -> Iterator[Non
         net.levels_apart = False
 
 
-def _onnx_content(graph: _Graph, manifest: Manifest, model_bytes: ModelWriter) -> bytes:
+def _onnx_content(
+    graph: _Graph, manifest: Manifest, model_bytes: ModelWriter
+) -> Tuple[bytes, Set[str]]:
     """Convert a graph to the content of an ONNX file, with the manifest in its metadata.
 
-    The last output shows whether candidates were cut off, so that ``Predictor`` can count them.
+    Return also the names of the nodes that other types than float32 are for.
     """
     symbol = with_candidates(graph.symbol)
-    names = [*manifest["outputs"], CANDIDATES_OUTPUT]
+    names = [*manifest["outputs"], CANDIDATES_OUTPUT][: len(symbol.list_outputs())]
     converted = convert_graph(symbol, graph.values, {"data": DATA_SHAPE}, names)
     value_shapes = {name: value.shape for name, value in graph.values.items()}
     _, shapes, _ = symbol.infer_shape(data=DATA_SHAPE, **value_shapes)
-    return model_bytes(
+    content = model_bytes(
         converted,
         inputs={"data": ("batch", 3, "height", "width")},
         outputs={name: ("batch", *shape[1:]) for name, shape in zip(names, shapes)},
         metadata={MANIFEST_KEY: json.dumps(manifest)},
     )
+    return content, narrow_nodes(symbol, converted)
 
 
 def _check_format(format: str, dtype: str) -> None:
@@ -233,10 +243,11 @@ def _check_format(format: str, dtype: str) -> None:
         raise InputError(f"format is {format!r}{suggestion} give one of {', '.join(FORMATS)}")
     if dtype not in DTYPES:
         raise InputError(f"dtype is {dtype!r}; a network can be exported in {', '.join(DTYPES)}")
-    if format == "onnx" and dtype != "float32":
+    if dtype not in FORMATS[format]:
+        others = [name for name, dtypes in FORMATS.items() if dtype in dtypes]
         raise InputError(
-            f"dtype is {dtype!r} with format 'onnx', whose files are float32; leave dtype out, or "
-            "export with format='mxnet'"
+            f"dtype is {dtype!r} with format {format!r}, which has {', '.join(FORMATS[format])}; "
+            f"give one of these, or format {' or '.join(map(repr, others))}"
         )
 
 
@@ -293,16 +304,25 @@ def _inference_graph(net: mx.gluon.HybridBlock, image_size: Tuple[int, int]) -> 
     return _Graph(*fold_graph(symbol, values))
 
 
-def _convert(graph: _Graph, dtype: str, photos: Sequence[Photo], preprocess: Preprocess) -> _Graph:
+def _convert(graph: _Graph, dtype: str, inputs: Iterable[np.ndarray]) -> _Graph:
     """Convert a float32 graph to the number format in which it will compute."""
     if dtype == "bfloat16":
         return _Graph(*to_bfloat16(graph.symbol, graph.values))
     if dtype == "int8":
-        return _Graph(*to_int8(graph.symbol, graph.values, _network_inputs(photos, preprocess)))
+        return _Graph(*to_int8(graph.symbol, graph.values, inputs))
     return _Graph(*join_output_layers(graph.symbol, graph.values))
 
 
-def _network_inputs(photos: Sequence[Photo], preprocess: Preprocess) -> Iterator[np.ndarray]:
-    """Prepare photos one after the other, (1, 3, h, w) each, and show the progress."""
-    for photo in tqdm(photos, desc="calibrating", unit="photo", leave=False):
-        yield prepare(photo, preprocess).pixels[None]
+class _NetworkInputs:
+    """The network's inputs for photos, (1, 3, h, w) each, prepared whenever they are read."""
+
+    def __init__(self, photos: Sequence[Photo], preprocess: Preprocess) -> None:
+        self._photos = photos
+        self._preprocess = preprocess
+
+    def __len__(self) -> int:
+        return len(self._photos)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        for photo in tqdm(self._photos, desc="calibrating", unit="photo", leave=False):
+            yield prepare(photo, self._preprocess).pixels[None]

@@ -161,9 +161,9 @@ class Predictor:
         Largest number of photos that the network sees at once. Only photos that have the same size
         after resizing share a batch, so each gets the result that it would get alone.
     backend : str or None
-        The run time: ``"mxnet"`` for the files of MXNet, ``"onnxruntime"`` or ``"openvino"`` for
-        the ONNX file. None takes the first of these that is installed and has its file; only this
-        one is imported.
+        The run time: ``"mxnet"`` for the files of MXNet, ``"onnxruntime"`` for the ONNX file, or
+        ``"openvino"`` for its own files or the ONNX file. None takes the first of these that is
+        installed and has its files; only this one is imported.
     tile : int or None
         Side of the tiles in which larger photos are taken, in pixels of the photo. Each tile is
         prepared like a photo of its own, and an object that several tiles show is detected once.
@@ -180,13 +180,15 @@ class Predictor:
         Class names in the order of the ids.
     preprocess : Preprocess
         How photos are prepared.
+    has_masks : bool
+        Whether the network returns masks.
     mask_paste : str
         How masks are pasted, see ``photos.paste.paste_masks``.
     truncated_photos : int
         Number of photos so far, or of tiles, with more than ``config.max_candidates`` pairs of box
         and class above ``config.score_thresh``, so that some pairs were never looked at. The first
-        such photo causes a warning as well. ONNX files and the earliest exports do not count; the
-        number then stays 0.
+        such photo causes a warning as well. The earliest exports do not count; the number then
+        stays 0.
 
     Raises
     ------
@@ -271,6 +273,7 @@ class Predictor:
         self.classes = settings.classes
         self.preprocess = settings.preprocess
         self.mask_paste = settings.mask_paste
+        self.has_masks = opened.has_masks
         self.truncated_photos = 0
         self._score_thresh = settings.score_thresh
         self._backend = opened
@@ -419,6 +422,26 @@ class Predictor:
         """
         return self.read(photo, resize).prepared.pixels
 
+    def run_images(self, pixels: np.ndarray) -> List[np.ndarray]:
+        """Run the network on images that are prepared already, for example by :meth:`prepare`.
+
+        Parameters
+        ----------
+        pixels : numpy.ndarray
+            (B, 3, h, w) float32.
+
+        Returns
+        -------
+        list of numpy.ndarray
+            ids (B, D, 1), scores (B, D, 1), boxes (B, D, 4) in pixels of the images, and perhaps
+            masks (B, D, M, M) in 0..1. Rows are sorted best first and padded with -1.
+        """
+        with self._running:
+            outputs = self._backend.run(pixels)
+        if outputs.candidate_scores is not None:
+            self._count_truncated(outputs.candidate_scores)
+        return outputs.detections
+
     def read(self, photo: Photo, resize: Optional[bool] = None, name: str = "") -> NamedPhoto:
         """Read and prepare a photo, the first of the three steps of a call.
 
@@ -480,8 +503,7 @@ class Predictor:
         """
         pixels = np.stack([photo.prepared.pixels for photo in photos])
         try:
-            with self._running:
-                outputs = self._backend.run(pixels)
+            outputs = self.run_images(pixels)
         except self._backend.run_errors as error:
             input_height, input_width = pixels.shape[2:]
             if min(input_height, input_width) >= NARROW:
@@ -491,11 +513,9 @@ class Predictor:
                 f"{photos[0].name}{height} x {width} pixels are {input_height} x {input_width} for "
                 "the network, whose layers take no image as narrow as that; cut it into parts"
             ) from error
-        if outputs.candidate_scores is not None:
-            self._count_truncated(outputs.candidate_scores)
         results = []
         for index, photo in enumerate(photos):
-            photo_outputs = [output[index] for output in outputs.detections]
+            photo_outputs = [output[index] for output in outputs]
             results.append(PhotoOutputs(photo_outputs, photo.prepared, photo.place))
         return results
 

@@ -1,6 +1,5 @@
 """Predictors in other run times than MXNet: the same detections, and errors that say what to do."""
 
-import importlib.util
 import json
 import shutil
 import sys
@@ -10,7 +9,7 @@ from gluonnorm.data import draw_shapes
 from gluonnorm.deploy import DeployError, Predictor, export, load
 from gluonnorm.deploy.backends import choice
 from gluonnorm.deploy.backends.choice import RUN_TIMES, backend_module, choose_backend
-from gluonnorm.deploy.backends.onnx_files import open_onnx_files
+from gluonnorm.deploy.backends.graph_files import open_graph_files
 from gluonnorm.errors import InputError
 from gluonnorm.photos.files import image_files
 
@@ -19,17 +18,11 @@ import numpy as np
 import pytest
 from detection_sets import assert_same_detections
 from in_process import run_script
+from optional_packages import require
 from tiny_detector import CLASSES, tiny_detector
 
 ONNX_RUN_TIMES = ("onnxruntime", "openvino")
 SETTINGS = {"short": 96, "max_size": 128, "score_thresh": 0.0}
-
-
-def require(*packages):
-    """Skip a test where a package is not installed."""
-    for package in packages:
-        if importlib.util.find_spec(package) is None:
-            pytest.skip(f"{package} is not installed")
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +144,9 @@ def test_files_without_a_run_time_name_what_to_install(tmp_path, monkeypatch, su
 
 
 def test_no_files_at_all_names_those_of_both_formats(tmp_path):
-    with pytest.raises(DeployError, match="net-symbol.json and .* missing; .*net.onnx$"):
+    with pytest.raises(
+        DeployError, match="net-symbol.json and .* missing; .*net.onnx, or two of OpenVINO"
+    ):
         Predictor(str(tmp_path / "net"))
 
 
@@ -202,9 +197,9 @@ def opener(metadata, **changes):
 
 def test_the_manifest_is_in_the_file_as_well(tmp_path, written):
     prefix = str(tmp_path / "net")
-    _, beside = open_onnx_files(prefix, None, opener({}))
+    _, beside = open_graph_files(prefix, None, "onnx", opener({}))
     (tmp_path / "net.json").unlink()
-    backend, inside = open_onnx_files(prefix, None, opener(written))
+    backend, inside = open_graph_files(prefix, None, "onnx", opener(written))
     assert isinstance(backend, FakeBackend)
     del beside["provenance"]["sha256"], inside["provenance"]["sha256"]
     assert inside == beside
@@ -227,24 +222,24 @@ def test_the_manifest_is_in_the_file_as_well(tmp_path, written):
 def test_a_file_without_a_right_manifest_is_refused(tmp_path, metadata, message):
     (tmp_path / "net.onnx").touch()
     with pytest.raises(DeployError, match=message):
-        open_onnx_files(str(tmp_path / "net"), None, opener(metadata))
+        open_graph_files(str(tmp_path / "net"), None, "onnx", opener(metadata))
 
 
 def test_altered_and_foreign_files_are_refused(tmp_path, written):
     prefix = str(tmp_path / "net")
     with pytest.raises(DeployError, match=r"outputs \['boxes'\], its manifest says .*export again"):
-        open_onnx_files(prefix, None, opener({}, output_names=["boxes"]))
+        open_graph_files(prefix, None, "onnx", opener({}, output_names=["boxes"]))
     manifest = (tmp_path / "net.json").read_text()
     (tmp_path / "net.json").write_text(manifest.replace('"disc"', '"disk"'))
     with pytest.raises(DeployError, match="net.json was altered"):
-        open_onnx_files(prefix, None, opener({}))
+        open_graph_files(prefix, None, "onnx", opener({}))
     (tmp_path / "net.json").write_text(manifest)
     (tmp_path / "net.onnx").write_bytes(b"another graph")
     with pytest.raises(DeployError, match="net.onnx is not the file .*copy all files of"):
-        open_onnx_files(prefix, None, opener({}))
+        open_graph_files(prefix, None, "onnx", opener({}))
     (tmp_path / "net.json").write_text("{}")
     with pytest.raises(DeployError, match="net.json is not the manifest of an exported network"):
-        open_onnx_files(prefix, None, opener({}))
+        open_graph_files(prefix, None, "onnx", opener({}))
 
 
 def test_a_manifest_of_another_export_does_not_describe_the_file(tmp_path, written):
@@ -252,20 +247,22 @@ def test_a_manifest_of_another_export_does_not_describe_the_file(tmp_path, writt
     with pytest.warns(UserWarning, match="net.onnx are of an earlier export"):
         export(tiny_detector("c4", nms_thresh=0.4), prefix)
     load(prefix)
-    with pytest.raises(DeployError, match="net.json describes MXNet's files, and not .*net.onnx"):
-        open_onnx_files(prefix, None, opener(written))
+    with pytest.raises(
+        DeployError, match="net.json describes files of another format, and not .*net.onnx"
+    ):
+        open_graph_files(prefix, None, "onnx", opener(written))
 
 
 def test_a_missing_onnx_file_names_the_way_out(tmp_path, written):
     with pytest.raises(DeployError, match="other.onnx missing; export with format='onnx'"):
-        open_onnx_files(str(tmp_path / "other"), None, opener(written))
+        open_graph_files(str(tmp_path / "other"), None, "onnx", opener(written))
     with pytest.raises(DeployError, match="net.onnx.onnx missing; give .*net alone"):
-        open_onnx_files(str(tmp_path / "net.onnx"), None, opener(written))
+        open_graph_files(str(tmp_path / "net.onnx"), None, "onnx", opener(written))
 
 
 def test_contexts_are_those_of_mxnet(tmp_path, written):
-    with pytest.raises(InputError, match=r"ctx is cpu\(0\) for an ONNX file"):
-        open_onnx_files(str(tmp_path / "net"), mx.cpu(), opener(written))
+    with pytest.raises(InputError, match=r"ctx is cpu\(0\) for a file of ONNX"):
+        open_graph_files(str(tmp_path / "net"), mx.cpu(), "onnx", opener(written))
 
 
 def test_the_number_of_classes_is_that_of_the_network(tmp_path, written):
@@ -273,4 +270,6 @@ def test_the_number_of_classes_is_that_of_the_network(tmp_path, written):
     manifest["classes"].append("moon")
     (tmp_path / "net.json").unlink()
     with pytest.raises(DeployError, match="classes has 4 names, the network was for 3"):
-        open_onnx_files(str(tmp_path / "net"), None, opener({"manifest": json.dumps(manifest)}))
+        open_graph_files(
+            str(tmp_path / "net"), None, "onnx", opener({"manifest": json.dumps(manifest)})
+        )

@@ -48,6 +48,8 @@ def test_an_onnx_file_and_its_manifest(net, written, tmp_path):
     assert inputs == {"data": ("batch", 3, "height", "width")}
     assert manifest["outputs"] == ["ids", "scores", "boxes"]
     assert list(outputs) == graph.outputs == [*manifest["outputs"], "candidates"]
+    # There are fewer pairs of RoI and class than max_candidates.
+    assert outputs["candidates"] == ("batch", net.config.max_detections + 1)
     assert json.loads(metadata["manifest"])["classes"] == manifest["classes"]
 
 
@@ -129,6 +131,6 @@ def test_the_missing_package_is_named_before_the_network_is_traced(tmp_path, mon
 def test_bad_formats(net, tmp_path):
     with pytest.raises(ValueError, match="format is 'onx'; did you mean onnx.* mxnet, onnx"):
         export(net, str(tmp_path / "tiny"), format="onx")
-    with pytest.raises(ValueError, match="dtype is 'int8' with format 'onnx', .*leave dtype out"):
-        export(net, str(tmp_path / "tiny"), format="onnx", dtype="int8")
+    with pytest.raises(ValueError, match="format 'onnx', which has float32, int8; .* 'openvino'$"):
+        export(net, str(tmp_path / "tiny"), format="onnx", dtype="bfloat16")
     assert not list(tmp_path.iterdir())

@@ -171,6 +171,7 @@ class ManyMasks:
     """A run time that detects a hundred objects of 60 pixels in every tile."""
 
     net = None
+    has_masks = True
     run_errors = ()
 
     def run(self, pixels):

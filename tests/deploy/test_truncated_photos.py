@@ -53,16 +53,19 @@ def cutting(tmp_path_factory):
 
 
 @pytest.mark.parametrize("batch_size", [1, 4])
-@pytest.mark.parametrize("from_files", [True, False])
+@pytest.mark.parametrize("run_time", ["network", "mxnet", "onnxruntime", "openvino"])
 def test_photos_with_too_many_candidates_are_counted_and_the_first_is_a_warning(
-    cutting, batch_size, from_files
+    cutting, batch_size, run_time
 ):
     several, cut, limit, net, prefix = cutting
-    predictor = (
-        Predictor(prefix, batch_size=batch_size)
-        if from_files
-        else Predictor.from_network(net, batch_size=batch_size)
-    )
+    if run_time == "network":
+        predictor = Predictor.from_network(net, batch_size=batch_size)
+    else:
+        pytest.importorskip(run_time)
+        if run_time != "mxnet":
+            pytest.importorskip("onnx")
+            export(net, prefix, format="onnx")
+        predictor = Predictor(prefix, batch_size=batch_size, backend=run_time)
     assert predictor.truncated_photos == 0
     with pytest.warns(
         UserWarning,

@@ -9,6 +9,7 @@ import sys
 import model_zoo
 from gluonnorm import deploy, training
 from gluonnorm.data import draw_shapes
+from gluonnorm.deploy.backends.choice import RUN_TIMES
 from gluonnorm.evaluation import evaluate_coco, evaluate_voc
 
 import mxnet as mx
@@ -103,6 +104,7 @@ def test_export_checks_an_onnx_file_in_onnxruntime(folder):
 
 def test_export_without_onnxruntime_is_one_line_before_the_work(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    monkeypatch.delitem(sys.modules, RUN_TIMES["onnxruntime"].module, raising=False)
     done = run_script(
         "export.py",
         "--params",
@@ -113,7 +115,7 @@ def test_export_without_onnxruntime_is_one_line_before_the_work(folder, monkeypa
         "onnx",
     )
     assert done.returncode == 2
-    assert "checked with onnxruntime, which cannot be imported" in done.stderr
+    assert "backend 'onnxruntime' needs the package onnxruntime" in done.stderr
     assert "pip install 'gluonnorm[onnx]'" in done.stderr
     assert not (folder / "unchecked").exists()
 

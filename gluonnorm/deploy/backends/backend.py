@@ -1,7 +1,9 @@
 """What a Predictor asks of a run time."""
 
 import os
-from typing import Any, List, NamedTuple, Optional, Protocol, Tuple, Type
+from typing import Any, List, NamedTuple, Optional, Protocol, Sequence, Tuple, Type
+
+from gluonnorm.deploy.bundle import CANDIDATES_OUTPUT
 
 import numpy as np
 
@@ -31,11 +33,14 @@ class Backend(Protocol):
     ----------
     net : mx.gluon.HybridBlock or None
         The network of MXNet; None in other run times.
+    has_masks : bool
+        Whether the network returns masks.
     run_errors : tuple of exception classes
         What the run time raises for an image that is too small for the layers.
     """
 
     net: Any
+    has_masks: bool
     run_errors: Tuple[Type[Exception], ...]
 
     def run(self, pixels: np.ndarray) -> Outputs:
@@ -51,6 +56,26 @@ class Backend(Protocol):
         Outputs
             Arrays of their own.
         """
+
+
+def named_outputs(names: Sequence[str], arrays: Sequence[np.ndarray]) -> Outputs:
+    """Tell the outputs of a detector from the scores of its candidates.
+
+    Parameters
+    ----------
+    names : sequence of str
+        The names of the outputs in order. The last one may be ``CANDIDATES_OUTPUT``.
+    arrays : sequence of numpy.ndarray
+        The outputs.
+
+    Returns
+    -------
+    Outputs
+        Both.
+    """
+    if names[-1] == CANDIDATES_OUTPUT:
+        return Outputs(list(arrays[:-1]), arrays[-1])
+    return Outputs(list(arrays), None)
 
 
 def num_threads() -> int:

@@ -1,16 +1,9 @@
 """The run times by name: which one runs a prefix's files, and where it is imported."""
 
 import importlib.util
-from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Dict, NamedTuple, Optional, Tuple
 
-from gluonnorm.deploy.bundle import (
-    BUNDLE_SUFFIXES,
-    ONNX_SUFFIX,
-    DeployError,
-    bundle_paths,
-    require_files,
-)
+from gluonnorm.deploy.bundle import DeployError, bundle_paths, graph_path, require_files
 from gluonnorm.errors import InputError, did_you_mean
 from gluonnorm.late_import import import_late
 
@@ -27,14 +20,14 @@ class RunTime(NamedTuple):
         The package that the file imports.
     install : str
         The command that installs the package.
-    suffix : str
-        The ending of the file that it reads.
+    formats : tuple of str
+        The formats of files that it reads.
     """
 
     module: str
     package: str
     install: str
-    suffix: str
+    formats: Tuple[str, ...]
 
 
 # In the order in which they are taken if the user names none.
@@ -43,19 +36,19 @@ RUN_TIMES: Dict[str, RunTime] = {
         "gluonnorm.deploy.backends.mxnet_backend",
         "mxnet",
         "pip install 'gluonnorm[cpu]'",
-        BUNDLE_SUFFIXES[0],
+        ("mxnet",),
     ),
     "onnxruntime": RunTime(
         "gluonnorm.deploy.backends.onnxruntime_backend",
         "onnxruntime",
         "pip install 'gluonnorm[onnx]'",
-        ONNX_SUFFIX,
+        ("onnx",),
     ),
     "openvino": RunTime(
         "gluonnorm.deploy.backends.openvino_backend",
         "openvino",
-        "pip install openvino",
-        ONNX_SUFFIX,
+        "pip install 'gluonnorm[openvino]'",
+        ("openvino", "onnx"),
     ),
 }
 
@@ -81,20 +74,23 @@ def choose_backend(prefix: str) -> str:
         ``prefix`` has no first part of a name.
     """
     paths = bundle_paths(prefix)
-    suitable: List[str] = []
+    graphs: Dict[str, None] = {}
+    suitable: Dict[str, RunTime] = {}
     for name, run_time in RUN_TIMES.items():
-        if Path(f"{prefix}{run_time.suffix}").is_file():
-            suitable.append(name)
+        for graph in [graph_path(prefix, format) for format in run_time.formats]:
+            if graph.is_file():
+                graphs[str(graph)] = None
+                suitable[name] = run_time
     if not suitable:
         require_files(prefix, paths)
         raise AssertionError("the graph is missing, so one of MXNet's files is")
-    for name in suitable:
-        if _is_installed(RUN_TIMES[name].package):
+    for name, run_time in suitable.items():
+        if _is_installed(run_time.package):
             return name
-    files = " and ".join(dict.fromkeys(f"{prefix}{RUN_TIMES[name].suffix}" for name in suitable))
-    commands = " or ".join(RUN_TIMES[name].install for name in suitable)
+    commands = " or ".join(run_time.install for run_time in suitable.values())
     raise DeployError(
-        f"{files} can be run by {' or '.join(suitable)}, and none of these is installed; {commands}"
+        f"{' and '.join(graphs)} can be run by {' or '.join(suitable)}, and none of these is "
+        f"installed; {commands}"
     )
 
 

@@ -3,7 +3,7 @@
 from typing import Sequence, Tuple, Type, Union
 
 from gluonnorm.deploy.backends.backend import Backend, Outputs
-from gluonnorm.deploy.bundle import DeployError, Manifest
+from gluonnorm.deploy.bundle import OUTPUTS, DeployError, Manifest
 from gluonnorm.deploy.candidate_count import expose_candidate_count
 from gluonnorm.deploy.exported_block import load
 from gluonnorm.deploy.finite_weights import require_finite_weights
@@ -33,6 +33,7 @@ class MXNetBackend:
         self.net = net
         self._ctx = contexts(net)[0]
         self._graph, self._num_outputs = expose_candidate_count(net)
+        self.has_masks = self._num_outputs == len(OUTPUTS)
         require_finite_weights(net)
         hybridize_for_inference(self._graph)
 

@@ -2,9 +2,9 @@
 
 from typing import Any, Dict, Tuple, Type
 
-from gluonnorm.deploy.backends.backend import Backend, Outputs, num_threads
-from gluonnorm.deploy.backends.onnx_files import open_onnx_files, separate_candidates
-from gluonnorm.deploy.bundle import Manifest
+from gluonnorm.deploy.backends.backend import Backend, Outputs, named_outputs, num_threads
+from gluonnorm.deploy.backends.graph_files import open_graph_files
+from gluonnorm.deploy.bundle import OUTPUTS, Manifest
 
 import numpy as np
 import onnxruntime
@@ -35,13 +35,14 @@ class OnnxRuntimeBackend:
         self.metadata: Dict[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
         self.input_names = [value.name for value in self._session.get_inputs()]
         self.output_names = [value.name for value in self._session.get_outputs()]
+        self.has_masks = OUTPUTS[-1] in self.output_names
 
     def run(self, pixels: np.ndarray) -> Outputs:
         """Run the network on a batch, see ``Backend.run``."""
         arrays = self._session.run(None, {self.input_names[0]: pixels})
-        return separate_candidates(arrays, self.output_names)
+        return named_outputs(self.output_names, arrays)
 
 
 def open_files(prefix: str, ctx: Any) -> Tuple[Backend, Manifest]:
-    """Open the ONNX file of an export, see ``onnx_files.open_onnx_files``."""
-    return open_onnx_files(prefix, ctx, OnnxRuntimeBackend)
+    """Open the ONNX file of an export, see ``graph_files.open_graph_files``."""
+    return open_graph_files(prefix, ctx, "onnx", OnnxRuntimeBackend)

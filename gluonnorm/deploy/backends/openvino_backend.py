@@ -2,9 +2,10 @@
 
 from typing import Any, Dict, Tuple, Type
 
-from gluonnorm.deploy.backends.backend import Backend, Outputs, num_threads
-from gluonnorm.deploy.backends.onnx_files import open_onnx_files, separate_candidates
-from gluonnorm.deploy.bundle import Manifest
+from gluonnorm.deploy.backends.backend import Backend, Outputs, named_outputs, num_threads
+from gluonnorm.deploy.backends.graph_files import open_graph_files
+from gluonnorm.deploy.bundle import OUTPUTS, Manifest, graph_path
+from gluonnorm.deploy.onnx.openvino_files import PRECISION, PRECISIONS
 
 import numpy as np
 import openvino
@@ -13,7 +14,7 @@ METADATA = "framework"  # where OpenVINO keeps the metadata of an ONNX file
 
 
 class OpenVINOBackend:
-    """An ONNX file in OpenVINO.
+    """A file of OpenVINO or ONNX in OpenVINO.
 
     Parameters
     ----------
@@ -27,11 +28,16 @@ class OpenVINOBackend:
     def __init__(self, path: str) -> None:
         core = openvino.Core()
         model = core.read_model(path)
-        # On processors with AMX, OpenVINO would compute in bfloat16.
+        precision = PRECISIONS["float32"]
+        if model.has_rt_info(list(PRECISION)):
+            precision = model.get_rt_info(list(PRECISION)).astype(str)
+        # By default, OpenVINO computes in bfloat16 on processors with AMX. It also binds its
+        # threads to the first cores in every process, so two processes of one thread share a core.
         settings = {
-            "INFERENCE_PRECISION_HINT": "f32",
+            "INFERENCE_PRECISION_HINT": precision,
             "INFERENCE_NUM_THREADS": num_threads(),
             "PERFORMANCE_HINT": "LATENCY",
+            "ENABLE_CPU_PINNING": False,
         }
         self._compiled = core.compile_model(model, "CPU", settings)
         self.metadata: Dict[str, str] = {}
@@ -40,14 +46,19 @@ class OpenVINOBackend:
                 self.metadata[key] = str(value)
         self.input_names = [value.get_any_name() for value in model.inputs]
         self.output_names = [value.get_any_name() for value in model.outputs]
+        self.has_masks = OUTPUTS[-1] in self.output_names
 
     def run(self, pixels: np.ndarray) -> Outputs:
         """Run the network on a batch, see ``Backend.run``."""
         outputs = self._compiled({self.input_names[0]: pixels})
         arrays = [outputs[number] for number in range(len(self.output_names))]
-        return separate_candidates(arrays, self.output_names)
+        return named_outputs(self.output_names, arrays)
 
 
 def open_files(prefix: str, ctx: Any) -> Tuple[Backend, Manifest]:
-    """Open the ONNX file of an export, see ``onnx_files.open_onnx_files``."""
-    return open_onnx_files(prefix, ctx, OpenVINOBackend)
+    """Open the files of an export, see ``graph_files.open_graph_files``.
+
+    Those of OpenVINO come first, because they may be in another type than the ONNX file.
+    """
+    format = "openvino" if graph_path(prefix, "openvino").is_file() else "onnx"
+    return open_graph_files(prefix, ctx, format, OpenVINOBackend)
