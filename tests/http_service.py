@@ -1,5 +1,6 @@
 """The real service in a process of its own, and clients for it."""
 
+import io
 import json
 import os
 import re
@@ -10,14 +11,18 @@ import threading
 import time
 import urllib.error
 import urllib.request
+import zlib
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
+import numpy as np
 from in_process import SCRIPTS
+from PIL import Image
 
 START_TIME = 120.0  # seconds, on a busy machine
 BOUNDARY = "a7f1c9d0"
 CRLF = b"\r\n"
+SIZES = ((50, 77), (64, 40), (64, 96))  # of photos
 
 
 class Answer(NamedTuple):
@@ -120,6 +125,11 @@ class HttpService:
         """Send a body to ``/v1/detect``."""
         return self.request("POST", "/v1/detect", body, {"Content-Type": content_type, **headers})
 
+    def post_file(self, name: str, content: bytes, api_key: str) -> Answer:
+        """Send a file in a form, with the API key."""
+        body, content_type = form([(name, content)])
+        return self.post(body, content_type, Authorization=f"Bearer {api_key}")
+
     def request(
         self,
         method: str,
@@ -206,3 +216,26 @@ def read_status(connection: socket.socket) -> int:
         is_complete = bool(separator and match) and len(content) >= int(match.group(1))
         if is_complete or not piece:
             return int(received.split(b" ", 2)[1]) if received else 0
+
+
+def photo(number: int, size: Tuple[int, int] = SIZES[0], image_format: str = "PNG") -> bytes:
+    """A photo of blocks as the bytes of a file."""
+    height, width = size
+    blocks = np.random.default_rng(number).integers(0, 256, (9, 13, 3), dtype=np.uint8)
+    pixels = blocks.repeat(12, axis=0).repeat(12, axis=1)[:height, :width]
+    encoded = io.BytesIO()
+    Image.fromarray(pixels).save(encoded, format=image_format)
+    return encoded.getvalue()
+
+
+def bomb(width: int, height: int) -> bytes:
+    """A small PNG file of many pixels."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        checksum = zlib.crc32(kind + content)
+        length = len(content).to_bytes(4, "big")
+        return length + kind + content + checksum.to_bytes(4, "big")
+
+    header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + b"\x08\x00\x00\x00\x00"
+    pixels = zlib.compress(bytes(width + 1) * height)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels)

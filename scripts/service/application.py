@@ -36,7 +36,7 @@ PROTECTED = (DETECT_PATH, "/metrics")
 PAGE_POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
     "img-src blob: data:; connect-src 'self'; media-src blob:; base-uri 'none'; "
-    "form-action 'none'; frame-ancestors 'none'"
+    "form-action 'self'; frame-ancestors 'none'"
 )
 
 
@@ -55,7 +55,9 @@ class DetectionService:
     Attributes
     ----------
     is_draining : bool
-        Whether the process is about to end, and takes no more photos from a load balancer.
+        Whether the process is about to end, and asks load balancers for no more requests.
+    is_closing : bool
+        Whether it refuses new requests for detections.
     num_requests : int
         Requests for detections that were not answered yet.
     """
@@ -66,6 +68,7 @@ class DetectionService:
         self.settings = settings
         self.metrics = metrics
         self.is_draining = False
+        self.is_closing = False
         self.num_requests = 0
         self._predictor = predictor
         self._memory = UploadMemory(BODIES_IN_MEMORY * settings.max_body)
@@ -107,6 +110,10 @@ class DetectionService:
         Refusal
             The request cannot be answered.
         """
+        if self.is_closing:
+            raise Refusal(
+                503, "the service is about to end; try again in 1 s", {"Retry-After": "1"}
+            )
         self.num_requests += 1
         start_time = time.perf_counter()
         body = Body(request, self.settings, self._memory)

@@ -28,9 +28,9 @@ WARM_UP_SIZE = (480, 640)  # pixels
 class DrainingServer(uvicorn.Server):
     """A server that answers what it has accepted before it ends.
 
-    After a first signal ``/readyz`` says 503, so that load balancers send no more. The server goes
-    on listening for ``grace`` seconds, and until the last request for detections has its answer.
-    A second Ctrl-C ends it at once.
+    After a first signal ``/readyz`` says 503, so that load balancers send no more. For ``grace``
+    seconds the server goes on as before. Then it refuses new requests for detections, and ends when
+    the last one that it has accepted is answered. A second Ctrl-C ends it at once.
 
     Parameters
     ----------
@@ -72,11 +72,13 @@ class DrainingServer(uvicorn.Server):
         """Answer requests until a signal, and then until nothing is left."""
         await super().main_loop()
         self._service.is_draining = True
-        last_time = time.monotonic() + self._grace
+        start_time = time.monotonic()
         while not self.force_exit:
-            is_over = time.monotonic() >= last_time or self._grace == 0
-            if is_over and self._service.num_requests == 0:
-                return
+            # Ctrl-C during the grace ends it.
+            if time.monotonic() >= start_time + self._grace:
+                self._service.is_closing = True
+                if self._service.num_requests == 0:
+                    return
             await asyncio.sleep(TICK)
 
 
@@ -132,9 +134,9 @@ def serve(settings: ServiceSettings, listener: socket.socket, on_ready: Callable
     DeployError, InputError
         The files cannot be loaded, or the files of TLS are wrong.
     """
+    predictor = _open_predictor(settings)
     # Photos are checked against the same limit again when they are decoded.
     os.environ[LIMIT_VARIABLE] = str(settings.max_pixels)
-    predictor = _open_predictor(settings)
     _warm_up(predictor)
     service = DetectionService(predictor, settings, ServiceMetrics())
     config = uvicorn.Config(

@@ -2,14 +2,13 @@
 
 import io
 import time
-import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 from gluonnorm import deploy
 
 import numpy as np
 import pytest
-from http_service import HttpService, form, head_of_post, read_status
+from http_service import SIZES, HttpService, bomb, form, head_of_post, photo, read_status
 from PIL import Image
 from pycocotools import mask as run_lengths
 from tiny_detector import CLASSES, tiny_detector
@@ -21,30 +20,6 @@ CLIENT_TIMEOUT = 1.5  # seconds
 MAX_BODY = 2  # MB
 MAX_PIXELS = 0.5  # millions
 LIMITS = ("--client-timeout", CLIENT_TIMEOUT, "--max-body", MAX_BODY, "--max-pixels", MAX_PIXELS)
-SIZES = ((50, 77), (64, 40), (64, 96))
-
-
-def photo(number, size=SIZES[0], image_format="PNG"):
-    """A photo of blocks as the bytes of a file."""
-    height, width = size
-    blocks = np.random.default_rng(number).integers(0, 256, (9, 13, 3), dtype=np.uint8)
-    pixels = blocks.repeat(12, axis=0).repeat(12, axis=1)[:height, :width]
-    encoded = io.BytesIO()
-    Image.fromarray(pixels).save(encoded, format=image_format)
-    return encoded.getvalue()
-
-
-def bomb(width, height):
-    """A small PNG file of many pixels."""
-
-    def chunk(kind, content):
-        checksum = zlib.crc32(kind + content)
-        length = len(content).to_bytes(4, "big")
-        return length + kind + content + checksum.to_bytes(4, "big")
-
-    header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + b"\x08\x00\x00\x00\x00"
-    pixels = zlib.compress(bytes(width + 1) * height)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels)
 
 
 @pytest.fixture(scope="module")

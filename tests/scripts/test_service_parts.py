@@ -1,0 +1,189 @@
+"""Parts of the service: batches of one size, the queue, kinds of answers, faults of the service."""
+
+import asyncio
+import importlib
+import threading
+from types import SimpleNamespace
+
+from gluonnorm.deploy.predictor import NamedPhoto, PhotoOutputs
+from gluonnorm.photos.files import ImageError
+from gluonnorm.photos.prepare import PreparedPhoto
+from gluonnorm.types import Preprocess
+
+import numpy as np
+import pytest
+from http_service import photo
+from in_process import SCRIPTS
+
+for package in ("fastapi", "uvicorn", "python_multipart", "prometheus_client"):
+    pytest.importorskip(package)
+
+from prometheus_client import CollectorRegistry  # noqa: E402
+
+WAIT = 30  # seconds
+NARROW = 7  # a width that the pretended network refuses
+FAULTY = 13  # a width at which it fails
+
+
+class PretendedPredictor:
+    """Notes the batches that it is given; the first one waits until the test lets it go."""
+
+    classes = ("cell",)
+    preprocess = Preprocess(short=(8,), max_size=16)
+
+    def __init__(self):
+        self.batches = []
+        self.began = threading.Event()
+        self.may_go = threading.Event()
+
+    def read(self, content, name=""):
+        return prepared(8, name)
+
+    def run(self, photos):
+        self.began.set()
+        assert self.may_go.wait(WAIT)
+        names = [item.name for item in photos]
+        self.batches.append(names)
+        width = photos[0].prepared.pixels.shape[2]
+        if width == NARROW:
+            raise ImageError(f"{names[0]}is too narrow")
+        if width == FAULTY:
+            raise RuntimeError("/a/secret/path.py is broken")
+        return [
+            PhotoOutputs([np.full(1, index)], item.prepared) for index, item in enumerate(photos)
+        ]
+
+
+def prepared(width, name):
+    """A prepared photo of some width."""
+    pixels = np.zeros((3, 8, width), np.float32)
+    return NamedPhoto(PreparedPhoto(pixels, np.ones(2, np.float32), (8, width)), name)
+
+
+@pytest.fixture()
+def parts(monkeypatch):
+    """The files of the service as modules."""
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    names = ("application", "media_types", "metrics", "model_thread", "refusal", "settings")
+    return SimpleNamespace(**{name: importlib.import_module(f"service.{name}") for name in names})
+
+
+@pytest.fixture()
+def model(parts):
+    """A model thread, busy with a first photo until ``predictor.may_go`` is set."""
+    predictor = PretendedPredictor()
+    metrics = parts.metrics.ServiceMetrics(CollectorRegistry())
+    thread = parts.model_thread.ModelThread(predictor, 3, 6, metrics)
+    thread.submit(prepared(8, "first"))
+    assert predictor.began.wait(WAIT)
+    yield SimpleNamespace(predictor=predictor, thread=thread, metrics=metrics)
+    predictor.may_go.set()
+    thread.close()
+
+
+def test_a_batch_holds_photos_of_one_size_and_the_oldest_comes_first(model):
+    names = ["a", "B", "c", "d", "E", "f", "g"]
+    jobs = [model.thread.submit(prepared(8 if name.islower() else 16, name)) for name in names]
+    jobs[3].cancel()
+    model.predictor.may_go.set()
+    model.thread.close()
+    # d was in the batch of a and c, and left out when its turn came.
+    assert model.predictor.batches == [["first"], ["a", "c"], ["B", "E"], ["f", "g"]]
+    assert [job.result(WAIT).outputs[0][0] for job in (jobs[0], jobs[2])] == [0, 1]
+    assert model.metrics.batch_size._sum.get() == 7
+
+
+def test_only_the_photos_of_a_faulty_batch_fail(model):
+    narrow = [model.thread.submit(prepared(NARROW, name)) for name in ("a: ", "b: ")]
+    faulty = model.thread.submit(prepared(FAULTY, "c"))
+    good = model.thread.submit(prepared(8, "d"))
+    model.predictor.may_go.set()
+    for job, name in zip(narrow, "ab"):
+        with pytest.raises(ImageError, match=f"^{name}: is too narrow"):
+            job.result(WAIT)
+    with pytest.raises(RuntimeError):
+        faulty.result(WAIT)
+    assert good.result(WAIT).prepared.size == (8, 8)
+    assert model.thread.is_alive()
+
+
+def test_places_are_taken_and_given_back(parts, model):
+    model.thread.take_places(4)
+    with pytest.raises(parts.model_thread.QueueFull) as full:
+        model.thread.take_places(3)
+    assert 1 <= full.value.seconds <= 60
+    model.thread.take_places(2)
+    with pytest.raises(parts.model_thread.QueueFull):
+        model.thread.take_places(0)
+    assert model.metrics.queue._value.get() == 6
+    model.thread.give_places_back(6)
+    model.thread.take_places(6)
+
+
+@pytest.mark.parametrize(
+    "accept, expected",
+    [
+        ("*/*", "application/json"),
+        ("image/png", "image/png"),
+        ("IMAGE/PNG;q=0.9, application/json;q=0.8", "image/png"),
+        ("image/*, application/json;q=0.5", "image/png"),
+        ("image/png;q=0, */*", "application/json"),
+        ("image/png;q=x, application/*;q=0.1", "application/json"),
+        ("text/html", None),
+        ("application/json;q=0", None),
+    ],
+)
+def test_the_kind_of_an_answer(parts, accept, expected):
+    if expected is None:
+        with pytest.raises(parts.refusal.Refusal) as refused:
+            parts.media_types.accepted_type(accept)
+        assert refused.value.status == 406
+    else:
+        assert parts.media_types.accepted_type(accept) == expected
+
+
+def test_a_fault_of_the_service_tells_nothing_of_it(parts, monkeypatch):
+    predictor = PretendedPredictor()
+    predictor.may_go.set()
+    monkeypatch.setattr(predictor, "read", lambda content, name: prepared(FAULTY, name))
+    settings = parts.settings.ServiceSettings(exported="tiny")
+    metrics = parts.metrics.ServiceMetrics(CollectorRegistry())
+    service = parts.application.DetectionService(predictor, settings, metrics)
+    application = parts.application.make_application(service)
+    content = photo(1)
+    received = [{"type": "http.request", "body": content, "more_body": False}]
+    sent = []
+
+    async def receive():
+        if received:
+            return received.pop()
+        await asyncio.sleep(WAIT)
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "POST",
+        "path": "/v1/detect",
+        "raw_path": b"/v1/detect",
+        "root_path": "",
+        "query_string": b"",
+        "scheme": "http",
+        "headers": [(b"content-type", b"image/png")],
+        "server": ("localhost", 80),
+        "client": ("localhost", 1),
+    }
+    # The server logs the error, and a client gets the answer that was sent before.
+    with pytest.raises(RuntimeError):
+        asyncio.run(application(scope, receive, send))
+    service.close()
+    start, body = sent
+    assert start["status"] == 500
+    assert body["body"] == b'{"error": "the service failed on this request; its log says why"}'
+    assert service.num_requests == 0
+    assert metrics.queue._value.get() == 0
+    counted = metrics.requests.labels("/v1/detect", "500")
+    assert counted._value.get() == 1
