@@ -119,6 +119,6 @@ setup(
         "serve": SERVE,
         "openvino": OPENVINO,
         "peers": PEERS,
-        "test": ["pytest>=8", "pytest-xdist", "ruff==0.17.6", "mypy", *ONNX, *SERVE],
+        "test": ["pytest>=8", "pytest-xdist", "ruff==0.17.6", "mypy", *ONNX, *OPENVINO, *SERVE],
     },
 )
