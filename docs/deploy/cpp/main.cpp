@@ -1,0 +1,170 @@
+// Detect objects on photos with an exported network: draw them, and write them as JSON.
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <iostream>
+#include <map>
+
+#include "backend.h"
+#include "detections.h"
+#include "drawing.h"
+#include "error.h"
+#include "files.h"
+#include "manifest.h"
+#include "photo.h"
+#include "results.h"
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr int FAILED = 1;
+constexpr int WRONG_ARGUMENTS = 2;
+
+const char* const USAGE =
+    "usage: detect [--score-thresh S] [--output FOLDER] [--json FILE] --exported PREFIX PHOTO...\n"
+    "\n"
+    "Draw what an exported network detects on photos, JPEG or PNG.\n"
+    "\n"
+    "  --exported PREFIX   the exported files, such as out/blood of out/blood.json\n"
+    "  --score-thresh S    draw detections of at least this score (default: 0.5)\n"
+    "  --output FOLDER     the folder of the pictures (default: detections)\n"
+    "  --json FILE         write all detections, whatever their score\n";
+
+struct Arguments {
+  std::string prefix;
+  float score_threshold = 0.5f;
+  std::string output_folder = "detections";
+  std::string json_path;  // "" for none
+  std::vector<std::string> photos;
+};
+
+float score_of(const std::string& text) {
+  char* end = nullptr;
+  const float score = std::strtof(text.c_str(), &end);
+  if (text.empty() || *end != '\0' || !(score >= 0 && score <= 1)) {
+    throw UserError("--score-thresh is '" + text + "'; want a number in 0..1");
+  }
+  return score;
+}
+
+Arguments parse(const std::vector<std::string>& words) {
+  Arguments arguments;
+  for (size_t index = 0; index < words.size(); ++index) {
+    const std::string& word = words[index];
+    if (word.compare(0, 2, "--") != 0) {
+      arguments.photos.push_back(word);
+      continue;
+    }
+    if (index + 1 == words.size()) {
+      throw UserError(word + " has no value, or is not known");
+    }
+    const std::string& value = words[++index];
+    if (word == "--exported") {
+      arguments.prefix = value;
+    } else if (word == "--score-thresh") {
+      arguments.score_threshold = score_of(value);
+    } else if (word == "--output") {
+      arguments.output_folder = value;
+    } else if (word == "--json") {
+      arguments.json_path = value;
+    } else {
+      throw UserError(word + " is not known");
+    }
+  }
+  if (arguments.prefix.empty() || arguments.photos.empty()) {
+    throw UserError("give --exported and at least one photo");
+  }
+  return arguments;
+}
+
+// The drawn picture of a photo. Photos of several folders may share one name.
+std::string picture_path(const Arguments& arguments, const std::string& photo,
+                         std::map<std::string, int>* used_names) {
+  const std::string stem = fs::path(photo).stem().string();
+  const int number = ++(*used_names)[stem];
+  const std::string name = number == 1 ? stem : stem + "-" + std::to_string(number);
+  return (fs::path(arguments.output_folder) / (name + "-detections.jpg")).string();
+}
+
+// Count the drawn detections of each class, such as "2 cat, 1 dog".
+std::string summary(const std::vector<Detection>& detections, const Manifest& manifest,
+                    float score_threshold) {
+  std::string text;
+  for (size_t class_id = 0; class_id < manifest.classes.size(); ++class_id) {
+    const auto count =
+        std::count_if(detections.begin(), detections.end(), [&](const Detection& detection) {
+          return detection.class_id == static_cast<int>(class_id) &&
+                 detection.score >= score_threshold;
+        });
+    if (count > 0) {
+      text += (text.empty() ? "" : ", ") + std::to_string(count) + " " + manifest.classes[class_id];
+    }
+  }
+  return text.empty() ? "nothing" : text;
+}
+
+// Detect on each photo. A photo that cannot be read gets an error line, and the others go on.
+int detect(const Arguments& arguments) {
+  const Network network = load_network(arguments.prefix);
+  const Manifest& manifest = network.manifest;
+  // Before the work, so that a wrong name does not cost the results.
+  make_parent_folder((fs::path(arguments.output_folder) / "any.jpg").string());
+  if (!arguments.json_path.empty()) {
+    make_parent_folder(arguments.json_path);
+  }
+  int status = EXIT_SUCCESS;
+  std::map<std::string, int> used_names;
+  nlohmann::json entries = nlohmann::json::array();
+  for (const std::string& path : arguments.photos) {
+    Photo photo;
+    std::vector<Detection> detections;
+    try {
+      photo = read_photo(path);
+      const Tensor input = network_input(photo, manifest);
+      detections = detections_in_photo(network.backend->run(input), input, photo, manifest);
+    } catch (const UserError& error) {
+      std::cerr << "error: " << error.what() << std::endl;
+      entries.push_back({{"file", path}, {"error", error.what()}});
+      status = FAILED;
+      continue;
+    }
+    entries.push_back(photo_entry(path, photo, detections, manifest));
+    draw(detections, manifest, arguments.score_threshold, &photo);
+    const std::string picture = picture_path(arguments, path, &used_names);
+    write_file(picture, encode_jpeg(photo));
+    std::cout << path << ": " << summary(detections, manifest, arguments.score_threshold) << " -> "
+              << picture << std::endl;
+  }
+  if (!arguments.json_path.empty()) {
+    const nlohmann::json document = {
+        {"classes", manifest.classes}, {"inclusive", manifest.is_inclusive}, {"images", entries}};
+    // File names need not be UTF-8. What JSON cannot hold is replaced.
+    write_file(arguments.json_path,
+               document.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+  }
+  return status;
+}
+
+}  // namespace
+
+int main(int argument_count, char** argument_values) {
+  Arguments arguments;
+  const std::vector<std::string> words(argument_values + 1, argument_values + argument_count);
+  if (words.empty() || words[0] == "--help" || words[0] == "-h") {
+    std::cout << USAGE;
+    return words.empty() ? WRONG_ARGUMENTS : EXIT_SUCCESS;
+  }
+  try {
+    arguments = parse(words);
+  } catch (const UserError& error) {
+    std::cerr << "error: " << error.what() << "; see --help" << std::endl;
+    return WRONG_ARGUMENTS;
+  }
+  try {
+    return detect(arguments);
+  } catch (const std::exception& error) {
+    std::cerr << "error: " << first_line(error.what()) << std::endl;
+    return FAILED;
+  }
+}

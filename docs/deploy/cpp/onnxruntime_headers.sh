@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Unpack onnxruntime's headers into a folder, on a Debian that has no package of them yet:
+#
+#   bash onnxruntime_headers.sh build/headers
+#
+# They are in Debian 13's libonnxruntime-dev. Nothing is installed, and the system's own list of
+# packages stays as it is.
+set -euo pipefail
+folder=${1:?give a folder}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+mkdir -p "$work/lists/partial" "$work/cache/archives/partial"
+cat >"$work/debian13.sources" <<END
+Types: deb
+URIs: http://deb.debian.org/debian
+Suites: trixie
+Components: main
+Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
+END
+options=(
+    -qq
+    -o "Dir::Etc::sourcelist=$work/debian13.sources"
+    -o Dir::Etc::sourceparts=-
+    -o "Dir::State::lists=$work/lists"
+    -o "Dir::Cache=$work/cache"
+    -o APT::Sandbox::User=root
+)
+apt-get "${options[@]}" update
+(cd "$work" && apt-get "${options[@]}" download libonnxruntime-dev && dpkg-deb -x ./*.deb unpacked)
+mkdir -p "$folder"
+cp "$work"/unpacked/usr/include/onnxruntime/*.h "$folder"
