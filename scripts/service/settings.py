@@ -1,6 +1,6 @@
 """What the command line of the service decides."""
 
-from typing import NamedTuple, Optional
+from typing import NamedTuple, Optional, Sequence
 
 MEGABYTE = 1 << 20
 
@@ -41,6 +41,8 @@ class ServiceSettings(NamedTuple):
         What clients must send; None for a service that is open to everybody.
     tls_cert, tls_key : str or None
         PEM files of the certificate and of its private key; None for plain HTTP.
+    plugin : sequence of str
+        The user's modules, which each process imports.
     """
 
     exported: str
@@ -59,3 +61,4 @@ class ServiceSettings(NamedTuple):
     api_key: Optional[str] = None
     tls_cert: Optional[str] = None
     tls_key: Optional[str] = None
+    plugin: Sequence[str] = ()

@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 SLOWEST_PACE = 10_000  # bytes a second
 # All bodies in memory together are at most this many of the longest one.
 BODIES_IN_MEMORY = 16
+TOO_SLOW = 408  # the status of a client that has used its time
 RAW_TYPES = ("image/", "application/octet-stream")
 
 
@@ -93,16 +94,39 @@ class Body:
         ClientDisconnect
             The client is gone.
         """
-        self._check_stated_length()
-        receiver = _receiver(self._request, self._settings)
-        async for piece in self._pieces():
-            receiver.write(piece)
+        try:
+            self._check_stated_length()
+            receiver = _receiver(self._request, self._settings)
+            async for piece in self._pieces():
+                receiver.write(piece)
+        except Refusal as refusal:
+            if refusal.status != TOO_SLOW:
+                await self._discard_rest()
+            raise
         return receiver.finish()
 
     def release(self) -> None:
         """Count the bytes no longer."""
         self._memory.remove(self._num_bytes)
         self._num_bytes = 0
+
+    async def _discard_rest(self) -> None:
+        """Take the rest of a refused body, for the client's time limit at most.
+
+        A client that still sends when its connection is closed sees a broken connection in place of
+        the answer. One that asks before it sends is answered at once.
+        """
+        if self._request.headers.get("expect", "").lower() == "100-continue":
+            return
+        end = time.monotonic() + self._settings.client_timeout
+        more_body = True
+        while more_body and time.monotonic() < end:
+            seconds_left = max(0, end - time.monotonic())
+            try:
+                message = await asyncio.wait_for(self._request.receive(), seconds_left)
+            except asyncio.TimeoutError:
+                return
+            more_body = message.get("more_body", False)
 
     def _check_stated_length(self) -> None:
         """Refuse a body that says itself that it is too long, before it is sent."""
@@ -126,7 +150,7 @@ class Body:
                 message = await asyncio.wait_for(self._request.receive(), max(0, seconds_left))
             except asyncio.TimeoutError:
                 raise Refusal(
-                    408, f"the body did not arrive within {allowed:.0f} s; send it faster"
+                    TOO_SLOW, f"the body did not arrive within {allowed:.0f} s; send it faster"
                 ) from None
             if message["type"] == "http.disconnect":
                 raise ClientDisconnect

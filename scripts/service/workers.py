@@ -18,6 +18,7 @@ from service.metrics import SHARED_FOLDER_VARIABLE
 from service.server import serve
 from service.settings import ServiceSettings
 
+from _cli import import_plugins
 from prometheus_client.multiprocess import mark_process_dead
 
 # Processes are started anew: a copy of one that has run MXNet would hang.
@@ -162,6 +163,7 @@ def run_worker(settings: ServiceSettings, listener: socket.socket, reports: Conn
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
+        import_plugins(settings.plugin)
         serve(settings, listener, on_ready=lambda: reports.send(READY))
     except (GluonnormError, OSError) as error:
         reports.send(one_line(error))

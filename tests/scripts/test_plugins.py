@@ -14,6 +14,7 @@ SHORT_RUNS = {
     "demo.py": ["nowhere.jpg", "--params", "nowhere.json"],
     "quickstart.py": ["--images", "0", "--output", "quick"],
     "benchmark.py": ["--list"],
+    "serve.py": ["--exported", "nowhere"],
 }
 
 

@@ -141,6 +141,18 @@ def test_what_is_no_photo_is_refused(service, content, status, words):
         assert "x/é.png" in in_form or status == 400
 
 
+def test_a_client_that_is_still_sending_gets_the_refusal(service):
+    """A body too long for the buffers between client and service, sent with pauses."""
+    content = bytes((MAX_BODY << 20) + 1)
+    with service.connect() as connection:
+        connection.sendall(head_of_post(len(content)))
+        time.sleep(CLIENT_TIMEOUT / 4)
+        for start in range(0, len(content), 1 << 19):
+            connection.sendall(content[start : start + (1 << 19)])
+            time.sleep(CLIENT_TIMEOUT / 20)
+        assert read_status(connection) == 413
+
+
 def test_what_is_no_form_is_refused(service):
     body, content_type = form([("a.png", photo(1))])
     assert "no file" in assert_is_error(service.post(*form([("a", b"b")], "files")), 400)
