@@ -145,7 +145,7 @@ def test_a_client_that_is_still_sending_gets_the_refusal(service):
     """A body too long for the buffers between client and service, sent with pauses."""
     content = bytes((MAX_BODY << 20) + 1)
     with service.connect() as connection:
-        connection.sendall(head_of_post(len(content)))
+        connection.sendall(head_of_post(len(content), "Connection: close"))
         time.sleep(CLIENT_TIMEOUT / 4)
         for start in range(0, len(content), 1 << 19):
             connection.sendall(content[start : start + (1 << 19)])
