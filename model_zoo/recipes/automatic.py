@@ -46,6 +46,8 @@ MOST_CANDIDATES = 6000
 POSITIVE_ROIS = (16, 64)
 # Cells of a RoI on a side in a detector without a pyramid, whose objects are not larger.
 SMALL_ROI = 7
+# The final NMS may lose so many of the objects, because they overlap others of their class.
+LOST_IN_NMS = 0.02
 # Boxes of one object overlap more than this, except those around a part of it.
 LEAST_NMS_THRESH = 0.3
 NMS_THRESH_STEP = 0.05
@@ -331,12 +333,12 @@ def _half_of(name: str, case: TrainingCase) -> Optional[Choice]:
 
 def _nms_thresh(case: TrainingCase, values: Values) -> Optional[Choice]:
     """Let the final NMS remove what overlaps more than objects of a class do."""
-    overlap = case.quantile(case.neighbor_ious, 1 - RARE)
+    overlap = case.quantile(case.neighbor_ious, 1 - LOST_IN_NMS)
     above = math.ceil(round(overlap / NMS_THRESH_STEP, 6)) * NMS_THRESH_STEP
     thresh = round(max(above, LEAST_NMS_THRESH), 2)
     if thresh >= case.settings["nms_thresh"]:
         return None
-    reason = f"nineteen of twenty objects overlap others of their class by at most {overlap:.2f}"
+    reason = f"98 % of the objects overlap others of their class by at most {overlap:.2f}"
     return _choice(thresh, reason)
 
 

@@ -162,14 +162,15 @@ def test_counts_follow_from_the_objects_of_a_photo():
 
 def test_the_final_nms_keeps_what_objects_of_the_data_set_overlap():
     def thresh(overlap, crowded_part=1.0):
-        case = make_case([50] * 40)
-        crowded = np.arange(40) < 40 * crowded_part
+        case = make_case([50] * 100)
+        crowded = np.arange(100) < 100 * crowded_part
         return values(case._replace(neighbor_ious=np.where(crowded, overlap, 0.0))).get(
             "nms_thresh"
         )
 
     assert thresh(0.0) == 0.3 == thresh(0.3) and thresh(0.36) == 0.4 == thresh(0.4)
-    assert thresh(0.9, crowded_part=0.05) == 0.3 and thresh(0.45) == 0.45
+    assert thresh(0.9, crowded_part=0.02) == 0.3 and thresh(0.9, crowded_part=0.03) is None
+    assert thresh(0.45) == 0.45
     assert thresh(0.47) is None is thresh(0.9)
 
 
