@@ -44,8 +44,8 @@ class OpenVINOBackend:
         if model.has_rt_info([METADATA]):
             for key, value in model.get_rt_info([METADATA]).value.items():
                 self.metadata[key] = str(value)
-        self.input_names = [value.get_any_name() for value in model.inputs]
-        self.output_names = [value.get_any_name() for value in model.outputs]
+        self.input_names = [_own_name(value) for value in model.inputs]
+        self.output_names = [_own_name(value) for value in model.outputs]
         self.has_masks = OUTPUTS[-1] in self.output_names
 
     def run(self, pixels: np.ndarray) -> Outputs:
@@ -53,6 +53,14 @@ class OpenVINOBackend:
         outputs = self._compiled({self.input_names[0]: pixels})
         arrays = [outputs[number] for number in range(len(self.output_names))]
         return named_outputs(self.output_names, arrays)
+
+
+def _own_name(value: Any) -> str:
+    """Return the name that the export gave to an input or output.
+
+    OpenVINO 2024 adds the name of its operation, which is longer: it ends with "/" and a type.
+    """
+    return min(value.get_names(), key=len)
 
 
 def open_files(prefix: str, ctx: Any) -> Tuple[Backend, Manifest]:

@@ -4,14 +4,20 @@ import logging
 import os
 import tempfile
 from contextlib import contextmanager
+from pathlib import Path
 from typing import AbstractSet, Dict, Iterable, Iterator, Optional
+
+from gluonnorm.deploy.bundle import DeployError
 
 import numpy as np
 import onnx
+import onnxruntime
 from onnx import helper
 from onnxruntime import quantization
 
 INPUT = "data"
+# Version 1.19, the last one for Python 3.8 and 3.9, demands an int8 range of every softmax.
+OLDEST_VERSION = (1, 20)
 
 
 class _ImageReader(quantization.CalibrationDataReader):
@@ -49,13 +55,26 @@ def make_files(
     -------
     dict of str to bytes
         The content of the file, by the key of its checksum. ``onnx.checker`` has checked it.
+
+    Raises
+    ------
+    DeployError
+        onnxruntime is too old.
     """
+    if tuple(int(part) for part in onnxruntime.__version__.split(".")[:2]) < OLDEST_VERSION:
+        raise DeployError(
+            f"onnxruntime {onnxruntime.__version__} cannot write detectors in int8; install 1.20 "
+            "or later, which needs Python 3.10"
+        )
     model = onnx.load_model_from_string(content)
     types = {node.op_type for node in model.graph.node if node.name in narrow}
     with tempfile.TemporaryDirectory() as folder, _no_advice():
         path = os.path.join(folder, "int8.onnx")
+        # Of a model in memory, onnxruntime 1.19 loses the weights that it moves to a file.
+        float_path = os.path.join(folder, "float32.onnx")
+        Path(float_path).write_bytes(content)
         quantization.quantize_static(
-            model,
+            float_path,
             path,
             _ImageReader(images),
             op_types_to_quantize=sorted(types),
