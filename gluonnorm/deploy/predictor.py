@@ -6,7 +6,6 @@ import warnings
 from typing import (
     TYPE_CHECKING,
     Any,
-    Dict,
     Iterable,
     Iterator,
     List,
@@ -21,11 +20,11 @@ from typing import (
 from gluonnorm.deploy.backends.backend import Backend
 from gluonnorm.deploy.backends.choice import backend_module, choose_backend
 from gluonnorm.deploy.batching import ahead, in_batches
-from gluonnorm.deploy.bundle import DeployError, Manifest
+from gluonnorm.deploy.detector_settings import DetectorSettings, settings_of_manifest
 from gluonnorm.errors import InputError
 from gluonnorm.photos.files import ImageError, image_files, source_name
 from gluonnorm.photos.merge_tiles import TileDetections, merge_tiles
-from gluonnorm.photos.paste import PASTE_METHODS, detections_in_photo
+from gluonnorm.photos.paste import detections_in_photo
 from gluonnorm.photos.prepare import (
     Photo,
     Photos,
@@ -36,7 +35,7 @@ from gluonnorm.photos.prepare import (
     refuse_single_photo,
 )
 from gluonnorm.photos.tiles import DEFAULT_OVERLAP, Tiling, Window
-from gluonnorm.types import Detections, PathLike, Preprocess, is_positive_integer
+from gluonnorm.types import Detections, PathLike, is_positive_integer
 
 import numpy as np
 
@@ -44,27 +43,6 @@ if TYPE_CHECKING:
     import mxnet as mx
 
 NARROW = 32  # pixels; the last layers of some networks have no output for images narrower than this
-
-
-class _Settings(NamedTuple):
-    """What a predictor needs to know about its network.
-
-    Attributes
-    ----------
-    classes : tuple of str
-        Names in the order of the ids.
-    preprocess : Preprocess
-        How photos are prepared.
-    mask_paste : str
-        How masks are pasted.
-    score_thresh : float
-        Score above which the network looks at candidates.
-    """
-
-    classes: Tuple[str, ...]
-    preprocess: Preprocess
-    mask_paste: str
-    score_thresh: float
 
 
 class _PhotoHandling(NamedTuple):
@@ -220,7 +198,7 @@ class Predictor:
         handling = _photo_handling(resize, batch_size, tile, overlap)
         module = backend_module(choose_backend(prefix) if backend is None else backend)
         opened, manifest = module.open_files(prefix, ctx)
-        self._set_up(opened, _settings_of_manifest(manifest, prefix), handling)
+        self._set_up(opened, settings_of_manifest(manifest, prefix), handling)
 
     @classmethod
     def from_network(
@@ -257,7 +235,7 @@ class Predictor:
             ``batch_size`` or ``tile`` is not a positive integer, or ``overlap`` is not in 0..0.9.
         """
         handling = _photo_handling(resize, batch_size, tile, overlap)
-        settings = _Settings(
+        settings = DetectorSettings(
             classes=net.classes,
             preprocess=net.preprocess,
             mask_paste=net.config.convention.mask_paste,
@@ -267,7 +245,9 @@ class Predictor:
         predictor._set_up(backend_module("mxnet").MXNetBackend(net), settings, handling)
         return predictor
 
-    def _set_up(self, opened: Backend, settings: _Settings, handling: _PhotoHandling) -> None:
+    def _set_up(
+        self, opened: Backend, settings: DetectorSettings, handling: _PhotoHandling
+    ) -> None:
         """Set all attributes; the part that both ways of making a predictor share."""
         self.net = opened.net
         self.classes = settings.classes
@@ -575,33 +555,6 @@ def _photo_handling(
         raise InputError(f"batch_size is {batch_size!r}; want an integer of at least 1")
     tiling = None if tile is None else Tiling(tile, overlap)
     return _PhotoHandling(resize, int(batch_size), tiling)
-
-
-def _settings_of_manifest(manifest: Manifest, prefix: str) -> _Settings:
-    """Read a predictor's settings from a manifest; entries that old ones lack have defaults."""
-    config: Dict[str, Any] = manifest.get("config", {})
-    convention: Dict[str, Any] = config.get("convention", {})
-    # Version 0.1 wrote how corners are counted into the convention alone.
-    defaults = {"inclusive": convention.get("inclusive", False)}
-    try:
-        classes = tuple(manifest["classes"])
-        preprocess = Preprocess.from_manifest({**defaults, **manifest["preprocess"]})
-    except (KeyError, TypeError, InputError) as error:
-        raise DeployError(
-            f"{prefix}.json does not say how to prepare photos ({error}); export again"
-        ) from error
-    mask_paste = convention.get("mask_paste", "sample")
-    if mask_paste not in list(PASTE_METHODS):
-        raise DeployError(
-            f"{prefix}.json says that masks are pasted by {mask_paste!r:.40}; this version knows "
-            f"{', '.join(PASTE_METHODS)}; export again, or use the version that wrote the file"
-        )
-    return _Settings(
-        classes=classes,
-        preprocess=preprocess,
-        mask_paste=mask_paste,
-        score_thresh=config.get("score_thresh", 0),
-    )
 
 
 def _with_names(images: Union[PathLike, Iterable[Photo]]) -> Iterator[Tuple[str, Photo]]:
