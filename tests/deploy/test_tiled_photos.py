@@ -5,7 +5,8 @@ import tracemalloc
 from gluonnorm.cropped_masks import CroppedMasks
 from gluonnorm.deploy import Predictor
 from gluonnorm.deploy.backends.backend import Outputs
-from gluonnorm.deploy.predictor import _photo_handling, _Settings
+from gluonnorm.deploy.detector_settings import DetectorSettings
+from gluonnorm.deploy.predictor import _photo_handling
 from gluonnorm.errors import InputError
 from gluonnorm.photos.files import ImageError
 
@@ -51,7 +52,7 @@ def predictor_of(backend, **options):
     """A predictor of a run time that stands for a network."""
     handling = {"resize": True, "batch_size": 1, "tile": None, "overlap": 0.25, **options}
     predictor = Predictor.__new__(Predictor)
-    settings = _Settings(CLASSES, PREPROCESS, "sample", 0.0)
+    settings = DetectorSettings(CLASSES, PREPROCESS, "sample", 0.0)
     predictor._set_up(backend, settings, _photo_handling(**handling))
     return predictor
 
