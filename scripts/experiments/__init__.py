@@ -1,0 +1,1 @@
+"""Training runs that answer a question: which runs there are, how one is made, and their tables."""

@@ -1,0 +1,122 @@
+"""Norms from scratch: which ones learn with one, two and eight images a batch.
+
+The claim of Group Normalization (arXiv 1803.08494), Switchable Normalization (arXiv 1806.10779) and
+"Rethinking ImageNet Pre-training" (arXiv 1811.08883) is that batch statistics of one or two images
+do not suffice, and that group and switchable norms do not mind. All rows of a data set see the same
+number of images, and their learning rate follows the linear rule.
+"""
+
+from typing import List, Tuple
+
+from experiments.data_sets import BCCD_FLAGS, NUCLEI_FLAGS
+from experiments.rows import Experiment, Row
+
+EPOCHS = 4
+RATE_PER_IMAGE = 0.0025
+# Images of the training sets, for the length of the warm-up.
+NUM_IMAGES = {"nuclei": 200, "blood": 205}
+WARMUP_SHARE = 0.1
+NORMS = ("bn", "gn", "sn", "sn_nobn", "frozen_bn")
+BATCH_SIZES = (1, 2, 8)
+# Batches of exact averages that replace the running statistics of bn.
+RECALIBRATION_BATCHES = "100"
+SHARED_FLAGS = (
+    "--epochs",
+    str(EPOCHS),
+    "--val-interval",
+    str(EPOCHS),
+    "--lr-mode",
+    "cosine",
+    "--clip-gradient",
+    "10",
+    "--dtype",
+    "bfloat16",
+)
+SHARED_SETTINGS = (
+    "freeze_at=0",
+    "fpn_channels=64",
+    "rpn_channels=64",
+    "num_sample=64",
+    "rpn_train_pre_nms=1000",
+    "rpn_train_post_nms=300",
+    "rpn_test_pre_nms=1000",
+    "rpn_test_post_nms=300",
+    "rpn_pos_iou_thresh=0.5",
+)
+DATA = {
+    "nuclei": (
+        "--network",
+        "mask_rcnn_fpn_resnet18_v1b_custom",
+        *NUCLEI_FLAGS,
+        "--set",
+        *SHARED_SETTINGS,
+        "short=256",
+        "max_size=256",
+        "mask_channels=64",
+        "anchor_sizes=((8,),(16,),(32,),(64,),(128,))",
+    ),
+    "blood": (
+        "--network",
+        "faster_rcnn_fpn_resnet18_v1b_custom",
+        *BCCD_FLAGS,
+        "--set",
+        *SHARED_SETTINGS,
+        "short=192",
+        "max_size=256",
+        "anchor_sizes=((12,),(24,),(48,),(96,),(192,))",
+    ),
+}
+
+
+def _make_row(
+    data: str, norm: str, batch_size: int, accumulate: int = 1, recalibrated: bool = False
+) -> Row:
+    """Make a row whose rate and warm-up follow from the images of an update."""
+    images_of_update = batch_size * accumulate
+    updates = EPOCHS * NUM_IMAGES[data] / images_of_update
+    flags = [*DATA[data], "--norm", norm, "--batch-size", str(batch_size), *SHARED_FLAGS]
+    flags += ["--lr", f"{RATE_PER_IMAGE * images_of_update:g}"]
+    flags += ["--lr-warmup", str(round(WARMUP_SHARE * updates))]
+    label = f"{data}-{norm}-{batch_size}"
+    name = norm
+    images = str(batch_size)
+    if accumulate > 1:
+        flags += ["--accumulate", str(accumulate)]
+        label += f"x{accumulate}"
+        images += f", {accumulate} batches an update"
+    if recalibrated:
+        flags += ["--recalibrate", RECALIBRATION_BATCHES]
+        label += "-recalibrated"
+        name += ", recalibrated"
+    if norm.startswith("sn"):
+        # The mixing weights of each epoch are read from its checkpoint.
+        flags += ["--save-interval", "1"]
+    else:
+        flags += ["--save-interval", "0"]
+    return Row(label, {"data": data, "norm": name, "images a batch": images}, tuple(flags))
+
+
+def _make_rows() -> Tuple[Row, ...]:
+    """Make the rows of both data sets."""
+    rows: List[Row] = []
+    for data in DATA:
+        for norm in NORMS:
+            for batch_size in BATCH_SIZES:
+                rows.append(_make_row(data, norm, batch_size))
+        for batch_size in BATCH_SIZES:
+            rows.append(_make_row(data, "bn", batch_size, recalibrated=True))
+        # Eight images an update, whose statistics are those of one.
+        for norm in ("bn", "gn"):
+            rows.append(_make_row(data, norm, 1, accumulate=8))
+    return tuple(rows)
+
+
+NORMS_FROM_SCRATCH = Experiment(
+    name="norms",
+    title="Norms from scratch, by images a batch",
+    rows=_make_rows(),
+    scores=("AP", "AP50", "segm/AP", "segm/AP50"),
+    panel="data",
+    x="images a batch",
+    series="norm",
+)

@@ -1,0 +1,76 @@
+"""The picture of an experiment: the mean of each row with its spread."""
+
+from statistics import mean, stdev
+from typing import List, Sequence
+
+from experiments.rows import Experiment
+from experiments.summary import RowSummary
+from gluonnorm.training.figure_file import blank_figure, save_png
+
+from matplotlib.axes import Axes
+
+# Lengths in inches.
+PANEL_WIDTH = 6.0
+HEIGHT = 4.5
+# Rows of one place on the axis stand side by side within this width, in places.
+SPREAD = 0.5
+
+
+def plot_experiment(experiment: Experiment, summaries: Sequence[RowSummary], png_path: str) -> None:
+    """Draw the first score of each row: the mean, and the standard deviation as its error bar.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        The experiment.
+    summaries : sequence of RowSummary
+        The results of its rows.
+    png_path : str
+        The file to write.
+    """
+    panels = _values_of(experiment.panel, summaries)
+    figure = blank_figure(PANEL_WIDTH * len(panels), HEIGHT)
+    for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels):
+        shown = [summary for summary in summaries if summary.row.factors[experiment.panel] == panel]
+        _draw_panel(axes, experiment, shown)
+        axes.set_title(panel)
+    save_png(figure, png_path)
+
+
+def _values_of(factor: str, summaries: Sequence[RowSummary]) -> List[str]:
+    """Collect the values of a factor, in the order of the rows."""
+    return list(dict.fromkeys(summary.row.factors[factor] for summary in summaries))
+
+
+def _draw_panel(axes: Axes, experiment: Experiment, summaries: Sequence[RowSummary]) -> None:
+    """Draw the rows of one panel: a color for each series, side by side at each place."""
+    places = _values_of(experiment.x, summaries)
+    series = _values_of(experiment.series, summaries)
+    score = experiment.scores[0]
+    for index, name in enumerate(series):
+        offset = SPREAD * ((index + 0.5) / len(series) - 0.5)
+        of_series = []
+        for summary in summaries:
+            if summary.row.factors[experiment.series] == name and summary.values(score):
+                of_series.append(summary)
+        positions = [places.index(summary.row.factors[experiment.x]) for summary in of_series]
+        values = [summary.values(score) for summary in of_series]
+        axes.errorbar(
+            [position + offset for position in positions],
+            [mean(row_values) for row_values in values],
+            yerr=[_deviation(row_values) for row_values in values],
+            fmt="o",
+            capsize=3,
+            label=name,
+        )
+    axes.set_xticks(range(len(places)))
+    axes.set_xticklabels(places)
+    axes.set_xlabel(experiment.x)
+    axes.set_ylabel(score)
+    axes.grid(axis="y", alpha=0.3)
+    axes.legend(title=experiment.series, fontsize="small")
+
+
+def _deviation(values: Sequence[float]) -> float:
+    """Compute the standard deviation of a sample; 0 of a single value."""
+    return stdev(values) if len(values) > 1 else 0.0

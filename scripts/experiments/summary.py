@@ -1,0 +1,129 @@
+"""The page of an experiment: a table of means and spreads, a picture and the commands."""
+
+from statistics import mean, stdev
+from typing import Dict, List, NamedTuple, Sequence
+
+from experiments.rows import Experiment, Row
+from experiments.run_result import RunResult
+
+MISSING = ""
+
+
+class RowSummary(NamedTuple):
+    """The results of a row.
+
+    Attributes
+    ----------
+    row : Row
+        The row.
+    results : tuple of RunResult
+        What has been run of it, seeds ascending; empty if nothing has.
+    """
+
+    row: Row
+    results: Sequence[RunResult]
+
+    def values(self, score: str) -> List[float]:
+        """Collect a score of all runs.
+
+        Parameters
+        ----------
+        score : str
+            Its name.
+
+        Returns
+        -------
+        list of float
+            One value a run; empty if the row does not have this score.
+        """
+        return [result.scores[score] for result in self.results if score in result.scores]
+
+
+def format_values(values: Sequence[float]) -> str:
+    """Write the mean of several runs and their spread.
+
+    Parameters
+    ----------
+    values : sequence of float
+        One score a run.
+
+    Returns
+    -------
+    str
+        The mean with the sample's standard deviation; the mean alone of a single run; "" of none.
+    """
+    if not values:
+        return MISSING
+    if len(values) == 1:
+        return f"{values[0]:.3f}"
+    return f"{mean(values):.3f} ± {stdev(values):.3f}"
+
+
+def make_page(experiment: Experiment, summaries: Sequence[RowSummary], picture: str) -> str:
+    """Write the page of an experiment.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        The experiment.
+    summaries : sequence of RowSummary
+        The results of its rows.
+    picture : str
+        The picture's file, as the page links it.
+
+    Returns
+    -------
+    str
+        The page in Markdown.
+    """
+    return "\n".join(
+        [
+            f"# {experiment.title}",
+            "",
+            f"`scripts/experiment.py {experiment.name}` made these runs and wrote this page. Each "
+            "score is the mean of several seeds ± their standard deviation. "
+            f"The files `{experiment.name}/*.json` have all scores and losses of each run.",
+            "",
+            *_table(experiment, summaries),
+            "",
+            f"![{experiment.title}]({picture})",
+            "",
+            "## Commands",
+            "",
+            "A name in capitals stands for a folder or file of yours.",
+            "",
+            "```",
+            *_commands(summaries),
+            "```",
+            "",
+        ]
+    )
+
+
+def _table(experiment: Experiment, summaries: Sequence[RowSummary]) -> List[str]:
+    """Write the table: the factors, the number of runs, the scores that some row has."""
+    scores = []
+    for score in experiment.scores:
+        if any(summary.values(score) for summary in summaries):
+            scores.append(score)
+    factors = list(experiment.rows[0].factors)
+    lines = [_line([*factors, "runs", *scores]), _line(["---"] * (len(factors) + 1 + len(scores)))]
+    for summary in summaries:
+        cells = [*summary.row.factors.values(), str(len(summary.results))]
+        cells += [format_values(summary.values(score)) for score in scores]
+        lines.append(_line(cells))
+    return lines
+
+
+def _line(cells: Sequence[str]) -> str:
+    """Write a line of a table."""
+    return "| " + " | ".join(cells) + " |"
+
+
+def _commands(summaries: Sequence[RowSummary]) -> List[str]:
+    """Collect the commands of all runs."""
+    commands: Dict[str, None] = {}
+    for summary in summaries:
+        for result in summary.results:
+            commands[result.command] = None
+    return list(commands)

@@ -1,0 +1,164 @@
+"""experiment.py: what is run, what is kept of it, what is not run again, and the page."""
+
+import importlib
+import json
+
+from gluonnorm.data import draw_shapes
+
+import pytest
+from in_process import SCRIPTS, run_script
+
+TINY_FLAGS = (
+    *("--network", "faster_rcnn_fpn_resnet18_v1b_custom", "--dataset", "coco"),
+    *("--data-root", "BCCD", "--train-split", "train", "--val-split", "val"),
+    *("--epochs", "2", "--val-interval", "2", "--save-interval", "1", "--set", "short=64"),
+    *("max_size=96", "fpn_channels=32", "rpn_channels=32", "roi_size=3", "num_sample=8"),
+)
+
+
+@pytest.fixture
+def part(monkeypatch):
+    """A file of the experiments as a module."""
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    return lambda name: importlib.import_module(f"experiments.{name}")
+
+
+@pytest.fixture
+def tiny(part, monkeypatch):
+    """An experiment of two rows, known to the script by the name "tiny"."""
+    rows = part("rows")
+    norms = {"gn": "four", "sn_nobn": "two"}
+    table = [
+        rows.Row(name, {"norm": name, "data": data}, (*TINY_FLAGS, "--norm", name))
+        for name, data in norms.items()
+    ]
+    experiment = rows.Experiment(
+        "tiny", "Two norms", tuple(table), ("AP", "AP50"), "data", "norm", "norm"
+    )
+    monkeypatch.setitem(part("all_experiments").EXPERIMENTS, "tiny", experiment)
+    return experiment
+
+
+@pytest.mark.slow
+def test_runs_are_made_once_and_their_page_is_written(tiny, tmp_path):
+    draw_shapes(tmp_path / "shapes", train=2, val=1, size=(64, 96))
+    results = tmp_path / "results"
+    flags = ("tiny", "--bccd", tmp_path / "shapes", "--results", results, "--seeds", "4")
+    flags += ("--runs", tmp_path / "runs")
+    first = run_script("experiment.py", *flags)
+    assert first.returncode == 0, first.stderr
+    content = json.loads((results / "tiny" / "sn_nobn-seed4.json").read_text())
+    assert (content["experiment"], content["row"], content["seed"]) == ("tiny", "sn_nobn", 4)
+    assert content["command"].startswith("python scripts/train_faster_rcnn.py --network ")
+    assert "--data-root BCCD" in content["command"] and str(tmp_path) not in content["command"]
+    assert [evaluation["step"] for evaluation in content["evaluations"]] == [4]
+    assert [set(losses) for losses in content["losses"]] == [
+        {"rpn_class", "rpn_box", "rcnn_class", "rcnn_box"}
+    ] * 2
+    # Two epochs, and every layer's shares, which have the sum 1 but for rounding.
+    assert [epoch["epoch"] for epoch in content["mixing_weights"]] == [1, 2]
+    for _, mean_shares, variance_shares in content["mixing_weights"][0]["layers"]:
+        assert sum(mean_shares.values()) == pytest.approx(1, abs=2e-4)
+        assert set(variance_shares) == {"in", "ln"}
+    assert json.loads((results / "tiny" / "gn-seed4.json").read_text())["mixing_weights"] == []
+    # Of the runs' own files only what they printed is left.
+    left = {path.name for path in (tmp_path / "runs" / "tiny").iterdir()}
+    assert left == {"gn-seed4.output", "gn-seed4.log", "sn_nobn-seed4.output", "sn_nobn-seed4.log"}
+
+    # Nothing is missing now, so nothing is trained, and the data are not asked for.
+    before = (results / "tiny" / "gn-seed4.json").stat().st_mtime_ns
+    second = run_script("experiment.py", "tiny", "--results", results, "--seeds", "4")
+    assert second.returncode == 0, second.stderr
+    assert (results / "tiny" / "gn-seed4.json").stat().st_mtime_ns == before
+    page = (results / "tiny.md").read_text()
+    assert page.startswith("# Two norms\n")
+    score = content["evaluations"][-1]["scores"]["AP"]
+    assert f"| sn_nobn | two | 1 | {score:.3f} | " in page
+    assert content["command"] in page
+    assert (results / "tiny.png").exists()
+
+
+def test_a_training_that_fails_is_an_error_that_names_its_output(tiny, tmp_path):
+    (tmp_path / "empty").mkdir()
+    done = run_script(
+        *("experiment.py", "tiny", "--rows", "gn", "--seeds", "1", "--bccd", tmp_path / "empty"),
+        *("--results", tmp_path / "results", "--runs", tmp_path / "runs"),
+    )
+    output = tmp_path / "runs" / "tiny" / "gn-seed1.output"
+    assert done.returncode == 2
+    assert f"error: gn, seed 1: training ended with status 2; see {output}" in done.stderr
+    assert "error: " in output.read_text()
+    assert not (tmp_path / "results" / "tiny").exists()
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        ((), "which experiment? There are automatic, "),
+        (("norm",), "there is no experiment 'norm'; did you mean norms?"),
+        (("norms", "--rows", "nuclei-ln-*"), "has no such row"),
+        (("norms", "--jobs", "0"), "--jobs is 0; want at least 1"),
+        (("norms", "--rows", "blood-gn-1"), "blood-gn-1 needs --bccd"),
+        (("norms", "--rows", "blood-gn-1", "--bccd", "nowhere"), "--bccd nowhere: there is no"),
+    ],
+)
+def test_wrong_flags(flags, message, tmp_path):
+    done = run_script("experiment.py", *flags, "--results", tmp_path, "--runs", tmp_path / "runs")
+    assert done.returncode == 2
+    assert message in done.stderr
+
+
+def test_a_damaged_result_is_named(tmp_path):
+    (tmp_path / "norms").mkdir()
+    damaged = tmp_path / "norms" / "nuclei-gn-1-seed1.json"
+    damaged.write_text('{"row": "nuclei-gn-1"}')
+    done = run_script("experiment.py", "norms", "--page", "--results", tmp_path)
+    assert done.returncode == 2
+    assert f"{damaged} is no result of an experiment" in done.stderr
+
+
+def test_mean_and_spread(part):
+    # The sample's standard deviation of 0.1, 0.2 and 0.6 is sqrt((0.04 + 0.01 + 0.09) / 2).
+    assert part("summary").format_values([0.1, 0.2, 0.6]) == "0.300 ± 0.265"
+    assert part("summary").format_values([0.25]) == "0.250"
+    assert part("summary").format_values([]) == ""
+
+
+def test_nuclei_are_divided_by_their_file_names(part, tmp_path):
+    source = tmp_path / "source"
+    (source / "annotations").mkdir(parents=True)
+    (source / "images").mkdir()
+    # Ids fall while names rise.
+    images = [{"id": 300 - number, "file_name": f"{number:03}.png"} for number in range(203)]
+    annotations = [{"id": image["id"], "image_id": image["id"]} for image in images]
+    content = {"images": images, "annotations": annotations, "categories": [{"id": 1}]}
+    (source / "annotations" / "instances_train.json").write_text(json.dumps(content))
+    part("data_sets").split_nuclei(str(source), tmp_path / "target")
+    for split, numbers in (("train", range(200)), ("val", range(200, 203))):
+        path = tmp_path / "target" / "annotations" / f"instances_{split}.json"
+        found = json.loads(path.read_text())
+        assert {image["file_name"] for image in found["images"]} == {
+            f"{number:03}.png" for number in numbers
+        }
+        assert {entry["image_id"] for entry in found["annotations"]} == {
+            300 - number for number in numbers
+        }
+    assert (tmp_path / "target" / "images").resolve() == (source / "images").resolve()
+
+
+def test_every_row_is_a_command_of_the_training_script(part, monkeypatch):
+    train = importlib.import_module("train_faster_rcnn")
+    for experiment in part("all_experiments").EXPERIMENTS.values():
+        labels = [row.label for row in experiment.rows]
+        assert len(set(labels)) == len(labels)
+        for row in experiment.rows:
+            train.parse_args([*row.flags, "--seed", "1", "--save-prefix", "run"])
+            assert set(row.factors) >= {experiment.panel, experiment.x, experiment.series}
+
+
+def test_rows_of_norms_see_the_same_images_at_the_rate_of_the_linear_rule(part):
+    train = importlib.import_module("train_faster_rcnn")
+    for row in part("norms").NORMS_FROM_SCRATCH.rows:
+        args = train.parse_args([*row.flags, "--save-prefix", "run"])
+        assert args.epochs == 4 and args.dtype == "bfloat16"
+        assert args.lr == pytest.approx(0.0025 * args.batch_size * (args.accumulate or 1))
