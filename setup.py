@@ -80,6 +80,9 @@ SERVE = [
 # What runs ONNX files in OpenVINO, and writes OpenVINO's own files beside MXNet.
 OPENVINO = ["onnx>=1.16", "openvino>=2024.4", "pycocotools"]
 
+# What train_faster_rcnn.py --tensorboard writes with. TensorBoard itself may live elsewhere.
+TENSORBOARD = ["tensorboardX>=2.5"]
+
 setup(
     name="gluonnorm",
     version=read_version(),
@@ -118,7 +121,17 @@ setup(
         "onnx": ONNX,
         "serve": SERVE,
         "openvino": OPENVINO,
+        "tensorboard": TENSORBOARD,
         "peers": PEERS,
-        "test": ["pytest>=8", "pytest-xdist", "ruff==0.17.6", "mypy", *ONNX, *OPENVINO, *SERVE],
+        "test": [
+            "pytest>=8",
+            "pytest-xdist",
+            "ruff==0.17.6",
+            "mypy",
+            *ONNX,
+            *OPENVINO,
+            *SERVE,
+            *TENSORBOARD,
+        ],
     },
 )

@@ -17,6 +17,7 @@ from gluonnorm.rcnn import TRAINING_DTYPES, check_training_dtype, slow_dtype
 import mxnet as mx
 from _model_flags import add_architecture_arguments
 from _output import add_font_argument, write_text
+from _tensorboard import NUM_PHOTOS, load_tensorboard
 
 
 def add_network_arguments(parser: argparse.ArgumentParser) -> None:
@@ -147,6 +148,16 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         help="end the run after N evaluations without a better score (default: 0, never)",
     )
     group.add_argument(
+        "--tensorboard",
+        nargs="?",
+        const=True,
+        default=False,
+        metavar="FOLDER",
+        help="write losses, rates, speed, the norm of the gradient, scores, mixing weights and "
+        f"detections of the first {NUM_PHOTOS} photos for TensorBoard, into this folder or "
+        "PREFIX-tensorboard",
+    )
+    group.add_argument(
         "--log-interval",
         type=int,
         default=20,
@@ -172,7 +183,8 @@ def check_run_arguments(args: argparse.Namespace) -> None:
     Raises
     ------
     InputError
-        A number is out of range, or ``--save-prefix`` has no name after its folder.
+        A number is out of range, ``--save-prefix`` has no name after its folder, or
+        ``--tensorboard`` lacks its package.
     """
     if not os.path.basename(args.save_prefix):
         raise InputError(
@@ -182,6 +194,8 @@ def check_run_arguments(args: argparse.Namespace) -> None:
     # MXNet takes names of files in UTF-8. Without this line a name that has no such form, as in an
     # ASCII locale, would end the run at its first checkpoint.
     args.save_prefix.encode("utf-8")
+    if args.tensorboard:
+        load_tensorboard()
     for flag, number in (
         ("--recalibrate", args.recalibrate),
         ("--save-interval", args.save_interval),

@@ -6,6 +6,7 @@ rate in ``_schedule.py``.
 """
 
 import argparse
+import math
 import sys
 from typing import Any, Callable, Iterable, List, Optional, Sequence
 
@@ -286,4 +287,7 @@ def make_step(
     loss = make_chosen_loss(args, net)
     loss.hybridize(dtype=args.dtype)
     loss_scale = training.LossScale() if args.dtype == "float16" else None
-    return training.TrainStep(loss, trainer, ctx, args.clip_gradient, args.accumulate, loss_scale)
+    max_norm = args.clip_gradient
+    if max_norm is None and args.tensorboard:
+        max_norm = math.inf  # TensorBoard shows the norm
+    return training.TrainStep(loss, trainer, ctx, max_norm, args.accumulate, loss_scale)

@@ -49,13 +49,19 @@ class TrainStep:
         The devices that hold the parameters of ``graph``, at least one.
     max_norm : float, optional
         The largest 2-norm of the gradient of the mean loss, over all parameters together. A larger
-        gradient is scaled down to it.
+        gradient is scaled down to it. ``math.inf`` only measures the gradient.
     parts : int
         Into how many parts a batch is divided whose gradients are computed one after the other and
         added up. The update is that of the complete batch, with the memory of a part. Norms with
         live statistics see the parts: theirs are those of fewer images.
     loss_scale : LossScale, optional
         For a graph that computes in float16. A step whose gradients overflow makes no update.
+
+    Attributes
+    ----------
+    gradient_norm : NDArray or None
+        (1,) the 2-norm that ``max_norm`` limits, of the last update and before it was scaled. None
+        without ``max_norm``, before the first update, and after a step that made no update.
 
     Raises
     ------
@@ -106,6 +112,7 @@ class TrainStep:
         self.max_norm = max_norm
         self.parts = parts
         self.loss_scale = loss_scale
+        self.gradient_norm: Optional[mx.nd.NDArray] = None
         if parts > 1:
             for parameter in self._trained():
                 parameter.grad_req = "add"
@@ -247,6 +254,7 @@ class TrainStep:
     def _update(self, batch_size: int, rate: float) -> None:
         """Update the parameters with the gradients of all devices."""
         self.trainer.set_learning_rate(rate)
+        self.gradient_norm = None
         if self.max_norm is None and self.loss_scale is None:
             self.trainer.step(batch_size)
             return
@@ -262,9 +270,11 @@ class TrainStep:
                 return
         if self.max_norm is not None:
             for context in self.contexts:
-                gluon.utils.clip_global_norm(
+                norm = gluon.utils.clip_global_norm(
                     self._gradients(context), self.max_norm * divisor, check_isfinite=False
                 )
+            # All devices have the same sum of gradients.
+            self.gradient_norm = norm / divisor
         self.trainer.update(divisor)
 
     def _gradients(self, context: mx.Context) -> List[mx.nd.NDArray]:

@@ -1,3 +1,5 @@
+import math
+
 from gluonnorm.training import TrainStep
 
 import mxnet as mx
@@ -33,7 +35,7 @@ def numpy_gradients(before, x, y):
     return error**2, 0.1 * np.abs(error), gradients
 
 
-@pytest.mark.parametrize("max_norm", [None, 0.5, 1e6])
+@pytest.mark.parametrize("max_norm", [None, 0.5, 1e6, math.inf])
 def test_one_update_is_the_one_worked_out_in_numpy(max_norm) -> None:
     graph, step = tiny.build(dropout=0.0, max_norm=max_norm)
     before = tiny.weights(graph)
@@ -44,6 +46,10 @@ def test_one_update_is_the_one_worked_out_in_numpy(max_norm) -> None:
     np.testing.assert_allclose(losses["absolute"].asnumpy(), absolute, rtol=1e-5)
     norm = np.sqrt(sum((gradient**2).sum() for gradient in gradients.values())) / 5
     assert norm > 0.5  # or the clipped case would test nothing
+    if max_norm is None:
+        assert step.gradient_norm is None
+    else:
+        np.testing.assert_allclose(step.gradient_norm.asscalar(), norm, rtol=1e-5)
     scale = min(1.0, max_norm / norm) if max_norm else 1.0
     for name, value in tiny.weights(graph).items():
         expected = before[name] - 0.1 * (
