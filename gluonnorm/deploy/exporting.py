@@ -23,6 +23,7 @@ from gluonnorm.deploy.onnx.convert import convert_graph
 from gluonnorm.deploy.onnx.narrow_nodes import narrow_nodes
 from gluonnorm.deploy.onnx.writer import ModelWriter, load_maker, load_writer
 from gluonnorm.errors import InputError, did_you_mean
+from gluonnorm.graph.conv_before_roi_align import convolve_before_roi_align
 from gluonnorm.graph.executor_safe import replace_shape_only_ops
 from gluonnorm.graph.fold import fold_graph
 from gluonnorm.graph.output_layers import join_output_layers
@@ -140,6 +141,7 @@ def export(
     with _levels_apart(net, tools is not None):
         graph = _inference_graph(net, image_size or TRACED_SIZE)
     manifest = _manifest(net, graph, image_size, dtype, len(photos))
+    graph = _Graph(*convolve_before_roi_align(*graph, dtype))
     inputs = _NetworkInputs(photos, net.preprocess)
     if tools is None:
         graph = _Graph(replace_shape_only_ops(graph.symbol), graph.values)

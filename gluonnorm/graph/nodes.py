@@ -175,8 +175,9 @@ class Graph:
             The readers by the ``id`` of the node that they read. A reader appears once for each
             edge. An output of the graph has a further reader, a node with operator "output".
         """
-        readers: Dict[int, List[Node]] = {id(node): [] for node in self.nodes()}
-        for node in self.nodes():
+        nodes = self.nodes()
+        readers: Dict[int, List[Node]] = {id(node): [] for node in nodes}
+        for node in nodes:
             for source, _ in node.inputs:
                 readers[id(source)].append(node)
         for node, _ in self.outputs:
@@ -204,3 +205,27 @@ class Graph:
         for node, output in self.outputs:
             outputs.append((new, 0) if node is old else (node, output))
         self.outputs = outputs
+
+
+def attach(symbol: mx.sym.Symbol, inputs: Dict[str, Edge]) -> Edge:
+    """Make nodes of a symbol that read nodes of a graph.
+
+    Parameters
+    ----------
+    symbol : mxnet.symbol.Symbol
+        A symbol with one output.
+    inputs : dict of str to (Node, int)
+        What takes the place of each variable of the symbol, by the variable's name.
+
+    Returns
+    -------
+    (Node, int)
+        The output. It becomes part of the graph when a node of the graph reads it.
+    """
+    attached = Graph.read(symbol)
+    for node in attached.nodes():
+        edges = []
+        for source, output in node.inputs:
+            edges.append(inputs[source.name] if source.op == VARIABLE else (source, output))
+        node.inputs = edges
+    return attached.outputs[0]

@@ -1,4 +1,7 @@
-"""Find the layers that give scores, box deltas and mask logits, and join those with one input."""
+"""Find the layers that give scores, box deltas and mask logits, and join those with one input.
+
+These layers remain float32 in every number type, like those whose maps only RoIAlign reads.
+"""
 
 from typing import Dict, List, Optional, Sequence, Set, Tuple
 
@@ -43,6 +46,39 @@ def output_layers(graph: Graph) -> List[Node]:
             if reaches_layer and not reads_as_rois:
                 feeding.add(id(node))
     return [node for node in graph.nodes() if node.op in LAYERS and id(node) not in feeding]
+
+
+def float32_layers(graph: Graph) -> List[Node]:
+    """Find the layers that compute in float32 whatever the others compute in.
+
+    They are the output layers, and layers that only RoIAlign reads, which computes in float32.
+    Those run once for an image and not for each RoI, so they gain nothing by another number type.
+
+    Parameters
+    ----------
+    graph : Graph
+        The graph of a detector.
+
+    Returns
+    -------
+    list of Node
+        The layers, each after its inputs.
+    """
+    readers = graph.readers()
+    kept = {id(layer) for layer in output_layers(graph)}
+    for node in graph.nodes():
+        if node.op in LAYERS and _only_roi_align_reads(node, readers):
+            kept.add(id(node))
+    return [node for node in graph.nodes() if id(node) in kept]
+
+
+def _only_roi_align_reads(node: Node, readers: Dict[int, List[Node]]) -> bool:
+    """Tell whether nothing but RoIAlign reads a node, perhaps after a reshape."""
+    for reader in readers[id(node)]:
+        is_reshaped = reader.op == "Reshape" and _only_roi_align_reads(reader, readers)
+        if reader.op != ROI_ALIGN and not is_reshaped:
+            return False
+    return True
 
 
 def join_output_layers(symbol: mx.sym.Symbol, values: Values) -> Tuple[mx.sym.Symbol, Values]:

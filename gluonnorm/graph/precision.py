@@ -2,7 +2,8 @@
 
 Both conversions take and return a graph and the values of its variables. The result runs on the
 CPU only, with float32 as input and output. The output layers (scores, box deltas, mask logits)
-remain float32: they cost little, and exponentials and sorting amplify their rounding errors.
+remain float32: they cost little, and exponentials and sorting amplify their rounding errors. So do
+the layers that only RoIAlign reads.
 """
 
 import json
@@ -10,7 +11,7 @@ from typing import Dict, Iterable, List, Set, Tuple
 
 from gluonnorm.graph.layer_casts import cast_layers
 from gluonnorm.graph.nodes import Graph
-from gluonnorm.graph.output_layers import output_layers
+from gluonnorm.graph.output_layers import float32_layers
 from gluonnorm.graph.trace import Values, inference_block
 
 import mxnet as mx
@@ -41,7 +42,7 @@ def to_bfloat16(symbol: mx.sym.Symbol, values: Values) -> Tuple[mx.sym.Symbol, V
         New values of its variables.
     """
     graph = Graph.read(symbol)
-    converted_values = cast_layers(graph, "bfloat16", output_layers(graph), values)
+    converted_values = cast_layers(graph, "bfloat16", float32_layers(graph), values)
     return graph.symbol(), converted_values
 
 
@@ -76,7 +77,7 @@ def to_int8(
         values,
         {},
         mx.cpu(),
-        excluded_sym_names=_names_of_output_layers(symbol, fused),
+        excluded_sym_names=_names_of_float32_layers(symbol, fused),
         excluded_op_names=[],
         calib_mode="naive",
         quantized_dtype="auto",
@@ -99,9 +100,9 @@ def to_int8(
     return calibrated, {name: values[name] for name in inputs if name in values}
 
 
-def _names_of_output_layers(symbol: mx.sym.Symbol, fused: mx.sym.Symbol) -> List[str]:
-    """List the nodes of a fused graph that contain an output layer of the original one."""
-    layers = {node.name for node in output_layers(Graph.read(symbol))}
+def _names_of_float32_layers(symbol: mx.sym.Symbol, fused: mx.sym.Symbol) -> List[str]:
+    """List the nodes of a fused graph that contain a layer that remains float32."""
+    layers = {node.name for node in float32_layers(Graph.read(symbol))}
     names = []
     for node in json.loads(fused.tojson())["nodes"]:
         inner_names: Set[str] = set()

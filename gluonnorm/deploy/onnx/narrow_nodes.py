@@ -4,7 +4,7 @@ from typing import Set
 
 from gluonnorm.deploy.onnx.onnx_graph import OnnxGraph
 from gluonnorm.graph.nodes import Graph
-from gluonnorm.graph.output_layers import LAYERS, output_layers
+from gluonnorm.graph.output_layers import LAYERS, float32_layers
 
 import mxnet as mx
 
@@ -33,7 +33,7 @@ def narrow_nodes(symbol: mx.sym.Symbol, graph: OnnxGraph) -> Set[str]:
         The names of nodes, which are those of their outputs.
     """
     source = Graph.read(symbol)
-    kept_names = {node.name for node in output_layers(source)}
+    kept_names = {node.name for node in float32_layers(source)}
     layer_names = {node.name for node in source.nodes() if node.op in LAYERS} - kept_names
     narrow: Set[str] = set()
     for node in graph.nodes:

@@ -1,0 +1,77 @@
+"""Exports of C4 detectors on ResNets with bottlenecks, whose 1x1 convolutions leave the RoIs."""
+
+from pathlib import Path
+
+from gluonnorm.deploy import export, load
+from gluonnorm.graph.conv_before_roi_align import convolve_before_roi_align
+from gluonnorm.graph.fold import fold_graph
+from gluonnorm.graph.nodes import Graph
+from gluonnorm.graph.output_layers import output_layers
+from gluonnorm.graph.trace import inference_block, trace
+
+import mxnet as mx
+import numpy as np
+import onnx_programs
+import pytest
+from detection_sets import assert_same_detections
+from onnx_catalogue import random_network
+from tiny_detector import images
+
+NETWORKS = [
+    "faster_rcnn_resnet50_v1b_custom",
+    pytest.param("mask_rcnn_R_50_C4_1x", marks=pytest.mark.slow),
+    pytest.param("mask_rcnn_resnet101_v1d_coco", marks=pytest.mark.slow),
+]
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def net(request):
+    net = random_network(request.param)
+    # Scores near 1 are so close to each other that rounding decides which box suppresses which.
+    weight = net.predictor.score.weight
+    weight.set_data(weight.data() * 0.1)
+    return net
+
+
+def outputs_before_suppression(symbol, values, pixels):
+    """Compute the scores and deltas of proposals and RoIs, and mask logits, by their layers."""
+    layers = output_layers(Graph.read(symbol))
+    outputs = Graph([(layer, 0) for layer in layers]).symbol()
+    needed = {name: values[name] for name in outputs.list_inputs() if name in values}
+    arrays = inference_block(outputs, needed, mx.cpu())(pixels)
+    return {layer.name: array.asnumpy() for layer, array in zip(layers, arrays)}
+
+
+def test_scores_and_deltas_are_those_without_the_move(net):
+    symbol, values = fold_graph(*trace(net))
+    moved, moved_values = convolve_before_roi_align(symbol, values)
+    assert len([name for name in moved.get_internals().list_outputs() if "_of_map_" in name]) == 2
+    for size in ((1, 64, 96), (2, 100, 70)):
+        expected = outputs_before_suppression(symbol, values, images(*size))
+        found = outputs_before_suppression(moved, moved_values, images(*size))
+        assert found.keys() == expected.keys() and len(found) >= 4
+        for name, array in found.items():
+            np.testing.assert_allclose(array, expected[name], rtol=1e-4, atol=1e-4, err_msg=name)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int8"])
+def test_files_of_every_number_type_hold_the_move(net, dtype, tmp_path):
+    prefix = str(tmp_path / "c4")
+    pixels = images(1).asnumpy().transpose(0, 2, 3, 1)
+    photos = list(np.clip(pixels * 57 + 115, 0, 255).astype(np.uint8))
+    export(net, prefix, dtype=dtype, calibration=photos if dtype == "int8" else None)
+    # In int8, the convolutions are inside the subgraphs of oneDNN's fusion.
+    assert "_of_map" in Path(f"{prefix}-symbol.json").read_text(encoding="utf-8")
+    block, _ = load(prefix)
+    _, scores, *others = (output.asnumpy() for output in block(images(1)))
+    assert scores.max() > 0.1 and all(np.isfinite(output).all() for output in others)
+
+
+def test_the_onnx_file_finds_the_same(net, tmp_path):
+    prefix = str(tmp_path / "c4")
+    export(net, prefix, format="onnx")
+    program = onnx_programs.session(f"{prefix}.onnx")
+    for size in ((1, 64, 96), (2, 100, 70)):
+        expected = [output.asnumpy() for output in net(images(*size))]
+        found = program({"data": images(*size).asnumpy()})
+        assert_same_detections(found[: len(expected)], expected)  # candidates come last
