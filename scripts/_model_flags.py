@@ -7,7 +7,9 @@ from gluonnorm.deploy.backends.choice import RUN_TIMES
 from gluonnorm.types import RESCALE_DIRECTIONS
 
 
-def add_model_arguments(parser: argparse.ArgumentParser, exported: bool) -> None:
+def add_model_arguments(
+    parser: argparse.ArgumentParser, exported: bool, watched: bool = False
+) -> None:
     """Add the flags that name a trained network.
 
     Parameters
@@ -16,6 +18,8 @@ def add_model_arguments(parser: argparse.ArgumentParser, exported: bool) -> None
         The script's parser; it gets a group of flags.
     exported : bool
         Whether the script also runs exported files, and so has the flag ``--exported``.
+    watched : bool
+        Whether the script follows a training run, and so has the flag ``--watch``.
     """
     group = parser.add_argument_group("model")
     source = group.add_mutually_exclusive_group(required=True)
@@ -37,6 +41,12 @@ def add_model_arguments(parser: argparse.ArgumentParser, exported: bool) -> None
             choices=list(RUN_TIMES),
             help="what runs exported files (default: the first of these that is installed and has "
             "its files)",
+        )
+    if watched:
+        source.add_argument(
+            "--watch",
+            metavar="PREFIX",
+            help="each checkpoint of the training run with this --save-prefix, as it appears",
         )
     group.add_argument(
         "--network",

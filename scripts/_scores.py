@@ -11,7 +11,7 @@ from _data import evaluation_loader
 from tqdm import tqdm
 
 # The scores that are logged and drawn; those of masks exist only for networks with masks.
-HEADLINES = ("AP", "AP50", "mAP07", "segm/AP", "segm/AP50")
+HEADLINES = ("AP", "AP50", "mAP", "mAP07", "segm/AP", "segm/AP50")
 MAX_CLASS_CURVES = 8
 MASK_PREFIX = "segm/"  # in front of the names of the masks' scores
 

@@ -3,6 +3,10 @@
 With --metric coco a network that gives masks is scored on these too, as segm/AP and so on. Classes
 are matched by name. A class of the network that the data set does not have has the score -1.
 
+--watch PREFIX scores each checkpoint of a training run as it appears, and ends after the last one.
+It writes PREFIX-watch.jsonl, and keeps the weights with the best score (the AP of masks, or the
+AP50 of boxes) as PREFIX-watch-best.params. Started again, it goes on where it was.
+
 Example: the COCO and class-wise AP of a checkpoint on the val split of a VOC folder
 
     python scripts/eval_faster_rcnn.py --params runs/blood-0001025.json \\
@@ -11,9 +15,10 @@ Example: the COCO and class-wise AP of a checkpoint on the val split of a VOC fo
 
 import argparse
 import json
-from typing import Callable, Dict, List, Sequence, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple
 
 from gluonnorm.deploy import Predictor
+from gluonnorm.errors import InputError
 from gluonnorm.evaluation import coco_results, evaluate_voc, predict
 
 import mxnet as mx
@@ -25,6 +30,7 @@ from _devices import contexts
 from _model_flags import add_model_arguments
 from _output import make_parent_folder, write_text
 from _scores import MASK_PREFIX, coco_scores
+from _watch import watch
 from tqdm import tqdm
 
 
@@ -39,7 +45,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    add_model_arguments(parser, exported=True)
+    add_model_arguments(parser, exported=True, watched=True)
     add_dataset_arguments(parser)
     parser.add_argument(
         "--metric",
@@ -61,7 +67,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def main(args: argparse.Namespace) -> None:
-    """Predict on every image, then print the table of scores.
+    """Predict on every image, then print the table of scores; or watch a run.
 
     Parameters
     ----------
@@ -70,7 +76,79 @@ def main(args: argparse.Namespace) -> None:
     """
     seed_everything(args.seed)
     ctx = contexts(args.gpus)
+    if args.watch:
+        if args.save_json:
+            raise InputError("--save-json is for one network; leave it out with --watch")
+        watch(args.watch, lambda checkpoint: score(with_params(args, checkpoint), ctx).scores)
+        return
     make_parent_folder("--save-json", args.save_json)
+    scored = score(args, ctx)
+    if scored.scores["AP" if scored.metric == "coco" else "mAP"] < 0:
+        print("no box of the ground truth counts: there is none, or all are crowd or difficult")
+    print(
+        f"{scored.metric}, {scored.num_images} images, {len(scored.results)} detections "
+        "(-1: no ground truth of this class or size)"
+    )
+    print(table(scored.scores))
+    # Last, so that a full disk does not cost the scores.
+    if args.save_json:
+        write_text(args.save_json, json.dumps(scored.results))
+
+
+class Scored(NamedTuple):
+    """What a detector finds in a data set, and what it is worth.
+
+    Attributes
+    ----------
+    metric : str
+        "coco", "voc07" or "voc12".
+    num_images : int
+        The images of the data set.
+    results : list of dict
+        COCO result entries.
+    scores : dict of str to float
+        The scores by name.
+    """
+
+    metric: str
+    num_images: int
+    results: List[Dict[str, Any]]
+    scores: Dict[str, float]
+
+
+def with_params(args: argparse.Namespace, checkpoint: str) -> argparse.Namespace:
+    """Name a checkpoint in the command line.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        What ``parse_args`` returns.
+    checkpoint : str
+        The path of its ``.json``.
+
+    Returns
+    -------
+    argparse.Namespace
+        A copy with another ``--params``.
+    """
+    return argparse.Namespace(**{**vars(args), "params": checkpoint})
+
+
+def score(args: argparse.Namespace, ctx: List[mx.Context]) -> Scored:
+    """Score the detector that the flags name on the data set that they name.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        What ``parse_args`` returns.
+    ctx : list of mx.Context
+        The devices that compute.
+
+    Returns
+    -------
+    Scored
+        Detections and scores.
+    """
     detector = open_detector(args, args.backend)
     metric = args.metric or ("voc07" if args.dataset == "voc" else "coco")
     score_masks = metric == "coco" and detector.has_masks
@@ -89,16 +167,7 @@ def main(args: argparse.Namespace) -> None:
         scores = coco_scores(ground_truth, results, score_masks)
     else:
         scores = evaluate_voc(ground_truth, results, metric=metric)
-    if scores["AP" if metric == "coco" else "mAP"] < 0:
-        print("no box of the ground truth counts: there is none, or all are crowd or difficult")
-    print(
-        f"{metric}, {len(dataset)} images, {len(results)} detections "
-        "(-1: no ground truth of this class or size)"
-    )
-    print(table(scores))
-    # Last, so that a full disk does not cost the scores.
-    if args.save_json:
-        write_text(args.save_json, json.dumps(results))
+    return Scored(metric, len(dataset), results, scores)
 
 
 def network_of(detector: Predictor) -> Callable[[mx.nd.NDArray], Sequence[mx.nd.NDArray]]:

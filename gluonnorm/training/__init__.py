@@ -9,11 +9,14 @@ from gluonnorm.training.callback import Callback, RunningLoop, StepRecord
 from gluonnorm.training.checkpoint import CheckpointError, DamagedCheckpoint, load, read, save
 from gluonnorm.training.checkpoint_folder import (
     LoadedCheckpoint,
+    checkpoint_path,
+    keep_weights,
     latest,
     load_newest,
     mark_best,
     newest_first,
     prune,
+    remove_checkpoint,
     set_aside,
 )
 from gluonnorm.training.log import (
@@ -54,7 +57,9 @@ __all__ = [
     "TrainStep",
     "WorkerFailed",
     "Workers",
+    "checkpoint_path",
     "cosine",
+    "keep_weights",
     "latest",
     "load",
     "load_newest",
@@ -63,6 +68,7 @@ __all__ = [
     "prune",
     "read",
     "read_metrics",
+    "remove_checkpoint",
     "save",
     "scale_for_batch",
     "set_aside",

@@ -253,6 +253,62 @@ def mark_best(path: str) -> str:
     return best_path
 
 
+def keep_weights(path: str, prefix: str) -> str:
+    """Give the weights of a checkpoint a second name, so that the run may delete the checkpoint.
+
+    Parameters
+    ----------
+    path : str
+        The header of the checkpoint, a ``.json``.
+    prefix : str
+        Folder and beginning of the new names.
+
+    Returns
+    -------
+    str
+        The header of a checkpoint with the same weights and state, and without the optimizer.
+        ``remove_checkpoint`` deletes it.
+
+    Raises
+    ------
+    FileNotFoundError
+        The checkpoint was deleted meanwhile.
+    OSError
+        The files cannot be written.
+    """
+    stem = os.path.splitext(path)[0]
+    step = stem.rpartition("-")[2]
+    kept = f"{prefix}-{step}.{HEADER_ENDING}"
+    remove_checkpoint(kept)
+    try:
+        # A header is deleted before its weights: if it is still there, the weights were complete.
+        for ending in ("params", HEADER_ENDING):
+            _link_or_copy(f"{stem}.{ending}", f"{prefix}-{step}.{ending}")
+    except FileNotFoundError:
+        remove_checkpoint(kept)
+        raise
+    return kept
+
+
+def remove_checkpoint(path: str) -> None:
+    """Delete the files of a checkpoint, as far as there are any.
+
+    Parameters
+    ----------
+    path : str
+        Its header, a ``.json``.
+
+    Raises
+    ------
+    OSError
+        A file cannot be deleted.
+    """
+    stem = os.path.splitext(path)[0]
+    # A checkpoint exists if its header does, so the header goes first.
+    for ending in reversed(FILE_ENDINGS):
+        remove_if_exists(f"{stem}.{ending}")
+
+
 def _link_or_copy(source: str, target: str) -> None:
     """Give a file a second name, or copy it if the file system has no hard links."""
     try:

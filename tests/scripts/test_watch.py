@@ -1,0 +1,171 @@
+"""``eval_faster_rcnn.py --watch``: every checkpoint once, the best one kept, and an end."""
+
+import json
+import shutil
+import time
+
+from gluonnorm import training
+from gluonnorm.data import draw_shapes
+
+import pytest
+from in_process import run_script
+
+SETTINGS = (
+    "--set short=64 max_size=96 fpn_channels=32 rpn_channels=16 roi_size=3 num_sample=8 "
+    "rpn_train_pre_nms=50 rpn_train_post_nms=20 rpn_test_pre_nms=50 rpn_test_post_nms=10"
+).split()
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shapes")
+    draw_shapes(folder, train=2, val=2, size=(64, 96))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def complete(shapes, tmp_path_factory):
+    """The folder of a run of two epochs of two updates, which was not scored."""
+    folder = tmp_path_factory.mktemp("run")
+    done = run_script(
+        *("train_faster_rcnn.py", "--network", "faster_rcnn_fpn_resnet18_v1b_custom"),
+        *("--norm", "gn", "--dataset", "coco", "--data-root", shapes, "--train-split", "train"),
+        *("--epochs", 2, "--batch-size", 1, "--val-interval", 0, "--lr", 0.01),
+        *("--save-prefix", folder / "shapes", *SETTINGS),
+    )
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture
+def folder(complete, tmp_path):
+    return shutil.copytree(complete, tmp_path / "run")
+
+
+def evaluate(shapes, *flags):
+    data = ("--dataset", "coco", "--data-root", shapes, "--val-split", "val")
+    return run_script("eval_faster_rcnn.py", *data, *flags)
+
+
+def scored(folder):
+    return training.read_metrics(str(folder / "shapes-watch.jsonl"))
+
+
+def forbid_waiting(monkeypatch):
+    def fail(seconds):
+        raise AssertionError("the watcher waits for a checkpoint that will not come")
+
+    monkeypatch.setattr(time, "sleep", fail)
+
+
+def test_every_checkpoint_is_scored_and_the_best_is_kept(shapes, folder, monkeypatch):
+    forbid_waiting(monkeypatch)
+    # Files without a header are those of a checkpoint that is being written.
+    (folder / "shapes-0000003.params").write_bytes(b"half of the weights")
+    done = evaluate(shapes, "--watch", folder / "shapes")
+    assert done.returncode == 0, done.stderr
+    rows = scored(folder)
+    assert [(row["step"], row["epoch"]) for row in rows] == [(2, 1), (4, 2)]
+    for row in rows:
+        assert (
+            f"step {row['step']}, epoch {row['epoch']}: AP {row['eval']['AP']:.3f}" in done.stdout
+        )
+    best = max(rows, key=lambda row: (row["eval"]["AP50"], -row["step"]))
+    kept = (folder / "shapes-watch-best.params").read_bytes()
+    assert kept == (folder / f"shapes-{best['step']:07}.params").read_bytes()
+    assert (
+        f"the best is step {best['step']}, kept as {folder}/shapes-watch-best.params" in done.stdout
+    )
+    assert not list(folder.glob("shapes-watch-0*")) and not (folder / "shapes-watch.lock").exists()
+    # The same numbers as without --watch.
+    alone = evaluate(shapes, "--params", folder / "shapes-0000004.json")
+    assert (
+        f"AP50  {rows[1]['eval']['AP50']:9.4f}".split() == alone.stdout.splitlines()[2].split()[:2]
+    )
+
+    again = evaluate(shapes, "--watch", folder / "shapes")
+    assert again.returncode == 0
+    assert "step 4, epoch" not in again.stdout and "the best is step" in again.stdout
+
+
+def test_a_watcher_goes_on_where_it_was_and_waits_for_what_is_to_come(shapes, folder, monkeypatch):
+    assert evaluate(shapes, "--watch", folder / "shapes").returncode == 0
+    log = folder / "shapes-watch.jsonl"
+    first, second = log.read_text().splitlines()
+    # As if the first one had been scored, and the second one had not been saved yet.
+    changed = json.loads(first)
+    changed["eval"]["AP50"] = 2.0
+    log.write_text(json.dumps(changed) + "\n")
+    for ending in ("json", "params"):
+        (folder / f"shapes-0000004.{ending}").rename(folder / f"later.{ending}")
+    waits = []
+
+    def appear(seconds):
+        waits.append(seconds)
+        for ending in ("params", "json"):
+            (folder / f"later.{ending}").rename(folder / f"shapes-0000004.{ending}")
+
+    monkeypatch.setattr(time, "sleep", appear)
+    kept = (folder / "shapes-watch-best.params").read_bytes()
+    done = evaluate(shapes, "--watch", folder / "shapes")
+    assert done.returncode == 0, done.stderr
+    assert len(waits) == 1
+    assert f"waiting for the next checkpoint of {folder}/shapes" in done.stdout
+    rows = scored(folder)
+    assert [row["step"] for row in rows] == [2, 4]
+    assert rows[0]["eval"]["AP50"] == 2.0
+    assert rows[1]["eval"] == json.loads(second)["eval"]
+    # The score of the earlier watcher is still the best one, so its weights stay.
+    assert "the best is step 2" in done.stdout
+    assert (folder / "shapes-watch-best.params").read_bytes() == kept
+
+
+def test_a_damaged_checkpoint_is_left_out(shapes, folder, monkeypatch):
+    forbid_waiting(monkeypatch)
+    weights = folder / "shapes-0000002.params"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    done = evaluate(shapes, "--watch", folder / "shapes")
+    assert done.returncode == 0, done.stderr
+    assert "left out: " in done.stdout and "shapes-watch-0000002.params" in done.stdout
+    assert [row["step"] for row in scored(folder)] == [4]
+
+
+def test_a_second_watcher_is_refused(shapes, folder):
+    with training.PrefixLock(str(folder / "shapes-watch")):
+        done = evaluate(shapes, "--watch", folder / "shapes")
+    assert done.returncode == 2
+    assert f"{folder}/shapes-watch is in use by process " in done.stderr
+
+
+def test_a_folder_that_is_not_there_is_not_waited_for(shapes, tmp_path):
+    done = evaluate(shapes, "--watch", tmp_path / "nowhere" / "run")
+    assert done.returncode == 2
+    assert f"there is no folder {tmp_path / 'nowhere'}; start the run first" in done.stderr
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_no_detections_are_saved_of_many_networks(shapes, tmp_path):
+    done = evaluate(shapes, "--watch", tmp_path / "run", "--save-json", tmp_path / "found.json")
+    assert done.returncode == 2
+    assert "--save-json is for one network; leave it out with --watch" in done.stderr
+
+
+def test_the_checkpoint_may_be_deleted_once_its_weights_are_kept(folder):
+    source = folder / "shapes-0000002.json"
+    kept = training.keep_weights(str(source), str(folder / "kept"))
+    assert kept == str(folder / "kept-0000002.json")
+    weights = source.with_suffix(".params").read_bytes()
+    training.remove_checkpoint(str(source))
+    assert not list(folder.glob("shapes-0000002.*"))
+    assert (folder / "kept-0000002.params").read_bytes() == weights
+    assert training.read(kept)["state"]["step"] == 2
+    training.remove_checkpoint(kept)
+    assert not list(folder.glob("kept*"))
+
+
+def test_a_checkpoint_that_is_being_deleted_leaves_nothing(folder):
+    # Pruning deletes the header first.
+    (folder / "shapes-0000002.json").unlink()
+    with pytest.raises(FileNotFoundError):
+        training.keep_weights(str(folder / "shapes-0000002.json"), str(folder / "kept"))
+    assert not list(folder.glob("kept*"))
