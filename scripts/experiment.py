@@ -32,7 +32,8 @@ from _output import write_text
 from experiments.all_experiments import EXPERIMENTS
 from experiments.data_sets import split_nuclei
 from experiments.plot import plot_experiment
-from experiments.rows import BCCD, NUCLEI, RESNET50_V2, Experiment, Row
+from experiments.raw_weights import write_raw_weights
+from experiments.rows import BCCD, NUCLEI, RESNET50_V2, RESNET50_V2_RAW, Experiment, Row
 from experiments.run_result import RESULTS_FOLDER, read_result, result_path, write_result
 from experiments.run_row import run_row
 from experiments.summary import RowSummary, make_page
@@ -254,6 +255,7 @@ def find_places(args: argparse.Namespace, rows: Sequence[Row]) -> Dict[str, str]
         (BCCD, "--bccd", args.bccd),
         (NUCLEI, "--nuclei", args.nuclei),
         (RESNET50_V2, "--resnet50-v2", args.resnet50_v2),
+        (RESNET50_V2_RAW, "--resnet50-v2", args.resnet50_v2),
     ):
         needing = [row.label for row in rows if name in row.flags]
         if not needing:
@@ -267,6 +269,10 @@ def find_places(args: argparse.Namespace, rows: Sequence[Row]) -> Dict[str, str]
         parts = Path(args.runs) / "nuclei"
         split_nuclei(places[NUCLEI], parts)
         places[NUCLEI] = str(parts.resolve())
+    if RESNET50_V2_RAW in places:
+        weights = Path(args.runs).resolve() / "resnet50_v2_raw.npz"
+        write_raw_weights(places[RESNET50_V2_RAW], str(weights))
+        places[RESNET50_V2_RAW] = str(weights)
     return places
 
 

@@ -3,11 +3,13 @@
 from typing import Dict
 
 from experiments.automatic import AUTOMATIC_RECIPE
+from experiments.fine_tuning import FINE_TUNING
 from experiments.norms import NORMS_FROM_SCRATCH
 from experiments.number_types import NUMBER_TYPES
+from experiments.rescale import RESCALE
 from experiments.rows import Experiment
 
 EXPERIMENTS: Dict[str, Experiment] = {
     experiment.name: experiment
-    for experiment in (AUTOMATIC_RECIPE, NUMBER_TYPES, NORMS_FROM_SCRATCH)
+    for experiment in (AUTOMATIC_RECIPE, NUMBER_TYPES, NORMS_FROM_SCRATCH, FINE_TUNING, RESCALE)
 }

@@ -4,6 +4,8 @@ from typing import Dict, NamedTuple, Tuple
 
 # What stands in the flags of a row for files that are not in the repository.
 BCCD, NUCLEI, RESNET50_V2 = "BCCD", "NUCLEI", "RESNET50_V2"
+# The same weights for raw pixels, which experiment.py makes of them.
+RESNET50_V2_RAW = "RESNET50_V2_RAW"
 
 
 class Row(NamedTuple):
@@ -16,7 +18,7 @@ class Row(NamedTuple):
     factors : dict of str to str
         What tells it from the other rows: the first columns of the table.
     flags : tuple of str
-        What ``scripts/train_faster_rcnn.py`` is given. ``BCCD``, ``NUCLEI`` and ``RESNET50_V2``
+        What ``scripts/train_faster_rcnn.py`` is given. The names in capitals of this file
         stand for files and folders of the user.
     """
 

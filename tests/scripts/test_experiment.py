@@ -4,7 +4,10 @@ import importlib
 import json
 
 from gluonnorm.data import draw_shapes
+from gluonnorm.errors import InputError
+from gluonnorm.weight_files import read_arrays, write_arrays
 
+import numpy as np
 import pytest
 from in_process import SCRIPTS, run_script
 
@@ -144,6 +147,31 @@ def test_nuclei_are_divided_by_their_file_names(part, tmp_path):
             300 - number for number in numbers
         }
     assert (tmp_path / "target" / "images").resolve() == (source / "images").resolve()
+
+
+def test_raw_weights_compute_of_pixels_what_the_others_compute_of_normalized_ones(part, tmp_path):
+    random = np.random.RandomState(0)
+    weights = {
+        "batchnorm0_running_mean": random.uniform(-1, 1, 3).astype(np.float32),
+        "batchnorm0_running_var": random.uniform(0.5, 2, 3).astype(np.float32),
+        "conv0_weight": random.rand(2, 3, 1, 1).astype(np.float32),
+    }
+    write_arrays(tmp_path / "normalized.npz", weights)
+    module = part("raw_weights")
+    module.write_raw_weights(str(tmp_path / "normalized.npz"), str(tmp_path / "raw.npz"))
+    raw = read_arrays(tmp_path / "raw.npz")
+    np.testing.assert_array_equal(raw["conv0_weight"], weights["conv0_weight"])
+
+    def norm(values, arrays):
+        mean, variance = arrays["batchnorm0_running_mean"], arrays["batchnorm0_running_var"]
+        return (values - mean) / np.sqrt(variance + 1e-5)
+
+    pixels = random.uniform(0, 255, (50, 3))
+    normalized = (pixels - (123.675, 116.28, 103.53)) / (58.395, 57.12, 57.375)
+    np.testing.assert_allclose(norm(pixels, raw), norm(normalized, weights), rtol=1e-5, atol=1e-5)
+    write_arrays(tmp_path / "v1.npz", {"conv0_weight": weights["conv0_weight"]})
+    with pytest.raises(InputError, match="want weights of ResNet v2"):
+        module.write_raw_weights(str(tmp_path / "v1.npz"), str(tmp_path / "raw.npz"))
 
 
 def test_every_row_is_a_command_of_the_training_script(part, monkeypatch):
