@@ -83,6 +83,15 @@ OPENVINO = ["onnx>=1.16", "openvino>=2024.4", "pycocotools"]
 # What train_faster_rcnn.py --tensorboard writes with. TensorBoard itself may live elsewhere.
 TENSORBOARD = ["tensorboardX>=2.5"]
 
+# What quantizes OpenVINO's files. From version 2.15 on, nncf needs NumPy 1.24, which MXNet has on
+# Python 3.12 alone; version 2.14 imports what OpenVINO 2026 no longer has.
+OPENVINO_INT8 = [
+    *OPENVINO,
+    "openvino<2026; python_version < '3.12'",
+    "nncf==2.14.1; python_version < '3.12'",
+    "nncf>=3; python_version >= '3.12'",
+]
+
 setup(
     name="gluonnorm",
     version=read_version(),
@@ -122,6 +131,7 @@ setup(
         "serve": SERVE,
         "openvino": OPENVINO,
         "tensorboard": TENSORBOARD,
+        "openvino-int8": OPENVINO_INT8,
         "peers": PEERS,
         "test": [
             "pytest>=8",

@@ -36,6 +36,8 @@ OPTIONAL_PACKAGES = {
     "gluonnorm.deploy.backends.openvino_backend": "openvino",
     "gluonnorm.deploy.onnx.int8_onnx": "onnxruntime",
     "gluonnorm.deploy.onnx.openvino_files": "openvino",
+    "gluonnorm.deploy.onnx.int8_openvino": "nncf",
+    "gluonnorm.deploy.onnx.int8_openvino_check": "openvino",
 }
 DOCTEST_OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 BLOCK = re.compile(

@@ -5,5 +5,5 @@ DTYPES = ("float32", "bfloat16", "int8")
 FORMATS = {
     "mxnet": DTYPES,
     "onnx": ("float32", "int8"),
-    "openvino": ("float32", "bfloat16"),
+    "openvino": DTYPES,
 }

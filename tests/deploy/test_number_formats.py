@@ -85,11 +85,11 @@ def detectors(tmp_path_factory):
 @pytest.mark.parametrize("kind", list(OUTPUT_LAYERS))
 @pytest.mark.parametrize(
     "format, dtype, share",
-    [("onnx", "int8", 0.5), ("openvino", "bfloat16", 0.7)],
+    [("onnx", "int8", 0.5), ("openvino", "bfloat16", 0.7), ("openvino", "int8", 0.5)],
 )
 def test_narrow_files_find_nearly_the_same(detectors, kind, format, dtype, share):
     require("onnx", RUN_TIMES[format], MAKERS[format, dtype].package)
-    if dtype == "int8":
+    if (format, dtype) == ("onnx", "int8"):
         require_int8()
     folder, found = detectors
     net, exact = found[kind]
@@ -147,6 +147,23 @@ def test_openvino_computes_all_layers_but_the_last_in_bfloat16(detectors):
     assert kinds["Convolution", "f32"] == OUTPUT_LAYERS["fpn"]["Conv"]
     assert kinds["FullyConnected", "f32"] == OUTPUT_LAYERS["fpn"]["Gemm"]
     assert kinds["Convolution", "bf16"] > 20 and kinds["FullyConnected", "bf16"] == 2
+
+
+def test_openvino_computes_all_layers_but_the_last_in_int8(detectors):
+    require("onnx", "openvino", "nncf")
+    folder, found = detectors
+    prefix = folder / "fpn-openvino-int8"
+    if not prefix.with_suffix(".xml").exists():  # or another test has written it
+        export(found["fpn"][0], str(prefix), None, "int8", photos(1), "openvino")
+    compiled = Predictor(str(prefix), backend="openvino")._backend._compiled
+    kinds = Counter()
+    for operation in compiled.get_runtime_model().get_ops():
+        information = operation.get_rt_info()
+        is_int8 = information["runtimePrecision"].astype(str) in ("i8", "u8")
+        kinds[information["layerType"].astype(str), is_int8] += 1
+    assert kinds["Convolution", False] == OUTPUT_LAYERS["fpn"]["Conv"]
+    assert kinds["FullyConnected", False] == OUTPUT_LAYERS["fpn"]["Gemm"]
+    assert kinds["Convolution", True] > 20 and kinds["FullyConnected", True] == 2
 
 
 def test_files_of_openvino_give_the_detections_of_the_network(detectors):

@@ -9,7 +9,11 @@ import openvino
 
 # Where a file keeps the type in which OpenVINO computes, and its names of the types.
 PRECISION = ("gluonnorm", "precision")
-PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
+PRECISIONS = {
+    "float32": "f32",
+    "bfloat16": "bf16",
+    "int8": "f32",  # of what the file itself does not quantize
+}
 # What OpenVINO appends to the name of an ONNX node that it splits into a product and a sum.
 PRODUCT = "/WithoutBiases"
 # An operation with this mark computes in float32. OpenVINO obeys it in a model that it has read.
@@ -83,7 +87,7 @@ def written_files(model: openvino.Model, dtype: str) -> Dict[str, bytes]:
     model : openvino.Model
         The model. It gets a note of the type.
     dtype : str
-        ``"float32"`` or ``"bfloat16"``.
+        A key of ``PRECISIONS``.
 
     Returns
     -------

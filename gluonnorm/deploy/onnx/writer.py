@@ -43,6 +43,9 @@ MAKERS: Dict[Tuple[str, str], _MakerModule] = {
     ("openvino", "bfloat16"): _MakerModule(
         "gluonnorm.deploy.onnx.openvino_files", "openvino", "openvino"
     ),
+    ("openvino", "int8"): _MakerModule(
+        "gluonnorm.deploy.onnx.int8_openvino", "nncf", "openvino-int8"
+    ),
 }
 
 
