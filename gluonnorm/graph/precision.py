@@ -7,17 +7,18 @@ the layers that only RoIAlign reads.
 """
 
 import json
-from typing import Dict, Iterable, List, Set, Tuple
+from typing import Dict, Iterable, List, Sequence, Set, Tuple
 
 from gluonnorm.graph.layer_casts import cast_layers
 from gluonnorm.graph.nodes import Graph
 from gluonnorm.graph.output_layers import float32_layers
-from gluonnorm.graph.trace import Values, inference_block
+from gluonnorm.graph.trace import Values, hybridize_for_inference, inference_block
 
 import mxnet as mx
 import numpy as np
 from mxnet.contrib import quantization
 
+DATA_SHAPE = (1, 3, 64, 64)  # any image; only axes and channels inside the graph matter
 SUBGRAPH_BACKEND = "MKLDNN_QUANTIZE"  # MXNet's fusion of operators for oneDNN's int8 kernels
 
 
@@ -96,8 +97,7 @@ def to_int8(
         logger=None,
     )
     calibrated = calibrated.get_backend_symbol(SUBGRAPH_BACKEND)
-    inputs = calibrated.list_inputs()
-    return calibrated, {name: values[name] for name in inputs if name in values}
+    return calibrated, _values_of_inputs(calibrated, values)
 
 
 def _names_of_float32_layers(symbol: mx.sym.Symbol, fused: mx.sym.Symbol) -> List[str]:
@@ -135,14 +135,15 @@ def measure_ranges(
         (least, greatest) value over all images, by name.
     """
     internals = symbol.get_internals()
+    outputs = mx.sym.Group([internals[name] for name in names])
+    negations: Values = {}
     bounds = []
-    for name in names:
-        bounds.append(mx.sym.min(internals[name]))
-        bounds.append(mx.sym.max(internals[name]))
+    for output, shape in zip(outputs, _output_shapes(outputs, values)):
+        bounds += _least_and_greatest(output, shape, negations)
     bounds_symbol = mx.sym.Group(bounds)
-    inputs = [name for name in bounds_symbol.list_inputs() if name != "data"]
-    net = inference_block(bounds_symbol, {name: values[name] for name in inputs}, mx.cpu())
-    net.hybridize()
+    bounds_values = _values_of_inputs(bounds_symbol, {**values, **negations})
+    net = inference_block(bounds_symbol, bounds_values, mx.cpu())
+    hybridize_for_inference(net)
     rows = []
     for image in images:
         rows.append([float(bound.asscalar()) for bound in net(mx.nd.array(image))])
@@ -150,3 +151,46 @@ def measure_ranges(
     least = bounds_by_image[:, 0::2].min(axis=0).tolist()
     greatest = bounds_by_image[:, 1::2].max(axis=0).tolist()
     return dict(zip(names, zip(least, greatest)))
+
+
+def _values_of_inputs(symbol: mx.sym.Symbol, values: Values) -> Values:
+    """Select the values of a graph's variables."""
+    return {name: values[name] for name in symbol.list_inputs() if name in values}
+
+
+def _output_shapes(symbol: mx.sym.Symbol, values: Values) -> Sequence[Tuple[int, ...]]:
+    """Compute the shapes of a graph's outputs for an image of ``DATA_SHAPE``."""
+    known_values = _values_of_inputs(symbol, values)
+    known_shapes = {name: value.shape for name, value in known_values.items()}
+    _, shapes, _ = symbol.infer_shape(data=DATA_SHAPE, **known_shapes)
+    return shapes
+
+
+def _least_and_greatest(
+    output: mx.sym.Symbol, shape: Sequence[int], negations: Values
+) -> List[mx.sym.Symbol]:
+    """Compute the least and the greatest value of an output.
+
+    MXNet's min and max over all axes use one thread, and need maps in a plain layout, which takes
+    as long as the network itself. oneDNN's pooling reads its own layout, and so does a depthwise
+    convolution that negates. ``negations`` gains the weight of that convolution.
+    """
+    if len(shape) != 4:
+        return [mx.sym.min(output), mx.sym.max(output)]
+    channels = shape[1]
+    name = f"negation_of_{channels}_channels"
+    negations[name] = -mx.nd.ones((channels, 1, 1, 1))
+    negated = mx.sym.Convolution(
+        output,
+        mx.sym.var(name),
+        kernel=(1, 1),
+        num_filter=channels,
+        num_group=channels,
+        no_bias=True,
+    )
+    greatest_of_channels = [
+        mx.sym.Pooling(data, kernel=(1, 1), global_pool=True, pool_type="max")
+        for data in (negated, output)
+    ]
+    negated_greatest, greatest = [mx.sym.max(channel) for channel in greatest_of_channels]
+    return [-negated_greatest, greatest]
