@@ -148,6 +148,7 @@ def main(args: argparse.Namespace) -> None:
     seed_everything(args.seed)
     settings = read_settings(args)
     server = _import_service("service.server")
+    server.check_certificate(settings)
     listener = server.bind(settings)
     address = server.address_text(settings, listener)
 
@@ -187,8 +188,14 @@ def read_settings(args: argparse.Namespace) -> ServiceSettings:
             f"--client-timeout is {args.client_timeout:g} and --grace is {args.grace:g}; want "
             "seconds, more than 0 and at least 0"
         )
-    if args.api_key is not None and not args.api_key.strip():
-        raise InputError(f"--api-key or {KEY_VARIABLE} is empty; give a key, or leave it out")
+    if args.api_key is not None:
+        # The line of a file may have ended up in the variable with its end.
+        args.api_key = args.api_key.strip()
+        if not (args.api_key and args.api_key.isascii() and args.api_key.isprintable()):
+            raise InputError(
+                f"--api-key or {KEY_VARIABLE} is empty or has letters that no header can hold; "
+                "give a key of ASCII letters and digits, or leave it out"
+            )
     if (args.tls_cert is None) != (args.tls_key is None):
         raise InputError("--tls-cert and --tls-key belong together; give both or none")
     values = {name: value for name, value in vars(args).items() if name in DEFAULTS._fields}

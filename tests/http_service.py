@@ -160,6 +160,19 @@ class HttpService:
         assert match is not None
         return int(match.group(1)) << 10
 
+    def worker_pids(self) -> List[int]:
+        """The processes that ``--workers`` has started."""
+        pids = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+                command = (folder / "cmdline").read_bytes()
+            except OSError:
+                continue  # it has just ended
+            if parent == self.process.pid and b"spawn_main" in command:
+                pids.append(int(folder.name))
+        return pids
+
     def wait_for(self, path: str, status: int, limit: float = 20) -> None:
         """Wait until a path is answered with a status."""
         end = time.monotonic() + limit

@@ -112,7 +112,10 @@ DETECT_RESPONSES: Dict[Union[int, str], Dict[str, Any]] = {
             PNG_TYPE: {"schema": _BINARY},
         },
     },
-    400: _error("A damaged image, or no form.", "photo.jpg is a damaged image; send it again"),
+    400: _error(
+        "A damaged image, no form, or an unknown parameter.",
+        "photo.jpg is a damaged image; send it again",
+    ),
     401: _error("No API key, or a wrong one.", "the API key is missing or wrong"),
     406: _error("Neither JSON nor PNG is accepted.", "the answer is application/json or image/png"),
     408: _error("The body came too slowly.", "the body did not arrive within 20 s"),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Awaitable, Callable, List, Optional
 
 from gluonnorm.deploy.predictor import NamedPhoto, PhotoOutputs, Predictor
+from gluonnorm.errors import did_you_mean
 from gluonnorm.photos.files import ImageError
 from service.answers import DRAWN_SCORE, json_answer, png_answer
 from service.api_description import DETECT_BODY, DETECT_RESPONSES, SUMMARY
@@ -31,6 +32,7 @@ PAGE = Path(__file__).with_name("page.html")
 PHOTO_THREADS = 2
 CLIENT_GONE = 499  # what nginx logs for a client that closed its connection
 DETECT_PATH = "/v1/detect"
+PARAMETERS = ("score_thresh",)  # of its address
 PROTECTED = (DETECT_PATH, "/metrics")
 # The page may load nothing from outside, and no other page may show it in a frame.
 PAGE_POLICY = (
@@ -114,6 +116,10 @@ class DetectionService:
             raise Refusal(
                 503, "the service is about to end; try again in 1 s", {"Retry-After": "1"}
             )
+        for name in request.query_params:
+            if name not in PARAMETERS:
+                hint = did_you_mean(name, PARAMETERS)
+                raise Refusal(400, f"there is no parameter {name[:60]!r}{hint}")
         self.num_requests += 1
         start_time = time.perf_counter()
         body = Body(request, self.settings, self._memory)
@@ -235,7 +241,12 @@ def make_application(service: DetectionService) -> FastAPI:
     """
     # FastAPI's own pages of documentation load their scripts from another server.
     application = FastAPI(
-        title="gluonnorm", description=SUMMARY, version="1", docs_url=None, redoc_url=None
+        title="gluonnorm",
+        description=SUMMARY,
+        version="1",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
     )
     _add_error_answers(application)
 
@@ -313,7 +324,9 @@ def _add_error_answers(application: FastAPI) -> None:
 
     @application.exception_handler(HTTPException)
     async def no_route(request: Request, error: HTTPException) -> Response:
-        sentence = f"{request.method} {request.url.path[:80]}: {str(error.detail).lower()}"
+        # request.url fails on some headers Host.
+        path = request.scope["path"]
+        sentence = f"{request.method} {path[:80]}: {str(error.detail).lower()}"
         return error_response(error.status_code, sentence, getattr(error, "headers", None))
 
     @application.exception_handler(RequestValidationError)

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any, Optional
 
 from service.refusal import error_content
+from service.uploads import SLOWEST_PACE
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -15,8 +16,9 @@ class TimedConnection(H11Protocol):
 
     uvicorn limits only the time between two requests. A client that sends the head of a request
     byte by byte, or takes the answer byte by byte, would hold its connection for ever. Such a
-    connection ends here after ``client_timeout`` seconds. The time of a body is limited where the
-    body is read; what a client still sends after the answer is limited here.
+    connection ends here: after ``client_timeout`` seconds for a head, and for an answer when a
+    client takes less than ``SLOWEST_PACE`` in as many seconds. The time of a body is limited where
+    the body is read; what a client still sends after the answer is limited here.
     """
 
     client_timeout = 20.0  # seconds; a subclass for each service has its own
@@ -30,7 +32,11 @@ class TimedConnection(H11Protocol):
         """Begin to wait for the head of the first request."""
         super().connection_made(transport)
         if len(self.connections) > MOST_CONNECTIONS:
-            self._refuse("503 Service Unavailable", "too many connections; try again in 1 s")
+            self._refuse(
+                "503 Service Unavailable",
+                "too many connections; try again in 1 s",
+                "Retry-After: 1",
+            )
             return
         self._start_head_timer()
 
@@ -51,10 +57,13 @@ class TimedConnection(H11Protocol):
 
     def on_response_complete(self) -> None:
         """Limit the time in which the client takes the answer, after its last byte was written."""
-        if self._answer_timer is not None:
-            self._answer_timer.cancel()
-        self._answer_timer = self.loop.call_later(self.client_timeout, self._end_if_not_taken)
+        self._watch_answer()
         super().on_response_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP in the form of all errors."""
+        if not self.transport.is_closing():
+            self._refuse("400 Bad Request", "this is no HTTP request; send one of version 1.1")
 
     def _has_no_request(self) -> bool:
         """Whether there is no request, or none without an answer."""
@@ -80,20 +89,37 @@ class TimedConnection(H11Protocol):
                 f"no complete request within {self.client_timeout:g} s; send it faster",
             )
 
-    def _end_if_not_taken(self) -> None:
-        """End a connection whose client did not take the answer."""
-        self._answer_timer = None
-        if self.transport.get_write_buffer_size() > 0:
-            self.transport.abort()
+    def _watch_answer(self) -> None:
+        """Look after the time limit how much of the answer the client has taken."""
+        if self._answer_timer is not None:
+            self._answer_timer.cancel()
+        num_bytes_left = self.transport.get_write_buffer_size()
+        self._answer_timer = self.loop.call_later(
+            self.client_timeout, self._end_if_not_taken, num_bytes_left
+        )
 
-    def _refuse(self, status: str, sentence: str) -> None:
+    def _end_if_not_taken(self, num_bytes_before: int) -> None:
+        """End a connection whose client does not take the answer, or hardly does."""
+        self._answer_timer = None
+        num_bytes_left = self.transport.get_write_buffer_size()
+        if num_bytes_left == 0:
+            return
+        if num_bytes_before - num_bytes_left < SLOWEST_PACE * self.client_timeout:
+            self.transport.abort()
+        else:
+            self._watch_answer()
+
+    def _refuse(self, status: str, sentence: str, *headers: str) -> None:
         """Answer outside of any request, and end the connection."""
         content = error_content(sentence)
-        head = (
-            f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nRetry-After: 1\r\n"
-            f"Content-Length: {len(content)}\r\nConnection: close\r\n\r\n"
-        )
-        self.transport.write(head.encode() + content)
+        head = [
+            f"HTTP/1.1 {status}",
+            "Content-Type: application/json",
+            f"Content-Length: {len(content)}",
+            "Connection: close",
+            *headers,
+        ]
+        self.transport.write("\r\n".join([*head, "", ""]).encode() + content)
         self.transport.close()
         # A client that does not read would keep the connection open.
-        self._answer_timer = self.loop.call_later(self.client_timeout, self._end_if_not_taken)
+        self._watch_answer()

@@ -10,7 +10,6 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 FIELD = "file"  # the name of the form's field that holds photos
 LONGEST_NAME = 80  # letters of a file's name that are kept
 LONGEST_HEADER = 4096  # bytes of the headers of one part
-MOST_PARTS = 64  # of a form, with fields that are left out
 
 
 class Upload(NamedTuple):
@@ -52,7 +51,6 @@ class MultipartForm:
     def __init__(self, content_type: str, max_images: int) -> None:
         self.uploads: List[Upload] = []
         self._max_images = max_images
-        self._num_parts = 0
         self._is_complete = False
         self._headers: Dict[str, bytes] = {}
         self._header_name = b""
@@ -88,7 +86,7 @@ class MultipartForm:
         Raises
         ------
         Refusal
-            400: it is no form; 413: it has too many parts or files.
+            400: it is no form, or has other fields; 413: it has too many files.
         """
         try:
             self._parser.write(data)
@@ -116,9 +114,6 @@ class MultipartForm:
 
     def _begin_part(self) -> None:
         """Forget the part before."""
-        self._num_parts += 1
-        if self._num_parts > MOST_PARTS:
-            raise Refusal(413, f"the form has more than {MOST_PARTS} parts")
         self._headers = {}
         self._current = None
 
@@ -145,11 +140,17 @@ class MultipartForm:
         self._header_value = b""
 
     def _end_headers(self) -> None:
-        """Begin a file if the part is one."""
+        """Begin a file."""
         disposition = self._headers.get("content-disposition", b"")
         options = parse_options_header(disposition)[1]
-        if options.get(b"name") != FIELD.encode():
-            return
+        field = options.get(b"name", b"").decode("utf-8", "replace")
+        if field != FIELD:
+            # A threshold in the form, for example, would be left out in silence.
+            raise Refusal(
+                400,
+                f"the form has a field {shown_name(field)!r}; photos belong into the field "
+                f"{FIELD!r}, and score_thresh into the address",
+            )
         if len(self.uploads) == self._max_images:
             raise Refusal(413, f"the form has more than {self._max_images} files; send fewer")
         file_name = options.get(b"filename", b"").decode("utf-8", "replace")
@@ -157,9 +158,9 @@ class MultipartForm:
         self.uploads.append(self._current)
 
     def _add_content(self, data: bytes, start: int, end: int) -> None:
-        """Take a piece of a file; other fields are left out."""
-        if self._current is not None:
-            self._current.content.extend(memoryview(data)[start:end])
+        """Take a piece of a file."""
+        assert self._current is not None
+        self._current.content.extend(memoryview(data)[start:end])
 
     def _end(self) -> None:
         """Remember that the closing boundary was there."""

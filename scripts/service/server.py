@@ -5,6 +5,7 @@ import asyncio
 import os
 import signal
 import socket
+import ssl
 import time
 from typing import Any, Callable, List, Optional, Type
 
@@ -82,6 +83,33 @@ class DrainingServer(uvicorn.Server):
             await asyncio.sleep(TICK)
 
 
+def check_certificate(settings: ServiceSettings) -> None:
+    """Check the files of TLS before the detector is loaded, which takes seconds.
+
+    Parameters
+    ----------
+    settings : ServiceSettings
+        The files; without any there is nothing to check.
+
+    Raises
+    ------
+    InputError
+        A file is missing, is no PEM file, has a password, or the two do not belong together.
+    """
+    if settings.tls_cert is None:
+        return
+    try:
+        # Without a password here, OpenSSL would ask for one on the terminal.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
+            settings.tls_cert, settings.tls_key, password=""
+        )
+    except OSError as error:
+        raise InputError(
+            f"--tls-cert and --tls-key cannot be used ({first_line(error)}); give PEM files of a "
+            "certificate and of its own key, without a password"
+        ) from error
+
+
 def bind(settings: ServiceSettings) -> socket.socket:
     """Take the address of the service, without listening yet.
 
@@ -132,7 +160,7 @@ def serve(settings: ServiceSettings, listener: socket.socket, on_ready: Callable
     Raises
     ------
     DeployError, InputError
-        The files cannot be loaded, or the files of TLS are wrong.
+        The files cannot be loaded.
     """
     predictor = _open_predictor(settings)
     # Photos are checked against the same limit again when they are decoded.
@@ -149,13 +177,6 @@ def serve(settings: ServiceSettings, listener: socket.socket, on_ready: Callable
         ssl_certfile=settings.tls_cert,
         ssl_keyfile=settings.tls_key,
     )
-    try:
-        config.load()
-    except OSError as error:
-        raise InputError(
-            f"--tls-cert and --tls-key cannot be used ({first_line(error)}); give PEM files of a "
-            "certificate and of its own key, without a password"
-        ) from error
     server = DrainingServer(config, service, settings.grace, on_ready)
     # uvicorn repeats the signal after a clean end, when its own handlers are gone. By default it
     # would end the process with the status of a process that was killed.

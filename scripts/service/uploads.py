@@ -10,7 +10,8 @@ from service.settings import MEGABYTE, ServiceSettings
 
 from starlette.requests import ClientDisconnect, Request
 
-# A body may take the client's time limit, and its length at this pace beyond it.
+# A body may take the client's time limit, and its length at this pace beyond it. The client takes
+# the answer no slower than that.
 SLOWEST_PACE = 10_000  # bytes a second
 # All bodies in memory together are at most this many of the longest one.
 BODIES_IN_MEMORY = 16

@@ -13,6 +13,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any, Callable, List, NamedTuple
 
+from gluonnorm.deploy.backends.backend import num_threads
 from gluonnorm.errors import GluonnormError, InputError, one_line
 from service.metrics import SHARED_FOLDER_VARIABLE
 from service.server import serve
@@ -78,7 +79,7 @@ class WorkerGroup:
         folder = tempfile.mkdtemp(prefix="gluonnorm-metrics-")
         os.environ[SHARED_FOLDER_VARIABLE] = folder
         # The workers share the cores.
-        threads = int(os.environ["OMP_NUM_THREADS"]) // self._settings.workers
+        threads = num_threads() // self._settings.workers
         os.environ["OMP_NUM_THREADS"] = str(max(1, threads))
         try:
             self._workers = [self._start() for _ in range(self._settings.workers)]
@@ -127,13 +128,12 @@ class WorkerGroup:
             if self._num_signals or worker.process.is_alive():
                 continue
             pid = worker.process.pid
-            print(
-                f"worker {pid} ended with status {worker.process.exitcode}; starting another one",
-                file=sys.stderr,
-            )
+            reason = _reported_problem(worker) or f"status {worker.process.exitcode}"
+            print(f"worker {pid} ended ({reason}); starting another one", file=sys.stderr)
             mark_process_dead(pid)
             time.sleep(RESTART_PAUSE)
-            self._workers[index] = self._start()
+            if not self._num_signals:
+                self._workers[index] = self._start()
 
     def _drain(self) -> None:
         """Let all workers finish what they have accepted."""
@@ -145,6 +145,17 @@ class WorkerGroup:
                 worker.process.join(TICK)
                 if self._num_signals > num_signals:
                     worker.process.kill()
+
+
+def _reported_problem(worker: _Worker) -> str:
+    """Read why a worker that has ended could not start; "" if it did."""
+    problem = READY
+    try:
+        while worker.reports.poll():
+            problem = worker.reports.recv()
+    except EOFError:
+        pass
+    return problem
 
 
 def run_worker(settings: ServiceSettings, listener: socket.socket, reports: Connection) -> None:

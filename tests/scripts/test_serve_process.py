@@ -1,6 +1,7 @@
 """serve.py under load and until its end: faulty clients, memory, signals, workers, key and TLS."""
 
 import collections
+import os
 import random
 import shutil
 import signal
@@ -211,4 +212,15 @@ def test_workers_with_a_key_and_tls(exported, certificate, predictor):
         # The numbers are those of both processes.
         numbers = ask("/metrics", **allowed).content.decode()
         assert 'gluonnorm_requests_total{code="200",path="/v1/detect"} 24.0' in numbers
+
+        # A request waits until the first of the workers that replace killed ones answers it.
+        killed = service.worker_pids()
+        assert len(killed) == 2
+        for pid in killed:
+            os.kill(pid, signal.SIGKILL)
+        again = ask("/v1/detect", "POST", content, **named, **allowed)
+        assert again.status == 200 and again.content == answers[0].content
+        for pid in killed:
+            assert f"worker {pid} ended (status -9); starting another one\n" in service.log
+        assert not set(killed) & set(service.worker_pids())
         assert service.stop(60) == 0

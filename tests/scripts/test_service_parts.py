@@ -18,7 +18,9 @@ from in_process import SCRIPTS
 for package in ("fastapi", "uvicorn", "python_multipart", "prometheus_client"):
     pytest.importorskip(package)
 
+import uvicorn  # noqa: E402
 from prometheus_client import CollectorRegistry  # noqa: E402
+from uvicorn.server import ServerState  # noqa: E402
 
 WAIT = 30  # seconds
 NARROW = 7  # a width that the pretended network refuses
@@ -64,7 +66,15 @@ def prepared(width, name):
 def parts(monkeypatch):
     """The files of the service as modules."""
     monkeypatch.syspath_prepend(str(SCRIPTS))
-    names = ("application", "media_types", "metrics", "model_thread", "refusal", "settings")
+    names = (
+        "application",
+        "client_timeouts",
+        "media_types",
+        "metrics",
+        "model_thread",
+        "refusal",
+        "settings",
+    )
     return SimpleNamespace(**{name: importlib.import_module(f"service.{name}") for name in names})
 
 
@@ -140,6 +150,61 @@ def test_the_kind_of_an_answer(parts, accept, expected):
         assert refused.value.status == 406
     else:
         assert parts.media_types.accepted_type(accept) == expected
+
+
+class PretendedTransport:
+    """Notes how much of an answer is left, and whether the connection was cut off."""
+
+    def __init__(self):
+        self.num_bytes_left = 0
+        self.is_aborted = False
+
+    def write(self, data):
+        self.num_bytes_left += len(data)
+
+    def get_write_buffer_size(self):
+        return self.num_bytes_left
+
+    def get_extra_info(self, name, default=None):
+        return default
+
+    def is_closing(self):
+        return self.is_aborted
+
+    def abort(self):
+        self.is_aborted = True
+
+    def pause_reading(self):
+        pass
+
+    resume_reading = pause_reading
+
+
+async def large_answer(scope, receive, send):
+    """An application whose answer has a megabyte."""
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": bytes(1_000_000)})
+
+
+def test_a_client_may_take_an_answer_slowly_but_must_take_it(parts):
+    class Connection(parts.client_timeouts.TimedConnection):
+        client_timeout = 0.4  # seconds, in which a client takes at least 4000 bytes
+
+    async def takes(num_bytes):
+        transport = PretendedTransport()
+        connection = Connection(uvicorn.Config(large_answer), ServerState(), {})
+        connection.connection_made(transport)
+        connection.data_received(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        for _ in range(15):
+            await asyncio.sleep(0.1)
+            transport.num_bytes_left -= num_bytes
+        assert transport.num_bytes_left > 0
+        return not transport.is_aborted
+
+    async def both():
+        return await asyncio.gather(takes(50_000), takes(0), takes(100))
+
+    assert asyncio.run(both()) == [True, False, False]
 
 
 def test_a_fault_of_the_service_tells_nothing_of_it(parts, monkeypatch):
