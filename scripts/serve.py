@@ -21,6 +21,7 @@ from service.settings import MEGABYTE, ServiceSettings
 
 DEFAULTS = ServiceSettings(exported="")
 KEY_VARIABLE = "GLUONNORM_API_KEY"
+LAST_PORT = 65535
 
 
 def parse_args() -> argparse.Namespace:
@@ -183,6 +184,9 @@ def read_settings(args: argparse.Namespace) -> ServiceSettings:
     for name in ("workers", "batch_size", "queue", "max_images", "max_body", "max_pixels"):
         if not getattr(args, name) > 0:
             raise InputError(f"{flag_of(name)} is {getattr(args, name)}; want more than 0")
+    # The system would take a larger one without its highest bits.
+    if not 0 <= args.port <= LAST_PORT:
+        raise InputError(f"--port is {args.port}; want 0 to {LAST_PORT}, where 0 is any free one")
     if not args.client_timeout > 0 or not args.grace >= 0:
         raise InputError(
             f"--client-timeout is {args.client_timeout:g} and --grace is {args.grace:g}; want "

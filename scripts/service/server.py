@@ -105,8 +105,9 @@ def check_certificate(settings: ServiceSettings) -> None:
         )
     except OSError as error:
         raise InputError(
-            f"--tls-cert and --tls-key cannot be used ({first_line(error)}); give PEM files of a "
-            "certificate and of its own key, without a password"
+            f"--tls-cert {settings.tls_cert} and --tls-key {settings.tls_key} cannot be used "
+            f"({_reason(error)}); give PEM files of a certificate and of its own key, without a "
+            "password"
         ) from error
 
 
@@ -135,14 +136,18 @@ def bind(settings: ServiceSettings) -> socket.socket:
         listener = socket.socket(family)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or first_line(error)
+    except OSError as error:
         raise InputError(
-            f"--host {settings.host} --port {settings.port} cannot be listened on ({reason}); "
-            "give another port or address"
+            f"--host {settings.host} --port {settings.port} cannot be listened on "
+            f"({_reason(error)}); give another port or address"
         ) from error
     listener.set_inheritable(True)
     return listener
+
+
+def _reason(error: Exception) -> str:
+    """Write why the system refuses, without the number of the error."""
+    return getattr(error, "strerror", None) or first_line(error)
 
 
 def serve(settings: ServiceSettings, listener: socket.socket, on_ready: Callable[[], None]) -> None:

@@ -310,13 +310,17 @@ def test_a_client_that_never_reads_its_answers_is_cut_off(service):
         (("--queue", 0), "--queue is 0; want more than 0"),
         (("--client-timeout", "nan"), "--client-timeout is nan"),
         (("--tls-cert", "a.pem"), "--tls-cert and --tls-key belong together"),
-        (("--tls-cert", "a.pem", "--tls-key", "a.pem"), "--tls-key cannot be used (No such file"),
-        (("--tls-cert", __file__, "--tls-key", __file__), "--tls-key cannot be used ("),
+        (
+            ("--tls-cert", "a.pem", "--tls-key", "a.pem"),
+            "--tls-key a.pem cannot be used (No such file",
+        ),
+        (("--tls-cert", __file__, "--tls-key", __file__), "_script.py cannot be used ("),
         (("--api-key", " "), "--api-key or GLUONNORM_API_KEY is empty"),
         (("--api-key", "schlüssel"), "has letters that no header can hold"),
         # An address that is kept for documentation.
         (("--host", "192.0.2.1"), "--host 192.0.2.1 --port 0 cannot be listened on"),
-        (("--port", 99999), "--port 99999 cannot be listened on"),
+        (("--port", 99999), "--port is 99999; want 0 to 65535"),
+        (("--port", -1), "--port is -1; want 0 to 65535"),
     ],
 )
 def test_wrong_flags_are_one_line(flags, words):
