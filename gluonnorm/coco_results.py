@@ -84,14 +84,14 @@ def _run_lengths(one_mask: CroppedMasks) -> Dict[str, Any]:
     """
     _, height, width = one_mask.shape
     rows, columns = one_mask.crops[0].region
-    strip = np.zeros((columns.stop - columns.start, height), bool)
-    strip[:, rows] = one_mask.crops[0].pixels.T
-    pixels = strip.ravel()
-    changes = np.flatnonzero(np.diff(pixels, prepend=False, append=False))
+    # A pixel outside the mask before the strip and one after it end the runs at its ends.
+    pixels = np.zeros((columns.stop - columns.start) * height + 2, bool)
+    pixels[1:-1].reshape(-1, height)[:, rows] = one_mask.crops[0].pixels.T
+    changes = np.flatnonzero(pixels[1:] != pixels[:-1])
     starts = changes + columns.start * height
     starts = starts[starts < height * width]
     # Runs of 0 and of 1 alternate, and the first one is of 0.
-    lengths = np.diff(starts, prepend=0, append=height * width)
+    lengths = np.diff(np.concatenate([[0], starts, [height * width]]))
     uncompressed = {"size": [height, width], "counts": lengths.tolist()}
     encoded = run_length_codec.frPyObjects(uncompressed, height, width)
     return {"size": [height, width], "counts": encoded["counts"].decode("ascii")}

@@ -103,9 +103,9 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--max-images",
         type=int,
-        default=DEFAULTS.max_images,
         metavar="N",
-        help="the most photos of one request (default: %(default)s)",
+        help=f"the most photos of one request (default: {DEFAULTS.max_images}, or the queue's if "
+        "those are fewer)",
     )
     group.add_argument(
         "--max-body",
@@ -181,9 +181,16 @@ def read_settings(args: argparse.Namespace) -> ServiceSettings:
     InputError
         A number is not positive, or flags are missing.
     """
+    if args.max_images is None:
+        args.max_images = min(DEFAULTS.max_images, args.queue)
     for name in ("workers", "batch_size", "queue", "max_images", "max_body", "max_pixels"):
         if not getattr(args, name) > 0:
             raise InputError(f"{flag_of(name)} is {getattr(args, name)}; want more than 0")
+    if args.max_images > args.queue:
+        raise InputError(
+            f"--max-images is {args.max_images} and --queue is {args.queue}; want no more photos "
+            "of one request than may wait"
+        )
     # The system would take a larger one without its highest bits.
     if not 0 <= args.port <= LAST_PORT:
         raise InputError(f"--port is {args.port}; want 0 to {LAST_PORT}, where 0 is any free one")

@@ -173,6 +173,17 @@ class HttpService:
                 pids.append(int(folder.name))
         return pids
 
+    def wait_for_line(self, pattern: str, limit: float = 60) -> str:
+        """Wait until the process has printed a line that matches, and return the match."""
+        end = time.monotonic() + limit
+        while True:
+            for line in self.log:
+                match = re.match(pattern, line)
+                if match:
+                    return match.group(0)
+            assert time.monotonic() < end, f"no line {pattern}: {''.join(self.log)}"
+            time.sleep(0.02)
+
     def wait_for(self, path: str, status: int, limit: float = 20) -> None:
         """Wait until a path is answered with a status."""
         end = time.monotonic() + limit
@@ -241,8 +252,8 @@ def photo(number: int, size: Tuple[int, int] = SIZES[0], image_format: str = "PN
     return encoded.getvalue()
 
 
-def bomb(width: int, height: int) -> bytes:
-    """A small PNG file of many pixels."""
+def bomb(width: int, height: int, rows: Optional[int] = None) -> bytes:
+    """A small PNG file of many pixels, of which it may have only the first rows."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         checksum = zlib.crc32(kind + content)
@@ -250,5 +261,5 @@ def bomb(width: int, height: int) -> bytes:
         return length + kind + content + checksum.to_bytes(4, "big")
 
     header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + b"\x08\x00\x00\x00\x00"
-    pixels = zlib.compress(bytes(width + 1) * height)
+    pixels = zlib.compress(bytes(width + 1) * (height if rows is None else rows))
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels)

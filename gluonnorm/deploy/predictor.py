@@ -499,13 +499,17 @@ class Predictor:
             results.append(PhotoOutputs(photo_outputs, photo.prepared, photo.place))
         return results
 
-    def detections(self, photo_outputs: PhotoOutputs) -> Detections:
+    def detections(self, photo_outputs: PhotoOutputs, cropped: bool = False) -> Detections:
         """Convert the network's outputs for a photo to the photo's own pixels, the last step.
 
         Parameters
         ----------
         photo_outputs : PhotoOutputs
             What ``run`` returned, or some of its rows.
+        cropped : bool
+            Whether masks are ``CroppedMasks``, which take the time and the memory of their boxes.
+            False makes an array of all pixels of the photo for each mask. Those of tiles are
+            always cropped.
 
         Returns
         -------
@@ -522,7 +526,7 @@ class Predictor:
             size=photo_outputs.prepared.size,
             mask_paste=self.mask_paste,
             inclusive=self.preprocess.inclusive,
-            cropped=photo_outputs.place is not None,
+            cropped=cropped or photo_outputs.place is not None,
         )
 
     def _count_truncated(self, candidate_scores: np.ndarray) -> None:

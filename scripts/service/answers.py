@@ -13,8 +13,8 @@ import numpy as np
 from _json_detections import json_detections, json_document, json_image
 from PIL import Image
 
-# Masks have the size of the photo, a byte a pixel. They are made for as many detections at once as
-# have this many bytes of masks.
+# A mask has a byte for each pixel of its box, which may be the photo. Masks are made for as many
+# detections at once as take this many bytes at most.
 MASK_BYTES = 64 << 20
 DRAWN_SCORE = 0.5  # the lowest score of a drawn detection, as in demo.py
 
@@ -79,7 +79,7 @@ def png_answer(
     # The best detections are drawn last, on top.
     parts = list(_parts(outputs, score_thresh))
     for part in reversed(parts):
-        detections = predictor.detections(part)
+        detections = predictor.detections(part, cropped=True)
         picture = draw(picture, detections, predictor.classes, score_thresh)
     encoded = io.BytesIO()
     # The default level of compression takes several times as long, for a tenth of the size.
@@ -92,7 +92,7 @@ def _detections_in_parts(
 ) -> Iterator[Detections]:
     """Yield the detections of a photo, best first, a few at a time if their masks are large."""
     for part in _parts(outputs, score_thresh):
-        yield predictor.detections(part)
+        yield predictor.detections(part, cropped=True)
 
 
 def _parts(outputs: PhotoOutputs, score_thresh: float) -> Iterator[PhotoOutputs]:

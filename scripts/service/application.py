@@ -11,15 +11,17 @@ from gluonnorm.errors import did_you_mean
 from gluonnorm.photos.files import ImageError
 from service.answers import DRAWN_SCORE, json_answer, png_answer
 from service.api_description import DETECT_BODY, DETECT_RESPONSES, SUMMARY
+from service.byte_budget import ByteBudget
 from service.gate import Gate
+from service.held_answer import HeldAnswer
 from service.media_types import JSON_TYPE, PNG_TYPE, accepted_type
 from service.metrics import METRICS_TYPE, ServiceMetrics, metrics_text
 from service.model_thread import ModelThread, QueueFull
 from service.multipart_form import Upload
 from service.photo_header import check_header
 from service.refusal import Refusal, error_response
-from service.settings import ServiceSettings
-from service.uploads import BODIES_IN_MEMORY, Body, UploadMemory
+from service.settings import MEGABYTE, ServiceSettings
+from service.uploads import BODIES_IN_MEMORY, Body
 
 from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
@@ -30,6 +32,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 PAGE = Path(__file__).with_name("page.html")
 # Reading a photo takes about 10 bytes a pixel, so only a few are read at once.
 PHOTO_THREADS = 2
+ANSWERS_IN_MEMORY = 256 * MEGABYTE  # that clients have not taken yet
 CLIENT_GONE = 499  # what nginx logs for a client that closed its connection
 DETECT_PATH = "/v1/detect"
 PARAMETERS = ("score_thresh",)  # of its address
@@ -73,7 +76,12 @@ class DetectionService:
         self.is_closing = False
         self.num_requests = 0
         self._predictor = predictor
-        self._memory = UploadMemory(BODIES_IN_MEMORY * settings.max_body)
+        self._body_budget = ByteBudget(
+            BODIES_IN_MEMORY * settings.max_body, "too many uploads at once"
+        )
+        self._answer_budget = ByteBudget(
+            ANSWERS_IN_MEMORY, "too many answers wait for their clients"
+        )
         self._model = ModelThread(predictor, settings.batch_size, settings.queue, metrics)
         self._photo_threads = ThreadPoolExecutor(PHOTO_THREADS, "photo")
 
@@ -122,7 +130,7 @@ class DetectionService:
                 raise Refusal(400, f"there is no parameter {name[:60]!r}{hint}")
         self.num_requests += 1
         start_time = time.perf_counter()
-        body = Body(request, self.settings, self._memory)
+        body = Body(request, self.settings, self._body_budget)
         try:
             media_type = accepted_type(request.headers.get("accept", "*/*"))
             # Before the body is read, which would be for nothing.
@@ -130,7 +138,7 @@ class DetectionService:
             uploads = await body.read_uploads()
             answer = self._answer(uploads, media_type, score_thresh)
             content = await _unless_client_leaves(request, answer)
-            return Response(content, media_type=media_type)
+            return HeldAnswer(content, media_type, self._answer_budget)
         finally:
             body.release()
             self.num_requests -= 1
@@ -180,10 +188,6 @@ class DetectionService:
 
     def _take_places(self, count: int) -> None:
         """Take places in the queue, or refuse the request."""
-        if count > self.settings.queue:
-            raise Refusal(
-                413, f"{count} photos are more than the service takes at once; send fewer"
-            )
         try:
             self._model.take_places(count)
         except QueueFull as full:
@@ -274,7 +278,7 @@ def make_application(service: DetectionService) -> FastAPI:
 
     application.add_middleware(
         Gate,
-        api_key=service.settings.api_key,
+        settings=service.settings,
         protected=PROTECTED,
         known={getattr(route, "path", "") for route in application.routes},
         metrics=service.metrics,

@@ -1,9 +1,11 @@
 """Connections that end when the client is too slow, or when there are too many of them."""
 
 import asyncio
+from http import HTTPStatus
 from typing import Any, Optional
 
-from service.refusal import error_content
+from service.metrics import NO_HTTP, SLOW_READER, SLOW_REQUEST, TOO_MANY, ServiceMetrics
+from service.refusal import TOO_SLOW, Refusal, error_content
 from service.uploads import SLOWEST_PACE
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -21,7 +23,9 @@ class TimedConnection(H11Protocol):
     the body is read; what a client still sends after the answer is limited here.
     """
 
-    client_timeout = 20.0  # seconds; a subclass for each service has its own
+    # A subclass for each service has its own.
+    client_timeout = 20.0  # seconds
+    metrics: ServiceMetrics
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
@@ -33,9 +37,8 @@ class TimedConnection(H11Protocol):
         super().connection_made(transport)
         if len(self.connections) > MOST_CONNECTIONS:
             self._refuse(
-                "503 Service Unavailable",
-                "too many connections; try again in 1 s",
-                "Retry-After: 1",
+                TOO_MANY,
+                Refusal(503, "too many connections; try again in 1 s", {"Retry-After": "1"}),
             )
             return
         self._start_head_timer()
@@ -43,8 +46,7 @@ class TimedConnection(H11Protocol):
     def connection_lost(self, exc: Optional[Exception]) -> None:
         """Forget the limits."""
         self._stop_head_timer()
-        if self._answer_timer is not None:
-            self._answer_timer.cancel()
+        self._stop_answer_timer()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -55,6 +57,17 @@ class TimedConnection(H11Protocol):
         if not self._has_no_request():
             self._stop_head_timer()
 
+    def pause_writing(self) -> None:
+        """Limit the time in which the client takes what was written of its answer so far."""
+        super().pause_writing()
+        self._watch_answer()
+
+    def resume_writing(self) -> None:
+        """End that limit; what the client leaves of a complete answer has a limit as well."""
+        super().resume_writing()
+        if not self._has_no_request():
+            self._stop_answer_timer()
+
     def on_response_complete(self) -> None:
         """Limit the time in which the client takes the answer, after its last byte was written."""
         self._watch_answer()
@@ -63,7 +76,7 @@ class TimedConnection(H11Protocol):
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no HTTP in the form of all errors."""
         if not self.transport.is_closing():
-            self._refuse("400 Bad Request", "this is no HTTP request; send one of version 1.1")
+            self._refuse(NO_HTTP, Refusal(400, "this is no HTTP request; send one of version 1.1"))
 
     def _has_no_request(self) -> bool:
         """Whether there is no request, or none without an answer."""
@@ -84,19 +97,22 @@ class TimedConnection(H11Protocol):
         """End a connection whose client did not finish the head of a request."""
         self._head_timer = None
         if not self.transport.is_closing():
-            self._refuse(
-                "408 Request Timeout",
-                f"no complete request within {self.client_timeout:g} s; send it faster",
-            )
+            sentence = f"no complete request within {self.client_timeout:g} s; send it faster"
+            self._refuse(SLOW_REQUEST, Refusal(TOO_SLOW, sentence))
 
     def _watch_answer(self) -> None:
         """Look after the time limit how much of the answer the client has taken."""
-        if self._answer_timer is not None:
-            self._answer_timer.cancel()
+        self._stop_answer_timer()
         num_bytes_left = self.transport.get_write_buffer_size()
         self._answer_timer = self.loop.call_later(
             self.client_timeout, self._end_if_not_taken, num_bytes_left
         )
+
+    def _stop_answer_timer(self) -> None:
+        """End the time limit of an answer."""
+        if self._answer_timer is not None:
+            self._answer_timer.cancel()
+            self._answer_timer = None
 
     def _end_if_not_taken(self, num_bytes_before: int) -> None:
         """End a connection whose client does not take the answer, or hardly does."""
@@ -105,21 +121,24 @@ class TimedConnection(H11Protocol):
         if num_bytes_left == 0:
             return
         if num_bytes_before - num_bytes_left < SLOWEST_PACE * self.client_timeout:
+            self.metrics.ended_connections.labels(SLOW_READER).inc()
             self.transport.abort()
         else:
             self._watch_answer()
 
-    def _refuse(self, status: str, sentence: str, *headers: str) -> None:
+    def _refuse(self, reason: str, refusal: Refusal) -> None:
         """Answer outside of any request, and end the connection."""
-        content = error_content(sentence)
-        head = [
-            f"HTTP/1.1 {status}",
-            "Content-Type: application/json",
-            f"Content-Length: {len(content)}",
-            "Connection: close",
-            *headers,
-        ]
-        self.transport.write("\r\n".join([*head, "", ""]).encode() + content)
+        self.metrics.ended_connections.labels(reason).inc()
+        content = error_content(refusal.sentence)
+        headers = {
+            "Content-Type": "application/json",
+            "Content-Length": str(len(content)),
+            "Connection": "close",
+            **(refusal.headers or {}),
+        }
+        lines = [f"HTTP/1.1 {refusal.status} {HTTPStatus(refusal.status).phrase}"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        self.transport.write("\r\n".join([*lines, "", ""]).encode() + content)
         self.transport.close()
         # A client that does not read would keep the connection open.
         self._watch_answer()

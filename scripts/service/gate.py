@@ -1,18 +1,19 @@
-"""What happens to every request before and after its route: the API key, and the count."""
+"""What happens to every request before and after its route: key, rest of the body, count."""
 
-from typing import Any, Awaitable, Callable, Container, MutableMapping, Optional
+from typing import Awaitable, Callable, Container
 
 from service.access import check_api_key
 from service.metrics import ServiceMetrics
-from service.refusal import Refusal, error_response
+from service.refusal import TOO_SLOW, Refusal, error_response
+from service.request_body import Message, Receive, RequestBody
+from service.settings import ServiceSettings
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Message, Receive, Send], Awaitable[None]]
+FIRST_ERROR = 400  # of all statuses
 FAILED = 500
 OTHER_PATH = "other"  # in the metrics, so that clients cannot make any number of them
 
@@ -20,12 +21,14 @@ OTHER_PATH = "other"  # in the metrics, so that clients cannot make any number o
 class Gate:
     """Ask for the API key, count answers, and end connections while the process is drained.
 
+    Before a request is refused, the rest of its body is read and forgotten.
+
     Parameters
     ----------
     application : callable
         The ASGI application behind the gate.
-    api_key : str or None
-        The key; None for a service that is open to everybody.
+    settings : ServiceSettings
+        The key, and the time for the rest of a refused body.
     protected : container of str
         The paths that need the key.
     known : container of str
@@ -39,14 +42,14 @@ class Gate:
     def __init__(
         self,
         application: Application,
-        api_key: Optional[str],
+        settings: ServiceSettings,
         protected: Container[str],
         known: Container[str],
         metrics: ServiceMetrics,
         is_draining: Callable[[], bool],
     ) -> None:
         self._application = application
-        self._api_key = api_key
+        self._settings = settings
         self._protected = protected
         self._known = known
         self._metrics = metrics
@@ -58,6 +61,9 @@ class Gate:
             await self._application(scope, receive, send)
             return
         status = FAILED
+        request = Request(scope)
+        body = RequestBody(receive)
+        waits_for_us = request.headers.get("expect", "").lower() == "100-continue"
 
         async def send_and_note(message: Message) -> None:
             nonlocal status
@@ -67,17 +73,19 @@ class Gate:
                 headers["X-Content-Type-Options"] = "nosniff"
                 if self._is_draining():
                     headers["Connection"] = "close"
+                if status >= FIRST_ERROR and status != TOO_SLOW:
+                    await body.discard_rest(self._settings.client_timeout, waits_for_us)
             await send(message)
 
         path = scope["path"]
         application = self._application
         if path in self._protected:
             try:
-                check_api_key(Request(scope), self._api_key)
+                check_api_key(request, self._settings.api_key)
             except Refusal as refusal:
                 application = error_response(refusal.status, refusal.sentence, refusal.headers)
         try:
-            await application(scope, receive, send_and_note)
+            await application(scope, body, send_and_note)
         finally:
             counted_path = path if path in self._known else OTHER_PATH
             self._metrics.requests.labels(counted_path, str(status)).inc()

@@ -19,6 +19,11 @@ METRICS_TYPE = CONTENT_TYPE_LATEST
 # Seconds, from a small network on a photo to a large one behind a full queue.
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 60)
 BATCH_SIZES = (1, 2, 4, 8, 16, 32)
+# Why the service ends a connection itself.
+NO_HTTP = "no_http"
+SLOW_REQUEST = "slow_request"
+SLOW_READER = "slow_reader"
+TOO_MANY = "too_many"
 
 
 class ServiceMetrics:
@@ -33,6 +38,9 @@ class ServiceMetrics:
     ----------
     requests : prometheus_client.Counter
         Answered requests by ``path`` and ``code``; 499 is a client that went away.
+    ended_connections : prometheus_client.Counter
+        Connections that the service ended outside of a request, by ``reason``: ``NO_HTTP``,
+        ``SLOW_REQUEST``, ``SLOW_READER`` or ``TOO_MANY``.
     request_seconds : prometheus_client.Histogram
         Seconds from the head of a request for detections to its answer.
     network_seconds : prometheus_client.Histogram
@@ -50,6 +58,14 @@ class ServiceMetrics:
             ["path", "code"],
             registry=registry,
         )
+        self.ended_connections = Counter(
+            "gluonnorm_ended_connections",
+            "Connections that the service ended because of their client, by reason.",
+            ["reason"],
+            registry=registry,
+        )
+        for reason in (NO_HTTP, SLOW_REQUEST, SLOW_READER, TOO_MANY):
+            self.ended_connections.labels(reason)
         self.request_seconds = Histogram(
             "gluonnorm_request_seconds",
             "Time from the head of a request for detections to its answer.",

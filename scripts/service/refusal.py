@@ -5,6 +5,8 @@ from typing import Dict, Optional
 
 from starlette.responses import Response
 
+TOO_SLOW = 408  # the status of a client that has used its time
+
 
 class Refusal(Exception):
     """A request that cannot be answered with detections.

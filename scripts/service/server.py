@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import io
 import os
 import signal
 import socket
@@ -20,6 +21,7 @@ from service.settings import ServiceSettings
 import numpy as np
 import uvicorn
 from _detector import open_detector
+from PIL import Image
 
 KEEP_ALIVE = 15  # seconds that an idle connection stays open
 TICK = 0.05  # seconds between two looks at what is left to drain
@@ -168,13 +170,15 @@ def serve(settings: ServiceSettings, listener: socket.socket, on_ready: Callable
         The files cannot be loaded.
     """
     predictor = _open_predictor(settings)
-    # Photos are checked against the same limit again when they are decoded.
+    # Photos are checked against the same limit again when they are decoded. Without it Pillow's own
+    # would refuse larger ones.
     os.environ[LIMIT_VARIABLE] = str(settings.max_pixels)
     _warm_up(predictor)
-    service = DetectionService(predictor, settings, ServiceMetrics())
+    counted = ServiceMetrics()
+    service = DetectionService(predictor, settings, counted)
     config = uvicorn.Config(
         make_application(service),
-        http=_connection_class(settings),
+        http=_connection_class(settings, counted),
         ws="none",
         lifespan="off",
         server_header=False,
@@ -212,11 +216,12 @@ def address_text(settings: ServiceSettings, listener: socket.socket) -> str:
     return f"{scheme}://{host}:{listener.getsockname()[1]}"
 
 
-def _connection_class(settings: ServiceSettings) -> Type[TimedConnection]:
+def _connection_class(settings: ServiceSettings, counted: ServiceMetrics) -> Type[TimedConnection]:
     """Make the class of connections with the service's time limit."""
 
     class Connection(TimedConnection):
         client_timeout = settings.client_timeout
+        metrics = counted
 
     return Connection
 
@@ -228,5 +233,11 @@ def _open_predictor(settings: ServiceSettings) -> Predictor:
 
 
 def _warm_up(predictor: Predictor) -> None:
-    """Run the network once, so that the first client does not wait for its buffers."""
-    predictor(np.full((*WARM_UP_SIZE, 3), 127, np.uint8))
+    """Detect on a file once, so that the first client does not wait for buffers and plugins.
+
+    Pillow takes the limit of pixels from its variable when the file is read.
+    """
+    gray = Image.fromarray(np.full((*WARM_UP_SIZE, 3), 127, np.uint8))
+    encoded = io.BytesIO()
+    gray.save(encoded, format="JPEG")
+    predictor(encoded.getvalue())

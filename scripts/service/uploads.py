@@ -4,8 +4,9 @@ import asyncio
 import time
 from typing import AsyncIterator, List, Union
 
+from service.byte_budget import ByteBudget
 from service.multipart_form import MultipartForm, Upload, shown_name
-from service.refusal import Refusal
+from service.refusal import TOO_SLOW, Refusal
 from service.settings import MEGABYTE, ServiceSettings
 
 from starlette.requests import ClientDisconnect, Request
@@ -15,49 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 SLOWEST_PACE = 10_000  # bytes a second
 # All bodies in memory together are at most this many of the longest one.
 BODIES_IN_MEMORY = 16
-TOO_SLOW = 408  # the status of a client that has used its time
 RAW_TYPES = ("image/", "application/octet-stream")
-
-
-class UploadMemory:
-    """The bytes of all bodies that a process holds.
-
-    Parameters
-    ----------
-    limit : int
-        The most bytes.
-    """
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._num_bytes = 0
-
-    def add(self, count: int) -> None:
-        """Count bytes that were received.
-
-        Parameters
-        ----------
-        count : int
-            How many.
-
-        Raises
-        ------
-        Refusal
-            503: there is no memory for them.
-        """
-        if self._num_bytes + count > self._limit:
-            raise Refusal(503, "too many uploads at once; try again in 1 s", {"Retry-After": "1"})
-        self._num_bytes += count
-
-    def remove(self, count: int) -> None:
-        """Count bytes that are no longer held.
-
-        Parameters
-        ----------
-        count : int
-            How many.
-        """
-        self._num_bytes -= count
 
 
 class Body:
@@ -69,14 +28,14 @@ class Body:
         The request.
     settings : ServiceSettings
         The limits.
-    memory : UploadMemory
+    budget : ByteBudget
         The bytes of all bodies.
     """
 
-    def __init__(self, request: Request, settings: ServiceSettings, memory: UploadMemory) -> None:
+    def __init__(self, request: Request, settings: ServiceSettings, budget: ByteBudget) -> None:
         self._request = request
         self._settings = settings
-        self._memory = memory
+        self._budget = budget
         self._num_bytes = 0
 
     async def read_uploads(self) -> List[Upload]:
@@ -95,39 +54,16 @@ class Body:
         ClientDisconnect
             The client is gone.
         """
-        try:
-            self._check_stated_length()
-            receiver = _receiver(self._request, self._settings)
-            async for piece in self._pieces():
-                receiver.write(piece)
-        except Refusal as refusal:
-            if refusal.status != TOO_SLOW:
-                await self._discard_rest()
-            raise
+        self._check_stated_length()
+        receiver = _receiver(self._request, self._settings)
+        async for piece in self._pieces():
+            receiver.write(piece)
         return receiver.finish()
 
     def release(self) -> None:
         """Count the bytes no longer."""
-        self._memory.remove(self._num_bytes)
+        self._budget.remove(self._num_bytes)
         self._num_bytes = 0
-
-    async def _discard_rest(self) -> None:
-        """Take the rest of a refused body, for the client's time limit at most.
-
-        A client that still sends when its connection is closed sees a broken connection in place of
-        the answer. One that asks before it sends is answered at once.
-        """
-        if self._request.headers.get("expect", "").lower() == "100-continue":
-            return
-        end = time.monotonic() + self._settings.client_timeout
-        more_body = True
-        while more_body and time.monotonic() < end:
-            seconds_left = max(0, end - time.monotonic())
-            try:
-                message = await asyncio.wait_for(self._request.receive(), seconds_left)
-            except asyncio.TimeoutError:
-                return
-            more_body = message.get("more_body", False)
 
     def _check_stated_length(self) -> None:
         """Refuse a body that says itself that it is too long, before it is sent."""
@@ -158,7 +94,7 @@ class Body:
             piece = message.get("body", b"")
             if self._num_bytes + len(piece) > self._settings.max_body:
                 raise self._too_long()
-            self._memory.add(len(piece))
+            self._budget.add(len(piece))
             self._num_bytes += len(piece)
             more_body = message.get("more_body", False)
             if piece:

@@ -5,6 +5,7 @@ import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 
+from gluonnorm.cropped_masks import CroppedMasks
 from gluonnorm.deploy import Predictor, export
 from gluonnorm.photos.files import ImageError, image_files
 from model_zoo import get_model
@@ -66,6 +67,15 @@ def assert_close(found, wanted):
         assert (one.masks is None) == (other.masks is None)
         if one.masks is not None:
             assert one.masks.shape == other.masks.shape and (one.masks != other.masks).mean() < 1e-4
+
+
+def test_the_steps_of_a_call_give_what_it_gives_with_cropped_masks_as_well(net, photos, alone):
+    predictor = Predictor.from_network(net)
+    (outputs,) = predictor.run([predictor.read(photos[0])])
+    cropped = predictor.detections(outputs, cropped=True)
+    assert_close([predictor.detections(outputs), cropped], [alone[0], alone[0]])
+    if cropped.masks is not None:
+        assert isinstance(cropped.masks, CroppedMasks) and isinstance(alone[0].masks, np.ndarray)
 
 
 @pytest.mark.parametrize("batch_size", [2, 3, 32])

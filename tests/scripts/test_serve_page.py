@@ -27,6 +27,31 @@ const pixels = new Uint8ClampedArray(4 * mask.size[0] * mask.size[1]);
 paintMask(pixels, mask, [255, 255, 255]);
 return Array.from(pixels).filter((_, index) => index % 4 === 0).map((value) => value > 0 ? 1 : 0);
 """
+# What paintLabels writes for detections at these places.
+LABELS = """
+const texts = [];
+const context = {
+  measureText: () => ({width: 30}), fillRect: () => {}, fillText: (text) => texts.push(text),
+};
+const rows = arguments[0].map(([name, x, y]) => ({class: name, id: 0, score: 0.5, box: [x, y]}));
+paintLabels(context, rows, 14, 2);
+return texts;
+"""
+# Moves the threshold while a photo is sent, and leaves the request without an answer.
+MOVE_WHILE_SENDING = """
+const fetched = window.fetch;
+window.fetch = () => new Promise(() => {});
+send(photo);
+window.fetch = fetched;
+threshold.value = arguments[0];
+threshold.dispatchEvent(new Event("input"));
+"""
+PASTE_TEXT = """
+const data = new DataTransfer();
+data.setData("text/plain", "no image");
+const event = new ClipboardEvent("paste", {clipboardData: data, bubbles: true});
+document.body.dispatchEvent(event);
+"""
 OUTSIDE = """
 return performance.getEntriesByType("resource").map((entry) => entry.name)
     .filter((name) => !name.startsWith(location.origin) && !name.startsWith("blob:"));
@@ -80,9 +105,11 @@ def test_a_person_sees_what_the_predictor_finds(exported, browser, tmp_path):
         wait_until(key.is_displayed)
         assert "API key" in status.text
         key.send_keys("s3cret", Keys.ENTER)
-        wait_until(lambda: "detections shown" in status.text)
+        count = browser.find_element(By.ID, "count")
+        wait_until(lambda: "detections shown" in count.text)
         drawn = int((expected.scores >= 0.5).sum())
-        assert status.text == f"{drawn} of {len(expected.ids)} detections shown"
+        assert count.text == f"{drawn} of {len(expected.ids)} detections shown"
+        assert status.text == ""
         assert 0 < drawn < len(expected.ids)
         assert len(browser.find_elements(By.CSS_SELECTOR, "#list li")) == drawn
         size = browser.execute_script("return [canvas.height, canvas.width];")
@@ -99,12 +126,12 @@ def test_a_person_sees_what_the_predictor_finds(exported, browser, tmp_path):
         # The keyboard moves the threshold, and every shown detection can be reached.
         slider = browser.find_element(By.ID, "threshold")
         slider.send_keys(Keys.HOME)
-        wait_until(lambda: status.text.startswith(f"{len(expected.ids)} of"))
+        wait_until(lambda: count.text.startswith(f"{len(expected.ids)} of"))
         before = browser.execute_script("return canvas.toDataURL();")
         browser.execute_script("document.querySelector('#list li').focus();")
         assert browser.execute_script("return canvas.toDataURL();") != before
         slider.send_keys(Keys.END)
-        wait_until(lambda: status.text.startswith("0 of"))
+        wait_until(lambda: count.text.startswith("0 of"))
 
         browser.find_element(By.ID, "download").click()
         downloaded = tmp_path / "cells-detections.json"
@@ -117,7 +144,15 @@ def test_a_person_sees_what_the_predictor_finds(exported, browser, tmp_path):
         browser.find_element(By.ID, "file").send_keys(str(tmp_path / "text.png"))
         wait_until(lambda: "is no image of a known format" in status.text)
         browser.find_element(By.ID, "file").send_keys(str(file))
-        wait_until(lambda: "detections shown" in status.text)
+        wait_until(lambda: status.text == "")
+        browser.execute_script(PASTE_TEXT)
+        assert status.text == "What was pasted is no image."
+        browser.execute_script(MOVE_WHILE_SENDING, 0)
+        assert count.text.startswith(f"{len(expected.ids)} of")
+        assert status.text == "Sending cells.png ..."
+        # Of labels that would cover each other, the first one is drawn.
+        places = [("best", 10, 50), ("beside", 25, 60), ("below", 10, 65), ("right", 50, 50)]
+        assert browser.execute_script(LABELS, places) == ["best 0.50", "below 0.50", "right 0.50"]
         assert browser.execute_script(OUTSIDE) == []
         errors = [
             entry

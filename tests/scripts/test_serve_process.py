@@ -1,6 +1,5 @@
 """serve.py under load and until its end: faulty clients, memory, signals, workers, key and TLS."""
 
-import collections
 import os
 import random
 import shutil
@@ -23,20 +22,16 @@ for package in ("fastapi", "uvicorn", "python_multipart", "prometheus_client"):
 NUM_REQUESTS = 1000
 NUM_CLIENTS = 16
 NUM_PHOTOS = 12  # different ones
+QUEUE = 3 * NUM_CLIENTS  # photos
 MAX_BODY = 1 << 20
 MEMORY_LIMIT = 200 << 20  # bytes that the load may add: 16 bodies, 16 photos, a graph for each size
 
 
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory):
-    prefix = str(tmp_path_factory.mktemp("exported") / "tiny")
-    deploy.export(tiny_detector("fpn", short=64, max_size=96, score_thresh=0.0), prefix)
+def export_tiny(folder, **options):
+    """Export a detector, and return its prefix."""
+    prefix = str(folder / "tiny")
+    deploy.export(tiny_detector("fpn", short=64, max_size=96, score_thresh=0.0), prefix, **options)
     return prefix
-
-
-@pytest.fixture(scope="module")
-def predictor(exported):
-    return deploy.Predictor(exported)
 
 
 def good(service, number, predictor_rows):
@@ -53,12 +48,11 @@ def good(service, number, predictor_rows):
     images = answer.json()["images"]
     assert len(images) == copies
     for image in images:
-        boxes, scores, ids = predictor_rows[number % NUM_PHOTOS, size]
+        expected = predictor_rows[number % NUM_PHOTOS, size]
         rows = image["detections"]
-        assert [row["id"] for row in rows] == ids.tolist()
-        np.testing.assert_allclose([row["box"] for row in rows], boxes, atol=1e-3)
-        np.testing.assert_allclose([row["score"] for row in rows], scores, atol=1e-5)
-    return "good"
+        assert [row["id"] for row in rows] == expected.ids.tolist()
+        np.testing.assert_allclose([row["box"] for row in rows], expected.boxes, atol=1e-3)
+        np.testing.assert_allclose([row["score"] for row in rows], expected.scores, atol=1e-5)
 
 
 def bad(service, number, _):
@@ -69,15 +63,13 @@ def bad(service, number, _):
         (bomb(3000, 3000), 413),
     ][number % 3]
     assert service.post(content).status == status
-    return "bad"
 
 
 def slow(service, number, _):
-    """Send a head, or a body, that never ends."""
-    with service.connect() as connection:
-        connection.sendall(head_of_post(500) + b"x" if number % 2 else b"GET / HTTP/1.1\r\nA: b")
-        assert read_status(connection) == 408
-    return "slow"
+    """Send a head, or a body, that never ends. The answer is read when the others have theirs."""
+    connection = service.connect()
+    connection.sendall(head_of_post(500) + b"x" if number % 2 else b"GET / HTTP/1.1\r\nA: b")
+    return connection
 
 
 def cut(service, number, _):
@@ -87,7 +79,6 @@ def cut(service, number, _):
     end = (30, len(request) // 2, len(request))[number % 3]
     with service.connect() as connection:
         connection.sendall(request[:end])
-    return "cut"
 
 
 def huge(service, number, _):
@@ -102,7 +93,6 @@ def huge(service, number, _):
             for _ in range(8):
                 connection.sendall(piece)
         assert read_status(connection) == 413
-    return "huge"
 
 
 # Of 25 requests, which are of which kind.
@@ -110,61 +100,76 @@ KINDS = [good] * 12 + [bad] * 6 + [cut] * 4 + [huge] * 2 + [slow]
 
 
 @pytest.mark.slow
-def test_a_thousand_mixed_requests_are_answered_right(exported, predictor):
+def test_a_thousand_mixed_requests_a_full_queue_and_the_end(tmp_path):
+    prefix = export_tiny(tmp_path)
+    predictor = deploy.Predictor(prefix)
     expected = {}
     for number in range(NUM_PHOTOS):
         for size in SIZES:
-            found = predictor(photo(number, size))
-            expected[number, size] = (found.boxes, found.scores, found.ids)
-    kinds = KINDS * (NUM_REQUESTS // len(KINDS))
-    random.shuffle(kinds)
+            expected[number, size] = predictor(photo(number, size))
     flags = ("--client-timeout", 1.5, "--max-body", 1, "--max-pixels", 1, "--batch-size", 4)
-    with HttpService(exported, *flags, "--queue", 3 * NUM_CLIENTS) as service:
-        with ThreadPoolExecutor(NUM_CLIENTS) as clients:
-            warm_up = [clients.submit(good, service, n, expected) for n in range(4 * NUM_CLIENTS)]
-            assert {future.result() for future in warm_up} == {"good"}
-            memory = service.peak_memory()
-            futures = [
-                clients.submit(kind, service, number, expected) for number, kind in enumerate(kinds)
-            ]
-            counts = collections.Counter(future.result() for future in futures)
-        assert counts == collections.Counter(kind.__name__ for kind in kinds)
-        assert sum(counts.values()) == NUM_REQUESTS
-        assert service.peak_memory() - memory < MEMORY_LIMIT
-        # Nothing is left behind: no place in the queue, and no error of the service.
-        numbers = service.get("/metrics").content.decode()
-        assert "\ngluonnorm_queue_photos 0.0\n" in numbers
-        assert 'code="500"' not in numbers
-        assert service.stop() == 0
+    flags += ("--queue", QUEUE, "--grace", 0.2)
+    with HttpService(prefix, *flags) as service:
+        send_all_kinds(service, expected)
+        fill_the_queue(service)
+        end_while_a_client_sends(service)
     assert "Traceback" not in "".join(service.log)
 
 
-@pytest.mark.slow
-def test_accepted_requests_are_answered_before_the_end(exported):
+def send_all_kinds(service, expected):
+    """Send a thousand requests; each kind checks its answers."""
+    kinds = KINDS * (NUM_REQUESTS // len(KINDS))
+    assert len(kinds) == NUM_REQUESTS
+    random.shuffle(kinds)
+    with ThreadPoolExecutor(NUM_CLIENTS) as clients:
+        warm_up = [clients.submit(good, service, n, expected) for n in range(2 * NUM_CLIENTS)]
+        for future in warm_up:
+            future.result()
+        memory = service.peak_memory()
+        futures = [
+            clients.submit(kind, service, number, expected) for number, kind in enumerate(kinds)
+        ]
+        slow_connections = [future.result() for future in futures if future.result()]
+    assert len(slow_connections) == kinds.count(slow)
+    for connection in slow_connections:
+        with connection:
+            assert read_status(connection) == 408
+    assert service.peak_memory() - memory < MEMORY_LIMIT
+    # Nothing is left behind: no place in the queue, and no error of the service.
+    numbers = service.get("/metrics").content.decode()
+    assert "\ngluonnorm_queue_photos 0.0\n" in numbers
+    assert 'code="500"' not in numbers
+
+
+def fill_the_queue(service):
+    """Send more photos at once than there is room for: some requests are asked to come back."""
+    many = form([("a.png", photo(1))] * 8)
+    with ThreadPoolExecutor(NUM_CLIENTS) as clients:
+        answers = list(clients.map(lambda _: service.post(*many), range(3 * NUM_CLIENTS)))
+    assert {answer.status for answer in answers} == {200, 503}
+    for answer in answers:
+        if answer.status == 503:
+            assert int(answer.headers["retry-after"]) >= 1
+            assert "the service is busy" in answer.json()["error"]
+        else:
+            assert len(answer.json()["images"]) == 8
+
+
+def end_while_a_client_sends(service):
+    """Ask the service to end: what it has accepted is answered before."""
     content = photo(1)
-    with HttpService(exported, "--grace", 0.2, "--queue", 2) as service:
-        # More at once than there is room for: all are answered, some with the request to come back.
-        with ThreadPoolExecutor(8) as clients:
-            answers = list(clients.map(service.post, [content] * 24))
-        statuses = collections.Counter(answer.status for answer in answers)
-        assert set(statuses) == {200, 503}
-        for answer in answers:
-            if answer.status == 503:
-                assert int(answer.headers["retry-after"]) >= 1
-                assert "the service is busy" in answer.json()["error"]
-
-        with service.connect() as connection:
-            connection.sendall(head_of_post(len(content)) + content[:100])
-            time.sleep(0.5)
-            assert service.get("/readyz").status == 200
-            service.process.send_signal(signal.SIGTERM)
-            service.wait_for("/readyz", 503)
-            assert service.get("/healthz").headers["connection"] == "close"
-            time.sleep(0.5)
-            connection.sendall(content[100:])
-            assert read_status(connection) == 200
-        assert service.process.wait(30) == 0
-    assert "Traceback" not in "".join(service.log)
+    with service.connect() as connection:
+        connection.sendall(head_of_post(len(content)) + content[:100])
+        # This answer comes after the service has read the head.
+        assert service.get("/readyz").status == 200
+        service.process.send_signal(signal.SIGTERM)
+        service.wait_for("/readyz", 503)
+        assert service.get("/healthz").headers["connection"] == "close"
+        # Longer than the grace, after which the service listens no more.
+        time.sleep(0.5)
+        connection.sendall(content[100:])
+        assert read_status(connection) == 200
+    assert service.process.wait(30) == 0
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +186,9 @@ def certificate(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_workers_with_a_key_and_tls(exported, certificate, predictor):
+def test_workers_with_a_key_and_tls(tmp_path, certificate):
+    prefix = export_tiny(tmp_path)
+    predictor = deploy.Predictor(prefix)
     cert, key = certificate
     flags = ("--workers", 2, "--tls-cert", cert, "--tls-key", key, "--grace", 0.2)
     context = ssl.create_default_context(cafile=cert)
@@ -191,7 +198,7 @@ def test_workers_with_a_key_and_tls(exported, certificate, predictor):
 
     content = photo(2)
     named = {"Content_Type": "image/png"}
-    with HttpService(exported, *flags, environment={"GLUONNORM_API_KEY": "s3cret"}) as service:
+    with HttpService(prefix, *flags, environment={"GLUONNORM_API_KEY": "s3cret"}) as service:
         assert service.scheme == "https"
         assert ask("/healthz").status == 200 and ask("/").status == 200
         for headers in ({}, {"Authorization": "Bearer wrong"}, {"X_API_Key": "s3cre"}):
@@ -213,14 +220,20 @@ def test_workers_with_a_key_and_tls(exported, certificate, predictor):
         numbers = ask("/metrics", **allowed).content.decode()
         assert 'gluonnorm_requests_total{code="200",path="/v1/detect"} 24.0' in numbers
 
-        # A request waits until the first of the workers that replace killed ones answers it.
-        killed = service.worker_pids()
-        assert len(killed) == 2
-        for pid in killed:
-            os.kill(pid, signal.SIGKILL)
+        # While a worker cannot start, the service says why, and the other one answers.
+        first, second = service.worker_pids()
+        manifest = tmp_path / "tiny.json"
+        hidden = manifest.rename(tmp_path / "hidden.json")
+        os.kill(first, signal.SIGKILL)
+        assert service.wait_for_line(rf"worker {first} ended \(status -9\); starting another one")
+        reason = service.wait_for_line(r"worker \d+ ended \((?!status)(.*)\); starting another one")
+        assert str(manifest) in reason
         again = ask("/v1/detect", "POST", content, **named, **allowed)
         assert again.status == 200 and again.content == answers[0].content
-        for pid in killed:
-            assert f"worker {pid} ended (status -9); starting another one\n" in service.log
-        assert not set(killed) & set(service.worker_pids())
+        # Without any worker, a request waits until the first new one answers it.
+        hidden.rename(manifest)
+        os.kill(second, signal.SIGKILL)
+        again = ask("/v1/detect", "POST", content, **named, **allowed)
+        assert again.status == 200 and again.content == answers[0].content
+        assert not {first, second} & set(service.worker_pids())
         assert service.stop(60) == 0

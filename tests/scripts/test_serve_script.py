@@ -147,16 +147,29 @@ def test_what_is_no_photo_is_refused(service, content, status, words):
         assert "x/é.png" in in_form or status == 400
 
 
-def test_a_client_that_is_still_sending_gets_the_refusal(service):
+@pytest.mark.parametrize(
+    "path, accept, status",
+    [("/v1/detect", "*/*", 413), ("/v1/detect", "text/html", 406), ("/v2", "*/*", 404)],
+)
+def test_a_client_that_is_still_sending_gets_the_refusal(service, path, accept, status):
     """A body too long for the buffers between client and service, sent with pauses."""
     content = bytes((MAX_BODY << 20) + 1)
+    head = head_of_post(len(content), "Connection: close", f"Accept: {accept}")
     with service.connect() as connection:
-        connection.sendall(head_of_post(len(content), "Connection: close"))
+        connection.sendall(head.replace(b"/v1/detect", path.encode()))
         time.sleep(CLIENT_TIMEOUT / 4)
         for start in range(0, len(content), 1 << 19):
             connection.sendall(content[start : start + (1 << 19)])
             time.sleep(CLIENT_TIMEOUT / 20)
+        assert read_status(connection) == status
+
+
+def test_a_client_that_asks_before_it_sends_gets_the_refusal_at_once(service):
+    with service.connect() as connection:
+        start = time.monotonic()
+        connection.sendall(head_of_post(MAX_BODY << 21, "Expect: 100-continue"))
         assert read_status(connection) == 413
+        assert time.monotonic() - start < CLIENT_TIMEOUT
 
 
 def test_what_is_no_form_is_refused(service):
@@ -248,7 +261,13 @@ def slow_body(service):
         return read_status(connection)
 
 
+def num_ended(service, reason):
+    """How many connections the service has ended for a reason."""
+    return numbers_of(service)[f'gluonnorm_ended_connections_total{{reason="{reason}"}}']
+
+
 def test_slow_clients_are_cut_off(service):
+    before = num_ended(service, "slow_request")
     start = time.monotonic()
     with ThreadPoolExecutor(3) as pool:
         head = pool.submit(slow_head, service)
@@ -258,6 +277,7 @@ def test_slow_clients_are_cut_off(service):
         assert head.result() in (0, 408)
         assert body.result() == 408
     assert CLIENT_TIMEOUT < time.monotonic() - start < 10 * CLIENT_TIMEOUT
+    assert num_ended(service, "slow_request") == before + 2
 
 
 def test_a_client_that_sends_on_after_its_answer_is_cut_off(service):
@@ -281,16 +301,19 @@ def test_a_connection_serves_several_requests(service):
 
 
 def test_a_broken_request_is_refused(service):
+    before = num_ended(service, "no_http")
     with service.connect() as connection:
         connection.sendall(b"no HTTP at all\r\n\r\n")
         answer = b"".join(iter(lambda: connection.recv(4096), b""))
     head, _, content = answer.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 400 ") and b"Retry-After" not in head
     assert json.loads(content) == {"error": "this is no HTTP request; send one of version 1.1"}
+    assert num_ended(service, "no_http") == before + 1
 
 
 def test_a_client_that_never_reads_its_answers_is_cut_off(service):
     # More answers than the buffers of the system hold.
+    before = num_ended(service, "slow_reader")
     request = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n"
     with service.connect() as connection:
         start = time.monotonic()
@@ -300,6 +323,7 @@ def test_a_client_that_never_reads_its_answers_is_cut_off(service):
                 connection.sendall(b"x")
                 time.sleep(0.1)
         assert time.monotonic() - start > CLIENT_TIMEOUT
+    assert num_ended(service, "slow_reader") == before + 1
     assert service.get("/healthz").status == 200
 
 
@@ -320,6 +344,7 @@ def test_a_client_that_never_reads_its_answers_is_cut_off(service):
         # An address that is kept for documentation.
         (("--host", "192.0.2.1"), "--host 192.0.2.1 --port 0 cannot be listened on"),
         (("--port", 99999), "--port is 99999; want 0 to 65535"),
+        (("--queue", 4, "--max-images", 5), "--max-images is 5 and --queue is 4; want no more"),
         (("--port", -1), "--port is -1; want 0 to 65535"),
     ],
 )
@@ -346,9 +371,11 @@ def test_an_onnx_export_is_served_without_mxnet(tmp_path):
     content = photo(8)
     expected = deploy.Predictor.from_network(net)(content)
     assert len(expected.ids) > 3
-    with HttpService(
-        str(tmp_path / "tiny"), "--backend", "onnxruntime", environment=paths
-    ) as service:
+    flags = ("--backend", "onnxruntime", "--max-pixels", 300)
+    with HttpService(str(tmp_path / "tiny"), *flags, environment=paths) as service:
+        # Already for the first photo, the limit is the flag's and not Pillow's smaller one.
+        cut_off = bomb(14_000, 14_000, rows=1)[:60]
+        assert "cannot be read as an image" in assert_is_error(service.post(cut_off), 400)
         rows = service.post(content).json()["images"][0]["detections"]
         assert service.stop() == 0
     assert [row["id"] for row in rows] == expected.ids.tolist()

@@ -68,7 +68,9 @@ def parts(monkeypatch):
     monkeypatch.syspath_prepend(str(SCRIPTS))
     names = (
         "application",
+        "byte_budget",
         "client_timeouts",
+        "held_answer",
         "media_types",
         "metrics",
         "model_thread",
@@ -155,12 +157,23 @@ def test_the_kind_of_an_answer(parts, accept, expected):
 class PretendedTransport:
     """Notes how much of an answer is left, and whether the connection was cut off."""
 
-    def __init__(self):
+    def __init__(self, connection):
+        self.connection = connection
         self.num_bytes_left = 0
+        self.most_bytes_left = 0
         self.is_aborted = False
 
     def write(self, data):
         self.num_bytes_left += len(data)
+        self.most_bytes_left = max(self.most_bytes_left, self.num_bytes_left)
+        if self.num_bytes_left > 64 << 10:
+            self.connection.pause_writing()
+
+    def take(self, num_bytes):
+        """Let the client read."""
+        self.num_bytes_left = max(0, self.num_bytes_left - num_bytes)
+        if self.num_bytes_left < 16 << 10:
+            self.connection.resume_writing()
 
     def get_write_buffer_size(self):
         return self.num_bytes_left
@@ -173,38 +186,68 @@ class PretendedTransport:
 
     def abort(self):
         self.is_aborted = True
+        self.connection.connection_lost(None)
 
-    def pause_reading(self):
+    def close(self):
         pass
 
-    resume_reading = pause_reading
-
-
-async def large_answer(scope, receive, send):
-    """An application whose answer has a megabyte."""
-    await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body", "body": bytes(1_000_000)})
+    pause_reading = resume_reading = close
 
 
 def test_a_client_may_take_an_answer_slowly_but_must_take_it(parts):
+    budget = parts.byte_budget.ByteBudget(3_000_000, "too many answers")
+    counted = parts.metrics.ServiceMetrics(CollectorRegistry())
+
     class Connection(parts.client_timeouts.TimedConnection):
         client_timeout = 0.4  # seconds, in which a client takes at least 4000 bytes
+        metrics = counted
 
     async def takes(num_bytes):
-        transport = PretendedTransport()
-        connection = Connection(uvicorn.Config(large_answer), ServerState(), {})
+        answer = parts.held_answer.HeldAnswer(bytes(1_000_000), "image/png", budget)
+        connection = Connection(uvicorn.Config(answer), ServerState(), {})
+        transport = PretendedTransport(connection)
         connection.connection_made(transport)
         connection.data_received(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         for _ in range(15):
             await asyncio.sleep(0.1)
-            transport.num_bytes_left -= num_bytes
-        assert transport.num_bytes_left > 0
-        return not transport.is_aborted
+            transport.take(num_bytes)
+        was_cut_off = transport.is_aborted
+        transport.take(1_000_000)
+        await asyncio.sleep(0)
+        # The rest of the answer is not in the buffer of the connection.
+        assert 100_000 < transport.most_bytes_left < 300_000
+        transport.abort()
+        await asyncio.sleep(0)
+        return was_cut_off
 
-    async def both():
-        return await asyncio.gather(takes(50_000), takes(0), takes(100))
+    async def all_three():
+        with pytest.raises(parts.refusal.Refusal) as refused:
+            clients = asyncio.gather(takes(50_000), takes(0), takes(100))
+            await asyncio.sleep(0.05)
+            budget.add(1)
+        assert refused.value.status == 503
+        return await clients
 
-    assert asyncio.run(both()) == [True, False, False]
+    assert asyncio.run(all_three()) == [False, True, True]
+    assert counted.ended_connections.labels("slow_reader")._value.get() == 2
+    # Nothing is held any more.
+    budget.add(3_000_000)
+
+
+def test_an_answer_is_sent_whole_even_if_it_alone_exceeds_the_budget(parts):
+    budget = parts.byte_budget.ByteBudget(10, "too many answers")
+    content = bytes(range(250)) * 2000
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    asyncio.run(parts.held_answer.HeldAnswer(content, "image/png", budget)({}, None, send))
+    start, *pieces = sent
+    assert (b"content-length", b"500000") in start["headers"]
+    assert b"".join(piece["body"] for piece in pieces) == content
+    assert [piece["more_body"] for piece in pieces] == [True] * (len(pieces) - 1) + [False]
+    assert len(pieces) > 1
 
 
 def test_a_fault_of_the_service_tells_nothing_of_it(parts, monkeypatch):
