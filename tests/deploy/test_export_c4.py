@@ -64,7 +64,7 @@ def test_files_of_every_number_type_hold_the_move(net, dtype, tmp_path):
     assert "_of_map" in Path(f"{prefix}-symbol.json").read_text(encoding="utf-8")
     block, _ = load(prefix)
     _, scores, *others = (output.asnumpy() for output in block(images(1)))
-    assert scores.max() > 0.1 and all(np.isfinite(output).all() for output in others)
+    assert (scores > 0).any() and all(np.isfinite(output).all() for output in others)
 
 
 def test_the_onnx_file_finds_the_same(net, tmp_path):
