@@ -89,13 +89,16 @@ def read_cells(F: Any, features: Any, rois: Any, sampling: RoISampling, channels
     if sampling.covers_roi:
         rows = _repeat_for_parts(F, rois, parts)
         sampled = _roi_align(F, features, rows, size, sampling, sampling.aligned)
-        by_part = F.reshape(sampled, (parts, -1, part_channels, size * size))
-        by_roi = F.transpose(by_part, (1, 0, 2, 3))
+        by_part = F.reshape(sampled, (parts, -1, part_channels * size * size))
+        by_roi = F.transpose(by_part, (1, 0, 2))
     else:
         # Each cell is a RoI of its own, because ROIAlign samples all cells of a RoI.
         rows = _repeat_for_parts(F, _cell_rows(F, rois, sampling), parts)
         sampled = _roi_align(F, features, rows, 1, sampling, aligned=True)
-        by_part = F.reshape(sampled, (parts, -1, size * size, part_channels))
+        # OpenVINO fails on a Reshape of four axes to four of which the second has no known length,
+        # before a Transpose and a Reshape.
+        rows_of_channels = F.reshape(sampled, (-1, part_channels))
+        by_part = F.reshape(rows_of_channels, (parts, -1, size * size, part_channels))
         by_roi = F.transpose(by_part, (1, 0, 3, 2))
     return F.reshape(by_roi, (-1, channels, size, size))
 
