@@ -30,6 +30,12 @@ IMAGENET_STD = (58.395, 57.12, 57.375)  # RGB, in 0..255
 CHANNEL_ORDERS = ("RGB", "BGR")
 RESIZE_METHODS = ("pixel", "float", "antialias")
 ROUNDINGS = ("nearest", "even", "floor")
+# The allowed values of those fields of Preprocess that are words.
+PREPROCESS_CHOICES: Dict[str, Tuple[str, ...]] = {
+    "order": CHANNEL_ORDERS,
+    "resize": RESIZE_METHODS,
+    "rounding": ROUNDINGS,
+}
 RESCALE_DIRECTIONS = ("denormalize", "normalize")
 
 
@@ -128,9 +134,8 @@ class Preprocess:
                 object.__setattr__(self, name, tuple(value))
         self._check_lengths()
         self._check_channels()
-        self._check_choice("order", CHANNEL_ORDERS)
-        self._check_choice("resize", RESIZE_METHODS)
-        self._check_choice("rounding", ROUNDINGS)
+        for name, choices in PREPROCESS_CHOICES.items():
+            self._check_choice(name, choices)
 
     @property
     def padding(self) -> Tuple[float, float, float]:

@@ -17,8 +17,12 @@ from gluonnorm.rcnn.setting_checks import (
     NOT_NEGATIVE,
     POSITIVE_NUMBER,
     POSITIVE_TUPLE,
+    Requirement,
     check_anchor_sizes,
     check_setting,
+    one_of,
+    optional,
+    positive_tuple_of,
 )
 from gluonnorm.types import IMAGENET_MEAN, IMAGENET_STD, AnchorGrid, Preprocess
 
@@ -50,6 +54,21 @@ COUNTS = (
     "max_candidates",
 )
 POSITIVE_NUMBERS = ("rpn_smoothl1_beta", "rcnn_smoothl1_beta", "delta_clip")
+# What the values of settings must be. Preprocess checks those of the input, and BoxConvention its
+# own fields.
+REQUIREMENTS: Dict[str, Requirement] = {
+    **dict.fromkeys(FRACTIONS, FRACTION),
+    **dict.fromkeys(COUNTS, COUNT),
+    **dict.fromkeys(POSITIVE_NUMBERS, POSITIVE_NUMBER),
+    "nms_topk": COUNT_OR_ALL,
+    "force_nms": FLAG,
+    "roi_sample_ratio": INTEGER_FROM_0,
+    "rpn_min_size": NOT_NEGATIVE,
+    "rpn_convs": one_of(1, 2),
+    "freeze_at": optional(INTEGER_FROM_0),
+    "box_stds": positive_tuple_of(4),
+    "anchor_ratios": POSITIVE_TUPLE,
+}
 SINGLE_STRIDE = 16  # pixels, of the map of a network without a pyramid
 # JSON returns a list for the tuple of classes, so both are accepted.
 DESCRIPTION_TYPES: Dict[str, Tuple[type, ...]] = {
@@ -75,15 +94,17 @@ class DetectorConfig:
     convention : BoxConvention or str
         The geometric details in which codebases disagree: a record, or the name of a preset.
     short : tuple of int
-        Lengths of the shorter side after resizing, in pixels. A single int becomes a tuple of one.
+        Lengths of the shorter side after resizing, in pixels, each at least 1. Training draws one
+        of them, inference takes the last. A single int becomes a tuple of one.
         :class:`gluonnorm.types.Preprocess` explains this setting and all down to ``multiple``.
     max_size : int
-        Largest length of the longer side after resizing, in pixels.
+        Largest length of the longer side after resizing, in pixels; at least the largest of
+        ``short``.
     normalize : bool, optional
         Whether the input is normalized before the network. None means that it is, unless the
         network has a rescale layer that normalizes.
     mean, std : tuple of float
-        Mean and standard deviation of red, green and blue, in 0..255.
+        Mean and standard deviation of red, green and blue, in 0..255; the second are positive.
     order : str
         The order of the channels: "RGB" or "BGR".
     resize : str
@@ -91,8 +112,8 @@ class DetectorConfig:
     rounding : str
         How the lengths of the sides are rounded to integers: "nearest", "even" or "floor".
     multiple : int, optional
-        The network pads both sides to multiples of this number of pixels. None means the coarsest
-        stride, but at most 32.
+        The network pads both sides to multiples of this number of pixels, at least 1. None means
+        the coarsest stride, but at most 32.
     freeze_at : int, optional
         How much is frozen: 0 nothing, 1 the stem, 2 stage 1 as well, and so on. None means
         2 if pretrained weights were loaded, else 0; a frozen stem with random weights costs about
@@ -324,29 +345,13 @@ class DetectorConfig:
         self.preprocess(normalize=True, multiple=1)
 
     def _check_numbers(self) -> None:
-        """Check all counts, fractions and positive numbers."""
-        for name in FRACTIONS:
-            check_setting(name, getattr(self, name), FRACTION)
-        for name in COUNTS:
-            check_setting(name, getattr(self, name), COUNT)
-        for name in POSITIVE_NUMBERS:
-            check_setting(name, getattr(self, name), POSITIVE_NUMBER)
-        check_setting("nms_topk", self.nms_topk, COUNT_OR_ALL)
-        check_setting("force_nms", self.force_nms, FLAG)
-        check_setting("roi_sample_ratio", self.roi_sample_ratio, INTEGER_FROM_0)
-        check_setting("rpn_min_size", self.rpn_min_size, NOT_NEGATIVE)
-        if self.freeze_at is not None:
-            check_setting("freeze_at", self.freeze_at, INTEGER_FROM_0)
-        check_setting("box_stds", self.box_stds, POSITIVE_TUPLE)
-        if len(self.box_stds) != 4:
-            raise InputError(f"box_stds is {self.box_stds!r}; give 4 numbers, one for each delta")
-        if self.rpn_convs not in (1, 2):
-            raise InputError(f"rpn_convs is {self.rpn_convs!r}; the RPN has 1 or 2 convolutions")
+        """Check the settings that have a requirement of their own."""
+        for name, requirement in REQUIREMENTS.items():
+            check_setting(name, getattr(self, name), requirement)
 
     def _check_anchors(self) -> None:
         """Check the anchors, and the thresholds that make them positive or negative."""
         check_anchor_sizes(self.anchor_sizes)
-        check_setting("anchor_ratios", self.anchor_ratios, POSITIVE_TUPLE)
         if self.rpn_neg_iou_thresh > self.rpn_pos_iou_thresh:
             raise InputError(
                 f"rpn_neg_iou_thresh is {self.rpn_neg_iou_thresh}, above rpn_pos_iou_thresh "

@@ -72,6 +72,66 @@ def integer_of_at_least(least: int) -> Requirement:
     return Requirement(is_met, f"an integer of at least {least}")
 
 
+def one_of(*choices: int) -> Requirement:
+    """Require one of some integers.
+
+    Parameters
+    ----------
+    *choices : int
+        The integers that are allowed.
+
+    Returns
+    -------
+    Requirement
+        What :func:`check_setting` takes.
+    """
+
+    def is_met(value: Any) -> bool:
+        return _is_integer(value) and value in choices
+
+    return Requirement(is_met, " or ".join(map(str, choices)))
+
+
+def optional(requirement: Requirement) -> Requirement:
+    """Allow None beside the values of another requirement.
+
+    Parameters
+    ----------
+    requirement : Requirement
+        What all other values must be.
+
+    Returns
+    -------
+    Requirement
+        What :func:`check_setting` takes.
+    """
+
+    def is_met(value: Any) -> bool:
+        return value is None or requirement.is_met(value)
+
+    return Requirement(is_met, f"{requirement.wanted}, or None")
+
+
+def positive_tuple_of(length: int) -> Requirement:
+    """Require a tuple of positive numbers, of a certain length.
+
+    Parameters
+    ----------
+    length : int
+        How many numbers there must be.
+
+    Returns
+    -------
+    Requirement
+        What :func:`check_setting` takes.
+    """
+
+    def is_met(value: Any) -> bool:
+        return _is_positive_tuple(value) and len(value) == length
+
+    return Requirement(is_met, f"a tuple of {length} positive numbers")
+
+
 def check_anchor_sizes(value: Any) -> None:
     """Check that anchor sizes are one tuple of positive numbers for each feature map.
 

@@ -77,9 +77,7 @@ def test_betas_and_the_clip_are_positive(name, value):
 
 @pytest.mark.parametrize("value", [0, 3, "1"])
 def test_the_rpn_has_one_convolution_or_two(value):
-    with pytest.raises(
-        InputError, match=f"rpn_convs is {value!r}; the RPN has 1 or 2 convolutions"
-    ):
+    with pytest.raises(InputError, match=f"rpn_convs is {value!r}; it must be 1 or 2"):
         DetectorConfig(rpn_convs=value)
 
 
@@ -151,7 +149,7 @@ def test_the_settings_of_the_input_are_checked_at_once(name, value, message):
         ("anchor_ratios", (0.5, 0), "anchor_ratios is"),
         ("anchor_ratios", 1.0, "anchor_ratios is 1.0"),
         ("box_stds", (0.1, 0.1, 0.2, 0.0), "box_stds is .*positive numbers"),
-        ("box_stds", (0.1, 0.1, 0.2), "box_stds is .*give 4 numbers"),
+        ("box_stds", (0.1, 0.1, 0.2), "box_stds is .*; it must be a tuple of 4 positive numbers"),
     ],
 )
 def test_the_other_numbers_are_checked_as_well(name, value, message):
