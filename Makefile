@@ -15,7 +15,7 @@ NONE_FOUND := No supported Python found: gluonnorm needs 3.8 to 3.12 with its ve
 	python3-venv). If yours is elsewhere: make PYTHON=/path/to/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-python lint parity clean
+.PHONY: help demo test test-fast test-python lint parity docs clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 13
@@ -40,6 +40,9 @@ lint: $(VENV)/test.stamp  ## check style and layout (ruff) and types (mypy)
 parity: $(VENV)/test.stamp  ## compare with the other codebases' answers, and write the table of docs/weights.md
 	PYTHONPATH=tests $(BIN)/python -m parity.report
 
+docs: $(VENV)/docs.stamp  ## build the documentation site, with warnings as errors: build/site/index.html
+	$(BIN)/python -m sphinx -W --keep-going -q -c docs -d build/doctrees . build/site
+
 clean:  ## remove .venv, caches and everything the demo wrote
 	rm -rf .venv .venv-* demo build *.egg-info .pytest_cache .ruff_cache .mypy_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -54,6 +57,11 @@ $(VENV)/runtime.stamp: setup.py | $(BIN)/pip
 $(VENV)/test.stamp: setup.py | $(BIN)/pip
 	@echo "Installing gluonnorm and what the tests need into $(VENV) (about a minute: downloads 200 MB) ..."
 	@$(PIP) -e '.[cpu,test]'
+	@touch $(VENV)/runtime.stamp $(VENV)/docs.stamp $@
+
+$(VENV)/docs.stamp: setup.py | $(BIN)/pip
+	@echo "Installing gluonnorm and what its site is built with into $(VENV) (about a minute: downloads 200 MB) ..."
+	@$(PIP) -e '.[cpu,docs]'
 	@touch $(VENV)/runtime.stamp $@
 
 $(BIN)/pip:

@@ -92,6 +92,9 @@ OPENVINO_INT8 = [
     "nncf>=3; python_version >= '3.12'",
 ]
 
+# What `make docs` builds the site with. Of each, the first version is the last one for Python 3.8.
+DOCS = ["sphinx>=7.1.2,<10", "furo>=2024.8.6,<2027", "myst-parser>=3.0.1,<6"]
+
 setup(
     name="gluonnorm",
     version=read_version(),
@@ -133,6 +136,7 @@ setup(
         "tensorboard": TENSORBOARD,
         "openvino-int8": OPENVINO_INT8,
         "peers": PEERS,
+        "docs": DOCS,
         "test": [
             "pytest>=8",
             "pytest-xdist",
@@ -142,6 +146,7 @@ setup(
             *OPENVINO,
             *SERVE,
             *TENSORBOARD,
+            *DOCS,
         ],
     },
 )

@@ -179,7 +179,8 @@ class BoxConvention:
         )
 
 
-# "modern" is the preset of this package's own models, and has the geometry of Detectron2.
+#: The presets by name. "modern" is that of this package's own models, and has the geometry of
+#: Detectron2.
 CONVENTIONS: Dict[str, BoxConvention] = {
     "modern": BoxConvention(),
     "detectron2": BoxConvention(),

@@ -64,7 +64,7 @@ def get_model(
         ``classes`` has another length than in the published file, the predictors stay random.
     pretrained_base : bool, str or Path
         The weights of the backbone: True, a key, or a file for
-        :func:`model_zoo.weights.load_base`.
+        ``model_zoo.weights.load_base``.
     ctx : mxnet.Context, sequence of them, or None
         The devices of the parameters; None is the CPU.
     **overrides

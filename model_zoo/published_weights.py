@@ -21,6 +21,7 @@ def _collect_records() -> Dict[str, PublishedWeights]:
     return records
 
 
+#: The published files by key.
 PUBLISHED_WEIGHTS = _collect_records()
 
 

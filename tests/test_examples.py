@@ -27,6 +27,7 @@ DOCUMENTS = sorted(
         REPOSITORY / "README.md",
         REPOSITORY / "CONTRIBUTING.md",
         *(REPOSITORY / "docs").glob("*.md"),
+        *(REPOSITORY / "docs" / "tutorials").glob("*.md"),
     ]
 )
 # Modules that import a package of an extra.

@@ -254,7 +254,7 @@ class ResNetV1(ResNet):
         return [[self.conv1, self.bn1]] + [[stage] for stage in self._stages]
 
     def stem(self, F, x: Tensor) -> Tensor:
-        """Compute convolution and norm of the stem; see :meth:`ResNet.stem`."""
+        """Compute convolution and norm of the stem; see :meth:`.ResNet.stem`."""
         return self.bn1(self.conv1(x))
 
 

@@ -208,11 +208,11 @@ class ResNetV2(ResNet):
         return stages
 
     def stem(self, F, x: Tensor) -> Tensor:
-        """Compute the norms and the convolution of the stem; see :meth:`ResNet.stem`."""
+        """Compute the norms and the convolution of the stem; see :meth:`.ResNet.stem`."""
         return self.bn1(self.conv1(self.bn_in(x)))
 
     def finish(self, F, x: Tensor) -> Tensor:
-        """Compute the norm and relu after stage 4; see :meth:`ResNet.finish`."""
+        """Compute the norm and relu after stage 4; see :meth:`.ResNet.finish`."""
         return F.Activation(self.bn_out(x), act_type="relu")
 
 

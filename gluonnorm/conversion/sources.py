@@ -15,6 +15,7 @@ from gluonnorm.conversion.layouts import Arrays
 from gluonnorm.conversion.rules import Shapes, is_detector
 from gluonnorm.errors import did_you_mean
 
+#: The codebases whose weights are read, with their tables.
 SOURCES: Dict[str, Codebase] = {
     GLUONCV.name: GLUONCV,
     TORCHVISION.name: TORCHVISION,

@@ -19,8 +19,8 @@ from gluonnorm.types import Preprocess
 
 import numpy as np
 
-# Cells along each side of a ground-truth mask: four for each cell of the finest mask head, which
-# returns 28 x 28. The loss resamples the mask to each RoI; with fewer cells, detail would be lost.
+#: Cells along each side of a ground-truth mask: four for each cell of the finest mask head, which
+#: returns 28 x 28. The loss resamples the mask to each RoI; with fewer cells, detail would be lost.
 MASK_SIZE = 112
 
 

@@ -20,7 +20,7 @@ from gluonnorm.registry import Registry, callable_name
 
 from mxnet.gluon import HybridBlock
 
-# Called as norm(channels, center=True, scale=True, zero_gamma=False); returns the layer.
+#: Called as norm(channels, center=True, scale=True, zero_gamma=False); returns the layer.
 Norm = Callable[..., HybridBlock]
 
 CALL_SHAPE = "norm(channels, center=True, scale=True, zero_gamma=False)"
@@ -36,7 +36,7 @@ _NORMS: Registry[Norm] = Registry(
         "sn_nobn": functools.partial(SwitchNorm, use_bn=False),
     },
 )
-# The norms of the package; norm_names() has those of the user as well.
+#: The norms of the package; norm_names() has those of the user as well.
 NORM_NAMES: Tuple[str, ...] = tuple(_NORMS)
 
 

@@ -69,7 +69,7 @@ def per_class_nms(
     The cost does not grow with the number of classes: the ``max_candidates`` best of all (RoI,
     class) pairs go through one suppression that compares only boxes of one class. A loop over the
     classes gives the same result, unless more than ``max_candidates`` pairs exceed
-    ``score_thresh``. :func:`best_pairs` describes how a graph exposes whether they do.
+    ``score_thresh``. ``ops.nms.best_pairs`` describes how a graph exposes whether they do.
 
     Parameters
     ----------

@@ -18,10 +18,10 @@ from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 __all__ = ["IMAGE_SUFFIXES", "ImageError", "ImageSource", "image_files", "image_size", "read_image"]
 
-# What can be read: a file, the bytes in it, an open file, or what Pillow has opened.
+#: What can be read: a file, the bytes in it, an open file, or what Pillow has opened.
 ImageSource = Union[PathLike, bytes, bytearray, memoryview, BinaryIO, Image.Image]
 
-# The endings by which the images of a folder are recognized.
+#: The endings by which the images of a folder are recognized.
 IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".jfif", ".tif", ".tiff", ".webp")
 ORIENTATION = 0x0112  # the EXIF tag of the orientation
 TURNED_ORIENTATIONS = (5, 6, 7, 8)  # they swap height and width

@@ -23,8 +23,8 @@ class ClassLossSetting(NamedTuple):
     classes: Tuple[str, ...]
 
 
-# Called as class_loss(F, logits, labels, setting), with logits (..., C + 1) and labels (...);
-# returns the loss of each RoI (...).
+#: Called as class_loss(F, logits, labels, setting), with logits (..., C + 1) and labels (...);
+#: returns the loss of each RoI (...).
 ClassLoss = Callable[[Any, Tensor, Tensor, ClassLossSetting], Tensor]
 
 

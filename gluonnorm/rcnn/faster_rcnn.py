@@ -51,7 +51,7 @@ class FasterRCNN(Detector):
     rpn : RPNHead
         The RPN's head, shared by all maps.
     box_head : mxnet.gluon.HybridBlock
-        One of :mod:`gluonnorm.rcnn.box_heads`, or a block with the same attributes and methods.
+        One of ``gluonnorm.rcnn.box_heads``, or a block with the same attributes and methods.
     spec : ModelSpec
         Names, classes and settings; kept as ``net.spec``.
     **kwargs

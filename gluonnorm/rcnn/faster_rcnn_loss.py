@@ -24,7 +24,7 @@ class FasterRCNNLoss:
     Call it within ``autograd.record``. The targets are made by a graph of their own, outside the
     recording: MXNet would otherwise differentiate the proposals and the matching, only to multiply
     the result by 0. The RPN on the entire maps belongs to that graph as well, because only the
-    sampled anchors learn; see :class:`gluonnorm.rcnn.sampled_rpn.SampledRPN`.
+    sampled anchors learn; see ``gluonnorm.rcnn.sampled_rpn.SampledRPN``.
 
     Parameters
     ----------

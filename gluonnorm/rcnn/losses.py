@@ -32,9 +32,9 @@ class BoxLossSetting(NamedTuple):
     stds: DeltaStds
 
 
-# Called as box_loss(F, deltas, targets, setting), with deltas and targets (..., 4); returns the
-# loss of each box (...). Rows without an object are passed as well and have weight 0, so the loss
-# and its gradient must be finite for all values.
+#: Called as box_loss(F, deltas, targets, setting), with deltas and targets (..., 4); returns the
+#: loss of each box (...). Rows without an object are passed as well and have weight 0, so the loss
+#: and its gradient must be finite for all values.
 BoxLoss = Callable[[Any, Tensor, Tensor, BoxLossSetting], Tensor]
 
 

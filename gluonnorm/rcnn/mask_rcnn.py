@@ -73,7 +73,7 @@ class MaskRCNN(FasterRCNN):
             As of :class:`FasterRCNN`.
         masks : Tensor
             (B, D, M, M) in 0..1, the probability that each cell of a grid over the box belongs to
-            the object; 0 in padding. M is :func:`mask_size`.
+            the object; 0 in padding. M is ``mask_size(net)``.
         """
         config = self.config
         extent = image_extent(F, x)

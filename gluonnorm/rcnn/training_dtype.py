@@ -8,6 +8,7 @@ from gluonnorm.processor import can_compute, processor_instructions, slowness
 
 import mxnet as mx
 
+#: The number types in which networks are trained.
 TRAINING_DTYPES = ("float32", *NARROW_TYPES)
 # MXNet 1.9.1 has layers in bfloat16 on the CPU only, and layers in float16 on GPUs only.
 DEVICE_TYPES = {"bfloat16": "cpu", "float16": "gpu"}

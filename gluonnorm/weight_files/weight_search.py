@@ -28,7 +28,7 @@ OPTIMIZER_KEYS = {"state", "param_groups"}  # of a state_dict of PyTorch's optim
 TOP_LEVEL = "."  # the entry of a checkpoint that is itself the dictionary of weights
 SEARCH_DEPTH = 4  # dictionaries inside each other that are searched
 LONGEST_SEQUENCE = 16  # entries of a list or tuple that is searched
-# In the note on entries that are no arrays. They are named again if arrays are missing.
+#: In the note on entries that are no arrays. They are named again if arrays are missing.
 NO_ARRAYS_PHRASE = "of the entries are no arrays and are left out"
 SHOWN_NAMES = 3
 LONGEST_NAME = 40  # letters of a name in a message

@@ -254,6 +254,7 @@ def _collect_recipes() -> Dict[str, Recipe]:
     return recipes
 
 
+#: The recipes by name; register_recipe adds to them.
 RECIPES: Registry[Recipe] = Registry("recipe", _collect_recipes())
 
 
