@@ -8,7 +8,10 @@ from gluonnorm.types import RESCALE_DIRECTIONS
 
 
 def add_model_arguments(
-    parser: argparse.ArgumentParser, exported: bool, watched: bool = False
+    parser: argparse.ArgumentParser,
+    exported: bool,
+    watched: bool = False,
+    detections: bool = False,
 ) -> None:
     """Add the flags that name a trained network.
 
@@ -20,6 +23,8 @@ def add_model_arguments(
         Whether the script also runs exported files, and so has the flag ``--exported``.
     watched : bool
         Whether the script follows a training run, and so has the flag ``--watch``.
+    detections : bool
+        Whether detections may take the place of a network, by the flag ``--detections``.
     """
     group = parser.add_argument_group("model")
     source = group.add_mutually_exclusive_group(required=True)
@@ -47,6 +52,13 @@ def add_model_arguments(
             "--watch",
             metavar="PREFIX",
             help="each checkpoint of the training run with this --save-prefix, as it appears",
+        )
+    if detections:
+        source.add_argument(
+            "--detections",
+            metavar="FILE",
+            help="no network, but COCO results such as eval_faster_rcnn.py --save-json writes, of "
+            "the same data set",
         )
     group.add_argument(
         "--network",

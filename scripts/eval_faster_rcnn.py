@@ -15,23 +15,20 @@ Example: the COCO and class-wise AP of a checkpoint on the val split of a VOC fo
 
 import argparse
 import json
-from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Tuple
 
-from gluonnorm.deploy import Predictor
 from gluonnorm.errors import InputError
-from gluonnorm.evaluation import coco_results, evaluate_voc, predict
+from gluonnorm.evaluation import evaluate_voc
 
 import mxnet as mx
 from _cli import add_plugin_argument, run, seed_everything
-from _data import evaluation_loader, open_masks, open_scored_dataset
 from _data_flags import add_dataset_arguments
-from _detector import open_detector
+from _detected_dataset import add_detection_arguments, detect_dataset
 from _devices import contexts
 from _model_flags import add_model_arguments
 from _output import make_parent_folder, write_text
 from _scores import MASK_PREFIX, coco_scores
 from _watch import watch
-from tqdm import tqdm
 
 
 def parse_args() -> argparse.Namespace:
@@ -52,10 +49,7 @@ def parse_args() -> argparse.Namespace:
         choices=["coco", "voc07", "voc12"],
         help="default: voc07 with --dataset voc, else coco",
     )
-    parser.add_argument(
-        "--batch-size", type=int, default=1, metavar="N", help="images at a time (default: 1)"
-    )
-    parser.add_argument("--gpus", default="", help="e.g. 0,1 (default: the CPU)")
+    add_detection_arguments(parser)
     parser.add_argument(
         "--save-json", metavar="FILE", help="write the detections to this file, as COCO results"
     )
@@ -149,48 +143,13 @@ def score(args: argparse.Namespace, ctx: List[mx.Context]) -> Scored:
     Scored
         Detections and scores.
     """
-    detector = open_detector(args, args.backend)
     metric = args.metric or ("voc07" if args.dataset == "voc" else "coco")
-    score_masks = metric == "coco" and detector.has_masks
-    matched = open_scored_dataset(args, detector.classes)
-    dataset = open_masks(matched) if score_masks else matched
-    loader = evaluation_loader(dataset, detector.preprocess, args.batch_size, args.num_workers)
-    mask_paste = detector.mask_paste if score_masks else None
-    # The detections come one image at a time, because their masks would fill the memory.
-    detections = predict(network_of(detector), loader, ctx, mask_paste)
-    progress = tqdm(detections, total=len(dataset), unit="image", disable=None)
-    all_results = coco_results(progress, dataset.category_ids)
-    # The files do not have the categories of the network's other classes.
-    results = [entry for entry in all_results if entry["category_id"] in matched.shared_ids]
-    ground_truth = dataset.coco_truth()
+    detected = detect_dataset(args, ctx, with_masks=metric == "coco")
     if metric == "coco":
-        scores = coco_scores(ground_truth, results, score_masks)
+        scores = coco_scores(detected.ground_truth, detected.results, detected.has_masks)
     else:
-        scores = evaluate_voc(ground_truth, results, metric=metric)
-    return Scored(metric, len(dataset), results, scores)
-
-
-def network_of(detector: Predictor) -> Callable[[mx.nd.NDArray], Sequence[mx.nd.NDArray]]:
-    """Return the network of a detector as a function of images in arrays of MXNet.
-
-    Parameters
-    ----------
-    detector : Predictor
-        A detector in any run time.
-
-    Returns
-    -------
-    callable
-        Maps (B, 3, H, W) to ids, scores, boxes and perhaps masks.
-    """
-    if detector.net is not None:
-        return detector.net
-
-    def run_elsewhere(images: mx.nd.NDArray) -> List[mx.nd.NDArray]:
-        """Run the network in the detector's run time."""
-        return [mx.nd.array(output) for output in detector.run_images(images.asnumpy())]
-
-    return run_elsewhere
+        scores = evaluate_voc(detected.ground_truth, detected.results, metric=metric)
+    return Scored(metric, detected.num_images, detected.results, scores)
 
 
 def table(scores: Dict[str, float]) -> str:

@@ -6,11 +6,13 @@ a box into no range of sizes, and NaN makes a wrong score without a word.
 
 import math
 from numbers import Real
-from typing import Any, Dict, List, Mapping, Sequence
+from typing import Any, Dict, List, Mapping, Sequence, Set
 
-from gluonnorm.errors import InputError
+from gluonnorm.errors import InputError, first_few
 
 import numpy as np
+
+IOU_TYPES = ("bbox", "segm")
 
 
 def check_results(ground_truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> None:
@@ -27,7 +29,7 @@ def check_results(ground_truth: Mapping[str, Any], results: Sequence[Mapping[str
     ------
     InputError
         A result has an image or category that the ground truth does not have, two categories have
-        the same name, or a score or a box of a result is not finite.
+        the same name, or a score or a box of a result is not finite. The message names the ids.
     """
     names = [category["name"] for category in ground_truth["categories"]]
     if len(set(names)) < len(names):
@@ -40,12 +42,100 @@ def check_results(ground_truth: Mapping[str, Any], results: Sequence[Mapping[str
         unknown = sorted(used - known)
         if unknown:
             raise InputError(
-                f"{len(unknown)} {key} values of the results are not in the ground "
-                f"truth, the first is {unknown[0]}; ground truth and results must "
-                "come from the same data set"
+                f"{len(unknown)} {key} values of the results are not in the ground truth: "
+                f"{first_few(list(map(str, unknown)))}; it has {_described(section, known)}; "
+                "ground truth and results must come from the same data set"
             )
     _require_finite([[result["score"]] for result in results], "result", "score")
     _require_finite([result.get("bbox", ()) for result in results], "result", "bbox")
+
+
+def check_iou_type(iou_type: str) -> None:
+    """Check what detections are to be compared by.
+
+    Parameters
+    ----------
+    iou_type : str
+        ``"bbox"`` or ``"segm"``.
+
+    Raises
+    ------
+    InputError
+        It is something else.
+    """
+    if iou_type not in IOU_TYPES:
+        raise InputError(
+            f"iou_type is {iou_type!r}; the types of COCO evaluation here are 'bbox' and 'segm'"
+        )
+
+
+def require_boxes(results: Sequence[Mapping[str, Any]]) -> None:
+    """Check that every result has a box.
+
+    Parameters
+    ----------
+    results : sequence of mapping
+        COCO result entries.
+
+    Raises
+    ------
+    InputError
+        One has no ``bbox``.
+    """
+    lacking = [number for number, result in enumerate(results) if "bbox" not in result]
+    if lacking:
+        raise InputError(
+            f"result number {lacking[0]} has no bbox, the first of {len(lacking)} without; "
+            "evaluate masks with iou_type='segm', or give every one a box"
+        )
+
+
+def require_masks(ground_truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> None:
+    """Check that every annotation and every result has a mask, of the size of its image.
+
+    Parameters
+    ----------
+    ground_truth : mapping
+        A COCO dict.
+    results : sequence of mapping
+        COCO result entries.
+
+    Raises
+    ------
+    InputError
+        One has no ``segmentation``, or run lengths of another size than its image, or an image has
+        no size.
+    """
+    sizes = {}
+    for image in ground_truth["images"]:
+        if image.get("height") is None or image.get("width") is None:
+            raise InputError(
+                f"image {image['id']} of the ground truth has no height and width, which masks need"
+            )
+        sizes[image["id"]] = (image["height"], image["width"])
+    for description, entries in (
+        ("annotation", ground_truth["annotations"]),
+        ("result", results),
+    ):
+        lacking = [number for number, entry in enumerate(entries) if "segmentation" not in entry]
+        if lacking:
+            raise InputError(
+                f"{description} number {lacking[0]} has no segmentation, the first of "
+                f"{len(lacking)} without; evaluate boxes with iou_type='bbox', or give every one a "
+                "mask"
+            )
+        for number, entry in enumerate(entries):
+            mask = entry["segmentation"]
+            # Polygons have no size of their own.
+            if not isinstance(mask, Mapping):
+                continue
+            size = sizes.get(entry["image_id"])
+            if size is not None and tuple(mask["size"]) != size:
+                raise InputError(
+                    f"{description} number {number} has a mask of {mask['size'][0]} x "
+                    f"{mask['size'][1]} pixels, and its image {entry['image_id']} has {size[0]} x "
+                    f"{size[1]}; masks have the height and width of their photo"
+                )
 
 
 def checked_annotations(ground_truth: Mapping[str, Any]) -> List[Dict[str, Any]]:
@@ -93,6 +183,12 @@ def box_area(entry: Mapping[str, Any]) -> float:
     """
     _, _, width, height = entry["bbox"]
     return width * height
+
+
+def _described(section: str, ids: Set[int]) -> str:
+    """Say which images or categories a ground truth has."""
+    shown = first_few([str(known) for known in sorted(ids)])
+    return f"{len(ids)} {section} with the ids {shown}" if ids else f"no {section}"
 
 
 def _area(annotation: Mapping[str, Any], number: int) -> float:

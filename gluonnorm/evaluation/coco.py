@@ -4,8 +4,14 @@ import contextlib
 import io
 from typing import Any, Dict, List, Mapping, Sequence
 
-from gluonnorm.errors import InputError
-from gluonnorm.evaluation.checks import box_area, check_results, checked_annotations
+from gluonnorm.evaluation.checks import (
+    box_area,
+    check_iou_type,
+    check_results,
+    checked_annotations,
+    require_boxes,
+    require_masks,
+)
 
 import numpy as np
 from pycocotools import mask as run_length_codec
@@ -13,7 +19,6 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
-IOU_TYPES = ("bbox", "segm")
 
 
 def evaluate_coco(
@@ -49,14 +54,12 @@ def evaluate_coco(
         have; two categories of one name; a score or a box that is not finite; a crowd flag other
         than 0 and 1; with ``iou_type="segm"`` an annotation or result without ``segmentation``.
     """
-    if iou_type not in IOU_TYPES:
-        raise InputError(
-            f"iou_type is {iou_type!r}; the types of COCO evaluation here are 'bbox' and 'segm'"
-        )
+    check_iou_type(iou_type)
     check_results(ground_truth, results)
     if iou_type == "segm":
-        _require_masks("annotation", ground_truth["annotations"])
-        _require_masks("result", results)
+        require_masks(ground_truth, results)
+    else:
+        require_boxes(results)
     evaluation = _run_pycocotools(ground_truth, results, iou_type)
     metrics = {name: float(value) for name, value in zip(METRICS, evaluation.stats)}
     # Axes: IoU threshold, recall, class, area range, detections an image. Of the last two axes the
@@ -91,49 +94,56 @@ def _entry_id(entry: Mapping[str, Any]) -> int:
     return entry["id"]
 
 
-def _require_masks(description: str, entries: Sequence[Mapping[str, Any]]) -> None:
-    """Raise InputError if an annotation or result has no mask."""
-    lacking = [number for number, entry in enumerate(entries) if "segmentation" not in entry]
-    if lacking:
-        raise InputError(
-            f"{description} number {lacking[0]} has no segmentation, the first of {len(lacking)} "
-            "without; evaluate boxes with iou_type='bbox', or give every one a mask"
-        )
+def index_annotations(ground_truth: Mapping[str, Any], annotations: List[Dict[str, Any]]) -> COCO:
+    """Make pycocotools' index of annotations or results on the images of a ground truth.
 
+    Parameters
+    ----------
+    ground_truth : mapping
+        A COCO dict with ``images`` and ``categories``.
+    annotations : list of dict
+        Annotations or results. They get new ids, and pycocotools writes into them.
 
-def _run_pycocotools(
-    ground_truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]], iou_type: str
-) -> COCOeval:
-    """Evaluate with pycocotools, and keep what it prints off the screen."""
-    # pycocotools writes into its input, so it gets copies. It mistakes a match with annotation id 0
-    # for no match, so ids start at 1. Its ``loadRes`` fails on empty results, so it is not used.
-    annotations = checked_annotations(ground_truth)
+    Returns
+    -------
+    pycocotools.coco.COCO
+        The index. Nothing is printed.
+    """
+    # pycocotools mistakes a match with annotation id 0 for no match, so ids start at 1.
     for number, annotation in enumerate(annotations, start=1):
         annotation["id"] = number
-    detections = []
-    for number, result in enumerate(results, start=1):
-        area = _mask_area(result) if iou_type == "segm" else box_area(result)
-        detections.append({**result, "iscrowd": 0, "area": area, "id": number})
-    with contextlib.redirect_stdout(io.StringIO()):
-        evaluation = COCOeval(
-            _index(ground_truth, annotations), _index(ground_truth, detections), iouType=iou_type
-        )
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
-    return evaluation
-
-
-def _index(ground_truth: Mapping[str, Any], annotations: List[Dict[str, Any]]) -> COCO:
-    """Make pycocotools' index of annotations or results on the images of the ground truth."""
     coco = COCO()
     coco.dataset = {
         "images": ground_truth["images"],
         "categories": ground_truth["categories"],
         "annotations": annotations,
     }
-    coco.createIndex()
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco.createIndex()
     return coco
+
+
+def _run_pycocotools(
+    ground_truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]], iou_type: str
+) -> COCOeval:
+    """Evaluate with pycocotools, and keep what it prints off the screen."""
+    # pycocotools writes into its input, so it gets copies. Its ``loadRes``, which fails on empty
+    # results, is not used.
+    annotations = checked_annotations(ground_truth)
+    detections = []
+    for result in results:
+        area = _mask_area(result) if iou_type == "segm" else box_area(result)
+        detections.append({**result, "iscrowd": 0, "area": area})
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluation = COCOeval(
+            index_annotations(ground_truth, annotations),
+            index_annotations(ground_truth, detections),
+            iouType=iou_type,
+        )
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return evaluation
 
 
 def _mean_precision(precision: np.ndarray) -> float:

@@ -34,9 +34,9 @@ def blank_figure(width: float, height: float) -> Figure:
 def save_png(figure: Figure, png_path: str, font: Optional[str] = None) -> None:
     """Draw a figure to a PNG file.
 
-    Titles and legends hold names of the user. A character that the font does not have is drawn as
-    its code, such as ``\\u732b``: matplotlib would draw a box, and warn at every drawing. Dollar
-    signs are drawn as they are.
+    Titles, legends and texts hold names of the user. A character that the font does not have is
+    drawn as its code, such as ``\\u732b``: matplotlib would draw a box, and warn at every drawing.
+    Dollar signs are drawn as they are.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def save_png(figure: Figure, png_path: str, font: Optional[str] = None) -> None:
     png_path : str
         The file. A missing folder is made.
     font : str or None
-        A TrueType or OpenType file for titles and legends; None for matplotlib's own font.
+        A TrueType or OpenType file for titles, legends and texts; None for matplotlib's own font.
     """
     for text in _texts_with_names(figure):
         if font is not None:
@@ -60,10 +60,11 @@ def save_png(figure: Figure, png_path: str, font: Optional[str] = None) -> None:
 
 
 def _texts_with_names(figure: Figure) -> List[Text]:
-    """Titles and legends of all panels."""
+    """Titles, legends and texts of all panels."""
     texts = []
     for axes in figure.axes:
         texts.append(axes.title)
+        texts += axes.texts
         legend = axes.get_legend()
         if legend is not None:
             texts += legend.get_texts()

@@ -9,6 +9,7 @@ from in_process import SCRIPTS, run_script
 SHORT_RUNS = {
     "train_faster_rcnn.py": ["--network", "nobody", "--data-root", "nowhere"],
     "eval_faster_rcnn.py": ["--params", "nowhere.json", "--data-root", "nowhere"],
+    "analyze.py": ["--params", "nowhere.json", "--data-root", "nowhere"],
     "export.py": ["--params", "nowhere.json", "--output", "out"],
     "convert.py": ["--list"],
     "demo.py": ["nowhere.jpg", "--params", "nowhere.json"],

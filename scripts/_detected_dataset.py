@@ -1,0 +1,102 @@
+"""Run the network that the flags name on a data set, for scripts that judge its detections."""
+
+import argparse
+from typing import Any, Callable, Dict, List, NamedTuple, Sequence
+
+from gluonnorm.deploy import Predictor
+from gluonnorm.evaluation import coco_results, predict
+
+import mxnet as mx
+from _data import evaluation_loader, open_masks, open_scored_dataset
+from _detector import open_detector
+from tqdm import tqdm
+
+
+class DetectedDataset(NamedTuple):
+    """Ground truth and detections of the images of a data set.
+
+    Attributes
+    ----------
+    num_images : int
+        How many images there are.
+    ground_truth : dict
+        A COCO dict with the classes of the network.
+    results : list of dict
+        COCO result entries of the classes that network and files share.
+    has_masks : bool
+        Whether annotations and results have masks.
+    """
+
+    num_images: int
+    ground_truth: Dict[str, Any]
+    results: List[Dict[str, Any]]
+    has_masks: bool
+
+
+def add_detection_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that say how the images go through the network.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        The script's parser.
+    """
+    parser.add_argument(
+        "--batch-size", type=int, default=1, metavar="N", help="images at a time (default: 1)"
+    )
+    parser.add_argument("--gpus", default="", help="e.g. 0,1 (default: the CPU)")
+
+
+def detect_dataset(
+    args: argparse.Namespace, ctx: List[mx.Context], with_masks: bool
+) -> DetectedDataset:
+    """Predict on every image of the validation split.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        Parsed flags of ``add_model_arguments``, ``add_dataset_arguments`` and
+        ``add_detection_arguments``.
+    ctx : list of mx.Context
+        The devices that compute.
+    with_masks : bool
+        Whether masks are wanted, if the network gives any.
+
+    Returns
+    -------
+    DetectedDataset
+        Ground truth and detections.
+
+    Raises
+    ------
+    InputError
+        As for ``open_detector``, ``open_scored_dataset`` and ``open_masks``.
+    """
+    detector = open_detector(args, args.backend)
+    has_masks = with_masks and detector.has_masks
+    matched = open_scored_dataset(args, detector.classes)
+    dataset = open_masks(matched) if has_masks else matched
+    loader = evaluation_loader(dataset, detector.preprocess, args.batch_size, args.num_workers)
+    mask_paste = detector.mask_paste if has_masks else None
+    # The detections come one image at a time, because their masks would fill the memory.
+    detections = predict(_network_of(detector), loader, ctx, mask_paste)
+    progress = tqdm(detections, total=len(dataset), unit="image", disable=None)
+    all_results = coco_results(progress, dataset.category_ids)
+    # The files do not have the categories of the network's other classes.
+    results = [entry for entry in all_results if entry["category_id"] in matched.shared_ids]
+    return DetectedDataset(len(dataset), dataset.coco_truth(), results, has_masks)
+
+
+def _network_of(detector: Predictor) -> Callable[[mx.nd.NDArray], Sequence[mx.nd.NDArray]]:
+    """Return the network of a detector in any run time, as a function of images in MXNet's arrays.
+
+    It maps (B, 3, H, W) to ids, scores, boxes and perhaps masks.
+    """
+    if detector.net is not None:
+        return detector.net
+
+    def run_elsewhere(images: mx.nd.NDArray) -> List[mx.nd.NDArray]:
+        """Run the network in the detector's run time."""
+        return [mx.nd.array(output) for output in detector.run_images(images.asnumpy())]
+
+    return run_elsewhere
