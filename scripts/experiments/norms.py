@@ -8,75 +8,21 @@ number of images, and their learning rate follows the linear rule.
 
 from typing import List, Tuple
 
-from experiments.data_sets import BCCD_FLAGS, NUCLEI_FLAGS
+from experiments.from_scratch import DATA, scratch_flags
 from experiments.rows import Experiment, Row
 
-EPOCHS = 4
-RATE_PER_IMAGE = 0.0025
-# Images of the training sets, for the length of the warm-up.
-NUM_IMAGES = {"nuclei": 200, "blood": 205}
-WARMUP_SHARE = 0.1
 NORMS = ("bn", "gn", "sn", "sn_nobn", "frozen_bn")
 BATCH_SIZES = (1, 2, 8)
 # Batches of exact averages that replace the running statistics of bn.
 RECALIBRATION_BATCHES = "100"
-SHARED_FLAGS = (
-    "--epochs",
-    str(EPOCHS),
-    "--val-interval",
-    str(EPOCHS),
-    "--lr-mode",
-    "cosine",
-    "--clip-gradient",
-    "10",
-    "--dtype",
-    "bfloat16",
-)
-SHARED_SETTINGS = (
-    "freeze_at=0",
-    "fpn_channels=64",
-    "rpn_channels=64",
-    "num_sample=64",
-    "rpn_train_pre_nms=1000",
-    "rpn_train_post_nms=300",
-    "rpn_test_pre_nms=1000",
-    "rpn_test_post_nms=300",
-    "rpn_pos_iou_thresh=0.5",
-)
-DATA = {
-    "nuclei": (
-        "--network",
-        "mask_rcnn_fpn_resnet18_v1b_custom",
-        *NUCLEI_FLAGS,
-        "--set",
-        *SHARED_SETTINGS,
-        "short=256",
-        "max_size=256",
-        "mask_channels=64",
-        "anchor_sizes=((8,),(16,),(32,),(64,),(128,))",
-    ),
-    "blood": (
-        "--network",
-        "faster_rcnn_fpn_resnet18_v1b_custom",
-        *BCCD_FLAGS,
-        "--set",
-        *SHARED_SETTINGS,
-        "short=192",
-        "max_size=256",
-        "anchor_sizes=((12,),(24,),(48,),(96,),(192,))",
-    ),
-}
 
 
 def _make_row(
     data: str, norm: str, batch_size: int, accumulate: int = 1, recalibrated: bool = False
 ) -> Row:
-    """Make a row whose rate and warm-up follow from the images of an update."""
-    images_of_update = batch_size * accumulate
-    updates = EPOCHS * NUM_IMAGES[data] / images_of_update
-    flags = [*DATA[data], "--norm", norm, "--batch-size", str(batch_size), *SHARED_FLAGS]
-    flags += ["--lr", f"{RATE_PER_IMAGE * images_of_update:g}"]
-    flags += ["--lr-warmup", str(round(WARMUP_SHARE * updates))]
+    """Make a row."""
+    flags = [*scratch_flags(data, norm, batch_size * accumulate)]
+    flags += ["--batch-size", str(batch_size), "--dtype", "bfloat16"]
     label = f"{data}-{norm}-{batch_size}"
     name = norm
     images = str(batch_size)
