@@ -66,7 +66,8 @@ class ScriptHelp(SphinxDirective):
     """A section for each script."""
 
     def run(self) -> List[nodes.Node]:
-        """Make the sections."""
+        """Make the sections, in every build: scripts change while the page does not."""
+        self.env.note_reread()
         sections: List[nodes.Node] = []
         for script in script_names():
             file_name = f"{script}.py"

@@ -89,7 +89,8 @@ class SettingsTable(SphinxDirective):
 
     def run(self) -> List[nodes.Node]:
         """Write the table as a ``list-table``, so that Sphinx reads the meanings as it reads
-        docstrings."""
+        docstrings; in every build, because the record changes while the page does not."""
+        self.env.note_reread()
         record = object_of(self.arguments[0])
         ranges: Dict[str, Any] = {}
         for full_name in self.options["ranges"].split():
