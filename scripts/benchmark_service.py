@@ -27,7 +27,7 @@ from gluonnorm.deploy import Predictor
 from gluonnorm.deploy.backends.choice import RUN_TIMES
 from gluonnorm.errors import InputError
 
-from _cli import flag_of, run
+from _cli import add_plugin_argument, flag_of, run, seed_everything
 from _photos import list_photos
 
 SERVE = Path(__file__).with_name("serve.py")
@@ -71,6 +71,13 @@ def parse_args() -> argparse.Namespace:
         metavar="N",
         help="how often both take all photos (default: %(default)s)",
     )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=233,
+        help="seed of random choices, which only parts of a --plugin make (default: 233)",
+    )
+    add_plugin_argument(parser)
     return parser.parse_args()
 
 
@@ -85,6 +92,7 @@ def main(args: argparse.Namespace) -> None:
     for name in ("batch_size", "clients", "rounds"):
         if getattr(args, name) < 1:
             raise InputError(f"{flag_of(name)} is {getattr(args, name)}; want at least 1")
+    seed_everything(args.seed)
     contents = [path.read_bytes() for path in list_photos(args.photos)]
     predictor = Predictor(args.exported, batch_size=args.batch_size, backend=args.backend)
     stream_paces: List[float] = []
@@ -128,8 +136,11 @@ def running_service(args: argparse.Namespace) -> Iterator[int]:
     """
     command = [sys.executable, str(SERVE), "--exported", args.exported, "--port", "0"]
     command += ["--batch-size", str(args.batch_size), "--queue", str(args.clients)]
+    command += ["--seed", str(args.seed)]
     if args.backend is not None:
         command += ["--backend", args.backend]
+    for module in args.plugin:
+        command += ["--plugin", module]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:

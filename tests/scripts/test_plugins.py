@@ -16,6 +16,8 @@ SHORT_RUNS = {
     "quickstart.py": ["--images", "0", "--output", "quick"],
     "benchmark.py": ["--list"],
     "serve.py": ["--exported", "nowhere"],
+    "benchmark_service.py": ["nowhere.jpg", "--exported", "nowhere"],
+    "experiment.py": ["--list"],
 }
 
 
