@@ -1,5 +1,8 @@
 """Layers that are quantized for one of their readers, in OpenVINO."""
 
+import importlib
+import importlib.util
+
 import numpy as np
 import pytest
 
@@ -7,7 +10,11 @@ openvino = pytest.importorskip("openvino")
 
 from gluonnorm.deploy.onnx.shared_quantizers import share_quantizers  # noqa: E402
 
-from openvino import opset13 as operations  # noqa: E402
+# OpenVINO 2024 has its operators in another module, which the last versions no longer have.
+HAS_OWN_MODULE = importlib.util.find_spec("openvino.opset13") is not None
+operations = importlib.import_module(
+    "openvino.opset13" if HAS_OWN_MODULE else "openvino.runtime.opset13"
+)
 
 CHANNELS = 16
 BIASES = {
