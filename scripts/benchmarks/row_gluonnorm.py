@@ -2,6 +2,7 @@
 
 import json
 import os
+import tempfile
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
@@ -192,14 +193,19 @@ def profile(run: Run) -> Dict[str, List[float]]:
     dict of str to list of float
         Seconds and calls of each operator.
     """
-    # MXNet writes a file of the profile when the process ends, whether it is asked to or not.
-    mx.profiler.set_config(
-        profile_symbolic=True, profile_imperative=True, aggregate_stats=True, filename=os.devnull
-    )
-    mx.profiler.set_state("run")
-    run()
-    mx.nd.waitall()
-    mx.profiler.set_state("stop")
+    # MXNet deletes a file of this name now, and writes it when the process ends, asked or not. So
+    # it must be nobody's file, such as one in a folder that will be gone.
+    with tempfile.TemporaryDirectory() as folder:
+        mx.profiler.set_config(
+            profile_symbolic=True,
+            profile_imperative=True,
+            aggregate_stats=True,
+            filename=os.path.join(folder, "profile.json"),
+        )
+        mx.profiler.set_state("run")
+        run()
+        mx.nd.waitall()
+        mx.profiler.set_state("stop")
     operators = json.loads(mx.profiler.dumps(format="json"))["Time"]["operator"]
     result = {}
     for name, entry in operators.items():
