@@ -20,7 +20,7 @@ from _distributed import StatisticsAverage
 from _evaluator import EarlyStop, Evaluator
 from _run_pictures import CurvePicture, MixingPicture
 from _schedule import update_size
-from _tensorboard import EventFile, TensorBoardLog
+from _tensorboard import make_tensorboard_log
 from _terminal import write_line
 from end_report.measures import FinishedRun, measure_run, run_flags
 from end_report.report import end_report
@@ -112,9 +112,8 @@ def make_callbacks(
     callbacks.append(CurvePicture(metrics, f"{prefix}-curve.png", args.network, args.font))
     callbacks.append(MixingPicture(net, f"{prefix}-mixing.png", args.network))
     if args.tensorboard:
-        folder = f"{prefix}-tensorboard" if args.tensorboard is True else args.tensorboard
         shown = train_set if val_set is None else val_set
-        callbacks.append(TensorBoardLog(EventFile(folder), net, step, metrics, shown))
+        callbacks.append(make_tensorboard_log(args, net, step, metrics, shown))
     finished = _finished_run(args, net, ctx[0], train_set, val_set, workers.count)
     callbacks.append(EndReport(finished, text, metrics))
     return callbacks

@@ -1,5 +1,6 @@
 """What TensorBoard shows of a run while it trains: ``--tensorboard``."""
 
+import argparse
 import os
 import time
 import warnings
@@ -223,3 +224,29 @@ class TensorBoardLog(training.Callback):
                 f"TensorBoard gets nothing more of this run ({one_line(error)}); the run goes on",
                 stacklevel=2,
             )
+
+
+def make_tensorboard_log(
+    args: argparse.Namespace,
+    net: FasterRCNN,
+    step: training.TrainStep,
+    metrics: training.MetricsLog,
+    dataset: Dataset,
+) -> TensorBoardLog:
+    """Make the callback of ``--tensorboard``.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        Parsed flags of ``add_run_arguments``.
+    net, step, metrics, dataset
+        As for ``TensorBoardLog``.
+
+    Returns
+    -------
+    TensorBoardLog
+        It writes into the folder of the flag, or into ``PREFIX-tensorboard``.
+    """
+    named = args.tensorboard is not True
+    folder = args.tensorboard if named else f"{args.save_prefix}-tensorboard"
+    return TensorBoardLog(EventFile(folder), net, step, metrics, dataset)

@@ -50,38 +50,39 @@ def check_results(ground_truth: Mapping[str, Any], results: Sequence[Mapping[str
     _require_finite([result.get("bbox", ()) for result in results], "result", "bbox")
 
 
-def check_iou_type(iou_type: str) -> None:
-    """Check what detections are to be compared by.
+def check_comparison(
+    ground_truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]], iou_type: str
+) -> None:
+    """Check that results can be compared with a ground truth, by their boxes or by their masks.
 
     Parameters
     ----------
+    ground_truth : mapping
+        A COCO dict.
+    results : sequence of mapping
+        COCO result entries.
     iou_type : str
-        ``"bbox"`` or ``"segm"``.
+        ``"bbox"`` or ``"segm"``: what is compared.
 
     Raises
     ------
     InputError
-        It is something else.
+        ``iou_type`` is something else; ``check_results`` finds a fault; a result has no ``bbox``;
+        or an annotation or a result has no ``segmentation``, or one of another size than its image.
     """
     if iou_type not in IOU_TYPES:
         raise InputError(
             f"iou_type is {iou_type!r}; the types of COCO evaluation here are 'bbox' and 'segm'"
         )
+    check_results(ground_truth, results)
+    if iou_type == "segm":
+        _require_masks(ground_truth, results)
+    else:
+        _require_boxes(results)
 
 
-def require_boxes(results: Sequence[Mapping[str, Any]]) -> None:
-    """Check that every result has a box.
-
-    Parameters
-    ----------
-    results : sequence of mapping
-        COCO result entries.
-
-    Raises
-    ------
-    InputError
-        One has no ``bbox``.
-    """
+def _require_boxes(results: Sequence[Mapping[str, Any]]) -> None:
+    """Check that every result has a box."""
     lacking = [number for number, result in enumerate(results) if "bbox" not in result]
     if lacking:
         raise InputError(
@@ -90,22 +91,8 @@ def require_boxes(results: Sequence[Mapping[str, Any]]) -> None:
         )
 
 
-def require_masks(ground_truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> None:
-    """Check that every annotation and every result has a mask, of the size of its image.
-
-    Parameters
-    ----------
-    ground_truth : mapping
-        A COCO dict.
-    results : sequence of mapping
-        COCO result entries.
-
-    Raises
-    ------
-    InputError
-        One has no ``segmentation``, or run lengths of another size than its image, or an image has
-        no size.
-    """
+def _require_masks(ground_truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> None:
+    """Check that every annotation and result has a mask, of the size of its image."""
     sizes = {}
     for image in ground_truth["images"]:
         if image.get("height") is None or image.get("width") is None:

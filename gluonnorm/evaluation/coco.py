@@ -6,11 +6,8 @@ from typing import Any, Dict, List, Mapping, Sequence
 
 from gluonnorm.evaluation.checks import (
     box_area,
-    check_iou_type,
-    check_results,
+    check_comparison,
     checked_annotations,
-    require_boxes,
-    require_masks,
 )
 
 import numpy as np
@@ -54,12 +51,7 @@ def evaluate_coco(
         have; two categories of one name; a score or a box that is not finite; a crowd flag other
         than 0 and 1; with ``iou_type="segm"`` an annotation or result without ``segmentation``.
     """
-    check_iou_type(iou_type)
-    check_results(ground_truth, results)
-    if iou_type == "segm":
-        require_masks(ground_truth, results)
-    else:
-        require_boxes(results)
+    check_comparison(ground_truth, results, iou_type)
     evaluation = _run_pycocotools(ground_truth, results, iou_type)
     metrics = {name: float(value) for name, value in zip(METRICS, evaluation.stats)}
     # Axes: IoU threshold, recall, class, area range, detections an image. Of the last two axes the

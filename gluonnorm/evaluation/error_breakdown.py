@@ -5,11 +5,8 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Sequence
 
 from gluonnorm.errors import InputError
 from gluonnorm.evaluation.checks import (
-    check_iou_type,
-    check_results,
+    check_comparison,
     checked_annotations,
-    require_boxes,
-    require_masks,
 )
 from gluonnorm.evaluation.coco import index_annotations, sorted_categories
 from gluonnorm.evaluation.error_causes import (
@@ -164,17 +161,12 @@ def explain_errors(
     >>> breakdown.classes["dog"].errors["location"]
     1
     """
-    check_iou_type(iou_type)
     if not 0 < background_thresh < iou_thresh <= 1:
         raise InputError(
             f"background_thresh is {background_thresh} and iou_thresh {iou_thresh}; want "
             "0 < background_thresh < iou_thresh <= 1"
         )
-    check_results(ground_truth, results)
-    if iou_type == "segm":
-        require_masks(ground_truth, results)
-    else:
-        require_boxes(results)
+    check_comparison(ground_truth, results, iou_type)
     names = [category["name"] for category in sorted_categories(ground_truth)]
     verdicts = _judge(ground_truth, results, iou_type, iou_thresh, background_thresh)
     if not len(verdicts.object_labels):
