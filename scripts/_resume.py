@@ -89,12 +89,13 @@ def checkpoint_of_file(path: str) -> str:
     stem, ending = os.path.splitext(path)
     if ending[1:] not in FILE_ENDINGS:
         stem = path
-    header = f"{stem}.{FILE_ENDINGS[-1]}"
-    if os.path.isfile(header):
-        return header
+    files = [f"{stem}.{file_ending}" for file_ending in FILE_ENDINGS]
+    missing = [file for file in files if not os.path.isfile(file)]
+    if not missing:
+        return files[-1]
     if os.path.isfile(f"{stem}.params"):
         raise InputError(
-            f"--resume {path}: {header} is missing, and weights alone cannot continue a run; "
+            f"--resume {path}: {missing[-1]} is missing, and weights alone cannot continue a run; "
             f"--pretrained {stem}.params starts a new run from them"
         )
     newest = training.latest(path)

@@ -22,7 +22,7 @@ def watch(prefix: str, score: Callable[[str], Dict[str, float]]) -> None:
 
     A run that has not begun, or that was stopped and may be continued, is waited for.
     ``PREFIX-watch.jsonl`` keeps the scores, so a watcher that is started again goes on where it
-    was. ``PREFIX-watch-best.params`` are the weights with the best score.
+    was. ``PREFIX-watch-best.json`` opens the weights with the best score.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def watch(prefix: str, score: Callable[[str], Dict[str, float]]) -> None:
             rows.append(row)
     if rows:
         best = max(rows, key=_decisive_score)
-        write_line(f"the best is step {best['step']}, kept as {own_prefix}-best.params")
+        write_line(f"the best is step {best['step']}, kept as {own_prefix}-best.json")
 
 
 def _earlier_rows(path: str) -> List[Dict[str, Any]]:

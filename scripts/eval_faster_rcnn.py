@@ -5,7 +5,7 @@ are matched by name. A class of the network that the data set does not have has 
 
 --watch PREFIX scores each checkpoint of a training run as it appears, and ends after the last one.
 It writes PREFIX-watch.jsonl, and keeps the weights with the best score (the AP of masks, or the
-AP50 of boxes) as PREFIX-watch-best.params. Started again, it goes on where it was.
+AP50 of boxes) as PREFIX-watch-best.json. Started again, it goes on where it was.
 
 Example: the COCO and class-wise AP of a checkpoint on the val split of a VOC folder
 

@@ -6,7 +6,7 @@ gives masks.
 
 These files are written beside --save-prefix:
   PREFIX-<step>.{json,params,states}  checkpoints; the .json is written last
-  PREFIX-best.params                  the weights with the best score
+  PREFIX-best.{json,params}           the weights with the best score
   PREFIX.log, PREFIX-metrics.jsonl    losses and scores, for people and for programs
   PREFIX-curve.png                    losses and scores against the step
   PREFIX-mixing.png                   the mixing weights of a network with switchable norms

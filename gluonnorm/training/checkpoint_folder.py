@@ -218,7 +218,10 @@ def check_keep(keep: int) -> None:
 
 
 def mark_best(path: str) -> str:
-    """Keep the weights of a checkpoint as ``<prefix>-best.params``, safe from ``prune``.
+    """Keep the weights of a checkpoint as ``<prefix>-best``, safe from ``prune``.
+
+    ``<prefix>-best.params`` and its header ``<prefix>-best.json`` open like any checkpoint. They
+    have no optimizer beside them, so no run continues from them.
 
     Parameters
     ----------
@@ -228,29 +231,25 @@ def mark_best(path: str) -> str:
     Returns
     -------
     str
-        The path of the kept weights.
+        The path of the kept weights, ``<prefix>-best.params``.
 
     Raises
     ------
     CheckpointError
-        The file cannot be written, or the checkpoint has no weights.
+        The files cannot be written, or the checkpoint has no weights.
     """
     stem = os.path.splitext(path)[0]
-    prefix = stem.rpartition("-")[0]
-    weights_path = f"{stem}.params"
-    best_path = f"{prefix}-best.params"
+    best_stem = f"{stem.rpartition('-')[0]}-best"
+    best_weights = f"{best_stem}.params"
     try:
-        if _is_same_file(weights_path, best_path):
-            # os.replace does nothing if both names are hard links to one file, so the temporary
-            # name would stay.
-            return best_path
-        with atomic_files(best_path) as (temporary,):
-            # A killed run may have left the temporary file, and os.link refuses an existing name.
-            remove_if_exists(temporary)
-            _link_or_copy(weights_path, temporary)
+        with atomic_files(best_weights, f"{best_stem}.{HEADER_ENDING}") as temporaries:
+            for source, temporary in zip((f"{stem}.params", path), temporaries):
+                # A killed run may have left it, and os.link refuses an existing name.
+                remove_if_exists(temporary)
+                _link_or_copy(source, temporary)
     except OSError as error:
-        raise CheckpointError(f"cannot write {best_path}: {error}") from error
-    return best_path
+        raise CheckpointError(f"cannot write {best_weights}: {error}") from error
+    return best_weights
 
 
 def keep_weights(path: str, prefix: str) -> str:
@@ -315,11 +314,6 @@ def _link_or_copy(source: str, target: str) -> None:
         os.link(source, target)
     except OSError:
         shutil.copyfile(source, target)
-
-
-def _is_same_file(path: str, other: str) -> bool:
-    """Whether two names exist and are of the same file."""
-    return os.path.exists(path) and os.path.exists(other) and os.path.samefile(path, other)
 
 
 def _complete_steps(files: List[_CheckpointFile]) -> List[int]:

@@ -111,6 +111,8 @@ def _rename_set(temporaries: Sequence[str], paths: Sequence[str]) -> None:
     try:
         for temporary, path in zip(temporaries, paths):
             os.replace(temporary, path)
+            # If both names are hard links to one file, os.replace does nothing and both stay.
+            remove_if_exists(temporary)
     except BaseException:
         # An interruption may come after the last renaming. The set is then complete and stays.
         if not os.path.exists(marker):

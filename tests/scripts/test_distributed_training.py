@@ -95,7 +95,7 @@ def test_worker_0_alone_writes_and_evaluates(straight):
     names = {path.name for path in prefix.parent.iterdir() if path.is_file()}
     kinds = ("json", "params", "states")
     checkpoints = {f"run-{step:07d}.{kind}" for step in (STEPS, 2 * STEPS) for kind in kinds}
-    others = {"best.params", "metrics.jsonl", "curve.png", "arguments.json"}
+    others = {"best.params", "best.json", "metrics.jsonl", "curve.png", "arguments.json"}
     assert names == {"run.log", *checkpoints, *(f"run-{other}" for other in others)}
     workers = [cluster.output(name) for name in ("worker 0", "worker 1")]
     assert sorted(text.count("  AP50 ") for text in workers) == [0, 2]

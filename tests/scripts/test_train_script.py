@@ -115,6 +115,7 @@ def test_a_run_writes_its_files(straight):
     }
     names |= {
         "run-best.params",
+        "run-best.json",
         "run.log",
         "run-metrics.jsonl",
         "run-curve.png",
@@ -234,7 +235,7 @@ def test_what_cannot_be_resumed_by_name_is_one_line(shapes, earlier, tmp_path):
     flags = [*coco_flags(shapes), "--save-prefix", tmp_path / "run", "--resume"]
     best = f"{earlier}-best.params"
     assert_one_line(
-        train(*flags, best), "run-best.json is missing", f"--pretrained {best} starts a new run"
+        train(*flags, best), "run-best.states is missing", f"--pretrained {best} starts a new run"
     )
     assert_one_line(train(*flags, earlier), f"--save-prefix {earlier} --resume continues")
     assert_one_line(train(*flags, tmp_path / "none.json"), "none.json: no such checkpoint")

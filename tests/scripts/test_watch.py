@@ -74,7 +74,7 @@ def test_every_checkpoint_is_scored_and_the_best_is_kept(shapes, folder, monkeyp
     kept = (folder / "shapes-watch-best.params").read_bytes()
     assert kept == (folder / f"shapes-{best['step']:07}.params").read_bytes()
     assert (
-        f"the best is step {best['step']}, kept as {folder}/shapes-watch-best.params" in done.stdout
+        f"the best is step {best['step']}, kept as {folder}/shapes-watch-best.json" in done.stdout
     )
     assert not list(folder.glob("shapes-watch-0*")) and not (folder / "shapes-watch.lock").exists()
     # The same numbers as without --watch.

@@ -20,6 +20,7 @@ from full_disk import no_file_beyond
 from training import tiny
 
 KINDS = ("params", "states", "json")
+BEST = ["tiny-best.json", "tiny-best.params"]
 
 
 @pytest.fixture
@@ -273,9 +274,10 @@ def test_latest_prune_and_best(trained) -> None:
     prune(prefix, keep=2)
     expected = [f"tiny-{step}.{kind}" for step in ("0000010", "12345678") for kind in KINDS]
     others = [f"tiny-other-0000011.{kind}" for kind in KINDS]
-    assert names(prefix) == sorted(expected + others + ["tiny-best.params"])
+    assert names(prefix) == sorted(expected + others + BEST)
     fresh = tiny.Graph()
     fresh.load_parameters(best)
+    assert load(f"{prefix}-best.json", tiny.Graph(), spec=tiny.SPEC)["step"] == 9
     assert mark_best(paths[1]) == best
     with pytest.raises(ValueError, match="keep is 0"):
         prune(prefix, keep=0)
@@ -289,7 +291,7 @@ def test_the_same_best_twice_leaves_one_file(trained) -> None:
     path = save(prefix, net, trainer, {"step": 3}, tiny.SPEC)
     assert mark_best(path) == mark_best(path)
     checkpoint_files = [f"tiny-0000003.{kind}" for kind in sorted(KINDS)]
-    assert names(prefix) == checkpoint_files + ["tiny-best.params"]
+    assert names(prefix) == checkpoint_files + BEST
 
 
 def test_best_without_hard_links(trained, monkeypatch) -> None:
