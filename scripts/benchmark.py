@@ -3,9 +3,9 @@
 Each row of a table is a process of its own, and all rows of a table have the same weights. The
 processes of a group are alive together and take turns round after round, one computing at a time,
 so that all of them see the same machine. All use the number of threads in OMP_NUM_THREADS, which
-is all physical cores unless it is set. torchvision, onnxruntime and OpenVINO may be installed in
-another environment (--peer-python). Rows of programs that are not installed are left out, and the
-page says so.
+is all physical cores unless it is set. torchvision, onnxruntime, OpenVINO and nncf may be
+installed in another environment (--peer-python). Rows of programs that are not installed are left
+out, and the page says so.
 
 Without --group and --rows the page is docs/benchmarks.md, with its plot in docs/images. A part of
 the rows is only printed, unless --output names a file.
@@ -89,7 +89,8 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         "--peer-python",
         default=sys.executable,
         metavar="FILE",
-        help="the interpreter that has torchvision, onnxruntime and OpenVINO (default: this one)",
+        help="the interpreter that has torchvision, onnxruntime, OpenVINO and nncf (default: this "
+        "one)",
     )
     parser.add_argument(
         "--profile",

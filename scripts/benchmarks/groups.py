@@ -10,7 +10,7 @@ Task = Dict[str, Any]
 NMS_CLASS_COUNTS = (1, 20, 80, 365, 1203)
 BATCH_SIZES = (1, 2, 4, 8)
 DTYPES = ("float32", "bfloat16", "int8")
-# Run times of ONNX files, with the types in which they compute.
+# Run times of ONNX files, with the types in which they compute. int8 has files of its own.
 ONNX_ROWS = (("onnxruntime", "float32"), ("openvino", "float32"), ("openvino", "bfloat16"))
 NORMS = ("frozen_bn", "gn", "sn", "sn_nobn")
 DEFAULT_NETWORK = "faster_rcnn_fpn_resnet50_v1b_coco"
@@ -63,8 +63,8 @@ class Row:
     label : str
         Its name within the group.
     program : str
-        "gluonnorm", "gluoncv", "torchvision", "onnxruntime" or "openvino"; the process runs
-        ``benchmarks.row_<program>``.
+        "gluonnorm", "gluoncv", "torchvision", "onnxruntime", "openvino", or "nncf", which quantizes
+        an ONNX file and runs it in OpenVINO; the process runs ``benchmarks.row_<program>``.
     task : dict
         What the process is told. ``job`` is the name of one of its functions: "detector",
         "corrected_detector", "training", "nms", "weights" or "onnx".
@@ -207,7 +207,7 @@ def _runtime_group() -> Group:
         Row("torchvision", "torchvision", eager),
         Row("torchvision-bfloat16", "torchvision", {**eager, "dtype": "bfloat16"}),
     ]
-    for dtype, speedup in (("float32", 1.45), ("bfloat16", 2.6)):
+    for dtype, speedup in zip(DTYPES, (1.45, 2.6, 3.9)):
         task = {"job": "detector", "prefix": f"{stem}-{dtype}"}
         rows.append(Row(f"mxnet-{dtype}", "gluonnorm", task, Target("faster", speedup)))
     for program, dtype in ONNX_ROWS:
@@ -217,12 +217,17 @@ def _runtime_group() -> Group:
         task = {"job": "detector", "prefix": f"{stem}-onnx", "dtype": dtype}
         rows.append(Row(peer_label, program, peer_task))
         rows.append(Row(label, program, task, Target("faster", 1), peer_label))
+    quantized_peer = {"job": "detector", "prefix": f"{peer_stem}-onnx"}
+    peer = Row("torchvision-openvino-int8", "nncf", quantized_peer)
+    quantized = {"job": "detector", "prefix": f"{stem}-openvino-int8", "dtype": "int8"}
+    rows.append(peer)
+    rows.append(Row("openvino-int8", "openvino", quantized, Target("faster", 1), peer.label))
     weights = {
         "job": "weights",
         "network": network,
         "stem": stem,
         "source": "torchvision",
-        "dtypes": ("float32", "bfloat16", "onnx"),
+        "dtypes": (*DTYPES, "onnx", "openvino-int8"),
     }
     peer_file = {
         "job": "onnx",

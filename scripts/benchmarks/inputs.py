@@ -14,6 +14,8 @@ MIN_SCORE = 0.05
 MEAN = np.array((0.485, 0.456, 0.406), np.float32)[:, None, None]
 STD = np.array((0.229, 0.224, 0.225), np.float32)[:, None, None]
 BLOCKS_PER_PHOTO = 12
+# Photos from which int8 files get their ranges.
+CALIBRATION_PHOTOS = 4
 NUM_FOREGROUND_CLASSES = 80
 NMS_OBJECTS = 60
 # SGD of all training rows. The rate is small, so that the drawn weights hardly change.

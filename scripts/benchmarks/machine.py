@@ -23,6 +23,7 @@ PROGRAM_MODULES = {
     "torchvision": ("torch", "torchvision"),
     "onnxruntime": ("onnxruntime",),
     "openvino": ("openvino",),
+    "nncf": ("nncf",),
 }
 # Run by another interpreter. It prints {module: version}, or ends with status 1 if one is missing.
 VERSION_PROBE = """
@@ -86,8 +87,8 @@ def describe_machine(peer_python: str, size: Tuple[int, int], seed: int) -> Mach
     Parameters
     ----------
     peer_python : str
-        The interpreter that has torchvision, onnxruntime and OpenVINO. A relative path is relative
-        to the current folder.
+        The interpreter that has torchvision, onnxruntime, OpenVINO and nncf. A relative path is
+        relative to the current folder.
     size : tuple of int
         Height and width of the images.
     seed : int
@@ -105,7 +106,7 @@ def describe_machine(peer_python: str, size: Tuple[int, int], seed: int) -> Mach
     """
     peer_program = _absolute_program(peer_python)
     pythons = {"gluonnorm": sys.executable, "gluoncv": sys.executable}
-    for program in ("torchvision", "onnxruntime", "openvino"):
+    for program in ("torchvision", "onnxruntime", "openvino", "nncf"):
         pythons[program] = peer_program
     versions = {}
     for program in PROGRAM_MODULES:

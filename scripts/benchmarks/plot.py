@@ -19,6 +19,7 @@ COLORS = {
     "torchvision": "tab:green",
     "onnxruntime": "tab:purple",
     "openvino": "tab:red",
+    "nncf": "tab:red",
 }
 
 

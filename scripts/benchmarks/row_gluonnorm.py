@@ -8,6 +8,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import model_zoo
 from benchmarks.inputs import (
+    CALIBRATION_PHOTOS,
     LEARNING_RATE,
     MOMENTUM,
     WEIGHT_DECAY,
@@ -27,7 +28,11 @@ import mxnet as mx
 from _training_parts import set_multipliers
 
 FILE_ENDINGS = {"gluoncv": ".params", "torchvision": ".pth"}
-CALIBRATION_PHOTOS = 4
+# What export is given for files of other formats than MXNet's.
+OTHER_FORMATS: Dict[str, Dict[str, Any]] = {
+    "onnx": {"format": "onnx"},
+    "openvino-int8": {"format": "openvino", "dtype": "int8"},
+}
 
 
 def write_weights(task: Task) -> Facts:
@@ -36,8 +41,8 @@ def write_weights(task: Task) -> Facts:
     Parameters
     ----------
     task : dict
-        ``network``, ``stem`` and ``folder`` of the files, ``dtypes`` to export, of which "onnx" is
-        an ONNX file, and perhaps ``norm`` and ``source``, the peer.
+        ``network``, ``stem`` and ``folder`` of the files, ``dtypes`` to export, each a type of
+        MXNet's files or a key of ``OTHER_FORMATS``, and perhaps ``norm`` and ``source``, the peer.
 
     Returns
     -------
@@ -57,10 +62,8 @@ def write_weights(task: Task) -> Facts:
         conversion.save(net, prefix + FILE_ENDINGS[source], source)
     errors: Dict[str, str] = {}
     for dtype in task["dtypes"]:
-        settings: Dict[str, Any] = {"dtype": dtype}
-        if dtype == "onnx":
-            settings = {"format": "onnx"}
-        if dtype == "int8":
+        settings = dict(OTHER_FORMATS.get(dtype, {"dtype": dtype}))
+        if settings.get("dtype") == "int8":
             photos = synthetic_photos(CALIBRATION_PHOTOS, size, seed + 1)
             settings["calibration"] = list(photos)
         try:

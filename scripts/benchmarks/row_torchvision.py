@@ -4,9 +4,11 @@ torchvision's transform and the pasting of masks are left out, because the netwo
 their input ready and give masks as the head makes them.
 """
 
+import inspect
 import os
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
+from unittest.mock import patch
 
 from benchmarks.inputs import (
     LEARNING_RATE,
@@ -30,6 +32,7 @@ from torchvision.models.detection.backbone_utils import _resnet_fpn_extractor
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import FrozenBatchNorm2d
+from torchvision.ops import boxes as box_ops
 
 BUILDERS = {
     "fasterrcnn_resnet50_fpn": fasterrcnn_resnet50_fpn,
@@ -189,7 +192,9 @@ def write_onnx(task: Task) -> Facts:
     detector = OneImageDetector(build_detector(task["network"], weights), image_list(task))
     image = torch.from_numpy(network_inputs(1, task["size"], task["seed"]))
     path = str(Path(task["folder"], f"{task['stem']}-onnx.onnx"))
-    with torch.no_grad():
+    # The exporter would keep "if there are no boxes" as an If, which nncf cannot read.
+    suppression = inspect.unwrap(box_ops._batched_nms_coordinate_trick)
+    with torch.no_grad(), patch.object(box_ops, "_batched_nms_coordinate_trick", suppression):
         torch.onnx.export(
             detector,
             (image,),

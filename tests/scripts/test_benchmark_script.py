@@ -77,7 +77,7 @@ def test_page_names_machine_command_and_rows_and_shows_the_plot(suppressions):
         "mxnet 1.9.1" in cells(page, "versions")[1]
         and "gluoncv 0.10.5" in cells(page, "versions")[1]
     )
-    assert cells(page, "not installed")[1] == "torchvision, onnxruntime, openvino"
+    assert cells(page, "not installed")[1] == "torchvision, onnxruntime, openvino, nncf"
     assert str(page.parent) not in text and "(images/figures.png)" in text
     with Image.open(page.parent / "images" / "figures.png") as picture:
         assert picture.format == "PNG" and np.asarray(picture.convert("L")).std() > 5
@@ -340,6 +340,7 @@ def test_only_files_that_chosen_rows_read_are_written(part, monkeypatch):
     labels = {
         "mxnet-float32": [("gluonnorm", "weights", ["float32"])],
         "openvino-bfloat16": [("gluonnorm", "weights", ["onnx"])],
+        "openvino-int8": [("gluonnorm", "weights", ["openvino-int8"])],
         "torchvision-openvino-float32": [
             ("gluonnorm", "weights", []),
             ("torchvision", "onnx", []),
