@@ -68,6 +68,12 @@ PEERS = ["torch==2.6.0", "torchvision==0.21.0", "onnx", "onnxruntime", "openvino
 # and without MXNet, with NumPy 2 and on any later Python. demo.py encodes masks with pycocotools.
 ONNX = ["onnx>=1.16", "onnxruntime>=1.19", "pycocotools"]
 
+# The same for NVIDIA GPUs, also those that are newer than MXNet's CUDA 11, with the libraries of
+# CUDA and cuDNN; the driver is the system's. onnxruntime-gpu and onnxruntime have the same files,
+# so an environment has one of them: this extra, or "onnx" and the extras that contain it. The
+# extras of onnxruntime-gpu begin with 1.21, which needs Python 3.10.
+ONNX_GPU = ["onnx>=1.16", "onnxruntime-gpu[cuda,cudnn]>=1.21", "pycocotools"]
+
 # What scripts/serve.py needs beside a run time.
 SERVE = [
     "fastapi>=0.110",
@@ -131,6 +137,7 @@ setup(
         "cpu": ["mxnet==1.9.1; python_version < '3.13'", MXNET_NEEDS_OLDER_PYTHON, *TRAINING],
         "cu112": [*CUDA, MXNET_NEEDS_OLDER_PYTHON, *TRAINING],
         "onnx": ONNX,
+        "onnx-gpu": ONNX_GPU,
         "serve": SERVE,
         "openvino": OPENVINO,
         "tensorboard": TENSORBOARD,

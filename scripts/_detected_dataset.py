@@ -9,6 +9,7 @@ from gluonnorm.evaluation import coco_results, predict
 import mxnet as mx
 from _data import evaluation_loader, open_masks, open_scored_dataset
 from _detector import open_detector
+from _devices import contexts
 from tqdm import tqdm
 
 
@@ -44,12 +45,12 @@ def add_detection_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--batch-size", type=int, default=1, metavar="N", help="images at a time (default: 1)"
     )
-    parser.add_argument("--gpus", default="", help="e.g. 0,1 (default: the CPU)")
+    parser.add_argument(
+        "--gpus", default="", help="e.g. 0,1 in MXNet, 0 in onnxruntime (default: the CPU)"
+    )
 
 
-def detect_dataset(
-    args: argparse.Namespace, ctx: List[mx.Context], with_masks: bool
-) -> DetectedDataset:
+def detect_dataset(args: argparse.Namespace, with_masks: bool) -> DetectedDataset:
     """Predict on every image of the validation split.
 
     Parameters
@@ -57,8 +58,6 @@ def detect_dataset(
     args : argparse.Namespace
         Parsed flags of ``add_model_arguments``, ``add_dataset_arguments`` and
         ``add_detection_arguments``.
-    ctx : list of mx.Context
-        The devices that compute.
     with_masks : bool
         Whether masks are wanted, if the network gives any.
 
@@ -79,6 +78,8 @@ def detect_dataset(
     loader = evaluation_loader(dataset, detector.preprocess, args.batch_size, args.num_workers)
     mask_paste = detector.mask_paste if has_masks else None
     # The detections come one image at a time, because their masks would fill the memory.
+    is_mxnet = detector.net is not None
+    ctx = contexts(args.gpus) if is_mxnet else [mx.cpu()]
     detections = predict(_network_of(detector), loader, ctx, mask_paste)
     progress = tqdm(detections, total=len(dataset), unit="image", disable=None)
     all_results = coco_results(progress, dataset.category_ids)

@@ -4,9 +4,12 @@ import argparse
 from typing import Any, Dict, Optional
 
 from gluonnorm.deploy import Predictor
+from gluonnorm.deploy.backends.choice import choose_backend
 from gluonnorm.errors import InputError
 from gluonnorm.late_import import import_late
 from gluonnorm.photos.tiles import Tiling
+
+from _gpus import gpu_numbers
 
 
 def open_detector(
@@ -43,13 +46,25 @@ def open_detector(
     options: Dict[str, Any] = {}
     if tiling is not None:
         options = {"tile": tiling.tile, "overlap": tiling.overlap}
-    if args.exported and not args.gpus:
-        return Predictor(args.exported, backend=backend, **options)
-    flag = "--gpus" if args.exported else "--params"
-    ctx = _import_with_mxnet("_devices", flag).contexts(args.gpus)
-    if args.exported:
-        return Predictor(args.exported, ctx, backend=backend, **options)
-    return _import_with_mxnet("_models", flag).open_network_predictor(args, ctx, **options)
+    if not args.exported:
+        ctx = _import_with_mxnet("_devices", "--params").contexts(args.gpus)
+        return _import_with_mxnet("_models", "--params").open_network_predictor(
+            args, ctx, **options
+        )
+    run_time = backend or choose_backend(args.exported)
+    if args.gpus and run_time == "mxnet":
+        options["ctx"] = _import_with_mxnet("_devices", "--gpus").contexts(args.gpus)
+    elif args.gpus:
+        options["gpu"] = _one_gpu(args.gpus, run_time)
+    return Predictor(args.exported, backend=run_time, **options)
+
+
+def _one_gpu(gpus: str, run_time: str) -> int:
+    """Read the value of ``--gpus`` for a run time that uses one GPU."""
+    numbers = gpu_numbers(gpus)
+    if len(numbers) != 1:
+        raise InputError(f"--gpus is {gpus!r}; want one number with --backend {run_time}")
+    return numbers[0]
 
 
 def _import_with_mxnet(module: str, flag: str) -> Any:

@@ -5,6 +5,7 @@ from typing import List
 from gluonnorm.errors import InputError
 
 import mxnet as mx
+from _gpus import gpu_numbers
 
 
 def contexts(gpus: str) -> List[mx.Context]:
@@ -30,12 +31,7 @@ def contexts(gpus: str) -> List[mx.Context]:
     >>> contexts("")
     [cpu(0)]
     """
-    try:
-        numbers = [int(number) for number in gpus.split(",") if number.strip()]
-    except ValueError:
-        raise InputError(
-            f"--gpus is {gpus!r}; want numbers with commas between them, or nothing for the CPU"
-        ) from None
+    numbers = gpu_numbers(gpus)
     visible = mx.context.num_gpus()
     for number in numbers:
         if not 0 <= number < visible:

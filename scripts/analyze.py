@@ -23,7 +23,6 @@ from _cli import add_plugin_argument, flag_of, run, seed_everything
 from _data import open_dataset, open_masks
 from _data_flags import add_dataset_arguments
 from _detected_dataset import DetectedDataset, add_detection_arguments, detect_dataset
-from _devices import contexts
 from _error_plot import plot_errors
 from _error_report import error_report
 from _model_flags import add_model_arguments
@@ -93,7 +92,7 @@ def main(args: argparse.Namespace) -> None:
     if args.detections:
         detected = read_detections(args)
     else:
-        detected = detect_dataset(args, contexts(args.gpus), with_masks=args.iou_type != "bbox")
+        detected = detect_dataset(args, with_masks=args.iou_type != "bbox")
     content: Dict[str, Any] = {"images": detected.num_images}
     breakdowns = []
     for iou_type in compared_types(args.iou_type, detected):

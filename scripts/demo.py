@@ -103,7 +103,7 @@ def parse_args() -> argparse.Namespace:
         help=f"of a tile that its neighbor sees too, 0 to {MOST_OVERLAP:g} (default: "
         f"{DEFAULT_OVERLAP:g}); longer objects are put together from parts",
     )
-    parser.add_argument("--gpus", default="", help="e.g. 0, in MXNet (default: the CPU)")
+    parser.add_argument("--gpus", default="", help="e.g. 0, not in OpenVINO (default: the CPU)")
     parser.add_argument(
         "--seed", type=int, default=233, help="seed of every random choice (default: 233)"
     )

@@ -20,7 +20,6 @@ from typing import Any, Dict, List, NamedTuple, Tuple
 from gluonnorm.errors import InputError
 from gluonnorm.evaluation import evaluate_voc
 
-import mxnet as mx
 from _cli import add_plugin_argument, run, seed_everything
 from _data_flags import add_dataset_arguments
 from _detected_dataset import add_detection_arguments, detect_dataset
@@ -69,14 +68,14 @@ def main(args: argparse.Namespace) -> None:
         What ``parse_args`` returns.
     """
     seed_everything(args.seed)
-    ctx = contexts(args.gpus)
     if args.watch:
         if args.save_json:
             raise InputError("--save-json is for one network; leave it out with --watch")
-        watch(args.watch, lambda checkpoint: score(with_params(args, checkpoint), ctx).scores)
+        contexts(args.gpus)  # checked now, because the first checkpoint may appear in an hour
+        watch(args.watch, lambda checkpoint: score(with_params(args, checkpoint)).scores)
         return
     make_parent_folder("--save-json", args.save_json)
-    scored = score(args, ctx)
+    scored = score(args)
     if scored.scores["AP" if scored.metric == "coco" else "mAP"] < 0:
         print("no box of the ground truth counts: there is none, or all are crowd or difficult")
     print(
@@ -128,15 +127,13 @@ def with_params(args: argparse.Namespace, checkpoint: str) -> argparse.Namespace
     return argparse.Namespace(**{**vars(args), "params": checkpoint})
 
 
-def score(args: argparse.Namespace, ctx: List[mx.Context]) -> Scored:
+def score(args: argparse.Namespace) -> Scored:
     """Score the detector that the flags name on the data set that they name.
 
     Parameters
     ----------
     args : argparse.Namespace
         What ``parse_args`` returns.
-    ctx : list of mx.Context
-        The devices that compute.
 
     Returns
     -------
@@ -144,7 +141,7 @@ def score(args: argparse.Namespace, ctx: List[mx.Context]) -> Scored:
         Detections and scores.
     """
     metric = args.metric or ("voc07" if args.dataset == "voc" else "coco")
-    detected = detect_dataset(args, ctx, with_masks=metric == "coco")
+    detected = detect_dataset(args, with_masks=metric == "coco")
     if metric == "coco":
         scores = coco_scores(detected.ground_truth, detected.results, detected.has_masks)
     else:

@@ -43,7 +43,7 @@ def parse_args() -> argparse.Namespace:
         choices=list(RUN_TIMES),
         help="what runs the files (default: the first of these that is installed and has them)",
     )
-    parser.add_argument("--gpus", default="", help="e.g. 0, in MXNet (default: the CPU)")
+    parser.add_argument("--gpus", default="", help="e.g. 0, not in OpenVINO (default: the CPU)")
     parser.add_argument(
         "--host",
         default=DEFAULTS.host,

@@ -130,8 +130,8 @@ class Predictor:
     prefix : str
         Path and first part of the names of the files that ``deploy.export`` wrote.
     ctx : mx.Context, sequence of mx.Context or None
-        Where MXNet runs; None is the CPU. ``net`` is loaded on all contexts; calls use the first
-        one. Other run times use the CPU, and take no context.
+        Contexts for MXNet alone, where ``gpu`` does not say enough: ``net`` is loaded on all of
+        them, and calls use the first one.
     resize : bool
         Whether photos are resized as the network's preprocessing says. False applies the rest of
         the preprocessing only, for photos that already have their final size.
@@ -149,6 +149,10 @@ class Predictor:
     overlap : float
         The least share of a tile's side that it has in common with its neighbor, in 0..0.9. An
         object longer than that is cut in every tile, and put together from its parts.
+    gpu : int or None
+        The number of the NVIDIA GPU that runs the network, from 0, in MXNet (up to compute
+        capability 8.9) or onnxruntime; None is the CPU. A GPU that the run time cannot use is an
+        error, never a slower run on the CPU.
 
     Attributes
     ----------
@@ -173,10 +177,11 @@ class Predictor:
     DeployError
         As ``deploy.load``; also for a manifest of a later version, for files that are not a
         detector, for files that do not belong together, for weights that are not finite, and for a
-        run time that is not installed.
+        run time that is not installed or cannot use the GPU.
     InputError
         ``batch_size`` or ``tile`` is not a positive integer, ``overlap`` is not in 0..0.9, ``ctx``
-        is not a context, or ``backend`` is not the name of a run time.
+        is not a context, ``gpu`` is not the number of a GPU, or ``backend`` is not the name of a
+        run time.
 
     Examples
     --------
@@ -194,10 +199,12 @@ class Predictor:
         backend: Optional[str] = None,
         tile: Optional[int] = None,
         overlap: float = DEFAULT_OVERLAP,
+        gpu: Optional[int] = None,
     ):
         handling = _photo_handling(resize, batch_size, tile, overlap)
+        _check_gpu(gpu, ctx)
         module = backend_module(choose_backend(prefix) if backend is None else backend)
-        opened, manifest = module.open_files(prefix, ctx)
+        opened, manifest = module.open_files(prefix, ctx, gpu)
         self._set_up(opened, settings_of_manifest(manifest, prefix), handling)
 
     @classmethod
@@ -559,6 +566,16 @@ def _photo_handling(
         raise InputError(f"batch_size is {batch_size!r}; want an integer of at least 1")
     tiling = None if tile is None else Tiling(tile, overlap)
     return _PhotoHandling(resize, int(batch_size), tiling)
+
+
+def _check_gpu(gpu: Any, ctx: Any) -> None:
+    """Raise InputError for what is not the number of a GPU, and for two places at once."""
+    if gpu is None:
+        return
+    if not isinstance(gpu, (int, np.integer)) or isinstance(gpu, bool) or gpu < 0:
+        raise InputError(f"gpu is {gpu!r}; want the number of a GPU, from 0, or None for the CPU")
+    if ctx is not None:
+        raise InputError(f"gpu is {gpu} and ctx is {ctx!r}; give one of them")
 
 
 def _with_names(images: Union[PathLike, Iterable[Photo]]) -> Iterator[Tuple[str, Photo]]:

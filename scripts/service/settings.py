@@ -15,7 +15,7 @@ class ServiceSettings(NamedTuple):
     backend : str or None
         The run time, as for ``Predictor``.
     gpus : str
-        The GPUs of MXNet, "" for the CPU.
+        The GPU of MXNet or onnxruntime, such as "0"; "" for the CPU.
     host : str
         The address that is listened on.
     port : int

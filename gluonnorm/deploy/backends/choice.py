@@ -14,8 +14,8 @@ class RunTime(NamedTuple):
     Attributes
     ----------
     module : str
-        The file of its back end. It has a function ``open_files(prefix, ctx)``, which returns a
-        ``Backend`` and the manifest.
+        The file of its back end. It has a function ``open_files(prefix, ctx, gpu)``, which returns
+        a ``Backend`` and the manifest.
     package : str
         The package that the file imports.
     install : str

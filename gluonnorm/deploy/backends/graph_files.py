@@ -59,18 +59,20 @@ def open_graph_files(
     ------
     DeployError
         A file is missing, was altered, or is not a file of an exported network; or the run time
-        does not read it.
+        does not read it, or cannot use the GPU.
     InputError
         ``ctx`` is not None.
     """
     if ctx is not None:
         raise InputError(
-            f"ctx is {ctx!r} for a file of {NAMES[format]}, which runs on the CPU; leave it out, "
-            "or give backend='mxnet'"
+            f"ctx is {ctx!r} for a file of {NAMES[format]}, and only MXNet has contexts; leave it "
+            "out, give gpu, or give backend='mxnet'"
         )
     graph_file, manifest = read_graph_bundle(prefix, format)
     try:
         backend = make_backend(str(graph_file))
+    except DeployError:
+        raise
     # Each run time has classes of errors of its own for files that it does not read.
     except Exception as error:
         raise DeployError(

@@ -1,6 +1,6 @@
 """MXNet as a run time, for exported files and for a network in this process."""
 
-from typing import Sequence, Tuple, Type, Union
+from typing import Optional, Sequence, Tuple, Type, Union
 
 from gluonnorm.deploy.backends.backend import Backend, Outputs
 from gluonnorm.deploy.bundle import OUTPUTS, DeployError, Manifest
@@ -46,7 +46,7 @@ class MXNetBackend:
 
 
 def open_files(
-    prefix: str, ctx: Union[None, mx.Context, Sequence[mx.Context]]
+    prefix: str, ctx: Union[None, mx.Context, Sequence[mx.Context]], gpu: Optional[int]
 ) -> Tuple[Backend, Manifest]:
     """Open the files of an export in MXNet's format.
 
@@ -55,7 +55,9 @@ def open_files(
     prefix : str
         Path and first part of the files' names.
     ctx : mx.Context, sequence of mx.Context or None
-        Where the parameters will be; None is the CPU.
+        Where the parameters will be; None is ``gpu``.
+    gpu : int or None
+        The number of the GPU; None is the CPU.
 
     Returns
     -------
@@ -66,9 +68,20 @@ def open_files(
 
     Raises
     ------
-    DeployError, InputError
-        As ``load`` and ``MXNetBackend``.
+    DeployError
+        As ``load`` and ``MXNetBackend``; or MXNet does not see the GPU.
+    InputError
+        As ``load``.
     """
+    if gpu is not None:
+        visible = mx.context.num_gpus()
+        if gpu >= visible:
+            raise DeployError(
+                f"gpu is {gpu}, and MXNet {mx.__version__} sees {visible} GPUs; pip install "
+                "'gluonnorm[cu112]' brings MXNet for GPUs up to compute capability 8.9, and "
+                "backend='onnxruntime' runs ONNX files on newer ones"
+            )
+        ctx = mx.gpu(gpu)
     net, manifest = load(prefix, mx.cpu() if ctx is None else ctx)
     try:
         return MXNetBackend(net), manifest

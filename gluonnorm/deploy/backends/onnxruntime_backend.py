@@ -1,15 +1,29 @@
-"""onnxruntime as a run time, on the CPU."""
+"""onnxruntime as a run time, on the CPU or on an NVIDIA GPU."""
 
-from typing import Any, Dict, Tuple, Type
+import io
+from contextlib import redirect_stdout
+from functools import partial
+from typing import Any, Dict, List, Optional, Tuple, Type
 
 from gluonnorm.deploy.backends.backend import Backend, Outputs, named_outputs, num_threads
 from gluonnorm.deploy.backends.graph_files import open_graph_files
-from gluonnorm.deploy.bundle import OUTPUTS, Manifest
+from gluonnorm.deploy.bundle import OUTPUTS, DeployError, Manifest
+from gluonnorm.errors import first_line
 
 import numpy as np
 import onnxruntime
 
 ONLY_FATAL = 4  # onnxruntime's level of messages; its other errors are raised as well
+CPU = "CPUExecutionProvider"
+CUDA = "CUDAExecutionProvider"
+CUDA_OPTIONS = {
+    # By default a GPU rounds the factors of convolutions and matrix products to the 10 bits of
+    # TF32, and finds other detections than the CPU.
+    "use_tf32": "0",
+    # By default cuDNN tries every algorithm of every convolution for each new size of image.
+    "cudnn_conv_algo_search": "HEURISTIC",
+}
+INSTALL_CUDA = "pip install 'gluonnorm[onnx-gpu]'"
 
 
 class OnnxRuntimeBackend:
@@ -19,19 +33,27 @@ class OnnxRuntimeBackend:
     ----------
     path : str
         The file.
+    gpu : int or None
+        The number of the GPU; None is the CPU.
+
+    Raises
+    ------
+    DeployError
+        onnxruntime cannot use the GPU.
     """
 
     net = None
     # onnxruntime's own classes have no common base but this one.
     run_errors: Tuple[Type[Exception], ...] = (Exception,)
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, gpu: Optional[int] = None) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = num_threads()
         options.log_severity_level = ONLY_FATAL
-        self._session = onnxruntime.InferenceSession(
-            path, options, providers=["CPUExecutionProvider"]
-        )
+        if gpu is None:
+            self._session = onnxruntime.InferenceSession(path, options, providers=[CPU])
+        else:
+            self._session = _session_on_gpu(path, options, gpu)
         self.metadata: Dict[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
         self.input_names = [value.name for value in self._session.get_inputs()]
         self.output_names = [value.name for value in self._session.get_outputs()]
@@ -43,6 +65,41 @@ class OnnxRuntimeBackend:
         return named_outputs(self.output_names, arrays)
 
 
-def open_files(prefix: str, ctx: Any) -> Tuple[Backend, Manifest]:
+def _session_on_gpu(
+    path: str, options: onnxruntime.SessionOptions, gpu: int
+) -> onnxruntime.InferenceSession:
+    """Load a file on a GPU, or raise DeployError: onnxruntime itself would take the CPU."""
+    available = onnxruntime.get_available_providers()
+    if CUDA not in available:
+        raise DeployError(
+            f"gpu is {gpu}, and the installed onnxruntime {onnxruntime.__version__} runs on "
+            f"{', '.join(available)} alone; pip uninstall onnxruntime, then {INSTALL_CUDA}: the "
+            "packages onnxruntime and onnxruntime-gpu overwrite each other"
+        )
+    # The libraries of pip's packages are on no search path. This loads them, and prints which ones
+    # are missing.
+    messages = io.StringIO()
+    with redirect_stdout(messages):
+        onnxruntime.preload_dlls()
+    providers: List[Any] = [(CUDA, {"device_id": str(gpu), **CUDA_OPTIONS}), CPU]
+    try:
+        # With a fallback, an error on the GPU would make all later runs use the CPU.
+        session = onnxruntime.InferenceSession(path, options, providers, enable_fallback=0)
+    except RuntimeError as error:
+        raise _no_gpu(gpu, first_line(error)) from error
+    if session.get_providers()[0] != CUDA:
+        raise _no_gpu(gpu, first_line(DeployError(messages.getvalue() or "it says why above")))
+    return session
+
+
+def _no_gpu(gpu: int, reason: str) -> DeployError:
+    """Return the error of a GPU that cannot be used."""
+    return DeployError(
+        f"onnxruntime cannot use GPU {gpu} ({reason}); see whether nvidia-smi lists the GPU, and "
+        f"install the libraries of CUDA and cuDNN with {INSTALL_CUDA}"
+    )
+
+
+def open_files(prefix: str, ctx: Any, gpu: Optional[int]) -> Tuple[Backend, Manifest]:
     """Open the ONNX file of an export, see ``graph_files.open_graph_files``."""
-    return open_graph_files(prefix, ctx, "onnx", OnnxRuntimeBackend)
+    return open_graph_files(prefix, ctx, "onnx", partial(OnnxRuntimeBackend, gpu=gpu))

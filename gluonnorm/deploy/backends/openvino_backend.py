@@ -1,11 +1,12 @@
 """OpenVINO as a run time, on the CPU."""
 
-from typing import Any, Dict, Tuple, Type
+from typing import Any, Dict, Optional, Tuple, Type
 
 from gluonnorm.deploy.backends.backend import Backend, Outputs, named_outputs, num_threads
 from gluonnorm.deploy.backends.graph_files import open_graph_files
 from gluonnorm.deploy.bundle import OUTPUTS, Manifest, graph_path
 from gluonnorm.deploy.onnx.openvino_files import PRECISION, PRECISIONS
+from gluonnorm.errors import InputError
 
 import numpy as np
 import openvino
@@ -63,10 +64,15 @@ def _own_name(value: Any) -> str:
     return min(value.get_names(), key=len)
 
 
-def open_files(prefix: str, ctx: Any) -> Tuple[Backend, Manifest]:
+def open_files(prefix: str, ctx: Any, gpu: Optional[int]) -> Tuple[Backend, Manifest]:
     """Open the files of an export, see ``graph_files.open_graph_files``.
 
     Those of OpenVINO come first, because they may be in another type than the ONNX file.
     """
+    if gpu is not None:
+        raise InputError(
+            f"gpu is {gpu} for OpenVINO, which runs on the CPU; leave it out, or give "
+            "backend='onnxruntime' for an NVIDIA GPU"
+        )
     format = "openvino" if graph_path(prefix, "openvino").is_file() else "onnx"
     return open_graph_files(prefix, ctx, format, OpenVINOBackend)
