@@ -22,6 +22,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "index_tree",
+    "model_tables",
     "public_names",
     "script_help",
     "settings_table",
@@ -30,8 +31,10 @@ extensions = [
 PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs")
 exclude_patterns = [path.name for path in REPOSITORY.iterdir() if path.name not in PAGES]
 root_doc = "docs/index"
-index_pages = ["docs/index", "docs/api/index"]
+index_pages = ["docs/index", "docs/api/index", "docs/results"]
 
+# Blocks without a language are commands and what they print.
+highlight_language = "none"
 # Links to headings have the form that forges use.
 myst_heading_anchors = 4
 

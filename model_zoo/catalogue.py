@@ -5,15 +5,25 @@ from typing import Dict, Iterable, List
 from gluonnorm.errors import InputError, did_you_mean
 from gluonnorm.registry import Registry
 from model_zoo.backbone_builders import BACKBONES
-from model_zoo.rows import detectron, detectron2, gluoncv, own, torchvision
+from model_zoo.rows import detectron, detectron2, gluoncv, own, switchnorm, torchvision
 from model_zoo.rows.model import Model
+
+# The rows of each codebase, under the name that gluonnorm.conversion.SOURCES has for it.
+ROWS: Dict[str, List[Model]] = {
+    "own": own.rows(),
+    "gluoncv": gluoncv.rows(),
+    "torchvision": torchvision.rows(),
+    "detectron2": detectron2.rows(),
+    "detectron": detectron.rows(),
+    "switchnorm": switchnorm.rows(),
+}
 
 
 def _collect_models() -> Dict[str, Model]:
     """Join the rows of all codebases; every name must be unique."""
     models: Dict[str, Model] = {}
-    for codebase in (own, gluoncv, torchvision, detectron2, detectron):
-        for model in codebase.rows():
+    for rows in ROWS.values():
+        for model in rows:
             if model.name in models:
                 raise ValueError(f"two rows of the catalogue have the name {model.name!r}")
             models[model.name] = model
@@ -21,6 +31,30 @@ def _collect_models() -> Dict[str, Model]:
 
 
 MODELS: Registry[Model] = Registry("model", _collect_models())
+
+
+def codebase_of(name: str) -> str:
+    """Name the codebase that a detector of the catalogue belongs to.
+
+    Parameters
+    ----------
+    name : str
+        The name of a detector.
+
+    Returns
+    -------
+    str
+        A key of ``ROWS``; "own" also for a model that a user registered.
+
+    Examples
+    --------
+    >>> codebase_of("maskrcnn_resnet101_fpn"), codebase_of("mask_rcnn_R_50_C4_1x")
+    ('torchvision', 'detectron2')
+    """
+    for codebase, rows in ROWS.items():
+        if any(model.name == name for model in rows):
+            return codebase
+    return "own"
 
 
 def register(model: Model) -> None:

@@ -4,6 +4,7 @@ from typing import Dict, List, Optional, Set
 
 from gluonnorm.errors import InputError, did_you_mean, first_few
 from gluonnorm.types import Preprocess
+from model_zoo.catalogue import codebase_of
 from model_zoo.publishers import detectron, detectron2, gluoncv, torchvision
 from model_zoo.publishers.published_file import BATCH_STATISTICS, STD, PublishedWeights
 
@@ -81,8 +82,8 @@ def resolve_base(
     preprocess : Preprocess or None
         The input of the network; None: any input.
     model : str or None
-        The name of the detector. Among the files that fit, one from the codebase that publishes
-        the weights of the detector is preferred, then GluonCV's.
+        The name of the detector. Among the files that fit, one from the codebase of the detector
+        is preferred, then GluonCV's.
 
     Returns
     -------
@@ -96,8 +97,8 @@ def resolve_base(
 
     Examples
     --------
-    >>> resolve_base("resnet50_v1b", model="fasterrcnn_resnet50_fpn").key
-    'torchvision/resnet50'
+    >>> resolve_base("resnet101_v1b", model="fasterrcnn_resnet101_fpn").key
+    'torchvision/resnet101'
     """
     same_backbone = []
     fitting = []
@@ -110,13 +111,10 @@ def resolve_base(
     if not fitting:
         raise _no_base_weights(backbone, norm, preprocess, same_backbone)
 
-    model_sources = set()
-    for record in PUBLISHED_WEIGHTS.values():
-        if model in record.models:
-            model_sources.add(record.source)
-    for record in fitting:
-        if record.source in model_sources:
-            return record
+    if model is not None:
+        for record in fitting:
+            if record.source == codebase_of(model):
+                return record
     return fitting[0]
 
 

@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Dict, List, Set, Tuple
 
+import model_zoo
 from gluonnorm.convention import BoxConvention
 from gluonnorm.rcnn import DetectorConfig
 
@@ -171,6 +172,12 @@ def test_every_setting_has_a_row(site: Path, record: type) -> None:
     text = (site / "docs" / "settings.html").read_text(encoding="utf-8")
     for field in dataclasses.fields(record):
         assert f'<span class="pre">{field.name}</span>' in text
+
+
+def test_every_model_has_a_row(site: Path) -> None:
+    text = (site / "docs" / "model_zoo.html").read_text(encoding="utf-8")
+    rows = set(re.findall(r'<td><p><code .*?<span class="pre">(.*?)</span></code></p></td>', text))
+    assert set(model_zoo.list_models()) <= rows
 
 
 def test_an_asset_from_outside_is_found(tmp_path: Path) -> None:

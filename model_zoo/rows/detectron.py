@@ -1,11 +1,7 @@
-"""Detectors of Detectron and SwitchNorm_Detection, under the names of their configurations.
-
-SwitchNorm_Detection descends from Detectron and has its convention.
-"""
+"""Detectron's detectors, under the names of its configurations, with its convention."""
 
 from typing import Any, Dict, List
 
-from gluonnorm.types import IMAGENET_MEAN, IMAGENET_STD
 from model_zoo.classes import COCO_CLASSES
 from model_zoo.rows.model import Model
 
@@ -36,29 +32,22 @@ C4_SETTINGS: Dict[str, Any] = {
     # 0 takes as many samples in a cell as the cell has pixels of the feature map.
     "roi_sample_ratio": 0,
 }
-# SwitchNorm_Detection fine-tunes from backbones of PyTorch, which see normalized RGB.
-RGB_INPUT: Dict[str, Any] = {"order": "RGB", "mean": IMAGENET_MEAN, "std": IMAGENET_STD}
-# SwitchNorm_Detection keeps proposals of any size, and samples fewer RoIs of a C4 detector.
-ANY_SIZE: Dict[str, Any] = {"rpn_min_size": 0.0}
-FEWER_ROIS: Dict[str, Any] = {"num_sample": 256}
-# No stage is frozen: in training from scratch, and in one configuration that fine-tunes.
+# Without pretrained weights no stage is frozen.
 TRAIN_ALL: Dict[str, Any] = {"freeze_at": 0}
 
 
 def rows() -> List[Model]:
-    """List the detectors of Detectron and of SwitchNorm_Detection.
+    """List the detectors of Detectron's model zoo and of its project GN.
 
     Returns
     -------
     list of Model
-        Detectron's with frozen BatchNorm and with GroupNorm, SwitchNorm_Detection's with
-        SwitchNorm.
+        Detectors with frozen BatchNorm and with GroupNorm.
     """
     models = []
     for depth in (50, 101):
         models += _frozen_bn_detectors(depth)
         models += _group_norm_detectors(depth)
-    models += _switch_norm_detectors()
     return models
 
 
@@ -100,57 +89,13 @@ def _group_norm_detectors(depth: int) -> List[Model]:
     scratch = f"scratch_e2e_mask_rcnn_R-{depth}-FPN"
     scratch_settings = {**FPN_SETTINGS, **TRAIN_ALL}
     return [
-        _mask_rcnn_fpn(f"{fine_tuned}_2x_gn", depth, "gn", FPN_SETTINGS),
-        _mask_rcnn_fpn(f"{fine_tuned}_3x_gn", depth, "gn", FPN_SETTINGS),
-        _mask_rcnn_fpn(f"{scratch}_3x_gn", depth, "gn", scratch_settings),
+        mask_rcnn_fpn(f"{fine_tuned}_2x_gn", depth, "gn", FPN_SETTINGS),
+        mask_rcnn_fpn(f"{fine_tuned}_3x_gn", depth, "gn", FPN_SETTINGS),
+        mask_rcnn_fpn(f"{scratch}_3x_gn", depth, "gn", scratch_settings),
     ]
 
 
-def _switch_norm_detectors() -> List[Model]:
-    """Describe SwitchNorm_Detection's detectors; "(8,1)" is SwitchNorm without its BN part."""
-    scratch_c4 = {**C4_SETTINGS, **ANY_SIZE, **FEWER_ROIS, **TRAIN_ALL}
-    scratch_fpn = {**FPN_SETTINGS, **ANY_SIZE, **TRAIN_ALL}
-    fine_tuned_c4 = {**scratch_c4, **RGB_INPUT}
-    fine_tuned_fpn = {**FPN_SETTINGS, **ANY_SIZE, **RGB_INPUT}
-    return [
-        _faster_rcnn_c4("e2e_faster_rcnn_R-50-C4_2x_sn", "sn", fine_tuned_c4),
-        _faster_rcnn_fpn("e2e_faster_rcnn_R-50-FPN_2x_sn", "sn", fine_tuned_fpn),
-        _faster_rcnn_fpn("e2e_faster_rcnn_R-50-FPN_2x_sn_(8,1)", "sn_nobn", fine_tuned_fpn),
-        _mask_rcnn_fpn("e2e_mask_rcnn_R-50-FPN_2x_sn_(8,1)", 50, "sn_nobn", fine_tuned_fpn),
-        _faster_rcnn_c4("scratch_e2e_faster_rcnn_R-50-C4_3x_sn", "sn", scratch_c4),
-        _faster_rcnn_fpn("scratch_e2e_faster_rcnn_R-50-FPN_3x_sn", "sn", scratch_fpn),
-        _mask_rcnn_fpn("scratch_e2e_mask_rcnn_R-50-FPN_3x_sn", 50, "sn", scratch_fpn),
-    ]
-
-
-def _faster_rcnn_c4(name: str, norm: str, settings: Dict[str, Any]) -> Model:
-    """Describe a Faster R-CNN with one feature map; its head always has the backbone's norm."""
-    return Model(
-        name=name,
-        backbone="resnet50_v1b",
-        neck="c4",
-        head="res5",
-        classes=COCO_CLASSES,
-        norm=norm,
-        settings=settings,
-    )
-
-
-def _faster_rcnn_fpn(name: str, norm: str, settings: Dict[str, Any]) -> Model:
-    """Describe a Faster R-CNN with a pyramid that has the backbone's norm."""
-    return Model(
-        name=name,
-        backbone="resnet50_v1b",
-        neck="fpn",
-        head="2fc",
-        classes=COCO_CLASSES,
-        norm=norm,
-        norm_in_heads=True,
-        settings=settings,
-    )
-
-
-def _mask_rcnn_fpn(name: str, depth: int, norm: str, settings: Dict[str, Any]) -> Model:
+def mask_rcnn_fpn(name: str, depth: int, norm: str, settings: Dict[str, Any]) -> Model:
     """Describe a Mask R-CNN with one norm in backbone, neck and heads.
 
     Its blocks have their stride in the 3x3 convolution (ResNet v1b), and either head has four

@@ -5,14 +5,14 @@ import json
 
 import model_zoo
 from gluonnorm.backbones import Backbone, resnet
+from gluonnorm.conversion import SOURCES
 from gluonnorm.conversion.codebases.torchvision import UNUSED_COCO_IDS
 from gluonnorm.errors import InputError
 from gluonnorm.nn import NORM_NAMES
 from gluonnorm.rcnn import DetectorConfig, ModelSpec
 from gluonnorm.types import IMAGENET_MEAN, IMAGENET_STD, Preprocess
-from model_zoo.catalogue import BACKBONES, MODELS
+from model_zoo.catalogue import BACKBONES, MODELS, ROWS
 from model_zoo.classes import COCO_CLASSES, COCO_IDS, VOC_CLASSES
-from model_zoo.rows import detectron, detectron2, gluoncv, own, torchvision
 from model_zoo.rows.model import Model
 
 import mxnet as mx
@@ -31,20 +31,15 @@ SMALL = {
     "mask_channels": 32,
 }
 HEIGHT, WIDTH = 50, 90
-CODEBASES = {
-    "modern": own,
-    "gluoncv": gluoncv,
-    "torchvision": torchvision,
-    "detectron": detectron,
-    "detectron2": detectron2,
-}
+CONVENTIONS = {"own": "modern", "switchnorm": "detectron"}  # the others have the codebase's name
 CAFFE_MEAN = (122.7717, 115.9465, 102.9801)
 INPUTS = {  # resize, rounding, order, mean, and the multiple with a pyramid and without
-    "modern": ("pixel", "nearest", "RGB", IMAGENET_MEAN, None, None),
+    "own": ("pixel", "nearest", "RGB", IMAGENET_MEAN, None, None),
     "gluoncv": ("pixel", "even", "RGB", IMAGENET_MEAN, 1, 1),
     "torchvision": ("float", "floor", "RGB", IMAGENET_MEAN, 32, None),
     "detectron": ("float", "even", "BGR", CAFFE_MEAN, 32, 1),
     "detectron2": ("antialias", "nearest", "BGR", IMAGENET_MEAN, 32, 1),
+    "switchnorm": ("float", "even", "BGR", CAFFE_MEAN, 32, 1),
 }
 # roi_size, rpn_channels, delta_clip, nms_thresh, rpn_test_post_nms, rpn_min_size, short, num_sample
 OF_GLUONCV = {
@@ -275,20 +270,17 @@ def test_every_row_is_whole():
             ), name
 
 
-@pytest.mark.parametrize("convention", sorted(CODEBASES))
-def test_rows_have_the_convention_and_input_of_their_codebase(convention):
-    resize, rounding, order, mean, with_pyramid, without = INPUTS[convention]
-    rows = CODEBASES[convention].rows()
+@pytest.mark.parametrize("codebase", sorted(ROWS))
+def test_rows_have_the_convention_and_input_of_their_codebase(codebase):
+    resize, rounding, order, mean, with_pyramid, without = INPUTS[codebase]
+    convention = CONVENTIONS.get(codebase, codebase)
+    rows = ROWS[codebase]
     assert rows
     for model in rows:
         config = DetectorConfig(**model.settings)
         assert config.convention == DetectorConfig(convention=convention).convention, model.name
         assert (config.resize, config.rounding) == (resize, rounding), model.name
-        fine_tuned = (
-            convention == "detectron"
-            and "sn" in model.norm
-            and not model.name.startswith("scratch")
-        )
+        fine_tuned = codebase == "switchnorm" and not model.name.startswith("scratch")
         wanted = ("RGB", IMAGENET_MEAN, IMAGENET_STD) if fine_tuned else (order, mean)
         assert (config.order, config.mean, config.std)[: len(wanted)] == wanted, model.name
         # Detectron2 sets the std in its longest schedule only.
@@ -298,7 +290,7 @@ def test_rows_have_the_convention_and_input_of_their_codebase(convention):
         ), model.name
         assert config.multiple == (with_pyramid if model.neck == "fpn" else without), model.name
         assert model.fpn_extra == (
-            "conv" if convention == "gluoncv" and model.neck == "fpn" else "pool"
+            "conv" if codebase == "gluoncv" and model.neck == "fpn" else "pool"
         ), model.name
         assert (config.freeze_at == 0) == (
             model.name.startswith("scratch")
@@ -396,7 +388,8 @@ def test_names():
     names = model_zoo.list_models()
     assert names == sorted(set(names)) and set(names) == {*MODELS, *BACKBONES}
     assert set(WANTED) <= set(names)
-    assert sum(len(module.rows()) for module in CODEBASES.values()) == len(MODELS)
+    assert sum(len(rows) for rows in ROWS.values()) == len(MODELS)
+    assert set(ROWS) == {"own", *SOURCES}
     for name, model in MODELS.items():
         if name.endswith(("_voc", "_coco", "_custom")):
             assert (

@@ -158,6 +158,19 @@ def test_without_published_weights_the_error_lists_those_with(name):
             ("resnet50_v1b", "frozen_bn", Preprocess(), "fasterrcnn_resnet50_fpn"),
             "torchvision/resnet50",
         ),
+        # Depths without published detectors are torchvision's as well.
+        (
+            ("resnet18_v1b", "frozen_bn", Preprocess(), "maskrcnn_resnet18_fpn"),
+            "torchvision/resnet18",
+        ),
+        (
+            ("resnet101_v1b", "bn", Preprocess(), "fasterrcnn_resnet101_fpn"),
+            "torchvision/resnet101",
+        ),
+        (
+            ("resnet50_v1b", "gn", Preprocess(), "fasterrcnn_resnet50_fpn"),
+            "gluoncv/resnet50_v1b_gn",
+        ),
         (
             ("resnet18_v1b", "bn", Preprocess(), "faster_rcnn_fpn_resnet18_v1b_custom"),
             "gluoncv/resnet18_v1b",
