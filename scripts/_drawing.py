@@ -12,7 +12,11 @@ import numpy as np
 
 
 def draw_as_asked(
-    image: np.ndarray, detections: Detections, detector: Predictor, args: argparse.Namespace
+    image: np.ndarray,
+    detections: Detections,
+    detector: Predictor,
+    args: argparse.Namespace,
+    legend: bool = False,
 ) -> np.ndarray:
     """Draw what is detected on an image.
 
@@ -26,11 +30,14 @@ def draw_as_asked(
         What detected them; it has the names of the classes.
     args : argparse.Namespace
         Parsed flags of demo.py.
+    legend : bool
+        Whether the classes and their colors are written below the image. Frames of a video are all
+        of one size, so they have no legend.
 
     Returns
     -------
     numpy.ndarray
-        (H, W, 3) uint8, a new array.
+        (H, W, 3) uint8, a new array, higher than the image if there is a legend.
 
     Raises
     ------
@@ -47,6 +54,7 @@ def draw_as_asked(
         color_by=args.color_by,
         boxes=not args.no_boxes,
         font=args.font,
+        legend=legend,
     )
 
 

@@ -25,6 +25,7 @@ ARROWS: Dict[str, Tuple[str, ...]] = {
     "gluonnorm.cropped_masks": (),
     "gluonnorm.types": ("gluonnorm.cropped_masks",),
     "gluonnorm.class_names": (),
+    "gluonnorm.class_colors": (),
     "gluonnorm.convention": (),
     "gluonnorm.registry": (),
     "gluonnorm.weight_files": (),
@@ -39,7 +40,13 @@ ARROWS: Dict[str, Tuple[str, ...]] = {
     "gluonnorm.data": ("gluonnorm.photos",),
     "gluonnorm.coco_results": ("gluonnorm.photos", "gluonnorm.cropped_masks"),
     "gluonnorm.evaluation": ("gluonnorm.photos", "gluonnorm.coco_results"),
-    "gluonnorm.visualize": ("gluonnorm.cropped_masks",),
+    "gluonnorm.visualize": ("gluonnorm.cropped_masks", "gluonnorm.class_colors"),
+    "gluonnorm.detection_formats": (
+        "gluonnorm.photos",
+        "gluonnorm.cropped_masks",
+        "gluonnorm.class_colors",
+        "gluonnorm.coco_results",
+    ),
     # floor 3
     "gluonnorm.rcnn": (
         "gluonnorm.nn",

@@ -1,14 +1,16 @@
 from pathlib import Path
 
+from gluonnorm.class_colors import PALETTE, class_colors
 from gluonnorm.errors import InputError
 from gluonnorm.types import Detections
-from gluonnorm.visualize import class_color, draw, grid, open_font
+from gluonnorm.visualize import draw, grid, open_font
 
 import matplotlib
 import numpy as np
 import pytest
 
 CLASSES = ("cat", "dog")
+CAT, DOG = class_colors(CLASSES)
 
 
 def detections(*rows):
@@ -25,7 +27,7 @@ def test_box_edges_lie_on_the_first_and_last_pixel_of_the_box():
     image = gray()
     drawn = draw(image, detections([40, 50, 100, 90, 0.9, 1]), CLASSES)
     assert drawn.shape == image.shape and drawn.dtype == np.uint8
-    color = np.array(class_color(1))
+    color = np.array(DOG)
     for y, x in ((50, 70), (89, 70), (70, 40), (70, 99)):
         np.testing.assert_array_equal(drawn[y, x], color)
     np.testing.assert_array_equal(drawn[51:89, 41:99], image[51:89, 41:99])  # the inside stays
@@ -41,7 +43,7 @@ def test_label_is_written_above_the_box_and_stays_in_the_picture():
     # At the top and at the right there is no room: the label moves inside.
     for box in ([100, 0, 160, 40], [150, 100, 160, 120]):
         drawn = draw(gray(), detections([*box, 0.9, 1]), CLASSES)
-        label = (drawn == class_color(1)).all(axis=2)
+        label = (drawn == DOG).all(axis=2)
         assert label.sum() > 200
 
 
@@ -71,22 +73,13 @@ def test_below_threshold_nothing_is_drawn_and_the_input_is_never_changed():
 def test_the_best_detection_lies_on_top():
     rows = [[40, 50, 100, 90, 0.9, 0], [40, 50, 100, 90, 0.6, 1]]
     for order in (rows, rows[::-1]):
-        np.testing.assert_array_equal(
-            draw(gray(), detections(*order), CLASSES)[89, 70], class_color(0)
-        )
+        np.testing.assert_array_equal(draw(gray(), detections(*order), CLASSES)[89, 70], CAT)
 
 
 def test_one_pixel_images_and_boxes():
     assert draw(gray(1, 1), detections([0, 0, 1, 1, 0.9, 0]), CLASSES).shape == (1, 1, 3)
     assert draw(gray(), detections([7, 70, 7, 70, 0.9, 0]), CLASSES).shape == (120, 160, 3)
     assert draw(gray(), detections([-50, -50, 500, 500, 0.9, 0]), CLASSES).shape == (120, 160, 3)
-
-
-def test_neighboring_classes_have_distinct_colors():
-    colors = np.array([class_color(i) for i in range(20)], dtype=int)
-    distance = np.abs(colors[:, None] - colors).sum(axis=2) + 1000 * np.eye(20, dtype=int)
-    assert distance.min() >= 40
-    assert class_color(3) == class_color(3) and class_color(10000) != class_color(9999)
 
 
 def masked(*rows, height=120, width=160):
@@ -103,11 +96,9 @@ def test_a_mask_is_half_transparent_with_an_opaque_edge():
     found.masks[0, 60:70, 60:80] = False  # a hole
     drawn = draw(gray(), found, CLASSES, boxes=False)
     wanted = gray()
-    wanted[50:90, 40:100] = class_color(1)
-    wanted[51:89, 41:99] = 45 + np.array(class_color(1)) // 2
-    wanted[59:71, 60:80] = wanted[60:70, 59:81] = class_color(
-        1
-    )  # around the hole, without its corners
+    wanted[50:90, 40:100] = DOG
+    wanted[51:89, 41:99] = 45 + np.array(DOG) // 2
+    wanted[59:71, 60:80] = wanted[60:70, 59:81] = DOG  # around the hole, without its corners
     wanted[60:70, 60:80] = 90
     np.testing.assert_array_equal(drawn, wanted)
 
@@ -121,7 +112,7 @@ def test_boxes_and_labels_lie_on_the_masks_and_edges_grow_with_the_picture():
     )
     large = masked([100, 100, 900, 900, 0.9, 1], height=1000, width=1000)
     row = draw(gray(1000, 1000), large, CLASSES, boxes=False)[500]
-    assert (row == class_color(1)).all(axis=1).sum() == 8  # four pixels a side
+    assert (row == DOG).all(axis=1).sum() == 8  # four pixels a side
 
 
 def edge_of(mask):
@@ -137,8 +128,8 @@ def test_colors_by_instance():
         draw(gray(), masked(*rows), CLASSES, boxes=False, color_by=way)
         for way in ("class", "instance")
     )
-    assert {tuple(by_class[50, x]) for x in (25, 65, 105)} == {class_color(1)}
-    assert [tuple(by_instance[50, x]) for x in (25, 65, 105)] == [class_color(i) for i in range(3)]
+    assert {tuple(by_class[50, x]) for x in (25, 65, 105)} == {DOG}
+    assert [tuple(by_instance[50, x]) for x in (25, 65, 105)] == list(PALETTE[:3])
     with pytest.raises(ValueError, match="color_by is 'score'; want one of class, instance"):
         draw(gray(), detections(), CLASSES, color_by="score")
 
@@ -153,8 +144,8 @@ def test_the_best_mask_lies_on_top():
     rows = [[40, 50, 100, 90, 0.9, 0], [40, 50, 100, 90, 0.6, 1]]
     for order in (rows, rows[::-1]):
         drawn = draw(gray(), masked(*order), CLASSES, boxes=False)
-        assert tuple(drawn[50, 70]) == class_color(0)
-        assert abs(drawn[70, 70].astype(int) - np.array(class_color(0)) // 2).max() <= 90
+        assert tuple(drawn[50, 70]) == CAT
+        assert abs(drawn[70, 70].astype(int) - np.array(CAT) // 2).max() <= 90
 
 
 def test_bad_masks_are_refused():
@@ -227,8 +218,9 @@ DEJAVU = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
 
 
 def drawn_name(name, font=None):
-    """The picture of one box whose class has this name."""
-    return draw(gray(300, 900), detections([40, 150, 100, 190, 0.9, 0]), [name], font=font)
+    """The picture of one box whose class has this name, in the same color for every name."""
+    found = detections([40, 150, 100, 190, 0.9, 0])
+    return draw(gray(300, 900), found, [name], font=font, color_by="instance")
 
 
 @pytest.mark.parametrize("name", ["猫", "قطة", "😀", "кот 猫", "line\nbreak", "\u200b", "🇩🇪"])
@@ -278,3 +270,58 @@ def test_a_file_that_is_no_font_is_an_error(tmp_path):
             drawn_name("cat", path)
         with pytest.raises(InputError, match="give a TrueType"):
             open_font(path)
+
+
+def crowd(count=40, pitch=12):
+    """Boxes of both classes so close that each label would cover the next one; worst first."""
+    rows = []
+    for number in range(count):
+        x, y = 20 + pitch * (number % 8), 30 + pitch * (number // 8)
+        rows.append([x, y, x + 10, y + 10, 0.5 + 0.01 * number, number % 2])
+    return detections(*rows)
+
+
+def test_a_label_never_covers_the_label_of_a_better_detection():
+    """With and without the worse detections, the pixels of the best one's label are the same."""
+    found = crowd()
+    drawn = draw(gray(), found, CLASSES)
+    best_alone = draw(gray(), detections([*found.boxes[-1], found.scores[-1], 1]), CLASSES)
+    x, y = found.boxes[-1, :2].astype(int)
+    label = (best_alone[y - 11 : y] == DOG).all(axis=2) | (best_alone[y - 11 : y] == 0).all(axis=2)
+    assert label.sum() > 200
+    np.testing.assert_array_equal(drawn[y - 11 : y][label], best_alone[y - 11 : y][label])
+
+
+def test_labels_that_have_room_are_all_drawn():
+    rows = [10, 30, 40, 60, 0.6, 0], [90, 30, 120, 60, 0.9, 1], [10, 90, 40, 115, 0.7, 1]
+    together = draw(gray(), detections(*rows), CLASSES)
+    for row in rows:
+        alone = (draw(gray(), detections(row), CLASSES) != gray()).any(axis=2)
+        assert (together != gray()).any(axis=2)[alone].all()
+
+
+def test_a_legend_counts_the_drawn_classes_below_the_photo():
+    rows = [10, 50, 40, 90, 0.6, 1], [50, 50, 80, 90, 0.9, 1], [90, 50, 120, 90, 0.4, 0]
+    plain = draw(gray(), detections(*rows), CLASSES)
+    picture = draw(gray(), detections(*rows), CLASSES, legend=True)
+    np.testing.assert_array_equal(picture[:120], plain)
+    strip = picture[120:]
+    assert strip.shape[1] == 160 and strip.dtype == np.uint8 and 10 < len(strip) < 40
+    assert (strip == DOG).all(axis=2).sum() >= 8 * 8
+    assert not (strip == CAT).all(axis=2).any()  # no cat is drawn
+    assert (strip.max(axis=2) < 120).any()  # letters
+    both = draw(gray(), detections(*rows), CLASSES, 0.4, legend=True)[120:]
+    assert (both == CAT).all(axis=2).any()
+
+
+def test_a_legend_wraps_and_leaves_out_squares_that_mean_nothing():
+    names = [f"a long class name {number}" for number in range(6)]
+    rows = [[10, 20 * n, 40, 20 * n + 9, 0.9, n] for n in range(6)]
+    strip = draw(gray(), detections(*rows), names, legend=True)[120:]
+    colors = class_colors(names)
+    tops = [np.argwhere((strip == color).all(axis=2))[0, 0] for color in colors]
+    assert tops == sorted(tops) and len(set(tops)) == 6  # only one fits into a row
+    by_instance = draw(gray(), detections(*rows), names, legend=True, color_by="instance")[120:]
+    assert (by_instance.max(axis=2) == by_instance.min(axis=2)).mean() == 1  # gray letters alone
+    assert draw(gray(), detections(), CLASSES, legend=True).shape == gray().shape
+    assert draw(gray(1, 1), detections([0, 0, 1, 1, 0.9, 0]), CLASSES, legend=True).shape[1] == 1

@@ -76,15 +76,28 @@ def png_answer(
         A PNG file.
     """
     picture = read_image(content)
-    # The best detections are drawn last, on top.
-    parts = list(_parts(outputs, score_thresh))
-    for part in reversed(parts):
+    # The best masks are drawn last, on top of the others, and boxes and labels on all masks.
+    unmasked: List[Detections] = []
+    for part in reversed(list(_parts(outputs, score_thresh))):
         detections = predictor.detections(part, cropped=True)
-        picture = draw(picture, detections, predictor.classes, score_thresh)
+        picture = draw(picture, detections, predictor.classes, score_thresh, boxes=False)
+        unmasked.insert(0, detections._replace(masks=None))
+    if unmasked:
+        picture = draw(picture, _joined(unmasked), predictor.classes, score_thresh)
     encoded = io.BytesIO()
     # The default level of compression takes several times as long, for a tenth of the size.
     Image.fromarray(picture).save(encoded, format="PNG", compress_level=1)
     return encoded.getvalue()
+
+
+def _joined(parts: Sequence[Detections]) -> Detections:
+    """Join detections without masks, best first."""
+    return Detections(
+        boxes=np.concatenate([part.boxes for part in parts]),
+        scores=np.concatenate([part.scores for part in parts]),
+        ids=np.concatenate([part.ids for part in parts]),
+        inclusive=parts[0].inclusive,
+    )
 
 
 def _detections_in_parts(

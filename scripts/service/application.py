@@ -1,11 +1,13 @@
 """The routes of the service, and the order of work on a request."""
 
 import asyncio
+import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Awaitable, Callable, List, Optional
 
+from gluonnorm.class_colors import class_colors
 from gluonnorm.deploy.predictor import NamedPhoto, PhotoOutputs, Predictor
 from gluonnorm.errors import did_you_mean
 from gluonnorm.photos.files import ImageError
@@ -65,6 +67,8 @@ class DetectionService:
         Whether it refuses new requests for detections.
     num_requests : int
         Requests for detections that were not answered yet.
+    classes : tuple of str
+        The name of each class id.
     """
 
     def __init__(
@@ -75,6 +79,7 @@ class DetectionService:
         self.is_draining = False
         self.is_closing = False
         self.num_requests = 0
+        self.classes = predictor.classes
         self._predictor = predictor
         self._body_budget = ByteBudget(
             BODIES_IN_MEMORY * settings.max_body, "too many uploads at once"
@@ -291,7 +296,8 @@ def make_application(service: DetectionService) -> FastAPI:
 
 def _add_status_routes(application: FastAPI, service: DetectionService) -> None:
     """Add the routes for load balancers, for Prometheus, and the page."""
-    page = PAGE.read_text(encoding="utf-8")
+    colors = json.dumps(class_colors(service.classes))
+    page = PAGE.read_text(encoding="utf-8").replace("CLASS_COLORS", colors)
 
     @application.get("/healthz", summary="Whether the process works")
     async def healthz() -> Response:
