@@ -21,7 +21,7 @@ def read_version() -> str:
 # MXNet, or the extra "onnx".
 SERVING = [
     "numpy",
-    "pillow>=10.1",  # visualize.py scales Pillow's own font, which needs 10.1
+    "pillow>=10.1",  # visualize/ scales Pillow's own font, which needs 10.1
     "tqdm",
     "setuptools; python_version >= '3.12'",  # has the distutils that MXNet 1.9.1 imports
 ]
@@ -154,6 +154,8 @@ setup(
             *SERVE,
             *TENSORBOARD,
             *DOCS,
+            # The last versions for Python 3.8 (0.25) and those that declare all they need.
+            "supervision>=0.25,<0.27",
         ],
     },
 )

@@ -7,15 +7,15 @@ Examples: an exported network on a folder of photos, and on a video
 
 Every image gets a picture <name>-detections.jpg in the output folder and a line that says what was
 found. An image that cannot be read gets an error line; the others are still processed, and the
-status is then 1. With --json all detections are also written to one file. A video becomes
-<name>-detections.mp4, without sound; with --json, the file has one line of JSON for each frame.
+status is then 1. With --json all detections are also written to one file; --coco and --label-studio
+write what is drawn for other programs. A video becomes <name>-detections.mp4, without sound; with
+--json, the file has one line of JSON for each frame.
 """
 
 import argparse
-import json
 import sys
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence
+from typing import List, Optional, Sequence
 
 from gluonnorm.deploy import Predictor
 from gluonnorm.errors import InputError
@@ -26,11 +26,11 @@ from gluonnorm.types import Detections
 from gluonnorm.visualize import open_font
 
 from _cli import add_plugin_argument, run, seed_everything
+from _detection_files import DetectionFiles, add_file_arguments, check_file_arguments
 from _detector import open_detector
 from _drawing import draw_as_asked, unused_name
-from _json_detections import json_detections, json_document, json_image
 from _model_flags import add_model_arguments
-from _output import LONGEST_JPEG, add_font_argument, make_parent_folder, write_jpeg, write_text
+from _output import LONGEST_JPEG, add_font_argument, write_jpeg
 from _photos import are_videos, list_photos
 
 UNREADABLE = 1  # the exit status
@@ -79,16 +79,7 @@ def parse_args() -> argparse.Namespace:
         metavar="FOLDER",
         help="the folder of the pictures (default: %(default)s)",
     )
-    parser.add_argument(
-        "--json",
-        metavar="FILE",
-        help="write all that the network returns, whatever --score-thresh: per "
-        "image file, height, width and detections, or error; per detection "
-        "class, id, score, box (x1 y1 x2 y2 in pixels) and, of networks with "
-        "masks, mask (COCO's run lengths). The entry inclusive is true for networks "
-        "whose x2 and y2 are the last pixel of a box (docs/conventions.md). Of videos, a line for "
-        "each frame, with its number and its time in seconds",
-    )
+    add_file_arguments(parser)
     parser.add_argument(
         "--tile",
         type=int,
@@ -131,7 +122,7 @@ def main(args: argparse.Namespace) -> int:
     detector = open_detector(args, args.backend, tiling_of(args))
     folder = Path(args.output)
     # Before the work, so that a wrong name does not cost the results.
-    make_parent_folder("--json", args.json)
+    check_file_arguments(args, files, is_video)
     open_font(args.font)
     folder.mkdir(parents=True, exist_ok=True)
     if is_video:
@@ -165,8 +156,9 @@ def draw_images(files: Sequence[Path], detector: Predictor, args: argparse.Names
         Whether all images could be read.
     """
     folder = Path(args.output)
-    entries: List[Dict[str, Any]] = []
+    detection_files = DetectionFiles(args, detector)
     used_names: List[str] = []
+    all_read = True
     for file in files:
         try:
             image = read_image(file)
@@ -177,21 +169,19 @@ def draw_images(files: Sequence[Path], detector: Predictor, args: argparse.Names
                 )
         except ImageError as error:
             print(f"error: {error}", file=sys.stderr)
-            entries.append({"file": str(file), "error": str(error)})
+            detection_files.add_error(file, error)
+            all_read = False
             continue
         detections = detector(image)
-        picture = draw_as_asked(image, detections, detector, args)
+        picture = draw_as_asked(image, detections, detector, args, legend=True)
         target = folder / f"{unused_name(file.stem, used_names)}-detections.jpg"
-        write_jpeg(target, picture)
+        # The legend below a photo of the largest height is cut off.
+        write_jpeg(target, picture[:LONGEST_JPEG])
         print(f"{file}: {summary(detections, detector.classes, args.score_thresh)} -> {target}")
-        if args.json:
-            rows = json_detections(detections, detector.classes)
-            height, width = image.shape[:2]
-            entries.append(json_image(str(file), height, width, rows))
-    if args.json:
-        document = json_document(entries, detector.classes, detector.preprocess.inclusive)
-        write_text(args.json, json.dumps(document))
-    return not any("error" in entry for entry in entries)
+        height, width = image.shape[:2]
+        detection_files.add(file, (height, width), detections)
+    detection_files.write()
+    return all_read
 
 
 def tiling_of(args: argparse.Namespace) -> Optional[Tiling]:

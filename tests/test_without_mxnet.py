@@ -37,7 +37,12 @@ def test_rooms_that_serve_photos_import_no_mxnet() -> None:
     photos = [f"gluonnorm.photos.{path.stem}" for path in REPOSITORY.glob("gluonnorm/photos/*.py")]
     assert len(photos) > 5
     rooms = ["gluonnorm.weight_files", "gluonnorm.coco_results", "gluonnorm.visualize"]
-    rooms += ["gluonnorm.deploy", "gluonnorm.deploy.backends.choice", "gluonnorm.deploy.bundle"]
+    rooms += [
+        "gluonnorm.detection_formats",
+        "gluonnorm.deploy",
+        "gluonnorm.deploy.backends.choice",
+        "gluonnorm.deploy.bundle",
+    ]
     assert run(IMPORTS, *rooms, *photos) == "[]"
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 from gluonnorm import deploy
+from gluonnorm.data import COCODataset
 
 import numpy as np
 import pytest
@@ -188,3 +189,66 @@ def test_large_photos_in_tiles_and_one_that_no_jpeg_can_hold(exported, tmp_path)
     np.testing.assert_array_equal([one["box"] for one in entry["detections"]], found.boxes)
     for one, mask in zip(entry["detections"], found.masks if found.masks is not None else ()):
         np.testing.assert_array_equal(run_lengths.decode(one["mask"]), mask)
+
+
+def test_files_for_other_programs_hold_what_is_drawn(exported, photos, tmp_path):
+    """The photos are in a folder below the one of the files, as Label Studio needs them."""
+    folder = tmp_path / "my photos"
+    folder.mkdir()
+    for name in ("a.PNG", "b.png", "broken.jpg"):
+        (folder / name).write_bytes((photos / name).read_bytes())
+    predictor = deploy.Predictor(exported)
+    found = [predictor(folder / name) for name in ("a.PNG", "b.png")]
+    threshold = float(np.median(np.concatenate([one.scores for one in found])))
+    flags = ["--coco", tmp_path / "new" / "coco.json", "--label-studio", tmp_path / "tasks.json"]
+    flags += ["--output", tmp_path / "drawn", "--score-thresh", repr(threshold)]
+    done = demo(folder, "--exported", exported, *flags)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1  # the broken one
+    assert done.stdout.endswith(f"the labeling interface is {tmp_path / 'tasks.xml'}\n")
+    content = json.loads((tmp_path / "new" / "coco.json").read_text())
+    tasks = json.loads((tmp_path / "tasks.json").read_text())
+    names = [entry["file_name"] for entry in content["images"]]
+    assert names == ["../my photos/a.PNG", "../my photos/b.png"]
+    assert [task["data"]["image"] for task in tasks] == [
+        "/data/local-files/?d=my%20photos/a.PNG",
+        "/data/local-files/?d=my%20photos/b.png",
+    ]
+    has_masks = found[0].masks is not None
+    dataset = COCODataset(tmp_path / "new" / "coco.json", folder, CLASSES, masks=has_masks)
+    for number, detections in enumerate(found):
+        is_drawn = detections.scores >= threshold
+        if has_masks:
+            is_drawn &= detections.masks.any(axis=(1, 2))
+            masks = np.asarray(dataset[number].masks, bool)
+            np.testing.assert_array_equal(masks, detections.masks[is_drawn])
+        assert 0 < is_drawn.sum() < len(is_drawn)
+        np.testing.assert_allclose(dataset[number][1], detections.boxes[is_drawn], atol=1e-4)
+        (prediction,) = tasks[number]["predictions"]
+        assert prediction["model_version"] == "tiny"
+        scores = [region["score"] for region in prediction["result"]]
+        np.testing.assert_array_equal(np.float32(scores), detections.scores[is_drawn])
+        kind = "brushlabels" if has_masks else "rectanglelabels"
+        labels = [region["value"][kind][0] for region in prediction["result"]]
+        assert labels == [CLASSES[class_id] for class_id in detections.ids[is_drawn]]
+    interface = (tmp_path / "tasks.xml").read_text(encoding="utf-8")
+    assert ("BrushLabels" in interface) == has_masks
+    assert all(f'value="{name}"' in interface for name in CLASSES)
+
+
+def test_label_studio_needs_a_folder_above_the_photos(exported, photos, tmp_path):
+    for tasks in (tmp_path / "tasks.json", photos / "tasks.json"):
+        flags = ["--exported", exported, "--output", tmp_path / "drawn", "--label-studio", tasks]
+        done = demo(photos / "a.PNG", *flags)
+        assert done.returncode == 2 and done.stderr.count("\n") == 1
+        assert f"such as {photos.parent / 'tasks.json'}" in done.stderr
+    flags = "--exported", exported, "--output", tmp_path / "drawn", "--label-studio", "tasks.xml"
+    done = demo(photos / "a.PNG", *flags)
+    assert done.stderr == "error: --label-studio is tasks.xml; want a name that ends in .json\n"
+    assert not (tmp_path / "drawn").exists()
+
+
+def test_the_picture_has_a_legend_below_the_photo(exported, photos, tmp_path):
+    flags = "--exported", exported, "--output", tmp_path / "drawn", "--score-thresh", "0"
+    assert demo(photos / "b.png", *flags).returncode == 0
+    with Image.open(tmp_path / "drawn" / "b-detections.jpg") as picture:
+        assert picture.width == 77 and picture.height > 50 + 10
