@@ -38,9 +38,13 @@ class FakeOnnxRuntime:
     def __init__(self, missing_libraries=False):
         self.missing_libraries = missing_libraries
         self.calls = []
+        self.levels = []
 
     def get_available_providers(self):
         return ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
+
+    def set_default_logger_severity(self, level):
+        self.levels.append(level)
 
     def preload_dlls(self):
         if self.missing_libraries:
@@ -51,7 +55,7 @@ class FakeOnnxRuntime:
         (provider, settings), last = providers
         self.calls.append((provider, settings, last, arguments))
         if settings["device_id"] != "0":
-            raise RuntimeError("CUDA failure 101: invalid device ordinal\n at some line")
+            raise RuntimeError(f"/source{'/of' * 99}.cc: Invalid device ID: 1, must\n be 0")
         used = ["CPUExecutionProvider"]
         if not self.missing_libraries:
             used.insert(0, provider)
@@ -79,13 +83,14 @@ def test_onnxruntime_gets_the_gpu_and_exact_float32(prefix, monkeypatch):
     assert (provider, last) == ("CUDAExecutionProvider", "CPUExecutionProvider")
     assert settings["device_id"] == "0" and settings["use_tf32"] == "0"
     assert arguments == {"enable_fallback": 0}
+    assert fake.levels == [3, 2]
 
 
 @pytest.mark.parametrize(
     "gpu, options, reason",
     [
         (0, {"missing_libraries": True}, r"\(Failed to load libcublasLt.so.13: [^\n]*\)"),
-        (1, {}, r"\(CUDA failure 101: invalid device ordinal\)"),
+        (1, {}, r"\(.*Invalid device ID: 1, must be 0\)"),
     ],
 )
 def test_a_gpu_that_cannot_be_used_is_an_error(prefix, monkeypatch, capfd, gpu, options, reason):
