@@ -29,8 +29,8 @@ SHARED_FLAGS = (
     "--dtype",
     "bfloat16",
     "--set",
-    "short=256",
-    "max_size=427",
+    "short=192",
+    "max_size=256",
     "roi_size=7",
     "rpn_channels=256",
     "num_sample=32",
@@ -40,7 +40,7 @@ SHARED_FLAGS = (
     "rpn_train_post_nms=300",
     "rpn_test_pre_nms=1500",
     "rpn_test_post_nms=200",
-    "anchor_sizes=((16, 25, 40, 64, 102),)",
+    "anchor_sizes=((12, 19, 30, 48, 77),)",
     "anchor_ratios=(1.0,)",
 )
 RATE_PER_IMAGE = 0.004

@@ -1,13 +1,11 @@
 """Detectors from scratch on real images, small enough for a few minutes on one core."""
 
-from typing import Tuple
+from typing import NamedTuple, Tuple
 
 from experiments.data_sets import BCCD_FLAGS, NUCLEI_FLAGS
 
 EPOCHS = 4
 RATE_PER_IMAGE = 0.0025
-# Images of the training sets, for the length of the warm-up.
-NUM_IMAGES = {"nuclei": 200, "blood": 205}
 WARMUP_SHARE = 0.1
 SHARED_FLAGS = (
     "--epochs",
@@ -30,38 +28,65 @@ SHARED_SETTINGS = (
     "rpn_test_post_nms=300",
     "rpn_pos_iou_thresh=0.5",
 )
+
+
+class ScratchData(NamedTuple):
+    """A data set, and a detector that learns it from scratch.
+
+    Attributes
+    ----------
+    network : str
+        The name of the detector.
+    flags : tuple of str
+        Flags that read the data set.
+    settings : tuple of str
+        Settings that only this detector needs.
+    num_images : int
+        Images of the training set, for the length of the warm-up.
+    longer_side : float
+        The longer side of an image, in shorter sides.
+    smallest_anchor : float
+        The side of the smallest anchors, in shorter sides. Each level's are twice as long.
+    """
+
+    network: str
+    flags: Tuple[str, ...]
+    settings: Tuple[str, ...]
+    num_images: int
+    longer_side: float
+    smallest_anchor: float
+
+
 DATA = {
-    "nuclei": (
-        "--network",
-        "mask_rcnn_fpn_resnet18_v1b_custom",
-        *NUCLEI_FLAGS,
-        "--set",
-        *SHARED_SETTINGS,
-        "short=256",
-        "max_size=256",
-        "mask_channels=64",
-        "anchor_sizes=((8,),(16,),(32,),(64,),(128,))",
+    "nuclei": ScratchData(
+        network="mask_rcnn_fpn_resnet18_v1b_custom",
+        flags=NUCLEI_FLAGS,
+        settings=("mask_channels=64",),
+        num_images=200,
+        longer_side=1,
+        smallest_anchor=1 / 32,
     ),
-    "blood": (
-        "--network",
-        "faster_rcnn_fpn_resnet18_v1b_custom",
-        *BCCD_FLAGS,
-        "--set",
-        *SHARED_SETTINGS,
-        "short=192",
-        "max_size=256",
-        "anchor_sizes=((12,),(24,),(48,),(96,),(192,))",
+    "blood": ScratchData(
+        network="faster_rcnn_fpn_resnet18_v1b_custom",
+        flags=BCCD_FLAGS,
+        settings=(),
+        num_images=205,
+        longer_side=4 / 3,
+        smallest_anchor=1 / 16,
     ),
 }
+LEVELS = 5
 
 
-def scratch_flags(data: str, norm: str, images_of_update: int) -> Tuple[str, ...]:
+def scratch_flags(data: str, short: int, norm: str, images_of_update: int) -> Tuple[str, ...]:
     """List the flags of a run that sees a data set four times.
 
     Parameters
     ----------
     data : str
         A key of ``DATA``.
+    short : int
+        The shorter side of the images, in pixels.
     norm : str
         The norm of all layers.
     images_of_update : int
@@ -72,9 +97,20 @@ def scratch_flags(data: str, norm: str, images_of_update: int) -> Tuple[str, ...
     tuple of str
         Flags of the training script, without those of the batch and of the number type.
     """
-    updates = EPOCHS * NUM_IMAGES[data] / images_of_update
+    detector = DATA[data]
+    sides = [round(short * detector.smallest_anchor * 2**level) for level in range(LEVELS)]
+    anchors = ",".join(f"({side},)" for side in sides)
+    updates = EPOCHS * detector.num_images / images_of_update
     return (
-        *DATA[data],
+        "--network",
+        detector.network,
+        *detector.flags,
+        "--set",
+        *SHARED_SETTINGS,
+        f"short={short}",
+        f"max_size={round(short * detector.longer_side)}",
+        *detector.settings,
+        f"anchor_sizes=({anchors})",
         *SHARED_FLAGS,
         "--norm",
         norm,
