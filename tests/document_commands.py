@@ -5,7 +5,9 @@ import re
 import shlex
 from typing import List, NamedTuple
 
-BLOCK = re.compile(r"^```(?:sh|bash|console)?\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+# Blocks of every language are matched, so that the end of one is not taken for a beginning.
+BLOCK = re.compile(r"^```(?P<language>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+LANGUAGES = ("", "sh", "bash", "console")  # of the shell
 COMMAND = re.compile(r"\bpython(?:3[.\d]*)? (?:-\S+ )*scripts/(?P<script>\w+)\.py(?P<rest>.*)")
 
 
@@ -28,6 +30,8 @@ def commands_of(text: str, document: str = "") -> List[Command]:
     """The commands in the code blocks of a Markdown text that start a script."""
     commands = []
     for block in BLOCK.finditer(text):
+        if block["language"] not in LANGUAGES:
+            continue
         for match in COMMAND.finditer(block["text"].replace("\\\n", " ")):
             # Such commands repeat the flags of another one, or have them in variables.
             if "..." in match["rest"] or "$" in match["rest"]:

@@ -87,6 +87,7 @@ def example_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Image.fromarray(pixels).save(folder / name, quality=95)
     (folder / "out").mkdir()
     prefix = Path(exported(folder / "out", "fpn"))
+    exported(folder / "out", "fpn", format="onnx")
     for path in sorted(prefix.parent.glob(f"{prefix.name}*")):
         path.rename(path.with_name(path.name.replace(prefix.name, "blood")))
     return folder

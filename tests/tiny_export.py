@@ -6,7 +6,7 @@ import numpy as np
 from tiny_detector import images, tiny_detector
 
 
-def exported(folder, kind, dtype="float32", norm="frozen_bn"):
+def exported(folder, kind, dtype="float32", norm="frozen_bn", format="mxnet"):
     """Export a tiny detector.
 
     Parameters
@@ -19,6 +19,8 @@ def exported(folder, kind, dtype="float32", norm="frozen_bn"):
         What the network computes in.
     norm : str
         The norm of the network.
+    format : str
+        The format of the files.
 
     Returns
     -------
@@ -27,7 +29,8 @@ def exported(folder, kind, dtype="float32", norm="frozen_bn"):
     """
     prefix = str(folder / "tiny")
     net = tiny_detector(kind, short=64, max_size=96, norm=norm)
-    export(net, prefix, dtype=dtype, calibration=_photos() if dtype == "int8" else None)
+    calibration = _photos() if dtype == "int8" else None
+    export(net, prefix, dtype=dtype, calibration=calibration, format=format)
     return prefix
 
 

@@ -1,11 +1,17 @@
 """Every command of the documentation has flags that its script knows."""
 
 import importlib
+import re
 import shlex
+import shutil
 
+import numpy as np
 import pytest
 from document_commands import Command, commands_of
-from in_process import SCRIPTS
+from in_process import SCRIPTS, run_script
+from optional_packages import require
+from PIL import Image
+from tiny_export import exported
 
 REPOSITORY = SCRIPTS.parent
 DOCUMENTS = sorted([REPOSITORY / "README.md", *(REPOSITORY / "docs").rglob("*.md")])
@@ -20,10 +26,12 @@ def test_commands_are_found_with_their_flags() -> None:
     text = (
         "```\nX=1 .venv/bin/python scripts/demo.py --json out.json \\\n    a.jpg | head  # b\n"
         "python scripts/serve.py\n```\n```python\npython scripts/no.py\n```\n"
+        "python scripts/no.py\n```sh\npython scripts/export.py --image a.jpg\n```\n"
     )
     assert commands_of(text) == [
         Command("", "demo", ["--json", "out.json", "a.jpg"]),
         Command("", "serve", []),
+        Command("", "export", ["--image", "a.jpg"]),
     ]
     assert len(ALL_COMMANDS) > 20
 
@@ -41,3 +49,24 @@ def test_the_script_takes_the_flags(script: str, monkeypatch, capsys) -> None:
         except SystemExit as end:
             reason = capsys.readouterr().err
             assert end.code == 0, f"{command.document}: {shlex.join(command.flags)}\n{reason}"
+
+
+def test_the_page_about_deploying_detects_in_each_python(tmp_path, monkeypatch) -> None:
+    require("onnx", "onnxruntime")
+    text = (REPOSITORY / "docs" / "deploy.md").read_text(encoding="utf-8")
+    ways = text[: text.index("## Photos and results")]
+    run_here = re.sub(r"<!-- not run here: [^\n]*-->\n```\n.*?```", "", ways, flags=re.DOTALL)
+    commands = [command for command in commands_of(run_here) if command.script == "demo"]
+    assert len(commands) == 2
+    for format in ("mxnet", "onnx"):
+        exported(tmp_path, "fpn", format=format)
+    (tmp_path / "out").mkdir()
+    for path in tmp_path.glob("tiny*"):
+        path.rename(tmp_path / "out" / path.name.replace("tiny", "blood"))
+    Image.fromarray(np.full((60, 80, 3), 90, np.uint8)).save(tmp_path / "photo.jpg")
+    monkeypatch.chdir(tmp_path)
+    for command in commands:
+        done = run_script("demo.py", *command.flags)
+        assert done.returncode == 0, done.stderr
+        assert (tmp_path / "drawn" / "photo-detections.jpg").is_file()
+        shutil.rmtree("drawn")
