@@ -15,10 +15,10 @@ NONE_FOUND := No supported Python found: gluonnorm needs 3.8 to 3.12 with its ve
 	python3-venv). If yours is elsewhere: make PYTHON=/path/to/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-python lint parity docs clean
+.PHONY: help demo test test-fast test-python lint parity docs check-cu112 test-cu112 clean
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 13
+	@sed -n 's/^\([a-z0-9-]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 13
 
 demo: $(VENV)/runtime.stamp  ## draw a data set, train, evaluate, export and detect: results in demo/
 	$(BIN)/python scripts/quickstart.py --output demo
@@ -43,6 +43,19 @@ parity: $(VENV)/test.stamp  ## compare with the other codebases' answers, and wr
 docs: $(VENV)/docs.stamp  ## build the documentation site, with warnings as errors: build/site/index.html
 	$(BIN)/python -m sphinx -W --keep-going -q -c docs -d build/doctrees . build/site
 
+check-cu112:  ## install MXNet for NVIDIA GPUs (2.5 GB to download), and test its layers on the CPU, without a driver
+	@$(MAKE) VENV=.venv-cu112 test-cu112
+
+# MXNet's CUDA build is linked against the driver's library, and cannot be imported where there is no driver. This makes
+# a library of the same functions, each of which returns 100, the driver's code for "no device".
+test-cu112: $(VENV)/cu112.stamp
+	@mkdir -p build/cu112
+	nm -D --undefined-only $$($(BIN)/python -c 'import importlib.util as u; print(u.find_spec("mxnet").submodule_search_locations[0])')/libmxnet.so \
+		| sed -n 's/^ *U \(cu[A-Z][A-Za-z0-9_]*\)$$/int \1(void) { return 100; }/p' > build/cu112/driver.c
+	gcc -shared -fPIC -Wl,-soname,libcuda.so.1 -o build/cu112/libcuda.so.1 build/cu112/driver.c
+	LD_LIBRARY_PATH=$$PWD/build/cu112 $(BIN)/python -m gluonnorm
+	LD_LIBRARY_PATH=$$PWD/build/cu112 $(PYTEST) -m "not slow" tests/nn tests/ops
+
 clean:  ## remove .venv, caches and everything the demo wrote
 	rm -rf .venv .venv-* demo build *.egg-info .pytest_cache .ruff_cache .mypy_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -58,6 +71,11 @@ $(VENV)/test.stamp: setup.py | $(BIN)/pip
 	@echo "Installing gluonnorm and what the tests need into $(VENV) (about a minute: downloads 200 MB) ..."
 	@$(PIP) -e '.[cpu,test]'
 	@touch $(VENV)/runtime.stamp $(VENV)/docs.stamp $@
+
+$(VENV)/cu112.stamp: setup.py | $(BIN)/pip
+	@echo "Installing gluonnorm and MXNet for CUDA 11 into $(VENV) (downloads 2.5 GB, takes 4.5 GB of disk) ..."
+	@$(PIP) -e '.[cu112]' 'pytest>=8' pytest-xdist
+	@touch $@
 
 $(VENV)/docs.stamp: setup.py | $(BIN)/pip
 	@echo "Installing gluonnorm and what its site is built with into $(VENV) (about a minute: downloads 200 MB) ..."
