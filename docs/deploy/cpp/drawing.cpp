@@ -7,13 +7,12 @@
 #include <cmath>
 #include <cstdio>
 
+#include "class_colors.h"
+
 namespace {
 
-using Color = std::array<uint8_t, CHANNELS>;
+static_assert(std::tuple_size<Color>::value == CHANNELS, "a color has a number for each channel");
 
-constexpr Color BLACK = {0, 0, 0};
-constexpr Color WHITE = {255, 255, 255};
-constexpr double BRIGHT = 140;       // black letters are easier to read on brighter colors
 constexpr int LINES_PER_SIDE = 250;  // lines are as wide as the shorter side divided by this
 constexpr int LETTERS_PER_SIDE = 300;
 constexpr int FONT_HEIGHT = 8;  // pixels of a letter of stb_easy_font, without descenders
@@ -30,23 +29,6 @@ struct Rectangle {
 int thickness(const Photo& photo, int parts_per_side) {
   const double shorter = std::min(photo.height, photo.width);
   return std::max(1, static_cast<int>(std::lround(shorter / parts_per_side)));
-}
-
-// A bright color for a class, the same in every picture and the same as in gluonnorm's pictures.
-Color class_color(int class_id) {
-  // Multiples of the golden ratio spread evenly over the circle of hues, however many there are.
-  const double golden_ratio = (std::sqrt(5.0) - 1) / 2;
-  const double hue = std::fmod(0.02 + class_id * golden_ratio, 1.0);
-  const double saturation = 0.85 - 0.3 * (class_id / 8 % 2);
-  Color color;
-  for (int channel = 0; channel < CHANNELS; ++channel) {
-    // A channel is full within a sixth of the circle from its own hue, and fades over the next.
-    const double own_hue = channel / 3.0;
-    const double distance = std::abs(std::remainder(hue - own_hue, 1.0));
-    const double fading = std::clamp(6 * distance - 1, 0.0, 1.0);
-    color[channel] = static_cast<uint8_t>(std::lround(255 * (1 - saturation * fading)));
-  }
-  return color;
 }
 
 void fill(Rectangle area, const Color& color, Photo* photo) {
@@ -153,9 +135,7 @@ void draw_label(const std::string& text, Rectangle box, const Color& color, Phot
     top = std::min(std::max(0, box.top), std::max(0, photo->height - height));
   }
   fill({left, top, left + width, top + height}, color, photo);
-  const double brightness = 0.299 * color[0] + 0.587 * color[1] + 0.114 * color[2];
-  draw_text(letters, left + margin, top + margin, scale, brightness > BRIGHT ? BLACK : WHITE,
-            photo);
+  draw_text(letters, left + margin, top + margin, scale, letters_on(color), photo);
 }
 
 // The pixels of a box.
@@ -180,13 +160,14 @@ void draw(const std::vector<Detection>& detections, const Manifest& manifest, fl
   std::stable_sort(
       worst_first.begin(), worst_first.end(),
       [](const Detection* one, const Detection* other) { return one->score < other->score; });
+  const std::vector<Color> colors = class_colors(manifest.classes);
   for (const Detection* detection : worst_first) {
     if (detection->has_mask) {
-      draw_mask(detection->mask, class_color(detection->class_id), photo);
+      draw_mask(detection->mask, colors[detection->class_id], photo);
     }
   }
   for (const Detection* detection : worst_first) {
-    const Color color = class_color(detection->class_id);
+    const Color& color = colors[detection->class_id];
     const Rectangle box = pixels_of(detection->box, manifest.is_inclusive);
     draw_outline(box, color, photo);
     char score[16];
