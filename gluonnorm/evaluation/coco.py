@@ -51,8 +51,11 @@ def evaluate_coco(
         have; two categories of one name; a score or a box that is not finite; a crowd flag other
         than 0 and 1; with ``iou_type="segm"`` an annotation or result without ``segmentation``.
     """
-    check_comparison(ground_truth, results, iou_type)
-    evaluation = _run_pycocotools(ground_truth, results, iou_type)
+    evaluation = make_evaluation(ground_truth, results, iou_type)
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
     metrics = {name: float(value) for name, value in zip(METRICS, evaluation.stats)}
     # Axes: IoU threshold, recall, class, area range, detections an image. Of the last two axes the
     # first entry stands for all areas and the last one for 100 detections.
@@ -115,10 +118,32 @@ def index_annotations(ground_truth: Mapping[str, Any], annotations: List[Dict[st
     return coco
 
 
-def _run_pycocotools(
+def make_evaluation(
     ground_truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]], iou_type: str
 ) -> COCOeval:
-    """Evaluate with pycocotools, and keep what it prints off the screen."""
+    """Give checked ground truth and results to pycocotools.
+
+    Parameters
+    ----------
+    ground_truth : mapping
+        A COCO dict. It is not changed.
+    results : sequence of mapping
+        COCO result entries. They are not changed.
+    iou_type : str
+        ``"bbox"`` compares boxes, ``"segm"`` masks.
+
+    Returns
+    -------
+    COCOeval
+        With COCO's parameters; nothing is evaluated yet. The id of an annotation or result is its
+        position, counted from 1.
+
+    Raises
+    ------
+    InputError
+        As for ``evaluate_coco``.
+    """
+    check_comparison(ground_truth, results, iou_type)
     # pycocotools writes into its input, so it gets copies. Its ``loadRes``, which fails on empty
     # results, is not used.
     annotations = checked_annotations(ground_truth)
@@ -127,15 +152,11 @@ def _run_pycocotools(
         area = _mask_area(result) if iou_type == "segm" else box_area(result)
         detections.append({**result, "iscrowd": 0, "area": area})
     with contextlib.redirect_stdout(io.StringIO()):
-        evaluation = COCOeval(
+        return COCOeval(
             index_annotations(ground_truth, annotations),
             index_annotations(ground_truth, detections),
             iouType=iou_type,
         )
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
-    return evaluation
 
 
 def _mean_precision(precision: np.ndarray) -> float:
