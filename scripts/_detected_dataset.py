@@ -3,6 +3,7 @@
 import argparse
 from typing import Any, Callable, Dict, List, NamedTuple, Sequence
 
+from gluonnorm.data import Dataset
 from gluonnorm.deploy import Predictor
 from gluonnorm.evaluation import coco_results, predict
 
@@ -18,8 +19,8 @@ class DetectedDataset(NamedTuple):
 
     Attributes
     ----------
-    num_images : int
-        How many images there are.
+    dataset : Dataset
+        The images, with masks if ``has_masks``.
     ground_truth : dict
         A COCO dict with the classes of the network.
     results : list of dict
@@ -28,7 +29,7 @@ class DetectedDataset(NamedTuple):
         Whether annotations and results have masks.
     """
 
-    num_images: int
+    dataset: Dataset
     ground_truth: Dict[str, Any]
     results: List[Dict[str, Any]]
     has_masks: bool
@@ -51,7 +52,7 @@ def add_detection_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def detect_dataset(args: argparse.Namespace, with_masks: bool) -> DetectedDataset:
-    """Predict on every image of the validation split.
+    """Open the detector that the flags name, and run it on every image of the validation split.
 
     Parameters
     ----------
@@ -69,9 +70,35 @@ def detect_dataset(args: argparse.Namespace, with_masks: bool) -> DetectedDatase
     Raises
     ------
     InputError
-        As for ``open_detector``, ``open_scored_dataset`` and ``open_masks``.
+        As for ``open_detector`` and ``run_detector``.
     """
-    detector = open_detector(args, args.backend)
+    return run_detector(open_detector(args, args.backend), args, with_masks)
+
+
+def run_detector(
+    detector: Predictor, args: argparse.Namespace, with_masks: bool
+) -> DetectedDataset:
+    """Run an open detector on every image of the validation split.
+
+    Parameters
+    ----------
+    detector : Predictor
+        The detector.
+    args : argparse.Namespace
+        Parsed flags of ``add_dataset_arguments`` and ``add_detection_arguments``.
+    with_masks : bool
+        Whether masks are wanted, if the detector gives any.
+
+    Returns
+    -------
+    DetectedDataset
+        Ground truth and detections.
+
+    Raises
+    ------
+    InputError
+        As for ``open_scored_dataset`` and ``open_masks``.
+    """
     has_masks = with_masks and detector.has_masks
     matched = open_scored_dataset(args, detector.classes)
     dataset = open_masks(matched) if has_masks else matched
@@ -85,7 +112,7 @@ def detect_dataset(args: argparse.Namespace, with_masks: bool) -> DetectedDatase
     all_results = coco_results(progress, dataset.category_ids)
     # The files do not have the categories of the network's other classes.
     results = [entry for entry in all_results if entry["category_id"] in matched.shared_ids]
-    return DetectedDataset(len(dataset), dataset.coco_truth(), results, has_masks)
+    return DetectedDataset(dataset, dataset.coco_truth(), results, has_masks)
 
 
 def _network_of(detector: Predictor) -> Callable[[mx.nd.NDArray], Sequence[mx.nd.NDArray]]:

@@ -6,45 +6,51 @@ from gluonnorm.errors import first_few
 from gluonnorm.evaluation import ErrorBreakdown, ErrorShares
 
 SHAPES = {"bbox": "boxes", "segm": "masks"}
-TOTALS = ("false_positives", "false_negatives")
 
 
-class _Cause(NamedTuple):
-    """What an error is, and what to try against it."""
+class Cause(NamedTuple):
+    """What an error is, and what to try against it.
+
+    Attributes
+    ----------
+    meaning : str
+        What the detection or the object is.
+    advice : str
+        Flags and scripts; a flag without a script is one of train_faster_rcnn.py.
+    """
 
     meaning: str
     advice: str
 
 
-# The flags are those of train_faster_rcnn.py, where no other script is named.
 _CAUSES = {
-    "class": _Cause(
+    "class": Cause(
         "on an object, but called another class",
         "look at the labels (check_dataset.py --draw), then --class-weights NAME=2 or "
         "--repeat-threshold 0.1 for the rarer of the classes, more --epochs, and --augment "
         "color_jitter where color does not tell the classes apart",
     ),
-    "location": _Cause(
+    "location": Cause(
         "of the right class, but too far from the object",
         "--set short=... with a larger input, anchors that fit (check_dataset.py --params shows "
         "the reach), more --epochs with --lr-mode cosine, or --box-loss with a loss of your own",
     ),
-    "both": _Cause(
+    "both": Cause(
         "near an object, but of another class and too far away",
         "first what helps against class and location; many of them mean a network that has learned "
         "too little: more --epochs, --pretrained-base, or --recipe auto",
     ),
-    "duplicate": _Cause(
+    "duplicate": Cause(
         "on an object that a better detection has already",
         "a lower --set nms_thresh=0.3, which needs no training: eval_faster_rcnn.py shows what it "
         "gives; objects that really overlap set the limit",
     ),
-    "background": _Cause(
+    "background": Cause(
         "where the files have no object",
         "look for objects without a label (check_dataset.py --draw), then train on images without "
         "objects too (leave out --skip-empty), --class-weights background=2, or --class-loss focal",
     ),
-    "missed": _Cause(
+    "missed": Cause(
         "objects that no detection would reach if it were mended",
         "check_dataset.py --params shows whether anchors and proposals reach them: if not, --set "
         "anchor_sizes=..., rpn_test_post_nms=... or a larger short=...; if they do, "
@@ -55,7 +61,7 @@ _MASK_ADVICE = {
     "location": "if the boxes lose less here, --set mask_roi_size=28 or more --epochs; otherwise "
     "first what helps the boxes",
 }
-_TOTALS = {
+TOTALS = {
     "false_positives": "all detections that are wrong, ranked behind the right ones",
     "false_negatives": "all objects without a right detection, not asked for",
 }
@@ -84,15 +90,37 @@ def error_report(breakdown: ErrorBreakdown, num_images: int) -> List[str]:
         f"  {'cause':16}  {'AP lost':>8}  {'errors':>7}  what it is",
     ]
     for name in causes:
-        lines.append(_row(name, overall, _CAUSES[name].meaning))
+        lines.append(_row(name, overall, explain_cause(breakdown.iou_type, name).meaning))
     for name in TOTALS:
-        lines.append(_row(name, overall, _TOTALS[name]))
+        lines.append(_row(name, overall, TOTALS[name]))
     lines.append("  Each loss is what mending these errors alone would gain, so they do not add up")
-    lines += [f"  {note}" for note in _notes(breakdown)]
+    lines += [f"  {note}" for note in error_notes(breakdown)]
     costly = [name for name in causes if overall.lost[name] > 0]
     lines.append("  what to try:" if costly else "  no cause loses AP")
-    lines += [f"    {name}: {_advice(breakdown.iou_type, name)}" for name in costly]
+    for name in costly:
+        lines.append(f"    {name}: {explain_cause(breakdown.iou_type, name).advice}")
     return [*lines, "", *_class_table(breakdown, causes)]
+
+
+def explain_cause(iou_type: str, name: str) -> Cause:
+    """Say what a cause is, and what to try against it.
+
+    Parameters
+    ----------
+    iou_type : str
+        ``"bbox"`` for boxes, ``"segm"`` for masks.
+    name : str
+        One of the six causes.
+
+    Returns
+    -------
+    Cause
+        Meaning and advice.
+    """
+    cause = _CAUSES[name]
+    if iou_type == "segm" and name in _MASK_ADVICE:
+        return cause._replace(advice=_MASK_ADVICE[name])
+    return cause
 
 
 def causes_by_loss(breakdown: ErrorBreakdown) -> List[str]:
@@ -131,26 +159,19 @@ def classes_by_ap(breakdown: ErrorBreakdown) -> Dict[str, ErrorShares]:
     return dict(sorted(with_objects.items(), key=_ap_of_item))
 
 
-def _ap_of_item(item: Tuple[str, ErrorShares]) -> float:
-    """The AP of a name and its shares, for sorting."""
-    return item[1].ap
+def error_notes(breakdown: ErrorBreakdown) -> List[str]:
+    """Say which classes make the AP differ from COCO's.
 
+    Parameters
+    ----------
+    breakdown : ErrorBreakdown
+        What ``explain_errors`` returns.
 
-def _row(name: str, shares: ErrorShares, meaning: str) -> str:
-    """Write the line of one cause or total."""
-    title = name.replace("_", " ")
-    return f"  {title:16}  {shares.lost[name]:8.4f}  {shares.errors[name]:7}  {meaning}"
-
-
-def _advice(iou_type: str, name: str) -> str:
-    """Say what to try against a cause."""
-    if iou_type == "segm" and name in _MASK_ADVICE:
-        return _MASK_ADVICE[name]
-    return _CAUSES[name].advice
-
-
-def _notes(breakdown: ErrorBreakdown) -> List[str]:
-    """Say which classes make the AP differ from COCO's."""
+    Returns
+    -------
+    list of str
+        At most one sentence, without its period.
+    """
     idle = []
     for name, shares in breakdown.classes.items():
         if not shares.objects and shares.detections:
@@ -161,6 +182,17 @@ def _notes(breakdown: ErrorBreakdown) -> List[str]:
         f"Classes without objects that have detections: {first_few(idle)}. As in tidecv they have "
         "an AP of 0 in the mean; COCO's AP50 leaves them out"
     ]
+
+
+def _ap_of_item(item: Tuple[str, ErrorShares]) -> float:
+    """The AP of a name and its shares, for sorting."""
+    return item[1].ap
+
+
+def _row(name: str, shares: ErrorShares, meaning: str) -> str:
+    """Write the line of one cause or total."""
+    title = name.replace("_", " ")
+    return f"  {title:16}  {shares.lost[name]:8.4f}  {shares.errors[name]:7}  {meaning}"
 
 
 def _class_table(breakdown: ErrorBreakdown, causes: List[str]) -> List[str]:

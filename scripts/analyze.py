@@ -93,13 +93,14 @@ def main(args: argparse.Namespace) -> None:
         detected = read_detections(args)
     else:
         detected = detect_dataset(args, with_masks=args.iou_type != "bbox")
-    content: Dict[str, Any] = {"images": detected.num_images}
+    num_images = len(detected.dataset)
+    content: Dict[str, Any] = {"images": num_images}
     breakdowns = []
     for iou_type in compared_types(args.iou_type, detected):
         breakdown = explain_errors(
             detected.ground_truth, detected.results, iou_type, args.iou_thresh
         )
-        print("\n".join(error_report(breakdown, detected.num_images)), end="\n\n", flush=True)
+        print("\n".join(error_report(breakdown, num_images)), end="\n\n", flush=True)
         content[iou_type] = breakdown.as_json()
         breakdowns.append(breakdown)
     if args.json:
@@ -137,7 +138,7 @@ def read_detections(args: argparse.Namespace) -> DetectedDataset:
     has_masks = any("segmentation" in result for result in results)
     if args.iou_type == "segm" or (has_masks and args.iou_type is None):
         dataset = open_masks(dataset)
-    return DetectedDataset(len(dataset), dataset.coco_truth(), results, has_masks)
+    return DetectedDataset(dataset, dataset.coco_truth(), results, has_masks)
 
 
 def compared_types(wanted: Optional[str], detected: DetectedDataset) -> List[str]:

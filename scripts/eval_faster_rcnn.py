@@ -146,7 +146,7 @@ def score(args: argparse.Namespace) -> Scored:
         scores = coco_scores(detected.ground_truth, detected.results, detected.has_masks)
     else:
         scores = evaluate_voc(detected.ground_truth, detected.results, metric=metric)
-    return Scored(metric, detected.num_images, detected.results, scores)
+    return Scored(metric, len(detected.dataset), detected.results, scores)
 
 
 def table(scores: Dict[str, float]) -> str:

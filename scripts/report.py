@@ -1,0 +1,103 @@
+"""Write a page about training runs: one HTML file that needs no other, and no network.
+
+A RUN is the --save-prefix of train_faster_rcnn.py. The page has the curves of all runs on the same
+axes. The best weights of each run (RUN-best.json, else the newest checkpoint) detect on its
+validation set, for scores by class and size, what AP is lost by, precision and recall, confusion
+between classes, calibration of the scores, the worst mistakes as pictures, sizes found and missed,
+and the reachable recall. Settings with their reasons, environment and commands end it. What a run
+lacks is named on the page.
+
+Example:
+  python scripts/report.py runs/blood runs/blood-gn --output blood.html
+"""
+
+import argparse
+
+from gluonnorm.errors import InputError
+
+from _cli import add_plugin_argument, run, seed_everything
+from _output import make_parent_folder, write_text
+from run_report.detected_run import detect_run
+from run_report.page import ReportedRun, Shown, make_page
+from run_report.run_files import read_runs
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line.
+
+    Returns
+    -------
+    argparse.Namespace
+        The value of every flag.
+    """
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="the --save-prefix of a run")
+    parser.add_argument(
+        "--output", metavar="FILE", help="the page (default: RUN-report.html of the first run)"
+    )
+    parser.add_argument(
+        "--data-root",
+        metavar="FOLDER",
+        help="where the data set of the runs is now (default: where it was in training)",
+    )
+    parser.add_argument(
+        "--no-detections",
+        action="store_true",
+        help="only what the files of the runs tell: curves, settings and commands",
+    )
+    parser.add_argument(
+        "--score-thresh",
+        type=float,
+        default=0.5,
+        metavar="SCORE",
+        help="the lowest score of a detection that finds an object (default: 0.5)",
+    )
+    parser.add_argument(
+        "--num-cases",
+        type=int,
+        default=6,
+        metavar="N",
+        help="pictures of each kind of mistake and run (default: 6)",
+    )
+    parser.add_argument("--gpus", default="", help="e.g. 0,1 (default: the CPU)")
+    parser.add_argument(
+        "--seed", type=int, default=233, help="seed of every random choice (default: 233)"
+    )
+    add_plugin_argument(parser)
+    return parser.parse_args()
+
+
+def main(args: argparse.Namespace) -> None:
+    """Read the runs, detect with their weights, and write the page.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        What ``parse_args`` returns.
+    """
+    if not 0 <= args.score_thresh <= 1 or args.num_cases < 0:
+        raise InputError(
+            f"--score-thresh is {args.score_thresh} and --num-cases {args.num_cases}; want a score "
+            "in 0..1, and at least 0 pictures"
+        )
+    seed_everything(args.seed)
+    output = args.output or f"{args.runs[0]}-report.html"
+    make_parent_folder("--output", output)
+    # All runs are read first, so that a wrong name does not cost the detections of the others.
+    all_files = read_runs(args.runs)
+    reported = []
+    for files in all_files:
+        detected, reason = None, "--no-detections was given"
+        if not args.no_detections:
+            detected, reason = detect_run(files, args.data_root, args.gpus)
+        if reason:
+            print(f"note: {files.prefix} without detections: {reason}")
+        reported.append(ReportedRun(files, detected, reason))
+    write_text(output, make_page(reported, Shown(args.score_thresh, args.num_cases)))
+    print(f"page  {output}")
+
+
+if __name__ == "__main__":
+    run(main, parse_args())

@@ -1,0 +1,196 @@
+"""Run the trained network of a run on its validation set, with everything that judges it."""
+
+import argparse
+import os
+import time
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+import model_zoo
+from gluonnorm import training
+from gluonnorm.data import Dataset, Inspection, inspect
+from gluonnorm.deploy import Predictor
+from gluonnorm.errors import GluonnormError, InputError, one_line
+from gluonnorm.evaluation.matches import Matches, match_detections
+from gluonnorm.graph.trace import hybridize_for_inference
+from gluonnorm.rcnn import FasterRCNN
+from model_zoo.weights import load_weights
+from run_report.run_files import RunFiles
+
+import mxnet as mx
+from _data_flags import add_dataset_arguments
+from _detected_dataset import run_detector
+from _devices import contexts
+from _proposals import judge_proposals
+from _scores import coco_scores
+from end_report.measures import spaced_images
+from tqdm import tqdm
+
+
+class DetectedRun(NamedTuple):
+    """What the network of a run finds, and what it is worth.
+
+    Attributes
+    ----------
+    weights : str
+        The file of the weights.
+    dataset : Dataset
+        The images and their ground truth, with the classes of the network.
+    ground_truth : dict
+        A COCO dict.
+    results : list of dict
+        COCO result entries.
+    has_masks : bool
+        Whether both have masks.
+    scores : dict of str to float
+        What ``coco_scores`` returns.
+    matches : dict of str to Matches
+        The pairs at an IoU of 0.5, of ``"bbox"`` and perhaps of ``"segm"``.
+    inspection : Inspection or None
+        The reach of anchors and proposals; None for a network without anchors.
+    seconds : float
+        The time from the files of the data set to the results.
+    """
+
+    weights: str
+    dataset: Dataset
+    ground_truth: Dict[str, Any]
+    results: List[Dict[str, Any]]
+    has_masks: bool
+    scores: Dict[str, float]
+    matches: Dict[str, Matches]
+    inspection: Optional[Inspection]
+    seconds: float
+
+
+def detect_run(
+    run: RunFiles, data_root: Optional[str], gpus: str
+) -> Tuple[Optional[DetectedRun], str]:
+    """Detect with the best weights of a run, or with its newest checkpoint.
+
+    Parameters
+    ----------
+    run : RunFiles
+        The run.
+    data_root : str or None
+        Where the data set is now; None takes the place of the training.
+    gpus : str
+        The value of ``--gpus``.
+
+    Returns
+    -------
+    detected : DetectedRun or None
+        None if it cannot be done.
+    reason : str
+        Why it cannot be done; "" if it can.
+
+    Raises
+    ------
+    InputError
+        There is no such GPU.
+    """
+    ctx = contexts(gpus)
+    flags = dataset_flags(run, data_root)
+    flags.gpus = gpus
+    flags.batch_size = len(ctx)
+    try:
+        net, weights = _open_network(run, ctx)
+        return _detect(net, weights, flags, ctx), ""
+    except (GluonnormError, OSError) as error:
+        return None, one_line(error)
+
+
+def dataset_flags(run: RunFiles, data_root: Optional[str]) -> argparse.Namespace:
+    """Return the flags of a run's data set; those that its version did not have are the defaults.
+
+    Parameters
+    ----------
+    run : RunFiles
+        The run.
+    data_root : str or None
+        Another place of the data set.
+
+    Returns
+    -------
+    argparse.Namespace
+        What ``open_dataset`` takes.
+    """
+    parser = argparse.ArgumentParser()
+    add_dataset_arguments(parser)
+    flags = parser.parse_args(["--data-root", ""])
+    for name in vars(flags):
+        if name in run.arguments:
+            setattr(flags, name, run.arguments[name])
+    if data_root is not None:
+        flags.data_root = data_root
+    return flags
+
+
+def _open_network(run: RunFiles, ctx: Sequence[mx.Context]) -> Tuple[FasterRCNN, str]:
+    """Open the weights of the best score, or the newest whole checkpoint; return their file too."""
+    best_header = f"{run.prefix}-best.json"
+    best_weights = f"{run.prefix}-best.params"
+    paths = training.newest_first(run.prefix)
+    if os.path.exists(best_header):
+        paths = [best_header, *paths]
+    elif run.spec and os.path.exists(best_weights):
+        # A run of an earlier version has no header beside its best weights.
+        net = model_zoo.from_spec(run.spec, ctx)
+        load_weights(net, best_weights)
+        return net, best_weights
+    faults: List[GluonnormError] = []
+    for path in paths:
+        try:
+            net = model_zoo.from_spec(training.read(path)["spec"], ctx)
+            training.load(path, net)
+            return net, path
+        except training.DamagedCheckpoint as error:
+            faults.append(error)
+    raise faults[0] if faults else InputError(f"there is no {best_header} and no checkpoint")
+
+
+def _detect(
+    net: FasterRCNN, weights: str, flags: argparse.Namespace, ctx: Sequence[mx.Context]
+) -> DetectedRun:
+    """Run the network on the validation set, and judge what it finds."""
+    hybridize_for_inference(net)
+    start = time.monotonic()
+    detected = run_detector(Predictor.from_network(net), flags, with_masks=True)
+    seconds = time.monotonic() - start
+    ground_truth = detected.ground_truth
+    if not detected.has_masks:
+        ground_truth = _boxes_alone(ground_truth)
+    matches = {"bbox": match_detections(ground_truth, detected.results)}
+    if detected.has_masks:
+        matches["segm"] = match_detections(ground_truth, detected.results, "segm")
+    return DetectedRun(
+        weights=weights,
+        dataset=detected.dataset,
+        ground_truth=ground_truth,
+        results=detected.results,
+        has_masks=detected.has_masks,
+        scores=coco_scores(ground_truth, detected.results, detected.has_masks),
+        matches=matches,
+        inspection=_inspect(net, detected.dataset, ctx[0]),
+        seconds=seconds,
+    )
+
+
+def _boxes_alone(ground_truth: Dict[str, Any]) -> Dict[str, Any]:
+    """Leave the masks of a file out, which are as they were written and not checked."""
+    annotations = []
+    for annotation in ground_truth["annotations"]:
+        annotations.append({key: annotation[key] for key in annotation if key != "segmentation"})
+    return {**ground_truth, "annotations": annotations}
+
+
+def _inspect(net: FasterRCNN, dataset: Dataset, ctx: mx.Context) -> Optional[Inspection]:
+    """Compare the objects with anchors and proposals, as check_dataset.py does."""
+    # A detector of the user need not have anchors.
+    if not isinstance(net, FasterRCNN):
+        return None
+    inspection = inspect(dataset, net.preprocess, net.config, net.backbone.strides)
+    if inspection.reach is None:
+        return inspection
+    chosen = spaced_images(inspection.learnable_objects.images)
+    progress = tqdm(chosen, desc="proposals", unit="image", disable=None, leave=False)
+    return judge_proposals(net, dataset, inspection, progress, ctx)

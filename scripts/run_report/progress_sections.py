@@ -1,0 +1,215 @@
+"""What several runs have reached, side by side: headline, curves and speed."""
+
+from statistics import mean, median
+from typing import Any, Dict, List, Sequence, Tuple
+
+from run_report.html import Html, element, note, score, section, table
+from run_report.run_files import RunFiles
+from run_report.svg import Line, line_chart
+
+MOST_POINTS = 200  # of a curve; more cannot be told apart on the page
+SCORE_CURVES = ("AP50", "AP", "segm/AP50", "segm/AP", "mAP07")
+MINUTE = 60.0
+
+
+def headline(runs: Sequence[RunFiles]) -> Html:
+    """Write what was trained on what, how far, with what score and in what time.
+
+    Parameters
+    ----------
+    runs : sequence of RunFiles
+        The runs.
+
+    Returns
+    -------
+    Html
+        A table with a row a run.
+    """
+    titles = ["run", "network", "norm", "data", "epochs", "best score", "time", "images/s"]
+    rows = []
+    for run in runs:
+        best = run.best_evaluation
+        name = run.decisive
+        text = f"{name} {score(best['eval'][name])} (epoch {best['epoch']})" if best else "–"
+        rows.append(
+            [
+                element("a", run.name, href=f"#{run.name}"),
+                str(run.arguments["network"]),
+                norm_of(run),
+                str(run.arguments.get("data_root", "–")),
+                f"{complete_epochs(run)} of {run.arguments.get('epochs', '–')}",
+                text,
+                duration(run),
+                images_per_second(run.steps),
+            ]
+        )
+    return table(titles, rows, text_columns=range(4))
+
+
+def norm_of(run: RunFiles) -> str:
+    """Name the normalization of backbone and heads.
+
+    Parameters
+    ----------
+    run : RunFiles
+        The run.
+
+    Returns
+    -------
+    str
+        One name, or two with a comma between them.
+    """
+    norms = []
+    for field in ("norm", "head_norm"):
+        value = run.spec.get(field) or run.arguments.get(field)
+        if value and value not in norms:
+            norms.append(str(value))
+    return ", ".join(norms) or "–"
+
+
+def complete_epochs(run: RunFiles) -> int:
+    """Count the epochs that are complete, as far as the metrics show it.
+
+    Parameters
+    ----------
+    run : RunFiles
+        The run.
+
+    Returns
+    -------
+    int
+        A step's row has the number of complete epochs before it; an evaluation's, those until it.
+    """
+    return max([row.get("epoch", 0) for row in run.rows], default=0)
+
+
+def duration(run: RunFiles) -> str:
+    """Write the time from the first row of the metrics to the last one.
+
+    Parameters
+    ----------
+    run : RunFiles
+        The run.
+
+    Returns
+    -------
+    str
+        Minutes, or hours and minutes.
+    """
+    times = [row["time"] for row in run.rows if "time" in row]
+    if len(times) < 2:
+        return "–"
+    minutes = round((times[-1] - times[0]) / MINUTE)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
+
+
+def images_per_second(steps: Sequence[Dict[str, Any]]) -> str:
+    """Write the median rate of training.
+
+    Parameters
+    ----------
+    steps : sequence of dict
+        Rows of metrics with losses.
+
+    Returns
+    -------
+    str
+        Images in a second.
+    """
+    rates = [row["images_per_second"] for row in steps if "images_per_second" in row]
+    return f"{median(rates):.3g}" if rates else "–"
+
+
+def curves(runs: Sequence[RunFiles]) -> List[Html]:
+    """Draw the losses and scores of all runs, one chart for each.
+
+    Parameters
+    ----------
+    runs : sequence of RunFiles
+        The runs. Each keeps its color in all charts.
+
+    Returns
+    -------
+    list of Html
+        Sections.
+    """
+    scores = []
+    for name in SCORE_CURVES:
+        lines = []
+        for color, run in enumerate(runs):
+            points = []
+            for row in run.evaluations:
+                # -1 stands for a data set without such objects.
+                if row["eval"].get(name, -1) >= 0:
+                    points.append((row["step"], row["eval"][name]))
+            if points:
+                lines.append(Line(run.name, points, color, markers=True))
+        if lines:
+            scores.append(line_chart(lines, "update", name, y_limits=(0, 1)))
+    losses = []
+    for name in ["sum", *_loss_names(runs)]:
+        lines = []
+        for color, run in enumerate(runs):
+            points = thinned(_loss_points(run, name))
+            if points:
+                lines.append(Line(run.name, points, color))
+        if lines:
+            title = "sum of all losses" if name == "sum" else name
+            losses.append(line_chart(lines, "update", title))
+    nothing = [note("None was written.")]
+    total, *single = losses or nothing
+    return [
+        section("Scores while training", _side_by_side(scores or nothing)),
+        section(
+            "Losses",
+            total,
+            element("details", element("summary", "Single losses"), _side_by_side(single)),
+            note(f"Means over at most {MOST_POINTS} parts of the run."),
+        ),
+    ]
+
+
+def thinned(points: Sequence[Tuple[float, float]]) -> List[Tuple[float, float]]:
+    """Replace the points of a long curve by means over neighbors.
+
+    Parameters
+    ----------
+    points : sequence of (float, float)
+        Step and value.
+
+    Returns
+    -------
+    list of (float, float)
+        At most ``MOST_POINTS``, each the mean of equally many points; the last one of fewer.
+    """
+    size = -(-len(points) // MOST_POINTS)
+    means = []
+    for start in range(0, len(points), max(1, size)):
+        part = points[start : start + size]
+        means.append((mean(x for x, _ in part), mean(y for _, y in part)))
+    return means
+
+
+def _side_by_side(charts: Sequence[Html]) -> Html:
+    """Put charts into columns where there is room for them."""
+    return element("div", *charts, class_="charts")
+
+
+def _loss_names(runs: Sequence[RunFiles]) -> List[str]:
+    """List the losses of all runs, each once."""
+    names: Dict[str, None] = {}
+    for run in runs:
+        for row in run.steps:
+            names.update(dict.fromkeys(row["losses"]))
+    return list(names)
+
+
+def _loss_points(run: RunFiles, name: str) -> List[Tuple[float, float]]:
+    """Collect the values of a loss, or of the sum of all."""
+    points = []
+    for row in run.steps:
+        if name == "sum":
+            points.append((row["step"], sum(row["losses"].values())))
+        elif name in row["losses"]:
+            points.append((row["step"], row["losses"][name]))
+    return points

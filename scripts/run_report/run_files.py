@@ -1,0 +1,187 @@
+"""What a training run has left on disk, and what it lacks."""
+
+import glob
+import os
+from collections import Counter
+from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
+
+from gluonnorm import training
+from gluonnorm.errors import InputError, did_you_mean, one_line
+from gluonnorm.weight_files import read_description
+
+from _training_flags import arguments_path
+
+ARGUMENTS_ENDING = arguments_path("")
+METRICS_ENDING = "-metrics.jsonl"
+DECISIVE = ("segm/AP", "AP50", "mAP")  # the first that there is chooses the best weights
+
+
+class RunFiles(NamedTuple):
+    """The files of a run, as far as there are any.
+
+    Attributes
+    ----------
+    prefix : str
+        Its ``--save-prefix``.
+    name : str
+        What it is called on the page.
+    arguments : dict
+        The flags by their names in the parsed command line.
+    choices : dict
+        Value, origin and reason of each value that a rule may have chosen.
+    spec : dict
+        The network; empty if the run does not tell.
+    versions : dict of str to str
+        Of Python, MXNet and gluonnorm in training.
+    rows : list of dict
+        The rows of its metrics; empty if there are none.
+    notes : tuple of str
+        What is missing or cannot be read.
+    """
+
+    prefix: str
+    name: str
+    arguments: Dict[str, Any]
+    choices: Dict[str, Any]
+    spec: Dict[str, Any]
+    versions: Dict[str, str]
+    rows: List[Dict[str, Any]]
+    notes: Tuple[str, ...]
+
+    @property
+    def steps(self) -> List[Dict[str, Any]]:
+        """The rows with losses."""
+        return [row for row in self.rows if "losses" in row]
+
+    @property
+    def evaluations(self) -> List[Dict[str, Any]]:
+        """The rows with scores."""
+        return [row for row in self.rows if row.get("eval")]
+
+    @property
+    def decisive(self) -> str:
+        """The name of the score that chose the best weights; "" in a run without scores."""
+        for row in self.evaluations[-1:]:
+            for name in DECISIVE:
+                if name in row["eval"]:
+                    return name
+        return ""
+
+    @property
+    def best_evaluation(self) -> Dict[str, Any]:
+        """The first row with the best score; empty in a run without scores."""
+        name = self.decisive
+        best: Dict[str, Any] = {}
+        for row in self.evaluations:
+            if name in row["eval"] and (not best or row["eval"][name] > best["eval"][name]):
+                best = row
+        return best
+
+
+def read_runs(prefixes: Sequence[str]) -> List[RunFiles]:
+    """Read what runs have written besides their weights.
+
+    Parameters
+    ----------
+    prefixes : sequence of str
+        Their ``--save-prefix``.
+
+    Returns
+    -------
+    list of RunFiles
+        Each is named by the last part of its prefix, or by all of it if another one ends alike.
+
+    Raises
+    ------
+    InputError
+        A run is given twice, or as for ``read_run``.
+    """
+    repeated = [prefix for prefix, count in Counter(prefixes).items() if count > 1]
+    if repeated:
+        raise InputError(
+            f"{repeated[0]} is given {prefixes.count(repeated[0])} times; give it once"
+        )
+    short_names = [os.path.basename(prefix) for prefix in prefixes]
+    runs = []
+    for prefix, short_name in zip(prefixes, short_names):
+        is_unique = short_names.count(short_name) == 1
+        runs.append(read_run(prefix, short_name if is_unique else prefix))
+    return runs
+
+
+def read_run(prefix: str, name: str) -> RunFiles:
+    """Read what a run has written besides its weights.
+
+    Parameters
+    ----------
+    prefix : str
+        Its ``--save-prefix``.
+    name : str
+        What it is called on the page.
+
+    Returns
+    -------
+    RunFiles
+        Flags and metrics. Metrics that are missing are a note.
+
+    Raises
+    ------
+    InputError
+        There is no such run, or its ``PREFIX-arguments.json`` cannot be read.
+    """
+    path = arguments_path(prefix)
+    if not os.path.exists(path):
+        raise InputError(f"{prefix} is no training run: there is no {path}; {_way_out(prefix)}")
+    try:
+        content = read_description(path)
+    except ValueError as error:
+        raise InputError(
+            f"{path} cannot be read ({one_line(error)}); start the run again, which writes it anew"
+        ) from error
+    arguments = content.get("arguments")
+    if not isinstance(arguments, dict) or "network" not in arguments:
+        raise InputError(
+            f"{path} has no arguments of a training run, but {', '.join(content) or 'nothing'}; "
+            "give the --save-prefix of train_faster_rcnn.py"
+        )
+    notes = []
+    rows: List[Dict[str, Any]] = []
+    metrics_path = prefix + METRICS_ENDING
+    try:
+        rows = training.read_metrics(metrics_path)
+    except (InputError, OSError) as error:
+        notes.append(f"The losses and scores of training are missing: {one_line(error)}.")
+    else:
+        if not rows:
+            notes.append(f"{metrics_path} has no complete row: the run has not made an update yet.")
+    return RunFiles(
+        prefix=prefix,
+        name=name,
+        arguments=arguments,
+        choices=_dict_of(content, "choices"),
+        spec=_dict_of(content, "spec"),
+        versions={name: str(content[name]) for name in _VERSIONS if name in content},
+        rows=rows,
+        notes=tuple(notes),
+    )
+
+
+_VERSIONS = ("python", "mxnet", "gluonnorm")
+
+
+def _dict_of(content: Dict[str, Any], name: str) -> Dict[str, Any]:
+    """Return an entry that is a dict; an empty one if this version did not write it."""
+    value = content.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _way_out(prefix: str) -> str:
+    """Name the runs that lie where this one was looked for."""
+    folder = os.path.dirname(prefix) or "."
+    if not os.path.isdir(folder):
+        return f"there is no folder {folder} either"
+    found = glob.glob(os.path.join(glob.escape(folder), f"*{ARGUMENTS_ENDING}"))
+    names = sorted(path[: -len(ARGUMENTS_ENDING)] for path in found)
+    if not names:
+        return "give the --save-prefix of a run; this folder has none"
+    return f"give a --save-prefix{did_you_mean(prefix, names) or f' such as {names[0]}'}"

@@ -1,0 +1,367 @@
+"""What the detections of a run are worth: scores, precision and recall, confusion, calibration."""
+
+from typing import List, Sequence, Tuple
+
+from gluonnorm.evaluation.calibration import calibrate
+from gluonnorm.evaluation.confusion import Confusion, confuse_classes, unfound_objects
+from run_report.detected_run import DetectedRun
+from run_report.html import Html, element, join, note, score, section, table
+from run_report.svg import NUM_COLORS, Bars, Line, bar_chart, line_chart
+
+import numpy as np
+from _error_report import SHAPES
+from _scores import MASK_PREFIX
+
+MOST_MATRIX_CLASSES = 20  # a larger table cannot be read
+MOST_PAIRS = 20
+CONFUSION_SCORES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+SIZES = (("small", "s"), ("medium", "m"), ("large", "l"))
+RECALLS = np.linspace(0, 1, 101)
+
+
+def class_scores(detected: DetectedRun) -> Html:
+    """Write the AP and AP50 of each class.
+
+    Parameters
+    ----------
+    detected : DetectedRun
+        The run.
+
+    Returns
+    -------
+    Html
+        A section.
+    """
+    prefixes = _prefixes(detected)
+    titles = ["class", "objects"]
+    for shape, _ in prefixes:
+        titles += [f"AP of {shape}", "AP50"]
+    counts = detected.matches["bbox"].counts
+    annotations = detected.ground_truth["annotations"]
+    numbers = np.array([annotation["category_id"] for annotation in annotations], int)[counts]
+    rows = []
+    for name, category_id in zip(detected.dataset.classes, detected.dataset.category_ids):
+        row = [name, str(int((numbers == category_id).sum()))]
+        for _, prefix in prefixes:
+            row.append(score(detected.scores[f"{prefix}AP/{name}"]))
+            row.append(score(detected.scores[f"{prefix}AP50/{name}"]))
+        rows.append(row)
+    total = ["all", str(int(counts.sum()))]
+    for _, prefix in prefixes:
+        total += [score(detected.scores[f"{prefix}AP"]), score(detected.scores[f"{prefix}AP50"])]
+    return section("Average precision by class", table(titles, [*rows, total]))
+
+
+def size_scores(detected: DetectedRun) -> Html:
+    """Write AP and AR of small, medium and large objects.
+
+    Parameters
+    ----------
+    detected : DetectedRun
+        The run.
+
+    Returns
+    -------
+    Html
+        A section.
+    """
+    prefixes = _prefixes(detected)
+    titles = ["size"]
+    for shape, _ in prefixes:
+        titles += [f"AP of {shape}", "AR"]
+    rows = []
+    for size, letter in SIZES:
+        row = [size]
+        for _, prefix in prefixes:
+            row += [
+                score(detected.scores[f"{prefix}AP{letter}"]),
+                score(detected.scores[f"{prefix}AR{letter}"]),
+            ]
+        rows.append(row)
+    explanation = note(
+        "COCO's sizes: small objects have an area below 32² pixels, large ones above 96². "
+        "AR is the recall with 100 detections of a class in an image. Both are means over the IoUs "
+        "0.5, 0.55, ... 0.95."
+    )
+    return section("Average precision by size", table(titles, rows), explanation)
+
+
+def precision_recall(detected: DetectedRun) -> Html:
+    """Draw precision against recall at an IoU of 0.5.
+
+    Parameters
+    ----------
+    detected : DetectedRun
+        The run.
+
+    Returns
+    -------
+    Html
+        A section with a chart for boxes and perhaps one for masks. Of many classes those with the
+        lowest AP are drawn.
+    """
+    parts: List[Html] = []
+    for iou_type, matches in detected.matches.items():
+        precisions = matches.precisions
+        names = sorted(precisions, key=lambda name: precisions[name].mean())[:NUM_COLORS]
+        lines = []
+        for color, name in enumerate(names):
+            points = list(zip(RECALLS.tolist(), precisions[name].tolist()))
+            lines.append(Line(f"{name} {precisions[name].mean():.3f}", points, color))
+        title = f"precision of {SHAPES[iou_type]}"
+        parts.append(line_chart(lines, "recall", title, (0, 1), (0, 1)))
+        if len(names) < len(precisions):
+            parts.append(
+                note(f"The {len(names)} of {len(precisions)} classes with the lowest AP50.")
+            )
+    parts.append(note("At an IoU of 0.5, as pycocotools computes it; the numbers are the AP50."))
+    return section("Precision and recall", *parts)
+
+
+def confusion_tables(detected: DetectedRun, score_thresh: float) -> Html:
+    """Write which classes are taken for which others, at several scores.
+
+    Parameters
+    ----------
+    detected : DetectedRun
+        The run.
+    score_thresh : float
+        The score whose table is shown first.
+
+    Returns
+    -------
+    Html
+        A section.
+    """
+    thresholds = sorted({*CONFUSION_SCORES, score_thresh})
+    tables = []
+    for thresh in thresholds:
+        confusion = confuse_classes(
+            detected.ground_truth, detected.results, detected.matches["bbox"], thresh
+        )
+        is_first = thresh == score_thresh
+        tables.append(
+            element(
+                "div",
+                element("p", f"Detections with a score of {thresh:g} or more:"),
+                confusion_table(confusion),
+                class_="confusion",
+                hidden=not is_first,
+            )
+        )
+    control = element(
+        "p",
+        element(
+            "input",
+            type="range",
+            min=0,
+            max=len(thresholds) - 1,
+            value=thresholds.index(score_thresh),
+            aria_label="lowest score",
+            oninput="showTable(this)",
+        ),
+    )
+    explanation = note(
+        "Boxes at an IoU of 0.5. Row: the object. Column: the detection on it. A detection on no "
+        "object counts in the last row, and so does a second one on the same object."
+    )
+    return section(
+        "Confusion between classes", explanation, element("div", control, *tables, class_="slider")
+    )
+
+
+def confusion_table(confusion: Confusion) -> Html:
+    """Write counts as a table, or its largest entries if there are many classes.
+
+    Parameters
+    ----------
+    confusion : Confusion
+        The counts.
+
+    Returns
+    -------
+    Html
+        A table.
+    """
+    rows = [*confusion.classes, "no object"]
+    columns = [*confusion.classes, "not detected"]
+    counts = confusion.counts
+    if len(confusion.classes) > MOST_MATRIX_CLASSES:
+        return _frequent_pairs(counts, rows, columns)
+    totals = np.maximum(counts.sum(axis=1), 1)
+    cells = []
+    for row, name in enumerate(rows):
+        line: List[str] = [name]
+        for column in range(len(columns)):
+            share = counts[row, column] / totals[row]
+            # No object that is not detected: there is nothing to count.
+            text = "" if row == column == len(confusion.classes) else str(counts[row, column])
+            style = f"--share:{0.65 * share:.2f}"
+            line.append(element("span", text, class_="heat", style=style))
+        cells.append(line)
+    return table(["", *columns], cells)
+
+
+def _frequent_pairs(counts: np.ndarray, rows: Sequence[str], columns: Sequence[str]) -> Html:
+    """List the largest entries off the diagonal."""
+    wrong = counts.copy()
+    np.fill_diagonal(wrong, 0)
+    order = np.argsort(-wrong, axis=None, kind="stable")[:MOST_PAIRS]
+    cells = []
+    for row, column in zip(*np.unravel_index(order, wrong.shape)):
+        if wrong[row, column]:
+            cells.append([rows[row], columns[column], str(wrong[row, column])])
+    return table(["object", "detected as", "times"], cells, text_columns=(0, 1))
+
+
+def score_calibration(detected: DetectedRun) -> Html:
+    """Draw the share of right detections against their score.
+
+    Parameters
+    ----------
+    detected : DetectedRun
+        The run.
+
+    Returns
+    -------
+    Html
+        A section.
+    """
+    calibration = calibrate(detected.results, detected.matches["bbox"])
+    points = list(zip(calibration.scores.tolist(), calibration.right.tolist()))
+    lines = [
+        Line("share of right boxes", points, 0, markers=True),
+        Line("perfect calibration", [(0, 0), (1, 1)], 7, dashed=True),
+    ]
+    rows = []
+    for index, count in enumerate(calibration.counts.tolist()):
+        low, high = calibration.edges[index : index + 2]
+        shares = [calibration.scores[index], calibration.right[index]]
+        rows.append([f"{low:.1f} to {high:.1f}", str(count), *map(score, shares)])
+    titles = ["score", "detections", "mean score", "share right"]
+    return section(
+        "Calibration of the scores",
+        line_chart(lines, "score", "share right", (0, 1), (0, 1)),
+        note(
+            f"Expected calibration error {score(calibration.error)}. Above the dashed line the "
+            "scores are too modest, below it too high. Right is a box with an IoU of 0.5, and only "
+            "the first one of an object."
+        ),
+        element("details", element("summary", "Numbers"), table(titles, rows)),
+    )
+
+
+def found_sizes(detected: DetectedRun, score_thresh: float) -> Html:
+    """Draw how many objects of each size are found and missed.
+
+    Parameters
+    ----------
+    detected : DetectedRun
+        The run.
+    score_thresh : float
+        Detections with a lower score find nothing.
+
+    Returns
+    -------
+    Html
+        A section.
+    """
+    matches = detected.matches["bbox"]
+    annotations = detected.ground_truth["annotations"]
+    sides = np.array([annotation["bbox"][2:] for annotation in annotations], np.float64)
+    lengths = np.sqrt(sides.reshape(-1, 2).prod(axis=1))
+    missed = unfound_objects(detected.results, matches, score_thresh)
+    labels, found_counts, missed_counts = size_histogram(lengths, matches.counts & ~missed, missed)
+    if not labels:
+        return section("Sizes found and missed", note("There is no object that counts."))
+    bars = [Bars("found", found_counts, 2), Bars("missed", missed_counts, 1)]
+    return section(
+        "Sizes found and missed",
+        bar_chart(bars, labels, "size of the object (root of the box's area) in pixels", "objects"),
+        note(f"Found: by a box with an IoU of 0.5 and a score of {score_thresh:g} or more."),
+    )
+
+
+def size_histogram(
+    lengths: np.ndarray, found: np.ndarray, missed: np.ndarray
+) -> Tuple[List[str], List[int], List[int]]:
+    """Count objects in classes of size, each of which doubles the area.
+
+    Parameters
+    ----------
+    lengths : numpy.ndarray
+        (G,) float64, square roots of areas in pixels.
+    found, missed : numpy.ndarray
+        (G,) bool.
+
+    Returns
+    -------
+    labels : list of str
+        The smallest length of each class.
+    found_counts, missed_counts : list of int
+        One number a class.
+    """
+    counted = found | missed
+    if not counted.any():
+        return [], [], []
+    # Half steps of the logarithm: 8, 11.3, 16, 22.6 pixels and so on.
+    steps = np.floor(2 * np.log2(np.maximum(lengths, 1)) + 1e-9).astype(int)
+    first, last = steps[counted].min(), steps[counted].max()
+    num_bins = int(last - first + 1)
+    labels = [f"{2 ** (step / 2):.0f}" for step in range(first, last + 1)]
+    found_counts = np.bincount(steps[found] - first, minlength=num_bins)
+    missed_counts = np.bincount(steps[missed] - first, minlength=num_bins)
+    return labels, found_counts.tolist(), missed_counts.tolist()
+
+
+def reachable_recall(detected: DetectedRun) -> Html:
+    """Write what anchors and proposals reach of each class.
+
+    Parameters
+    ----------
+    detected : DetectedRun
+        The run.
+
+    Returns
+    -------
+    Html
+        A section.
+    """
+    title = "Reachable recall"
+    inspection = detected.inspection
+    if inspection is None or inspection.reach is None:
+        return section(title, note("It is not known for this network or data set."))
+    reach = inspection.reach
+    titles = [
+        "class",
+        "objects",
+        "size in the input",
+        "mean of best IoU",
+        f"anchor that learns (IoU {reach.positive:g})",
+        f"any anchor (IoU {reach.reached:g})",
+        "before the NMS",
+        "proposal",
+    ]
+    rows = []
+    for name, share in inspection.reach_of_class.items():
+        cells = [name, str(share.objects), f"{share.length:.1f}", score(share.mean_iou)]
+        for value in (share.positive, share.reached, share.candidates, share.proposals):
+            cells.append("–" if value is None else f"{100 * value:.1f} %")
+        rows.append(cells)
+    warnings = [element("li", warning) for warning in inspection.warnings]
+    return section(
+        title,
+        table(titles, rows),
+        note(
+            "Shares of objects that an anchor, a box before the NMS of the proposals or a proposal "
+            f"overlaps with an IoU of {reach.reached:g}. No detection can find an object that no "
+            "proposal reaches. check_dataset.py prints the same."
+        ),
+        join([element("ul", *warnings)] if warnings else []),
+    )
+
+
+def _prefixes(detected: DetectedRun) -> List[Tuple[str, str]]:
+    """List boxes, and masks if there are any, each with the prefix of its scores."""
+    boxes = (SHAPES["bbox"], "")
+    return [boxes, (SHAPES["segm"], MASK_PREFIX)] if detected.has_masks else [boxes]

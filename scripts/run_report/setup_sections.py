@@ -1,0 +1,187 @@
+"""How a run was made: its settings with their reasons, its environment, and its commands."""
+
+import argparse
+import json
+import platform
+import shlex
+from typing import Any, Dict, List, Optional, Sequence
+
+import gluonnorm
+from run_report.html import Html, element, note, section, table
+from run_report.run_files import RunFiles
+
+import mxnet as mx
+from _cli import flag_of
+from _data_flags import add_dataset_arguments
+
+# What a command that repeats the run leaves out: the values are in the other flags.
+NOT_REPEATED = ("recipe", "minutes", "print_recipe", "resume")
+NETWORK_FLAGS = ("network", "base_network", "norm", "head_norm", "rescale", "set")
+
+
+def configuration(run: RunFiles) -> Html:
+    """Write the values that a rule may have chosen, with their reasons, and all settings.
+
+    Parameters
+    ----------
+    run : RunFiles
+        The run.
+
+    Returns
+    -------
+    Html
+        A section.
+    """
+    rows = []
+    for name, choice in run.choices.items():
+        origin = str(choice.get("origin", ""))
+        reason = str(choice.get("reason", ""))
+        rows.append(
+            [name, shown(choice.get("value")), origin, element("div", reason, class_="reason")]
+        )
+    parts = []
+    if rows:
+        parts.append(table(["setting", "value", "from", "reason"], rows, text_columns=range(4)))
+    else:
+        parts.append(note("This version did not write why its values were chosen."))
+    for title, values in (
+        ("All settings of the network", run.spec.get("config", {})),
+        ("All flags", run.arguments),
+    ):
+        pairs = [[name, shown(value)] for name, value in values.items()]
+        if pairs:
+            summary = element("summary", title)
+            parts.append(
+                element("details", summary, table(["name", "value"], pairs, text_columns=range(2)))
+            )
+    return section("Configuration", *parts)
+
+
+def shown(value: Any) -> str:
+    """Write the value of a setting.
+
+    Parameters
+    ----------
+    value : any
+        Of JSON.
+
+    Returns
+    -------
+    str
+        A dash for None; texts as they are.
+    """
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def environment(run: RunFiles) -> Html:
+    """Write the versions of training, and those that this page was made with.
+
+    Parameters
+    ----------
+    run : RunFiles
+        The run.
+
+    Returns
+    -------
+    Html
+        A section.
+    """
+    own = {
+        "python": platform.python_version(),
+        "mxnet": mx.__version__,
+        "gluonnorm": gluonnorm.__version__,
+    }
+    rows = [[name, run.versions.get(name, "–"), version] for name, version in own.items()]
+    return section("Environment", table(["", "training", "this page"], rows, text_columns=range(3)))
+
+
+def commands(run: RunFiles, weights: Optional[str]) -> Html:
+    """Write the commands that repeat the run and judge it.
+
+    Parameters
+    ----------
+    run : RunFiles
+        The run.
+    weights : str or None
+        The file that was judged.
+
+    Returns
+    -------
+    Html
+        A section.
+    """
+    data = flags_of(run.arguments, _dataset_names())
+    own_names = [name for name in run.arguments if name not in NOT_REPEATED]
+    lines = [_command("train_faster_rcnn.py", flags_of(run.arguments, own_names))]
+    if weights is not None:
+        judged = ["--params", weights]
+        # Weights without a header do not say of which network they are.
+        if not weights.endswith(".json"):
+            judged += flags_of(run.arguments, NETWORK_FLAGS)
+            classes = run.spec.get("classes")
+            if classes and "--classes" not in data:
+                data += ["--classes", *classes]
+        lines.append(_command("eval_faster_rcnn.py", [*judged, *data, "--metric", "coco"]))
+        lines.append(_command("analyze.py", [*judged, *data]))
+        lines.append(_command("check_dataset.py", [*judged, *data, "--only", "val"]))
+    explanation = note(
+        "The first one trains with the same values, those included that a recipe or the time "
+        "allowed has chosen."
+    )
+    return section("Commands", explanation, *[element("pre", line) for line in lines])
+
+
+def flags_of(arguments: Dict[str, Any], names: Sequence[str]) -> List[str]:
+    """Write values of a parsed command line as flags again.
+
+    Parameters
+    ----------
+    arguments : dict of str to any
+        The values by their names.
+    names : sequence of str
+        Which of them are written. None, False and empty values have no flag.
+
+    Returns
+    -------
+    list of str
+        The words of the command line.
+
+    Examples
+    --------
+    >>> flags_of({"epochs": 8, "set": ["short=300"], "amp": True, "gpus": ""},
+    ...          ("epochs", "set", "amp", "gpus"))
+    ['--epochs', '8', '--set', 'short=300', '--amp']
+    """
+    words: List[str] = []
+    for name in names:
+        value = arguments.get(name)
+        if value is None or value is False or value == [] or value == "":
+            continue
+        words.append(flag_of(name))
+        if isinstance(value, list):
+            words += [str(entry) for entry in value]
+        elif value is not True:
+            words.append(str(value))
+    return words
+
+
+def _dataset_names() -> List[str]:
+    """List the names of the flags of a data set."""
+    parser = argparse.ArgumentParser()
+    add_dataset_arguments(parser)
+    return list(vars(parser.parse_args(["--data-root", ""])))
+
+
+def _command(script: str, words: Sequence[str]) -> str:
+    """Write a command with a flag a line, as a shell takes it."""
+    lines = [f"python scripts/{script}"]
+    for word in words:
+        if word.startswith("--"):
+            lines.append(f"    {word}")
+        else:
+            lines[-1] += f" {shlex.quote(word)}"
+    return " \\\n".join(lines)

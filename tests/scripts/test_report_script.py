@@ -1,0 +1,405 @@
+"""report.py: one file, what it shows of a run, and what it says of a run that lacks something."""
+
+import importlib
+import json
+import re
+import shutil
+from dataclasses import asdict
+from html.parser import HTMLParser
+from types import SimpleNamespace
+
+import model_zoo
+from gluonnorm import training
+from gluonnorm.data import COCODataset, GluonCVDataset, draw_shapes
+from gluonnorm.evaluation.matches import match_detections
+
+import mxnet as mx
+import numpy as np
+import pytest
+from in_process import SCRIPTS, run_script
+
+SMALL = {
+    **{"short": 64, "max_size": 96, "fpn_channels": 32, "rpn_channels": 32, "roi_size": 3},
+    **{"rpn_test_pre_nms": 50, "rpn_test_post_nms": 10, "mask_roi_size": 4, "mask_channels": 32},
+}
+VOID_ELEMENTS = ("meta", "input", "img")  # without an end
+
+
+@pytest.fixture
+def part(monkeypatch):
+    """A file of the report as a module."""
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    return lambda name: importlib.import_module(f"run_report.{name}")
+
+
+@pytest.fixture(scope="module")
+def complete(tmp_path_factory):
+    """The folder of a run of two epochs, whose network has random weights, and its data set."""
+    folder = tmp_path_factory.mktemp("report")
+    draw_shapes(folder / "shapes", train=2, val=2, size=(64, 96))
+    classes = COCODataset(
+        folder / "shapes/annotations/instances_val.json", folder / "shapes/val"
+    ).classes
+    net = model_zoo.get_model(
+        "mask_rcnn_fpn_resnet18_v1b_custom", classes=classes, norm="gn", **SMALL
+    )
+    trainer = mx.gluon.Trainer(training.trainable_parameters(net), "sgd")
+    checkpoint = training.save(str(folder / "a&b"), net, trainer, {"step": 4}, asdict(net.spec))
+    training.mark_best(checkpoint)
+    arguments = {
+        **{"network": "mask_rcnn_fpn_resnet18_v1b_custom", "epochs": 2, "lr": 0.02, "resume": True},
+        **{"dataset": "coco", "data_root": str(folder / "shapes"), "val_split": ["val"]},
+    }
+    choices = {"lr": {"value": 0.02, "origin": "recipe", "reason": "0.01 < 0.02 & so on"}}
+    content = {"arguments": arguments, "choices": choices, "spec": asdict(net.spec)}
+    (folder / "a&b-arguments.json").write_text(json.dumps({**content, "mxnet": "1.9.1"}))
+    rows = []
+    for step in range(1, 5):
+        losses = {"rpn_class": 1 / step, "rcnn_box": 0.5}
+        rows.append({"step": step, "epoch": (step - 1) // 2, "losses": losses, "time": 60.0 * step})
+        rows[-1]["images_per_second"] = step
+    for epoch, scores in ((1, {"AP50": 0.9, "segm/AP": 0.2}), (2, {"AP50": 0.8, "segm/AP": 0.25})):
+        rows.insert(3 * epoch - 1, {"step": 2 * epoch, "epoch": epoch, "eval": scores})
+    lines = [json.dumps(row) + "\n" for row in rows]
+    (folder / "a&b-metrics.jsonl").write_text("".join(lines))
+    return folder
+
+
+@pytest.fixture
+def folder(complete, tmp_path):
+    return shutil.copytree(complete, tmp_path / "runs")
+
+
+class Outline(HTMLParser):
+    """The headlines of a page, what it loads, and whether its elements are closed in order."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.headlines, self.sources = [], [], []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        if tag in ("h2", "h3"):
+            self.headlines.append("")
+        for name, value in attrs:
+            if name in ("src", "href", "xlink:href"):
+                self.sources.append(value)
+        if tag not in VOID_ELEMENTS:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] in ("h2", "h3"):
+            self.headlines[-1] += data
+
+
+def test_the_page_of_a_run_needs_no_other_file(folder):
+    done = run_script("report.py", folder / "a&b")
+    assert done.returncode == 0, done.stderr
+    text = (folder / "a&b-report.html").read_text(encoding="utf-8")
+    assert done.stdout.splitlines()[-1] == f"page  {folder}/a&b-report.html"
+    outline = Outline(text)
+    # The decisive score of a network with masks is their AP; the best one is that of epoch 2.
+    assert "a&amp;b-best.json on 2 images" in text
+    assert "segm/AP 0.250 (epoch 2)" in text and "a&amp;b" in text and "3 min" in text
+    assert "0.01 &lt; 0.02 &amp; so on" in text
+    pictures = [source for source in outline.sources if source.startswith("data:image/jpeg;")]
+    assert pictures and set(outline.sources) - set(pictures) == {"#a&b"}
+    assert "http" not in text.replace("http-equiv", "") and "@import" not in text
+    assert outline.headlines == [
+        *("Scores while training", "Losses", "a&b", "Average precision by class"),
+        *("Average precision by size", "What AP is lost by", "Precision and recall"),
+        "Confusion between classes",
+        *("Calibration of the scores", "Worst false positives", "Worst misses", "Worst masks"),
+        *("Sizes found and missed", "Reachable recall", "Speed", "Configuration", "Environment"),
+        "Commands",
+    ]
+    assert "Training: 2.5 images/s" in text
+
+
+def test_a_network_of_boxes_on_files_with_masks_whose_best_weights_are_without_header(folder):
+    (folder / "a&b-best.json").unlink()
+    path = folder / "a&b-arguments.json"
+    content = json.loads(path.read_text())
+    config = {name: SMALL[name] for name in SMALL if not name.startswith("mask")}
+    net = model_zoo.get_model(
+        "faster_rcnn_fpn_resnet18_v1b_custom",
+        classes=content["spec"]["classes"],
+        norm="gn",
+        **config,
+    )
+    net.save_parameters(str(folder / "a&b-best.params"))
+    content["arguments"]["network"] = "faster_rcnn_fpn_resnet18_v1b_custom"
+    path.write_text(json.dumps({**content, "spec": asdict(net.spec)}))
+    done = run_script("report.py", folder / "a&b")
+    assert done.returncode == 0, done.stderr
+    text = (folder / "a&b-report.html").read_text(encoding="utf-8")
+    assert "Worst misses" in text and "Worst masks" not in text
+    assert "a&amp;b-best.params on 2 images" in text
+    assert "--network faster_rcnn_fpn_resnet18_v1b_custom" in text.split("eval_faster_rcnn.py")[1]
+
+
+def lacking(folder, *flags):
+    """Make the page, and return its text."""
+    done = run_script("report.py", folder / "a&b", *flags)
+    assert done.returncode == 0, done.stderr
+    text = (folder / "a&b-report.html").read_text(encoding="utf-8")
+    Outline(text)
+    return text
+
+
+def test_a_run_without_weights(folder):
+    for path in folder.glob("a&b-*.params"):
+        path.with_suffix(".json").unlink()
+        path.unlink()
+    text = lacking(folder)
+    assert "a&amp;b-best.json and no checkpoint" in text and "segm/AP 0.250" in text
+
+
+def test_a_run_with_damaged_weights(folder):
+    best, newest = [folder / f"a&b-{name}.params" for name in ("best", "0000004")]
+    best.write_bytes(best.read_bytes()[:1000])
+    assert "a&amp;b-0000004.json on 2 images" in lacking(folder)
+    newest.write_bytes(newest.read_bytes()[:1000])
+    text = lacking(folder)
+    assert "all else that needs detections are missing" in text and "a&amp;b-best" in text
+
+
+def test_a_run_whose_data_set_is_gone(folder):
+    shutil.rmtree(folder / "shapes")
+    text = lacking(folder, "--data-root", folder / "shapes")
+    assert "instances_val.json" in text and "are missing:" in text
+
+
+def test_a_run_without_metrics(folder):
+    (folder / "a&b-metrics.jsonl").unlink()
+    text = lacking(folder, "--no-detections")
+    assert "The losses and scores of training are missing" in text
+
+
+def test_a_run_that_has_just_begun(folder):
+    (folder / "a&b-metrics.jsonl").write_text('{"step": 1, "epo')
+    assert "has no complete row" in lacking(folder, "--no-detections")
+
+
+def test_a_run_of_a_version_that_wrote_less(folder):
+    path = folder / "a&b-arguments.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({"arguments": content["arguments"]}))
+    text = lacking(folder)
+    assert "did not write why its values were chosen" in text
+
+
+def test_a_run_of_a_version_with_other_settings(folder):
+    (folder / "a&b-best.json").unlink()
+    path = folder / "a&b-arguments.json"
+    content = json.loads(path.read_text())
+    content["spec"]["config"]["setting_of_tomorrow"] = 3
+    path.write_text(json.dumps(content))
+    text = lacking(folder)
+    assert "setting_of_tomorrow" in text and "all else that needs detections are missing" in text
+    assert "segm/AP 0.250" in text
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda path: path.unlink(), "is no training run: there is no"),
+        (lambda path: path.write_text('{"arguments": {'), "cannot be read"),
+        (lambda path: path.write_text("[]"), "cannot be read"),
+        (lambda path: path.write_text('{"weights": 1}'), "no arguments of a training run"),
+    ],
+)
+def test_no_run(folder, change, message):
+    change(folder / "a&b-arguments.json")
+    done = run_script("report.py", folder / "a&b")
+    assert done.returncode == 2 and message in done.stderr
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+
+
+def test_runs_that_end_alike_are_told_apart(folder):
+    (folder / "other").mkdir()
+    for ending in ("arguments.json", "metrics.jsonl"):
+        shutil.copy(folder / f"a&b-{ending}", folder / "other")
+    text = lacking(folder, folder / "other" / "a&b", "--no-detections")
+    assert f'<h2 id="{folder}/other/a&amp;b">' in text and f'<h2 id="{folder}/a&amp;b">' in text
+
+
+def test_a_run_given_twice(folder):
+    done = run_script("report.py", folder / "a&b", folder / "a&b")
+    assert done.returncode == 2 and "is given 2 times" in done.stderr
+
+
+def test_a_mistyped_run_is_told_from_those_there(folder):
+    done = run_script("report.py", folder / "a&c")
+    assert done.returncode == 2 and f"{folder}/a&b" in done.stderr
+
+
+CLASSES = ("cat", "dog")
+IMAGE = np.zeros((200, 300, 3), np.uint8)
+
+
+@pytest.fixture
+def detected():
+    """Two photos with four objects, and five detections."""
+    labels = [
+        [[10, 10, 50, 50, 0], [100, 10, 140, 50, 1]],
+        [[0, 0, 80, 80, 0], [200, 0, 210, 9, 1]],
+    ]
+    dataset = GluonCVDataset([(IMAGE, np.array(rows, float)) for rows in labels], classes=CLASSES)
+    cat, dog = dataset.category_ids
+    first, second = [image["id"] for image in dataset.coco_truth()["images"]]
+    results = []
+    for image_id, category_id, box, score in (
+        (first, cat, [10, 10, 40, 40], 0.9),
+        (first, cat, [12, 10, 40, 40], 0.8),  # the same object
+        (first, cat, [100, 10, 40, 40], 0.7),  # a dog
+        (second, dog, [100, 100, 40, 40], 0.95),  # nothing
+        (second, cat, [0, 0, 80, 80], 0.3),
+    ):
+        entry = {"image_id": image_id, "category_id": category_id, "bbox": box, "score": score}
+        results.append(entry)
+    truth = dataset.coco_truth()
+    return SimpleNamespace(
+        dataset=dataset,
+        ground_truth=truth,
+        results=results,
+        matches={"bbox": match_detections(truth, results)},
+    )
+
+
+def test_false_positives(part, detected):
+    shelf = part("pictures").PhotoShelf(detected.dataset, detected.ground_truth)
+    cases = part("case_sections").false_positives(detected, shelf, 5)
+    assert [case.caption for case in cases] == [
+        "dog 0.95: there is no object",
+        # 38 of 42 columns.
+        "cat 0.80: IoU 0.90 with cat, which a better detection has found",
+        "cat 0.70: IoU 1.00 with dog",
+    ]
+    assert len(part("case_sections").false_positives(detected, shelf, 2)) == 2
+
+
+def test_misses(part, detected):
+    shelf = part("pictures").PhotoShelf(detected.dataset, detected.ground_truth)
+    cases = part("case_sections").misses(detected, shelf, 0.5, 5)
+    assert [case.caption for case in cases] == [
+        "cat missed; found with the score 0.30 only",
+        "dog missed",
+        "dog missed",
+    ]
+    assert len(cases[0].detected) == 1 and cases[0].objects == [cases[0].focus]
+
+
+def plain(html):
+    """The texts of a page, with a | between them."""
+    return re.sub("(<[^>]*>)+", "|", html)
+
+
+def test_what_ap_is_lost_by(part, detected):
+    text = plain(part("error_section").error_section(detected))
+    # Of two cats the first is found, then come two errors, then the second one: the precision is 1
+    # at 51 of 101 recalls, and 1/2 at the others. No dog is found.
+    assert f"|Boxes: AP50 {(51 + 50 / 2) / 101 / 2:.3f}|" in text
+    # With the dog's class mended, one error is left before the second cat, and one dog of two is
+    # found after an error.
+    gained = (50 * (2 / 3 - 1 / 2) + 51 / 2) / 101 / 2
+    assert f"|class|{gained:.3f}|1|on an object, but called another class|" in text
+    assert "look at the labels (check_dataset.py --draw)" in text
+    assert "|dog|2|0.000|" in text
+
+
+def test_no_ap_is_lost_without_objects(part, detected):
+    detected.ground_truth["annotations"] = []
+    text = plain(part("error_section").error_section(detected))
+    assert "the ground truth has no object that counts" in text
+
+
+def test_a_picture_names_few_boxes_and_the_one_that_matters(part, detected):
+    pictures = part("pictures")
+    shelf = pictures.PhotoShelf(detected.dataset, detected.ground_truth)
+    first, second = detected.results[:2]
+    outside = {**first, "bbox": [250, 150, 20, 20]}
+    photo, crop = shelf.photo(first["image_id"]), pictures.Crop(0, 0, 100)
+    text = photo.show(crop, [first, second, outside], focus=first, alt="both")
+    # The picture is three times as large as this part of the photo.
+    assert 'x="30.0" y="30.0" width="120.0" height="120.0" class="focus"' in text
+    assert text.count("<rect") == 2 and text.count('class="focus"') == 1
+    assert re.findall("<text[^>]*>([^<]+)", text) == ["cat 0.90", "cat 0.80"]
+    text = photo.show(crop, [first, *[second] * 6], focus=first, alt="all")
+    assert text.count("<rect") == 7 and text.count("<title>cat 0.80</title>") == 6
+    assert re.findall("<text[^>]*>([^<]+)", text) == ["cat 0.90"]
+    objects = detected.ground_truth["annotations"][:1]
+    text = photo.show(crop, objects, focus=first, alt="object")
+    assert re.findall("<text[^>]*>([^<]+)", text) == ["cat"] and "focus" not in text
+
+
+def test_sizes_found_and_missed(part):
+    # 16 and 17 share a class, 23 is in the next one, and 32 in the one after that.
+    lengths = np.array([16.0, 17.0, 23.0, 32.0, 500.0])
+    found = np.array([True, False, True, False, False])
+    missed = np.array([False, True, False, True, False])
+    labels, found_counts, missed_counts = part("score_sections").size_histogram(
+        lengths, found, missed
+    )
+    assert labels == ["16", "23", "32"]
+    assert found_counts == [1, 1, 0] and missed_counts == [1, 0, 1]
+
+
+def test_many_classes_are_listed_by_pairs(part):
+    names = tuple(f"class {number}" for number in range(30))
+    counts = np.zeros((31, 31), int)
+    counts[3, 3], counts[4, 5], counts[6, 30] = 90, 7, 8
+    confusion = SimpleNamespace(classes=names, counts=counts)
+    text = plain(part("score_sections").confusion_table(confusion))
+    assert re.findall(r"class \d+\|\w[^|]*\|\d+", text) == [
+        "class 6|not detected|8",
+        "class 4|class 5|7",
+    ]
+
+
+def test_long_curves_are_thinned_to_means(part):
+    points = [(float(step), float(step % 2)) for step in range(1000)]
+    thinned = part("progress_sections").thinned(points)
+    # 200 parts of 5: 0 to 4 has two odd steps, 5 to 9 three.
+    assert len(thinned) == 200 and thinned[:2] == [(2.0, 0.4), (7.0, 0.6)]
+    assert part("progress_sections").thinned(points[:3]) == points[:3]
+    assert part("progress_sections").thinned([]) == []
+
+
+@pytest.mark.parametrize(
+    "low, high, expected",
+    [
+        (0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1]),
+        (0, 2.8, [0, 1, 2]),
+        (0, 1435, [0, 500, 1000]),
+        (0, 3, [0, 1, 2, 3]),
+    ],
+)
+def test_ticks_are_round(part, low, high, expected):
+    np.testing.assert_allclose(part("svg").ticks(low, high), expected, atol=1e-12)
+
+
+def test_a_point_is_where_the_axes_say(part):
+    svg = part("svg")
+    line = svg.Line("a < b", [(0, 0), (5, float("nan")), (10, 1)], 0)
+    text = svg.line_chart([line], "x", "y", (0, 10), (0, 1))
+    bottom = svg.HEIGHT - svg.BOTTOM
+    assert f'points="{svg.LEFT},{bottom} {svg.WIDTH - svg.RIGHT},{svg.TOP}"' in text
+    assert "a &lt; b" in text and "nan" not in text
+
+
+def test_crops_stay_in_the_photo(part):
+    crop = part("pictures").crop_around([250, 10, 40, 20], (200, 300))
+    assert (crop.left, crop.top, crop.side) == (200, 0, 100)
+    assert part("pictures").crop_around([0, 0, 30, 30], (40, 60)) == (0, 0, 60)
+
+
+def test_the_command_has_the_flags_of_the_run(part):
+    values = {"epochs": 8, "set": ["a=1", "b=(2,)"], "amp": True, "gpus": "", "font": None}
+    assert part("setup_sections").flags_of(values, list(values)) == [
+        *("--epochs", "8", "--set", "a=1", "b=(2,)", "--amp")
+    ]
