@@ -279,7 +279,10 @@ def choose_classes(
     """
     if classes is None:
         if own_classes is None:
-            raise InputError(f"{name!r} has no classes of its own; give classes=('name', ...)")
+            raise InputError(
+                f"{name!r} has no classes of its own; give classes=('name', ...), in a script "
+                "--classes NAME ..."
+            )
         return tuple(own_classes)
     return check_class_names(classes)
 

@@ -29,6 +29,8 @@ CLASSES_IN_WORDS: Dict[Optional[Tuple[str, ...]], str] = {
     VOC_CLASSES: "VOC's 20",
     None: "yours",
 }
+# The page says it once.
+USUAL_DATA_SET = " on COCO val2017"
 Row = Sequence[str]
 
 
@@ -59,9 +61,9 @@ def published_of(name: str) -> str:
     """Write which weights ``pretrained=True`` takes for a detector, and how accurate they are."""
     for record in PUBLISHED_WEIGHTS.values():
         if record.models[:1] == (name,):
-            return record.metric or ""
+            return (record.metric or "").replace(USUAL_DATA_SET, "")
         if name in record.models:
-            return f"those of {record.models[0]}"
+            return f"those with `_{record.models[0].rpartition('_')[2]}`"
     return ""
 
 
