@@ -52,19 +52,14 @@ def open_detector(
             args, ctx, **options
         )
     run_time = backend or choose_backend(args.exported)
-    if args.gpus and run_time == "mxnet":
+    numbers = gpu_numbers(args.gpus)
+    if len(numbers) == 1:
+        options["gpu"] = numbers[0]
+    elif numbers and run_time == "mxnet":
         options["ctx"] = _import_with_mxnet("_devices", "--gpus").contexts(args.gpus)
-    elif args.gpus:
-        options["gpu"] = _one_gpu(args.gpus, run_time)
+    elif numbers:
+        raise InputError(f"--gpus is {args.gpus!r}; want one number with --backend {run_time}")
     return Predictor(args.exported, backend=run_time, **options)
-
-
-def _one_gpu(gpus: str, run_time: str) -> int:
-    """Read the value of ``--gpus`` for a run time that uses one GPU."""
-    numbers = gpu_numbers(gpus)
-    if len(numbers) != 1:
-        raise InputError(f"--gpus is {gpus!r}; want one number with --backend {run_time}")
-    return numbers[0]
 
 
 def _import_with_mxnet(module: str, flag: str) -> Any:

@@ -133,18 +133,21 @@ def test_a_context_and_a_gpu_at_once(prefix):
         Predictor(prefix, ctx=mx.cpu(), gpu=0)
 
 
+@without_gpu
 @pytest.mark.parametrize(
-    "gpus, message",
+    "run_time, gpus, message",
     [
-        ("0,1", "want one number with --backend onnxruntime"),
-        ("x", "--gpus is 'x'; want numbers with commas"),
-        ("-1", "gpu is -1; want the number"),
+        ("onnxruntime", "0,1", "want one number with --backend onnxruntime"),
+        ("onnxruntime", "x", "--gpus is 'x'; want numbers with commas"),
+        ("onnxruntime", "-1", "gpu is -1; want the number"),
+        ("mxnet", "0", "backend='onnxruntime' runs ONNX files on newer ones"),
+        ("mxnet", "0,1", "--gpus asks for GPU 0, but MXNet sees 0"),
     ],
 )
-def test_scripts_hand_the_gpu_over(prefix, tmp_path, gpus, message):
+def test_scripts_hand_the_gpu_over(prefix, tmp_path, run_time, gpus, message):
     require("onnxruntime")
     (tmp_path / "photo.png").touch()
-    flags = ("--exported", prefix, "--backend", "onnxruntime", "--gpus", gpus)
+    flags = ("--exported", prefix, "--backend", run_time, "--gpus", gpus)
     done = run_script("demo.py", tmp_path / "photo.png", *flags)
     assert done.returncode == 2 and done.stderr.count("\n") == 1
     assert done.stderr.startswith("error: ") and message in done.stderr
