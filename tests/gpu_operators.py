@@ -120,6 +120,12 @@ ROWS = (
     Row("no work: the array has another shape", ("Reshape", "Flatten"), {"shape": ANY}),
     Row("no work: the array has another shape", ("expand_dims", "squeeze"), {"axis": ANY}),
     Row("copies in one kernel", ("transpose",), {"axes": ANY}),
+    Row("copies in one kernel", ("SwapAxis",), {"dim1": ANY, "dim2": ANY}),
+    Row(
+        "a block of threads for each map",
+        ("_contrib_AdaptiveAvgPooling2D",),
+        {"output_size": ANY},
+    ),
     Row("copies in one kernel", ("slice",), {"begin": ANY, "end": ANY, "step": ANY}),
     Row("copies in one kernel", ("slice_axis",), {"axis": ANY, "begin": ANY, "end": ANY}),
     Row("copies in one kernel", ("Concat", "stack"), {"dim": ANY, "axis": ANY, "num_args": ANY}),
@@ -156,7 +162,11 @@ ROWS = (
         ("sum", "mean", "max", "min"),
         {"axis": ANY, "keepdims": ANY},
     ),
-    Row("fast for the last axis alone", ("softmax",), {"axis": ("-1",)}),
+    Row(
+        "fast for the last axis. ResNeSt has axis 1, of the two numbers of each pooled channel",
+        ("softmax",),
+        {"axis": ("-1", "1")},
+    ),
     Row("fast for the last axis alone", ("LayerNorm",), {"axis": ("-1",), "eps": ANY}),
     Row(
         "a radix sort of each row; an array of indices in place of values costs a copy",
