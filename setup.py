@@ -64,15 +64,18 @@ CUDA = [
 # tests/golden. The others run their ONNX files and those of this package.
 PEERS = ["torch==2.6.0", "torchvision==0.21.0", "onnx", "onnxruntime", "openvino", "nncf"]
 
+# onnx needs ml_dtypes, whose version 0.6 would bring NumPy 2 into an environment with MXNet.
+BEFORE_NUMPY_2 = "ml_dtypes<0.6; python_version < '3.13'"
+
 # What writes ONNX files (onnx) and runs them (onnxruntime). Both work beside MXNet and NumPy 1.23,
 # and without MXNet, with NumPy 2 and on any later Python. demo.py encodes masks with pycocotools.
-ONNX = ["onnx>=1.16", "onnxruntime>=1.19", "pycocotools"]
+ONNX = ["onnx>=1.16", BEFORE_NUMPY_2, "onnxruntime>=1.19", "pycocotools"]
 
 # The same for NVIDIA GPUs, also those that are newer than MXNet's CUDA 11, with the libraries of
 # CUDA and cuDNN; the driver is the system's. onnxruntime-gpu and onnxruntime have the same files,
 # so an environment has one of them: this extra, or "onnx" and the extras that contain it. The
 # extras of onnxruntime-gpu begin with 1.21, which needs Python 3.10.
-ONNX_GPU = ["onnx>=1.16", "onnxruntime-gpu[cuda,cudnn]>=1.21", "pycocotools"]
+ONNX_GPU = ["onnx>=1.16", BEFORE_NUMPY_2, "onnxruntime-gpu[cuda,cudnn]>=1.21", "pycocotools"]
 
 # What scripts/serve.py needs beside a run time.
 SERVE = [
@@ -84,7 +87,7 @@ SERVE = [
 ]
 
 # What runs ONNX files in OpenVINO, and writes OpenVINO's own files beside MXNet.
-OPENVINO = ["onnx>=1.16", "openvino>=2024.4", "pycocotools"]
+OPENVINO = ["onnx>=1.16", BEFORE_NUMPY_2, "openvino>=2024.4", "pycocotools"]
 
 # What train_faster_rcnn.py --tensorboard writes with. TensorBoard itself may live elsewhere.
 TENSORBOARD = ["tensorboardX>=2.5"]

@@ -17,7 +17,7 @@ from gluonnorm.rcnn import FasterRCNN
 
 import mxnet as mx
 from _distributed import StatisticsAverage
-from _evaluator import EarlyStop, Evaluator
+from _evaluator import EarlyStop, Evaluator, KeepLast
 from _run_pictures import CurvePicture, MixingPicture
 from _schedule import update_size
 from _tensorboard import make_tensorboard_log
@@ -95,7 +95,9 @@ def make_callbacks(
     )
     callbacks.append(saver)
     # After the saver, so that an evaluation that fails costs no weights.
-    if val_set is not None:
+    if val_set is None:
+        callbacks.append(KeepLast(saver, metrics))
+    else:
         evaluator = Evaluator(
             net,
             ctx,

@@ -1,4 +1,4 @@
-"""Callbacks that score the network on the validation set, and end a run that stopped improving."""
+"""Callbacks that score the network, keep its best weights, and end a run that stopped improving."""
 
 import os
 from typing import Any, Dict, List
@@ -161,6 +161,31 @@ class EarlyStop(training.Callback):
         # The saver came before this callback, and did not know that this epoch is the last.
         self.saver.checkpoint(loop)
         loop.end()
+
+
+class KeepLast(training.Callback):
+    """Keep the last weights of a run that evaluates nothing under the name of the best ones.
+
+    So the same file can be exported after every run. Weights that an evaluation chose before the
+    run was resumed stay.
+
+    Parameters
+    ----------
+    saver : CheckpointSaver
+        It must come earlier among the callbacks.
+    metrics : MetricsLog
+        Where earlier evaluations are written.
+    """
+
+    def __init__(self, saver: training.CheckpointSaver, metrics: training.MetricsLog) -> None:
+        self.saver = saver
+        self.metrics = metrics
+
+    def on_epoch_end(self, loop: training.RunningLoop) -> None:
+        """Keep the weights if this epoch is the last one."""
+        is_last = loop.epoch == loop.epochs
+        if is_last and not earlier_evaluations(self.metrics.path, loop.step):
+            training.mark_best(self.saver.checkpoint(loop))
 
 
 def earlier_evaluations(metrics_path: str, step: int) -> List[Dict[str, Any]]:

@@ -6,7 +6,8 @@ gives masks.
 
 These files are written beside --save-prefix:
   PREFIX-<step>.{json,params,states}  checkpoints; the .json is written last
-  PREFIX-best.{json,params}           the weights with the best score
+  PREFIX-best.{json,params}           the weights with the best score, or the last ones of a run
+                                      that evaluates nothing
   PREFIX.log, PREFIX-metrics.jsonl    losses and scores, for people and for programs
   PREFIX-curve.png                    losses and scores against the step
   PREFIX-mixing.png                   the mixing weights of a network with switchable norms
@@ -35,6 +36,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from gluonnorm import training
 from gluonnorm.data import Dataset, Loader
+from gluonnorm.errors import InputError
 from gluonnorm.rcnn import FasterRCNN
 from gluonnorm.visualize import open_font
 from model_zoo.recipes.automatic import AUTO
@@ -260,6 +262,14 @@ def prepare(
     elif args.minutes is not None:
         choices = decide(lay_minutes(completed, net, loader, val_set, ctx, workers.count))
         completed = with_choices(args, choices)
+    # An evaluation may take too much of --minutes, which is known only here.
+    if not completed.val_interval:
+        val_set = None
+        if args.patience:
+            raise InputError(
+                f"--patience {args.patience} counts evaluations, and one of them takes too much of "
+                f"--minutes {args.minutes:g}; leave --patience out, or give more minutes"
+            )
     check_epoch_steps(completed, len(loader))
     note_long_interval(completed)
     note_slow_dtype(completed.dtype)

@@ -103,6 +103,27 @@ def test_rules_and_flags_reach_the_network_and_the_arguments(automatic):
     assert written["arguments"]["dtype"] == "float32" and "short=64" in written["arguments"]["set"]
 
 
+def test_a_run_without_time_for_evaluations_keeps_its_last_weights(
+    shapes, budget, tmp_path, monkeypatch
+):
+    length = budget.Length(epochs=1, epoch_steps=2, val_interval=0, seconds=60.0)
+    monkeypatch.setattr(budget, "lay", lambda *_: length)
+    prefix = tmp_path / "run"
+    flags = [*SMALL, "--recipe", "auto", "--minutes", 2]
+    refused = train(shapes, prefix, *flags, "--patience", 2)
+    assert refused.returncode == 2
+    assert "error: --patience 2 counts evaluations, and one of them takes too m" in refused.stderr
+    done = train(shapes, prefix, *flags)
+    assert done.returncode == 0, done.stderr
+    assert written_choices(prefix)["val_interval"]["value"] == 0
+    assert not any("eval" in row for row in read_metrics(f"{prefix}-metrics.jsonl"))
+    last = tmp_path / "run-0000002.params"
+    best = read_arrays(f"{prefix}-best.params")
+    for name, values in read_arrays(str(last)).items():
+        np.testing.assert_array_equal(best[name], values, err_msg=name)
+    assert Path(f"{prefix}-best.json").exists()
+
+
 def test_measuring_leaves_no_trace(shapes, automatic, tmp_path):
     flags = ["--epochs", 2, "--epoch-steps", 2, "--val-interval", 2]
     again = train(shapes, tmp_path / "again", *SMALL, "--recipe", "auto", *flags)
