@@ -37,6 +37,7 @@ THREAD_VARIABLES = (
     "GOMP_SPINCOUNT",
     "MXNET_CPU_PARALLEL_SIZE",
 )
+NOT_INSTALLED = "not installed"
 # MXNet's CUDA 11 build holds machine code for these compute capabilities only, and no PTX for later
 # ones.
 SUPPORTED_CAPABILITIES = (5, 8)
@@ -63,7 +64,7 @@ def main() -> None:
     for gpu in gpus:
         print(f"  {gpu}")
     problems = slow_here(instructions, gpus)
-    print("slow here:" if problems else "slow here: nothing known")
+    print("slow or wrong here:" if problems else "slow or wrong here: nothing known")
     for problem in problems:
         print(f"  {problem}")
 
@@ -73,7 +74,7 @@ def installed_version(package: str) -> str:
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
-        return "not installed"
+        return NOT_INSTALLED
 
 
 def gpu_descriptions() -> List[str]:
@@ -106,6 +107,12 @@ def slow_here(instructions: Set[str], gpus: List[str]) -> List[str]:
         reason = slowness(number_format, instructions)
         if reason:
             problems.append(f"{number_format}: {reason}")
+    numpy_version = installed_version("numpy")
+    if int(numpy_version.partition(".")[0]) >= 2 and installed_version("mxnet") != NOT_INSTALLED:
+        problems.append(
+            f"numpy {numpy_version}: MXNet cannot be imported with it; pip install 'numpy<1.24' "
+            "(on Python 3.12 'numpy<2')"
+        )
     threads = os.environ["OMP_NUM_THREADS"]
     cores = physical_cores()
     if threads.isdecimal() and int(threads) < cores:

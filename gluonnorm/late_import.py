@@ -34,6 +34,8 @@ def import_late(module: str, error_class: Type[GluonnormError], need: str, insta
     ------
     GluonnormError
         An error of ``error_class``: the package is missing, or cannot be imported beside others.
+    ImportError
+        The module or its package uses an attribute that does not exist.
 
     Examples
     --------
@@ -44,3 +46,7 @@ def import_late(module: str, error_class: Type[GluonnormError], need: str, insta
         return importlib.import_module(module)
     except ImportError as error:
         raise error_class(f"{need} ({first_line(error)}); {install}") from error
+    except AttributeError as error:
+        # Python takes an AttributeError that leaves a module's __getattr__ for a missing name, and
+        # hides what it says: MXNet 1.9.1 uses names that NumPy 2 no longer has.
+        raise ImportError(f"{module} cannot be imported: {first_line(error)}") from error

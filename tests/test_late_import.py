@@ -21,6 +21,13 @@ def test_a_missing_package_is_one_line_that_says_what_to_do(monkeypatch, tmp_pat
     assert isinstance(caught.value.__cause__, ImportError)
 
 
+def test_a_package_that_does_not_fit_another_is_named(monkeypatch, tmp_path):
+    (tmp_path / "needs_attribute.py").write_text("import json\njson.gone\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(ImportError, match="needs_attribute cannot be imported: .*'gone'"):
+        import_late("needs_attribute", InputError, "this", "that")
+
+
 def test_a_mistake_in_the_module_keeps_its_own_error(monkeypatch, tmp_path):
     (tmp_path / "has_mistake.py").write_text("1 / 0\n")
     monkeypatch.syspath_prepend(str(tmp_path))
