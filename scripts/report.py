@@ -92,8 +92,8 @@ def main(args: argparse.Namespace) -> None:
         detected, reason = None, "--no-detections was given"
         if not args.no_detections:
             detected, reason = detect_run(files, args.data_root, args.gpus)
-        if reason:
-            print(f"note: {files.prefix} without detections: {reason}")
+            if reason:
+                print(f"note: {files.prefix} without detections: {reason}")
         reported.append(ReportedRun(files, detected, reason))
     write_text(output, make_page(reported, Shown(args.score_thresh, args.num_cases)))
     print(f"page  {output}")
