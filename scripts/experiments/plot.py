@@ -47,8 +47,9 @@ def _draw_panel(axes: Axes, experiment: Experiment, summaries: Sequence[RowSumma
     places = _values_of(experiment.x, summaries)
     series = _values_of(experiment.series, summaries)
     score = experiment.scores[0]
+    is_side_by_side = experiment.series != experiment.x
     for index, name in enumerate(series):
-        offset = SPREAD * ((index + 0.5) / len(series) - 0.5)
+        offset = SPREAD * ((index + 0.5) / len(series) - 0.5) if is_side_by_side else 0
         of_series = []
         for summary in summaries:
             if summary.row.factors[experiment.series] == name and summary.values(score):
@@ -68,7 +69,8 @@ def _draw_panel(axes: Axes, experiment: Experiment, summaries: Sequence[RowSumma
     axes.set_xlabel(experiment.x)
     axes.set_ylabel(score)
     axes.grid(axis="y", alpha=0.3)
-    axes.legend(title=experiment.series, fontsize="small")
+    if is_side_by_side:
+        axes.legend(title=experiment.series, fontsize="small")
 
 
 def _deviation(values: Sequence[float]) -> float:

@@ -1,7 +1,7 @@
 """The page of an experiment: a table of means and spreads, a picture and the commands."""
 
 from statistics import mean, stdev
-from typing import Dict, List, NamedTuple, Sequence
+from typing import List, NamedTuple, Sequence
 
 from experiments.rows import Experiment, Row
 from experiments.run_result import RunResult
@@ -90,7 +90,8 @@ def make_page(experiment: Experiment, summaries: Sequence[RowSummary], picture: 
             "",
             "## Commands",
             "",
-            "A name in capitals stands for a folder or file of yours.",
+            "A name in capitals stands for a folder or file of yours. The other seeds of a row "
+            "differ in `--seed` alone.",
             "",
             "```",
             *_commands(summaries),
@@ -121,9 +122,5 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _commands(summaries: Sequence[RowSummary]) -> List[str]:
-    """Collect the commands of all runs."""
-    commands: Dict[str, None] = {}
-    for summary in summaries:
-        for result in summary.results:
-            commands[result.command] = None
-    return list(commands)
+    """Collect the command of the first seed of each row."""
+    return [summary.results[0].command for summary in summaries if summary.results]
