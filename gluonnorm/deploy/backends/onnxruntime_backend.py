@@ -91,14 +91,21 @@ def _session_on_gpu(
         # With a fallback, an error on the GPU would make all later runs use the CPU.
         session = onnxruntime.InferenceSession(path, options, providers, enable_fallback=0)
     except (RuntimeError, ValueError) as error:
-        # The message begins with a place in onnxruntime's source.
-        raise _no_gpu(gpu, " ".join(str(error).split())[-LONGEST_REASON:]) from error
+        raise _no_gpu(gpu, _end_of(str(error))) from error
     finally:
         onnxruntime.set_default_logger_severity(WARNINGS)
     if session.get_providers()[0] != CUDA:
         missing = messages.getvalue().splitlines() or ["the lines above say why"]
         raise _no_gpu(gpu, missing[0])
     return session
+
+
+def _end_of(message: str) -> str:
+    """Return the last words of a message of onnxruntime, which begins with places in its source."""
+    text = " ".join(message.split())
+    if len(text) <= LONGEST_REASON:
+        return text
+    return "... " + text[-LONGEST_REASON:].partition(" ")[2]
 
 
 def _no_gpu(gpu: int, reason: str) -> DeployError:
