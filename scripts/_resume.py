@@ -96,7 +96,7 @@ def checkpoint_of_file(path: str) -> str:
     if os.path.isfile(f"{stem}.params"):
         raise InputError(
             f"--resume {path}: {missing[-1]} is missing, and weights alone cannot continue a run; "
-            f"--pretrained {stem}.params starts a new run from them"
+            f"use an earlier checkpoint, or --pretrained {stem}.params starts a new run from them"
         )
     newest = training.latest(path)
     if newest is not None:

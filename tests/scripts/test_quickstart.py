@@ -59,4 +59,5 @@ def test_the_whole_way_and_a_second_time(tmp_path):
     assert sorted(path.name for path in (tmp_path / "run").glob("*.json")) == [
         "shapes-0000004.json",
         "shapes-arguments.json",
+        "shapes-best.json",
     ]

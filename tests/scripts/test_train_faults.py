@@ -151,7 +151,7 @@ def test_a_damaged_checkpoint_by_name_is_refused(shapes, earlier):
     states.unlink()
     files = sorted(path.name for path in earlier.parent.iterdir())
     done = train(shapes, earlier, "--epochs", 3, "--resume", f"{earlier}-0000006.json")
-    assert_one_line(done, f"{states} cannot be read", "use an earlier checkpoint")
+    assert_one_line(done, f"{states} is missing", "use an earlier checkpoint")
     assert sorted(path.name for path in earlier.parent.iterdir()) == files
 
 
