@@ -121,7 +121,8 @@ def bar_chart(parts: Sequence[Bars], labels: Sequence[str], x_title: str, y_titl
     Html
         A figure.
     """
-    totals = [sum(heights) for heights in zip(*(part.heights for part in parts))]
+    heights_of_parts = [part.heights for part in parts]
+    totals = [sum(heights) for heights in zip(*heights_of_parts)]
     y_scale = _scale(totals, None, HEIGHT - BOTTOM, TOP)
     x_scale = _Scale(0, max(1, len(labels)), LEFT, WIDTH - RIGHT)
     drawn: List[Html] = [_grid(None, y_scale, x_title)]
