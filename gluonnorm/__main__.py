@@ -16,9 +16,9 @@ from gluonnorm._runtime import (
 )
 from gluonnorm.processor import FAST_INSTRUCTIONS, processor_instructions, slowness
 
+MXNET_PACKAGES = ("mxnet", "mxnet-cu112")
 PACKAGES = (
-    "mxnet",
-    "mxnet-cu112",
+    *MXNET_PACKAGES,
     "gluoncv",
     "numpy",
     "onnx",
@@ -108,7 +108,8 @@ def slow_here(instructions: Set[str], gpus: List[str]) -> List[str]:
         if reason:
             problems.append(f"{number_format}: {reason}")
     numpy_version = installed_version("numpy")
-    if int(numpy_version.partition(".")[0]) >= 2 and installed_version("mxnet") != NOT_INSTALLED:
+    has_mxnet = any(installed_version(package) != NOT_INSTALLED for package in MXNET_PACKAGES)
+    if has_mxnet and not numpy_version.startswith("1."):
         problems.append(
             f"numpy {numpy_version}: MXNet cannot be imported with it; pip install 'numpy<1.24' "
             "(on Python 3.12 'numpy<2')"

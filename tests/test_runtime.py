@@ -342,3 +342,26 @@ def test_bug_report_explains_what_is_slow(
     assert len(sentences) == len(problems)
     for sentence, problem in zip(sentences, problems):
         assert problem in sentence
+
+
+@pytest.mark.parametrize(
+    "mxnet, numpy, is_problem",
+    [("mxnet", "2.4.6", True), ("mxnet-cu112", "2.4.6", True), ("mxnet", "1.23.5", False)],
+)
+def test_bug_report_names_a_numpy_that_mxnet_cannot_use(
+    machine, monkeypatch, mxnet, numpy, is_problem
+) -> None:
+    machine(cpuinfo(FOUR_CORES), range(8))
+    versions = {mxnet: "1.9.1", "numpy": numpy}
+    monkeypatch.setattr(
+        "gluonnorm.__main__.installed_version", lambda name: versions.get(name, "not installed")
+    )
+    sentences = [text for text in slow_here(set(), []) if text.startswith("numpy")]
+    assert (
+        sentences
+        == [
+            f"numpy {numpy}: MXNet cannot be imported with it; pip install 'numpy<1.24' "
+            "(on Python 3.12 'numpy<2')"
+        ]
+        * is_problem
+    )
