@@ -26,6 +26,7 @@ from gluonnorm.errors import (
 
 import numpy as np
 
+DEFAULT_SEED = 233
 FAILED = 2
 STOPPED_BY_CTRL_C = 130
 READER_GONE = 141  # as a program ends that SIGPIPE stops
@@ -125,6 +126,26 @@ def _format_warning(
 ) -> str:
     """Write a warning as one line; a place in the source says nothing to the user of a script."""
     return f"{'note' if category is UserWarning else category.__name__}: {message}\n"
+
+
+def add_seed_argument(
+    parser: "argparse._ActionsContainer", seeded: str = "every random choice"
+) -> None:
+    """Add the flag of the seed; ``seed_everything`` takes its value.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser or argument group
+        The script's parser, or a group of it.
+    seeded : str
+        What the seed decides, for the help.
+    """
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=DEFAULT_SEED,
+        help=f"seed of {seeded} (default: {DEFAULT_SEED})",
+    )
 
 
 def add_plugin_argument(parser: argparse.ArgumentParser) -> None:

@@ -15,6 +15,7 @@ from gluonnorm.errors import InputError
 from gluonnorm.rcnn import TRAINING_DTYPES, check_training_dtype, slow_dtype
 
 import mxnet as mx
+from _cli import add_seed_argument
 from _model_flags import add_architecture_arguments
 from _output import add_font_argument, write_text
 from _tensorboard import NUM_PHOTOS, load_tensorboard
@@ -164,12 +165,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="STEPS",
         help="updates from one line of the log file to the next (default: 20)",
     )
-    group.add_argument(
-        "--seed",
-        type=int,
-        default=233,
-        help="seed of weights, order, flips and sampling (default: 233)",
-    )
+    add_seed_argument(group, "weights, order, flips and sampling")
 
 
 def check_run_arguments(args: argparse.Namespace) -> None:

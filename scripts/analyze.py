@@ -19,7 +19,7 @@ from typing import Any, Dict, List, Optional
 from gluonnorm.errors import InputError
 from gluonnorm.evaluation import explain_errors
 
-from _cli import add_plugin_argument, flag_of, run, seed_everything
+from _cli import add_plugin_argument, add_seed_argument, flag_of, run, seed_everything
 from _data import open_dataset, open_masks
 from _data_flags import add_dataset_arguments
 from _detected_dataset import DetectedDataset, add_detection_arguments, detect_dataset
@@ -71,9 +71,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--json", metavar="FILE", help="write all numbers to this file")
     parser.add_argument("--plot", metavar="FILE", help="draw all numbers to this PNG file")
     add_font_argument(parser)
-    parser.add_argument(
-        "--seed", type=int, default=233, help="seed of every random choice (default: 233)"
-    )
+    add_seed_argument(parser)
     add_plugin_argument(parser)
     return parser.parse_args()
 

@@ -27,7 +27,7 @@ from gluonnorm.deploy import Predictor
 from gluonnorm.deploy.backends.choice import RUN_TIMES
 from gluonnorm.errors import InputError
 
-from _cli import add_plugin_argument, flag_of, run, seed_everything
+from _cli import add_plugin_argument, add_seed_argument, flag_of, run, seed_everything
 from _photos import list_photos
 
 SERVE = Path(__file__).with_name("serve.py")
@@ -71,12 +71,7 @@ def parse_args() -> argparse.Namespace:
         metavar="N",
         help="how often both take all photos (default: %(default)s)",
     )
-    parser.add_argument(
-        "--seed",
-        type=int,
-        default=233,
-        help="seed of random choices, which only parts of a --plugin make (default: 233)",
-    )
+    add_seed_argument(parser, "random choices, which only parts of a --plugin make")
     add_plugin_argument(parser)
     return parser.parse_args()
 

@@ -38,7 +38,7 @@ from gluonnorm.visualize import draw
 
 import mxnet as mx
 import numpy as np
-from _cli import add_plugin_argument, parse_settings, run, seed_everything
+from _cli import add_plugin_argument, add_seed_argument, parse_settings, run, seed_everything
 from _data import open_dataset, open_masks
 from _data_flags import add_dataset_arguments
 from _inspection_plot import plot_inspection
@@ -126,9 +126,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         metavar="N",
         help="pictures of each split, chosen at random (default: 8)",
     )
-    group.add_argument(
-        "--seed", type=int, default=233, help="seed of the choice of pictures (default: 233)"
-    )
+    add_seed_argument(group, "the choice of pictures")
     add_plugin_argument(parser)
     return parser.parse_args(argv)
 

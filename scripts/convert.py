@@ -24,7 +24,7 @@ from gluonnorm.weight_files import write_arrays
 from model_zoo.catalogue import BACKBONES
 
 import mxnet as mx
-from _cli import add_plugin_argument, run, seed_everything
+from _cli import add_plugin_argument, add_seed_argument, run, seed_everything
 from _model_flags import add_architecture_arguments, architecture_options
 from _models import open_network
 from _output import make_parent_folder, write_text
@@ -57,12 +57,8 @@ def parse_args() -> argparse.Namespace:
         metavar="FILE",
         help="also write this file: a table of what happened to each array",
     )
-    parser.add_argument(
-        "--seed",
-        type=int,
-        default=233,
-        help="seed of the layers that get no weights from the file, such as fresh "
-        "predictors (default: 233)",
+    add_seed_argument(
+        parser, "the layers that get no weights from the file, such as fresh predictors"
     )
     model = parser.add_argument_group("network")
     model.add_argument("--network", metavar="NAME", help="a name of --list")

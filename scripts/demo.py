@@ -25,7 +25,7 @@ from gluonnorm.photos.tiles import DEFAULT_OVERLAP, MOST_OVERLAP, Tiling
 from gluonnorm.types import Detections
 from gluonnorm.visualize import open_font
 
-from _cli import add_plugin_argument, run, seed_everything
+from _cli import add_plugin_argument, add_seed_argument, run, seed_everything
 from _detection_files import DetectionFiles, add_file_arguments, check_file_arguments
 from _detector import open_detector
 from _drawing import draw_as_asked, unused_name
@@ -95,9 +95,7 @@ def parse_args() -> argparse.Namespace:
         f"{DEFAULT_OVERLAP:g}); longer objects are put together from parts",
     )
     parser.add_argument("--gpus", default="", help="e.g. 0, not in OpenVINO (default: the CPU)")
-    parser.add_argument(
-        "--seed", type=int, default=233, help="seed of every random choice (default: 233)"
-    )
+    add_seed_argument(parser)
     add_font_argument(parser)
     add_plugin_argument(parser)
     return parser.parse_args()

@@ -20,7 +20,7 @@ from typing import Any, Dict, List, NamedTuple, Tuple
 from gluonnorm.errors import InputError
 from gluonnorm.evaluation import evaluate_voc
 
-from _cli import add_plugin_argument, run, seed_everything
+from _cli import add_plugin_argument, add_seed_argument, run, seed_everything
 from _data_flags import add_dataset_arguments
 from _detected_dataset import add_detection_arguments, detect_dataset
 from _devices import contexts
@@ -52,9 +52,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--save-json", metavar="FILE", help="write the detections to this file, as COCO results"
     )
-    parser.add_argument(
-        "--seed", type=int, default=233, help="seed of every random choice (default: 233)"
-    )
+    add_seed_argument(parser)
     add_plugin_argument(parser)
     return parser.parse_args()
 

@@ -33,7 +33,7 @@ from gluonnorm.types import Preprocess
 
 import mxnet as mx
 import numpy as np
-from _cli import add_plugin_argument, run, seed_everything
+from _cli import add_plugin_argument, add_seed_argument, run, seed_everything
 from _devices import contexts
 from _model_flags import add_model_arguments
 from _models import open_network
@@ -106,12 +106,7 @@ def parse_args() -> argparse.Namespace:
         help="use so many of these photos, chosen at random (default: 50)",
     )
     parser.add_argument("--image", metavar="FILE", help="image for the check")
-    parser.add_argument(
-        "--seed",
-        type=int,
-        default=233,
-        help="seed of that choice, and of the noise without --image (default: 233)",
-    )
+    add_seed_argument(parser, "that choice, and of the noise without --image")
     add_plugin_argument(parser)
     return parser.parse_args()
 

@@ -21,7 +21,7 @@ from gluonnorm.visualize import draw, grid
 import mxnet as mx
 import numpy as np
 import train_faster_rcnn as train
-from _cli import add_plugin_argument, run, seed_everything
+from _cli import add_plugin_argument, add_seed_argument, run, seed_everything
 from _output import write_jpeg
 from _scores import evaluate
 
@@ -76,9 +76,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument(
         "--epochs", type=int, default=3, metavar="N", help="epochs of training (default: 3)"
     )
-    parser.add_argument(
-        "--seed", type=int, default=233, help="seed of images, weights and order (default: 233)"
-    )
+    add_seed_argument(parser, "images, weights and order")
     add_plugin_argument(parser)
     return parser.parse_args(argv)
 

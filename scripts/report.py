@@ -15,7 +15,7 @@ import argparse
 
 from gluonnorm.errors import InputError
 
-from _cli import add_plugin_argument, run, seed_everything
+from _cli import add_plugin_argument, add_seed_argument, run, seed_everything
 from _output import make_parent_folder, write_text
 from run_report.detected_run import detect_run
 from run_report.page import ReportedRun, Shown, make_page
@@ -62,9 +62,7 @@ def parse_args() -> argparse.Namespace:
         help="pictures of each kind of mistake and run (default: 6)",
     )
     parser.add_argument("--gpus", default="", help="e.g. 0,1 (default: the CPU)")
-    parser.add_argument(
-        "--seed", type=int, default=233, help="seed of every random choice (default: 233)"
-    )
+    add_seed_argument(parser)
     add_plugin_argument(parser)
     return parser.parse_args()
 

@@ -16,7 +16,7 @@ from gluonnorm.deploy.backends.choice import RUN_TIMES
 from gluonnorm.errors import InputError
 from gluonnorm.late_import import import_late
 
-from _cli import add_plugin_argument, flag_of, run, seed_everything
+from _cli import add_plugin_argument, add_seed_argument, flag_of, run, seed_everything
 from service.settings import MEGABYTE, ServiceSettings
 
 DEFAULTS = ServiceSettings(exported="")
@@ -67,12 +67,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument("--tls-cert", metavar="FILE", help="PEM file of a certificate, for HTTPS")
     parser.add_argument("--tls-key", metavar="FILE", help="PEM file of its private key")
-    parser.add_argument(
-        "--seed",
-        type=int,
-        default=233,
-        help="seed of random choices, which only parts of a --plugin make (default: 233)",
-    )
+    add_seed_argument(parser, "random choices, which only parts of a --plugin make")
     add_plugin_argument(parser)
     return parser.parse_args()
 
