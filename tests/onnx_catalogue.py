@@ -20,6 +20,7 @@ from gluonnorm.nn import recalibrate
 from model_zoo import get_model
 from model_zoo.catalogue import MODELS
 
+import numpy as np
 import onnx_programs
 from detection_sets import assert_same_detections
 from near_ties import tied_proposals
@@ -69,10 +70,28 @@ def random_network(name, norm=None):
     # proposals are then equal, and each run time chooses others.
     if needs_statistics:
         recalibrate(net, [images(*SIZES[1])])
-    # In boxes of 1e5 pixels, float32 has no hundredths.
-    deltas = net.predictor.loc.weight
-    deltas.set_data(deltas.data() * 0.1)
+    for layer, deviation in (
+        (net.rpn.score, 1),
+        (net.rpn.loc, 0.1),
+        (net.predictor.score, 0.5),
+        (net.predictor.loc, 0.1),
+    ):
+        _set_deviation(net, layer, deviation)
     return net
+
+
+def _set_deviation(net, layer, deviation):
+    """Scale the weight of a layer so that its outputs on an image have this standard deviation.
+
+    A network of random weights enlarges rounding a thousandfold. With scores near 0 and 1, and
+    boxes of 1e5 pixels, nothing but that would be compared.
+    """
+    outputs = []
+    handle = layer.register_forward_hook(lambda block, inputs, output: outputs.append(output))
+    net(images(*SIZES[1]))
+    handle.detach()
+    measured = np.concatenate([output.asnumpy().ravel() for output in outputs]).std()
+    layer.weight.set_data(layer.weight.data() * float(deviation / measured))
 
 
 def differences(net, path, load):
