@@ -8,8 +8,16 @@ from experiments.norms import NORMS_FROM_SCRATCH
 from experiments.number_types import NUMBER_TYPES
 from experiments.rescale import RESCALE
 from experiments.rows import Experiment
+from experiments.rules import RULES
 
 EXPERIMENTS: Dict[str, Experiment] = {
     experiment.name: experiment
-    for experiment in (AUTOMATIC_RECIPE, NUMBER_TYPES, NORMS_FROM_SCRATCH, FINE_TUNING, RESCALE)
+    for experiment in (
+        AUTOMATIC_RECIPE,
+        RULES,
+        NUMBER_TYPES,
+        NORMS_FROM_SCRATCH,
+        FINE_TUNING,
+        RESCALE,
+    )
 }

@@ -14,6 +14,8 @@ PANEL_WIDTH = 6.0
 HEIGHT = 4.5
 # Rows of one place on the axis stand side by side within this width, in places.
 SPREAD = 0.5
+# So many names stand level below the axis; more are turned, so that they do not overlap.
+LEVEL_NAMES = 6
 
 
 def plot_experiment(experiment: Experiment, summaries: Sequence[RowSummary], png_path: str) -> None:
@@ -65,7 +67,10 @@ def _draw_panel(axes: Axes, experiment: Experiment, summaries: Sequence[RowSumma
             label=name,
         )
     axes.set_xticks(range(len(places)))
-    axes.set_xticklabels(places)
+    if len(places) > LEVEL_NAMES:
+        axes.set_xticklabels(places, rotation=30, ha="right")
+    else:
+        axes.set_xticklabels(places)
     axes.set_xlabel(experiment.x)
     axes.set_ylabel(score)
     axes.grid(axis="y", alpha=0.3)
