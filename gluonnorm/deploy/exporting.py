@@ -29,6 +29,7 @@ from gluonnorm.graph.fold import fold_graph
 from gluonnorm.graph.output_layers import join_output_layers
 from gluonnorm.graph.precision import to_bfloat16, to_int8
 from gluonnorm.graph.trace import trace
+from gluonnorm.graph.winograd import multiply_less
 from gluonnorm.photos.files import image_files
 from gluonnorm.photos.prepare import Photo, Photos, load_photo, prepare, refuse_single_photo
 from gluonnorm.types import PathLike, Preprocess, is_positive_integer
@@ -144,6 +145,8 @@ def export(
         graph = _inference_graph(net, image_size or TRACED_SIZE)
     manifest = _manifest(net, graph, image_size, dtype, len(photos))
     graph = _Graph(*convolve_before_roi_align(*graph, dtype))
+    if dtype == "float32":
+        graph = _Graph(*multiply_less(*graph))
     inputs = _NetworkInputs(photos, net.preprocess)
     if tools is None:
         graph = _Graph(replace_shape_only_ops(graph.symbol), graph.values)

@@ -138,7 +138,7 @@ def all_groups(quick: bool) -> List[Group]:
             "gluoncv-fpn", DEFAULT_NETWORK, "gluoncv", (1.2, 2.0, 3.5), corrected=True, tuned=True
         ),
         _detector_group(
-            "gluoncv-c4", "faster_rcnn_resnet50_v1b_coco", "gluoncv", (2.0, None, None)
+            "gluoncv-c4", "faster_rcnn_resnet50_v1b_coco", "gluoncv", (1.35, 2.6, None)
         ),
         _detector_group(
             "gluoncv-mask",
