@@ -69,7 +69,6 @@ UNARY = {
     "tanh": "Tanh",
     # Operators that do nothing in inference.
     "BlockGrad": "Identity",
-    "Dropout": "Identity",
     "_copy": "Identity",
     "identity": "Identity",
 }
@@ -217,6 +216,10 @@ CONVERTERS: Dict[str, Converter] = {
     **_tables(),
     "Activation": Converter(_activation, reads=("act_type",)),
     "Cast": Converter(_cast, reads=("dtype",)),
+    # In inference the share p and the axes have no effect. The mode "always" would drop values.
+    "Dropout": Converter(
+        _elementwise("Identity"), reads=("p", "axes"), requires={"mode": "training"}
+    ),
     "LeakyReLU": Converter(_leaky_relu, reads=("act_type", "slope")),
     "clip": Converter(_clip, reads=("a_min", "a_max")),
     "hard_sigmoid": Converter(_hard_sigmoid, reads=("alpha", "beta")),

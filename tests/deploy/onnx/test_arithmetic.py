@@ -1,3 +1,6 @@
+from gluonnorm.deploy import DeployError
+
+import mxnet as mx
 import numpy as np
 import pytest
 from onnx_programs import assert_same_in_onnx
@@ -94,6 +97,17 @@ def test_an_array_and_a_number(function):
 )
 def test_functions_of_a_number(name):
     assert_same_in_onnx(lambda F, x: getattr(F, name)(x), numbers(3, 5), rtol=1e-5)
+
+
+def test_a_layer_of_dropout_does_nothing():
+    # A Gluon layer states more attributes than the bare operator.
+    layer = mx.gluon.nn.Dropout(0.5)
+    assert_same_in_onnx(lambda F, x: layer(x), numbers(3, 5), rtol=0, atol=0)
+
+
+def test_dropout_that_is_always_on_is_refused():
+    with pytest.raises(DeployError, match="Dropout .* its attribute mode is 'always'"):
+        assert_same_in_onnx(lambda F, x: F.Dropout(x, p=0.5, mode="always"), numbers(3, 5))
 
 
 @pytest.mark.parametrize("name", ["log", "log2", "sqrt", "rsqrt", "reciprocal"])
