@@ -22,6 +22,7 @@ from gluonnorm.deploy.formats import DTYPES, FORMATS
 from gluonnorm.deploy.onnx.convert import convert_graph
 from gluonnorm.deploy.onnx.narrow_nodes import narrow_nodes
 from gluonnorm.deploy.onnx.writer import ModelWriter, load_maker, load_writer
+from gluonnorm.deploy.weight_checks import require_float32_weights
 from gluonnorm.errors import InputError, did_you_mean
 from gluonnorm.graph.conv_before_roi_align import convolve_before_roi_align
 from gluonnorm.graph.executor_safe import replace_shape_only_ops
@@ -132,13 +133,14 @@ def export(
     ImageError
         A photo for calibration cannot be read.
     DeployError
-        A parameter has no values or is not finite; the files could not be written completely; a
-        layer has no form in ONNX; a package is missing; or OpenVINO finds in int8 less than half of
-        what it finds in float32 on the first of the photos.
+        A parameter has no values, is not finite or not float32; the files could not be written
+        completely; a layer has no form in ONNX; a package is missing; or OpenVINO finds in int8
+        less than half of what it finds in float32 on the first of the photos.
     """
     bundle_paths(prefix)
     _check_format(format, dtype)
     _check_image_size(image_size)
+    require_float32_weights(net)
     photos = _calibration_photos(dtype, calibration)
     tools = None if format == "mxnet" else (load_writer(), load_maker(format, dtype))
     with _levels_apart(net, tools is not None):

@@ -237,7 +237,7 @@ class Predictor:
         Raises
         ------
         DeployError
-            The network is not a detector, or a weight is not finite.
+            The network is not a detector, or a weight is not finite or not float32.
         InputError
             ``batch_size`` or ``tile`` is not a positive integer, or ``overlap`` is not in 0..0.9.
         """
@@ -249,7 +249,7 @@ class Predictor:
             score_thresh=net.config.score_thresh,
         )
         predictor = cls.__new__(cls)
-        predictor._set_up(backend_module("mxnet").MXNetBackend(net), settings, handling)
+        predictor._set_up(backend_module("mxnet").backend_of_network(net), settings, handling)
         return predictor
 
     def _set_up(

@@ -6,7 +6,7 @@ from gluonnorm.deploy.backends.backend import Backend, Outputs
 from gluonnorm.deploy.bundle import OUTPUTS, DeployError, Manifest
 from gluonnorm.deploy.candidate_count import expose_candidate_count
 from gluonnorm.deploy.exported_block import load
-from gluonnorm.deploy.finite_weights import require_finite_weights
+from gluonnorm.deploy.weight_checks import require_finite_weights, require_float32_weights
 from gluonnorm.graph.trace import contexts, hybridize_for_inference
 
 import mxnet as mx
@@ -43,6 +43,29 @@ class MXNetBackend:
         arrays = [output.asnumpy() for output in outputs]
         further = arrays[self._num_outputs :]
         return Outputs(arrays[: self._num_outputs], further[0] if further else None)
+
+
+def backend_of_network(net: mx.gluon.HybridBlock) -> Backend:
+    """Run a network of this process.
+
+    Parameters
+    ----------
+    net : mx.gluon.HybridBlock
+        A detector.
+
+    Returns
+    -------
+    MXNetBackend
+        The network.
+
+    Raises
+    ------
+    DeployError
+        As ``MXNetBackend``; or the weights are not float32.
+    """
+    # The weights of an exported network may be of other types, for which its graph has casts.
+    require_float32_weights(net)
+    return MXNetBackend(net)
 
 
 def open_files(
