@@ -1,6 +1,7 @@
 """Detections drawn as the flags of demo.py say, and the names of the files."""
 
 import argparse
+import os
 from typing import List
 
 from gluonnorm.deploy import Predictor
@@ -9,6 +10,8 @@ from gluonnorm.types import Detections
 from gluonnorm.visualize import draw
 
 import numpy as np
+
+LONGEST_STEM = 200  # bytes; a file's name has at most 255
 
 
 def draw_as_asked(
@@ -61,6 +64,8 @@ def draw_as_asked(
 def unused_name(stem: str, used_names: List[str]) -> str:
     """Find a file name for a picture, because images of several folders may share one name.
 
+    A long name is cut off, so that the picture's name, which is longer, is not too long for a file.
+
     Parameters
     ----------
     stem : str
@@ -71,13 +76,17 @@ def unused_name(stem: str, used_names: List[str]) -> str:
     Returns
     -------
     str
-        ``stem``, or ``stem-2``, ``stem-3`` and so on.
+        ``stem`` or its beginning, or that with ``-2``, ``-3`` and so on.
 
     Examples
     --------
     >>> unused_name("a", ["a"])
     'a-2'
     """
+    encoded = os.fsencode(stem)
+    if len(encoded) > LONGEST_STEM:
+        # The cut may go through a letter.
+        stem = encoded[:LONGEST_STEM].decode(errors="ignore")
     name = stem
     number = 1
     while name in used_names:

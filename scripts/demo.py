@@ -6,10 +6,10 @@ Examples: an exported network on a folder of photos, and on a video
     python scripts/demo.py clip.mp4 --exported out/blood --output drawn
 
 Every image gets a picture <name>-detections.jpg in the output folder and a line that says what was
-found. An image that cannot be read gets an error line; the others are still processed, and the
-status is then 1. With --json all detections are also written to one file; --coco and --label-studio
-write what is drawn for other programs. A video becomes <name>-detections.mp4, without sound; with
---json, the file has one line of JSON for each frame.
+found. An image that cannot be read, or that is too narrow for the network, gets an error line; the
+others are still processed, and the status is then 1. With --json all detections are also written to
+one file; --coco and --label-studio write what is drawn for other programs. A video becomes
+<name>-detections.mp4, without sound; with --json, the file has one line of JSON for each frame.
 """
 
 import argparse
@@ -25,6 +25,7 @@ from gluonnorm.photos.tiles import DEFAULT_OVERLAP, MOST_OVERLAP, Tiling
 from gluonnorm.types import Detections
 from gluonnorm.visualize import open_font
 
+import numpy as np
 from _cli import add_plugin_argument, add_seed_argument, run, seed_everything
 from _detection_files import DetectionFiles, add_file_arguments, check_file_arguments
 from _detector import open_detector
@@ -159,18 +160,13 @@ def draw_images(files: Sequence[Path], detector: Predictor, args: argparse.Names
     all_read = True
     for file in files:
         try:
-            image = read_image(file)
-            if max(image.shape) > LONGEST_JPEG:
-                raise ImageError(
-                    f"{file}: has a side of {max(image.shape)} pixels, and the pictures are JPEG, "
-                    f"which has at most {LONGEST_JPEG}; cut it into shorter parts"
-                )
+            image = read_drawable(file)
+            detections = detect(image, detector, file)
         except ImageError as error:
             print(f"error: {error}", file=sys.stderr)
             detection_files.add_error(file, error)
             all_read = False
             continue
-        detections = detector(image)
         picture = draw_as_asked(image, detections, detector, args, legend=True)
         target = folder / f"{unused_name(file.stem, used_names)}-detections.jpg"
         # The legend below a photo of the largest height is cut off.
@@ -180,6 +176,62 @@ def draw_images(files: Sequence[Path], detector: Predictor, args: argparse.Names
         detection_files.add(file, (height, width), detections)
     detection_files.write()
     return all_read
+
+
+def read_drawable(file: Path) -> np.ndarray:
+    """Read an image that a JPEG file can hold.
+
+    Parameters
+    ----------
+    file : pathlib.Path
+        The image file.
+
+    Returns
+    -------
+    numpy.ndarray
+        (H, W, 3) uint8 RGB.
+
+    Raises
+    ------
+    ImageError
+        The file cannot be read, or the image is too long for a JPEG file.
+    """
+    image = read_image(file)
+    if max(image.shape) > LONGEST_JPEG:
+        raise ImageError(
+            f"{file}: has a side of {max(image.shape)} pixels, and the pictures are JPEG, "
+            f"which has at most {LONGEST_JPEG}; cut it into shorter parts"
+        )
+    return image
+
+
+def detect(image: np.ndarray, detector: Predictor, file: Path) -> Detections:
+    """Detect objects on an image that was read from a file.
+
+    Parameters
+    ----------
+    image : numpy.ndarray
+        (H, W, 3) uint8 RGB.
+    detector : Predictor
+        The detector.
+    file : pathlib.Path
+        The image file, for messages.
+
+    Returns
+    -------
+    Detections
+        All detections.
+
+    Raises
+    ------
+    ImageError
+        The image is too narrow for the network.
+    """
+    try:
+        return detector(image)
+    except ImageError as error:
+        # The detector gets pixels alone, so its message does not name the file.
+        raise ImageError(f"{file}: {error}") from error
 
 
 def tiling_of(args: argparse.Namespace) -> Optional[Tiling]:

@@ -5,12 +5,14 @@ import os
 import subprocess
 import sys
 
+import model_zoo
 from gluonnorm import deploy
 from gluonnorm.data import COCODataset
 
 import numpy as np
 import pytest
 from in_process import SCRIPTS, run_script
+from mxnet.gluon import nn
 from PIL import Image
 from pycocotools import mask as run_lengths
 from tiny_detector import CLASSES, tiny_detector
@@ -189,6 +191,36 @@ def test_large_photos_in_tiles_and_one_that_no_jpeg_can_hold(exported, tmp_path)
     np.testing.assert_array_equal([one["box"] for one in entry["detections"]], found.boxes)
     for one, mask in zip(entry["detections"], found.masks if found.masks is not None else ()):
         np.testing.assert_array_equal(run_lengths.decode(one["mask"]), mask)
+
+
+def test_a_photo_that_the_network_cannot_take_costs_no_other_photo(photos, tmp_path):
+    features = nn.HybridSequential()
+    # On a map of one column, this pooling has no output.
+    features.add(nn.Conv2D(8, 3, 4, 1), nn.AvgPool2D(2, 2), nn.Conv2D(8, 3, 2, 1))
+    top = nn.Conv2D(8, 3)
+    settings = {**SETTINGS, "multiple": 1, "rpn_test_post_nms": 10, "roi_size": 3}
+    net = model_zoo.get_faster_rcnn(features, top, classes=CLASSES, **settings)
+    deploy.export(net, str(tmp_path / "own"))
+    narrow = tmp_path / "narrow.png"
+    Image.fromarray(np.full((2000, 3, 3), 99, np.uint8)).save(narrow)
+    flags = "--exported", tmp_path / "own", "--output", tmp_path, "--json", tmp_path / "a.json"
+    done = demo(photos / "a.PNG", narrow, photos / "b.png", *flags)
+    first, refused, last = json.loads((tmp_path / "a.json").read_text())["images"]
+    assert done.returncode == 1 and done.stderr == f"error: {refused['error']}\n"
+    assert refused["error"].startswith(f"{narrow}: 2000 x 3 pixels are 96 x 1 for the network")
+    assert first["detections"] and last["detections"]
+
+
+def test_a_picture_of_a_photo_with_a_long_name(exported, photos, tmp_path):
+    long_names = [tmp_path / f"{'猫' * 80}.png", tmp_path / f"{'猫' * 81}.png"]
+    for path in long_names:
+        path.write_bytes((photos / "b.png").read_bytes())
+    drawn = tmp_path / "drawn"
+    done = demo(*long_names, "--exported", exported, "--output", drawn)
+    assert done.returncode == 0, done.stderr
+    # A letter has 3 bytes, and 200 bytes are kept.
+    names = sorted(path.name for path in drawn.iterdir())
+    assert names == ["猫" * 66 + "-2-detections.jpg", "猫" * 66 + "-detections.jpg"]
 
 
 def test_files_for_other_programs_hold_what_is_drawn(exported, photos, tmp_path):
