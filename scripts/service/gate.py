@@ -1,4 +1,4 @@
-"""What happens to every request before and after its route: key, rest of the body, count."""
+"""What happens to every request before and after its route: HEAD, key, rest of the body, count."""
 
 from typing import Awaitable, Callable, Container
 
@@ -21,7 +21,8 @@ OTHER_PATH = "other"  # in the metrics, so that clients cannot make any number o
 class Gate:
     """Ask for the API key, count answers, and end connections while the process is drained.
 
-    Before a request is refused, the rest of its body is read and forgotten.
+    HEAD is answered as GET, without the body. Before a request is refused, the rest of its body is
+    read and forgotten.
 
     Parameters
     ----------
@@ -77,6 +78,10 @@ class Gate:
                     await body.discard_rest(self._settings.client_timeout, waits_for_us)
             await send(message)
 
+        if scope["method"] == "HEAD":
+            # FastAPI's routes take no HEAD, which monitors ask with. The server leaves the body of
+            # such an answer out.
+            scope = {**scope, "method": "GET"}
         path = scope["path"]
         application = self._application
         if path in self._protected:

@@ -195,6 +195,17 @@ def test_other_paths_and_methods(service):
     assert_is_error(service.get("/v2", Host="["), 404)
 
 
+@pytest.mark.parametrize("path", ["/", "/healthz", "/readyz", "/openapi.json", "/v1/detect", "/v2"])
+def test_head_is_answered_as_get_without_the_body(service, path):
+    """Monitors of web sites ask with HEAD whether a service lives."""
+    answer = service.get(path)
+    head = service.request("HEAD", path, None, {})
+    assert (head.status, head.content) == (answer.status, b"")
+    for headers in (head.headers, answer.headers):
+        headers.pop("date")
+    assert head.headers == answer.headers and int(head.headers["content-length"]) > 0
+
+
 def test_the_description_of_the_interface(service):
     description = service.get("/openapi.json").json()
     assert {"/v1/detect", "/healthz", "/readyz", "/metrics"} <= set(description["paths"])
