@@ -26,6 +26,8 @@ from gluonnorm.rcnn.setting_checks import (
 )
 from gluonnorm.types import IMAGENET_MEAN, IMAGENET_STD, AnchorGrid, Preprocess
 
+import numpy as np
+
 # Settings that are numbers in 0..1.
 FRACTIONS = (
     "rpn_nms_thresh",
@@ -233,10 +235,11 @@ class DetectorConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "convention", BoxConvention.of(self.convention))
-        # JSON has lists where this record has tuples, and a command line gives a bare number.
+        # JSON has lists where this record has tuples, and a command line gives a bare number. A
+        # number or an array of NumPy could not be written to a checkpoint or a manifest.
         for field in fields(self):
             value = getattr(self, field.name)
-            object.__setattr__(self, field.name, _with_tuples(value))
+            object.__setattr__(self, field.name, _plain(value))
         if isinstance(self.short, int):
             object.__setattr__(self, "short", (self.short,))
         self._check_input()
@@ -446,8 +449,10 @@ def _check_description(values: Any, known: List[str]) -> None:
             )
 
 
-def _with_tuples(value: Any) -> Any:
-    """Replace lists, also nested ones, by tuples."""
+def _plain(value: Any) -> Any:
+    """Replace lists, also nested ones, by tuples, and what NumPy made by numbers of Python."""
+    if isinstance(value, (np.generic, np.ndarray)):
+        value = value.tolist()
     if not isinstance(value, (list, tuple)):
         return value
-    return tuple(_with_tuples(item) for item in value)
+    return tuple(_plain(item) for item in value)

@@ -5,6 +5,7 @@ from gluonnorm.convention import CONVENTIONS
 from gluonnorm.errors import InputError
 from gluonnorm.rcnn.config import DetectorConfig, ModelSpec
 
+import numpy as np
 import pytest
 
 
@@ -16,6 +17,27 @@ def test_override_changes_a_copy():
     assert (
         changed.override(nms_thresh=0.5, short=(800,), anchor_sizes=config.anchor_sizes) == config
     )
+
+
+def test_numbers_of_numpy_become_numbers_that_a_file_can_hold():
+    config = DetectorConfig(
+        short=np.int64(600),
+        max_detections=np.int32(7),
+        score_thresh=np.float32(0.25),
+        force_nms=np.bool_(True),
+        anchor_sizes=np.array([[16, 32], [64, 128]]),
+        anchor_ratios=(np.float32(0.5), np.float64(2)),
+    )
+    assert config == DetectorConfig(
+        short=600,
+        max_detections=7,
+        score_thresh=0.25,
+        force_nms=True,
+        anchor_sizes=((16, 32), (64, 128)),
+        anchor_ratios=(0.5, 2.0),
+    )
+    values = json.loads(json.dumps(asdict(config)))
+    assert DetectorConfig(**values) == config
 
 
 def test_an_unknown_option_is_answered_with_the_nearest():
