@@ -1,17 +1,19 @@
 """MXNet's files of an exported network as a block of Gluon, without any network code."""
 
+import os
 import warnings
 from typing import List, Sequence, Tuple, Union
 
 from gluonnorm.deploy.bundle import Bundle, DeployError, Manifest, read_bundle
 from gluonnorm.errors import InputError, first_line
 from gluonnorm.graph.trace import hybridize_for_inference
+from gluonnorm.types import PathLike
 
 import mxnet as mx
 
 
 def load(
-    prefix: str, ctx: Union[mx.Context, Sequence[mx.Context]] = mx.cpu()
+    prefix: PathLike, ctx: Union[mx.Context, Sequence[mx.Context]] = mx.cpu()
 ) -> Tuple[mx.gluon.SymbolBlock, Manifest]:
     """Load an exported network as a hybridized block, and its manifest.
 
@@ -20,7 +22,7 @@ def load(
 
     Parameters
     ----------
-    prefix : str
+    prefix : str or path-like
         Path and first part of the files' names, as given to ``export``.
     ctx : mx.Context or sequence of mx.Context
         Where the network's parameters will be.
@@ -41,6 +43,7 @@ def load(
     InputError
         ``ctx`` is not a context.
     """
+    prefix = os.fspath(prefix)
     bundle = read_bundle(prefix)
     devices = _device_list(ctx)
     on_cpu = all(device.device_type == "cpu" for device in devices)

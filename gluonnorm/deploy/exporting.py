@@ -60,7 +60,7 @@ class _Graph(NamedTuple):
 
 def export(
     net: mx.gluon.HybridBlock,
-    prefix: str,
+    prefix: PathLike,
     image_size: Optional[Tuple[int, int]] = None,
     dtype: str = "float32",
     calibration: Union[None, PathLike, Photos] = None,
@@ -88,7 +88,7 @@ def export(
     net : mx.gluon.HybridBlock
         A detector with ``spec`` and ``preprocess``. It remains as it is: hybridized or not, on its
         contexts. Shapes that wait for a first input are settled by one forward pass.
-    prefix : str
+    prefix : str or path-like
         Path and first part of the files' names. Missing folders are made.
     image_size : tuple of int or None
         (height, width) of the network's input if it is always the same. It is only noted in the
@@ -137,6 +137,7 @@ def export(
         completely; a layer has no form in ONNX; a package is missing; or OpenVINO finds in int8
         less than half of what it finds in float32 on the first of the photos.
     """
+    prefix = os.fspath(prefix)
     bundle_paths(prefix)
     _check_format(format, dtype)
     _check_image_size(image_size)

@@ -127,7 +127,7 @@ class Predictor:
 
     Parameters
     ----------
-    prefix : str
+    prefix : str or path-like
         Path and first part of the names of the files that ``deploy.export`` wrote.
     ctx : mx.Context, sequence of mx.Context or None
         Contexts for MXNet alone, where ``gpu`` does not say enough: ``net`` is loaded on all of
@@ -192,7 +192,7 @@ class Predictor:
 
     def __init__(
         self,
-        prefix: str,
+        prefix: PathLike,
         ctx: Union[None, "mx.Context", Sequence["mx.Context"]] = None,
         resize: bool = True,
         batch_size: int = 1,
@@ -201,6 +201,7 @@ class Predictor:
         overlap: float = DEFAULT_OVERLAP,
         gpu: Optional[int] = None,
     ):
+        prefix = os.fspath(prefix)
         handling = _photo_handling(resize, batch_size, tile, overlap)
         _check_gpu(gpu, ctx)
         module = backend_module(choose_backend(prefix) if backend is None else backend)

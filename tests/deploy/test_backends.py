@@ -34,7 +34,7 @@ def folder(tmp_path_factory):
     for kind in ("fpn", "mask_fpn"):
         net = tiny_detector(kind, **SETTINGS)
         for name in ("mxnet", "onnx"):
-            export(net, str(folder / kind), format=name)
+            export(net, folder / kind, format=name)
         (folder / "alone").mkdir(exist_ok=True)
         shutil.copy(folder / f"{kind}.onnx", folder / "alone")
     return folder
@@ -251,6 +251,16 @@ def test_a_manifest_of_another_export_does_not_describe_the_file(tmp_path, writt
         DeployError, match="net.json describes files of another format, and not .*net.onnx"
     ):
         open_graph_files(prefix, None, "onnx", opener(written))
+
+
+@pytest.mark.parametrize("backend", [None, "mxnet", "onnxruntime"])
+def test_a_prefix_may_be_a_path_with_files_and_without(folder, backend):
+    require("onnxruntime")
+    assert Predictor(folder / "fpn", backend=backend).classes == CLASSES
+    with pytest.raises(DeployError, match="absent.* missing"):
+        Predictor(folder / "absent", backend=backend)
+    with pytest.raises(DeployError, match="absent.* missing"):
+        load(folder / "absent")
 
 
 def test_a_missing_onnx_file_names_the_way_out(tmp_path, written):
