@@ -18,6 +18,7 @@ import numpy as np
 
 CODEC = "mp4v"  # MPEG-4 part 2. OpenCV's packages on the index have no encoder of H.264
 USUAL_RATE = 25.0  # frames a second, for files that do not tell their own
+LARGEST_TERM = 65535  # of the fraction by which MPEG-4 part 2 writes a frame rate
 # FFmpeg prints about each faulty file; what is wrong is told in one line of this program.
 QUIET = {"OPENCV_FFMPEG_LOGLEVEL": "-8"}
 
@@ -121,7 +122,7 @@ class VideoWriter:
     path : str
         The file; its ending names the container.
     frame_rate : float
-        Frames a second.
+        Frames a second. It is rounded to tenths or hundredths if it is above 65.
 
     Raises
     ------
@@ -154,7 +155,8 @@ class VideoWriter:
             height, width = picture.shape[:2]
             code = cv2.VideoWriter.fourcc(*CODEC)
             size = width, height
-            self._writer = cv2.VideoWriter(self._path, code, self._frame_rate, size)
+            rate = _writable_rate(self._frame_rate)
+            self._writer = cv2.VideoWriter(self._path, code, rate, size)
             if not self._writer.isOpened():
                 raise self._error()
         self._writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
@@ -221,6 +223,18 @@ def video_file(path: Path, frame_rate: float) -> Iterator[VideoWriter]:
 def _valid_rate(frame_rate: float) -> float:
     """Frames a second as a file states them, or the usual number if it states nonsense."""
     return frame_rate if 0 < frame_rate < 1000 else USUAL_RATE
+
+
+def _writable_rate(frame_rate: float) -> float:
+    """Round a frame rate so far that the codec can hold it.
+
+    Slow motion of phones has rates such as 239.754, the mean over the file. OpenCV makes a fraction
+    of thousandths of that, with which the codec does not begin.
+    """
+    for decimals in (3, 2):
+        if frame_rate * 10**decimals <= LARGEST_TERM:
+            return round(frame_rate, decimals)
+    return round(frame_rate, 1)
 
 
 def _be_quiet() -> None:

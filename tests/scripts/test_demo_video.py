@@ -29,14 +29,19 @@ def exported(tmp_path_factory):
 def clip(tmp_path_factory):
     """A video whose frames differ, in a format that keeps most of each frame."""
     path = tmp_path_factory.mktemp("video") / "clip.avi"
+    write_clip(path, RATE)
+    return path
+
+
+def write_clip(path, rate):
+    """Write frames of blocks; an AVI file of MJPEG can have any rate."""
     code = cv2.VideoWriter.fourcc(*"MJPG")
-    writer = cv2.VideoWriter(str(path), code, RATE, (WIDTH, HEIGHT))
+    writer = cv2.VideoWriter(str(path), code, rate, (WIDTH, HEIGHT))
     generator = np.random.default_rng(0)
     for _ in range(COUNT):
         blocks = generator.integers(0, 256, (HEIGHT // 8, WIDTH // 8, 3), np.uint8)
         writer.write(blocks.repeat(8, axis=0).repeat(8, axis=1))
     writer.release()
-    return path
 
 
 def frames_of(path):
@@ -83,6 +88,17 @@ def test_each_frame_is_drawn_and_described(exported, clip, tmp_path):
         is_drawn = (picture != undrawn).any(axis=2)
         difference = np.abs(frame - picture)[is_drawn].mean()
         assert difference < np.abs(frame - undrawn)[is_drawn].mean() / 2
+
+
+@pytest.mark.parametrize("rate, written", [(119.893, 119.89), (239.754, 239.75), (899.876, 899.9)])
+def test_slow_motion(exported, tmp_path, rate, written):
+    """The codec writes a rate as a fraction of two numbers below 65536."""
+    clip = tmp_path / "slow.avi"
+    write_clip(clip, rate)
+    done = run_script("demo.py", clip, "--exported", exported, "--output", tmp_path)
+    assert done.returncode == 0, done.stderr
+    frames, drawn_rate = frames_of(tmp_path / "slow-detections.mp4")
+    assert len(frames) == COUNT and drawn_rate == pytest.approx(written, abs=1e-6)
 
 
 def test_tiles_of_frames(exported, clip, tmp_path):
