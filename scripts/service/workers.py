@@ -11,9 +11,10 @@ import threading
 import time
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
-from typing import Any, Callable, List, NamedTuple
+from typing import Any, Callable, Dict, List, NamedTuple
 
 from gluonnorm.deploy.backends.backend import num_threads
+from gluonnorm.deploy.bundle import BUNDLE_SUFFIXES, FILE_SUFFIXES
 from gluonnorm.errors import GluonnormError, InputError, one_line
 from service.metrics import SHARED_FOLDER_VARIABLE
 from service.server import serve
@@ -47,6 +48,9 @@ class _Worker(NamedTuple):
 class WorkerGroup:
     """Start workers, start again those that end, and drain all of them at a signal.
 
+    A worker keeps the network that it has loaded. One that is started after the exported files were
+    replaced has another network than the others, and says so.
+
     Parameters
     ----------
     settings : ServiceSettings
@@ -58,6 +62,7 @@ class WorkerGroup:
     def __init__(self, settings: ServiceSettings, listener: socket.socket) -> None:
         self._settings = settings
         self._listener = listener
+        self._write_times = write_times(settings.exported)
         self._workers: List[_Worker] = []
         self._num_signals = 0
 
@@ -101,7 +106,8 @@ class WorkerGroup:
         """Start a worker."""
         reports, reports_of_worker = SPAWN.Pipe(duplex=False)
         process = SPAWN.Process(
-            target=run_worker, args=(self._settings, self._listener, reports_of_worker)
+            target=run_worker,
+            args=(self._settings, self._listener, reports_of_worker, self._write_times),
         )
         process.start()
         reports_of_worker.close()
@@ -158,7 +164,36 @@ def _reported_problem(worker: _Worker) -> str:
     return problem
 
 
-def run_worker(settings: ServiceSettings, listener: socket.socket, reports: Connection) -> None:
+def write_times(prefix: str) -> Dict[str, int]:
+    """Tell when the files of an export were written.
+
+    Parameters
+    ----------
+    prefix : str
+        The prefix of the files.
+
+    Returns
+    -------
+    dict of str to int
+        Nanoseconds since 1970, by the path of each file that exists.
+    """
+    times = {}
+    for suffix in (*FILE_SUFFIXES.values(), BUNDLE_SUFFIXES[-1]):
+        path = f"{prefix}{suffix}"
+        try:
+            times[path] = os.stat(path).st_mtime_ns
+        except OSError:
+            # A worker that needs this file says what is wrong with it.
+            continue
+    return times
+
+
+def run_worker(
+    settings: ServiceSettings,
+    listener: socket.socket,
+    reports: Connection,
+    first_write_times: Dict[str, int],
+) -> None:
     """Answer requests; the work of one process.
 
     Parameters
@@ -169,13 +204,27 @@ def run_worker(settings: ServiceSettings, listener: socket.socket, reports: Conn
         The socket that all workers share.
     reports : multiprocessing.connection.Connection
         Takes ``READY``, or the text of an error.
+    first_write_times : dict of str to int
+        What ``write_times`` returned when the service began.
     """
+
+    def report_ready() -> None:
+        """Tell the parent that requests are taken, and the log if the network is a later one."""
+        if write_times(settings.exported) != first_write_times:
+            print(
+                f"worker {os.getpid()} answers with new files of {settings.exported}, and workers "
+                "that began before answer with the old ones; restart the service",
+                file=sys.stderr,
+                flush=True,
+            )
+        reports.send(READY)
+
     # Ctrl-C reaches all processes of a terminal. The parent tells its workers when to end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         import_plugins(settings.plugin)
-        serve(settings, listener, on_ready=lambda: reports.send(READY))
+        serve(settings, listener, on_ready=report_ready)
     except (GluonnormError, OSError) as error:
         reports.send(one_line(error))
 

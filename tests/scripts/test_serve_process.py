@@ -240,4 +240,11 @@ def test_workers_with_a_key_and_tls(tmp_path, certificate):
         again = ask("/v1/detect", "POST", content, **named, **allowed)
         assert again.status == 200 and again.content == answers[0].content
         assert not {first, second} & set(service.worker_pids())
+        assert not any("new files" in line for line in service.log)
+
+        # A worker that starts after another export has another network than the one before it.
+        export_tiny(tmp_path, format="onnx")
+        os.kill(service.worker_pids()[0], signal.SIGKILL)
+        line = service.wait_for_line(r"worker \d+ answers with new files .*; restart the service")
+        assert f" of {prefix}, and workers that began before answer with the old ones" in line
         assert service.stop(60) == 0
