@@ -137,34 +137,52 @@ def _choose_prefix(names: List[str], known: Collection[str]) -> Tuple[str, Tuple
     There may be complete copies of the chosen names under other prefixes, which are returned as
     well: beside names as they are, or averaged ones beside plain ones.
     """
-    known_counts: Dict[str, int] = {"": 0}
-    for name in names:
-        for prefix, rest in [("", name)] if name in known else _splits(name):
-            if rest in known:
-                known_counts[prefix] = known_counts.get(prefix, 0) + 1
+    known_counts = _count_known(names, known)
     most = max(known_counts.values())
-    # Of "module." and "module.backbone." the shorter one leaves the more to the names.
-    best = sorted((prefix for prefix in known_counts if known_counts[prefix] == most), key=len)
-    chosen = best[0]
-    rivals = tuple(prefix for prefix in best[1:] if not chosen or not prefix.startswith(chosen))
     if most == 0:
         return "", ()
-    if not chosen:
-        return "", rivals
-    covered = sum(name.startswith(chosen) for name in names)
-    if 2 * most < covered or MOST_COPIES * most < len(names):
+    best = [prefix for prefix, count in known_counts.items() if count == most]
+    # Of "module." and "module.backbone." the shorter one leaves the more to the names.
+    shortest, *others = sorted(best, key=len)
+    if not shortest:
+        return "", tuple(others)
+    if _is_coincidence(names, shortest, most):
         return "", ()
-    plain = [prefix for prefix in (chosen, *rivals) if not is_averaged(prefix)]
-    if rivals and len(plain) == 1:
-        copies = (prefix for prefix in (chosen, *rivals) if prefix != plain[0])
-        return plain[0], tuple(copies)
-    if rivals:
-        entries = [prefix[:-1] for prefix in (chosen, *rivals)]
+    copies = [shortest, *(prefix for prefix in others if not prefix.startswith(shortest))]
+    if len(copies) == 1:
+        return shortest, ()
+    plain = [prefix for prefix in copies if not is_averaged(prefix)]
+    if len(plain) != 1:
+        entries = [prefix[:-1] for prefix in copies]
         raise WeightFileError(
             f"the names fit under several prefixes ({', '.join(entries)}); choose one, such as "
             f"entry={entries[0]!r}"
         )
-    return chosen, ()
+    copies.remove(plain[0])
+    return plain[0], tuple(copies)
+
+
+def _count_known(names: List[str], known: Collection[str]) -> Dict[str, int]:
+    """Count for each prefix how many names are known without it; "" has its count in any case."""
+    counts = {"": 0}
+    for name in names:
+        if name in known:
+            counts[""] += 1
+            continue
+        for prefix, rest in _splits(name):
+            if rest in known:
+                counts[prefix] = counts.get(prefix, 0) + 1
+    return counts
+
+
+def _is_coincidence(names: List[str], prefix: str, known_count: int) -> bool:
+    """Tell whether too few names are known without a prefix for it to be a network's.
+
+    They are few if more than half of the names with the prefix are unknown, or if the file would
+    have to have more than ``MOST_COPIES`` networks of that size.
+    """
+    covered = sum(name.startswith(prefix) for name in names)
+    return 2 * known_count < covered or MOST_COPIES * known_count < len(names)
 
 
 def _splits(name: str) -> Iterator[Tuple[str, str]]:
