@@ -31,6 +31,8 @@ RECIPE_SETTINGS = tuple(field.name for field in fields(DetectorConfig))
 PUBLISHED_SETTINGS = ("short", "max_size", "freeze_at")
 # The flags whose product is the number of images of an update on one machine.
 UPDATE_SIZES = ("batch_size", "accumulate")
+# What --minutes measures and sets: a value of the user would make another length of it.
+LAID_BY_MINUTES = ("epochs", "epoch_steps", "val_interval")
 # Flags that are not shown where nothing was chosen.
 OPTIONAL = ("clip_gradient", "epoch_steps", "head_norm")
 
@@ -77,7 +79,7 @@ def check_recipe_arguments(args: argparse.Namespace) -> None:
     Raises
     ------
     InputError
-        It is not positive, has no recipe, or comes with ``--epochs``.
+        It is not positive, has no recipe, or comes with a flag that it sets itself.
     """
     if args.minutes is None:
         return
@@ -85,11 +87,14 @@ def check_recipe_arguments(args: argparse.Namespace) -> None:
         raise InputError(f"--minutes is {args.minutes:g}; want a number above 0")
     if args.recipe is None and not args.resume:
         raise InputError("--minutes lays the schedule of a recipe; add --recipe auto")
-    if args.epochs is not None:
-        raise InputError(
-            f"--minutes {args.minutes:g} and --epochs {args.epochs} both set the length; leave one "
-            "of them out"
-        )
+    for name in LAID_BY_MINUTES:
+        value = getattr(args, name)
+        # --val-interval 0 sets no length: there is no evaluation to make time for.
+        if value:
+            raise InputError(
+                f"--minutes {args.minutes:g} and {flag_of(name)} {value} both set the length of "
+                "the run; leave one of them out"
+            )
 
 
 def follows_rules(args: argparse.Namespace, earlier: Choices) -> bool:

@@ -177,7 +177,10 @@ def test_a_published_recipe_fits_into_minutes_as_well(budget, shapes, tmp_path, 
     [
         (["--minutes", "5"], "--minutes lays the schedule of a recipe; add --recipe auto"),
         (["--recipe", "auto", "--minutes", "0"], "--minutes is 0; want a number above 0"),
-        (["--recipe", "auto", "--minutes", "5", "--epochs", "2"], "both set the length"),
+        (["--recipe", "auto", "--minutes", "5", "--epochs", "2"], "--epochs 2 both set the length"),
+        # Each of these would make the run shorter or longer than the minutes.
+        (["--recipe", "auto", "--minutes", "5", "--epoch-steps", "1"], "--epoch-steps 1 both set"),
+        (["--recipe", "auto", "--minutes", "5", "--val-interval", "1"], "--val-interval 1 both se"),
         (["--recipe", "auto", "--minutes", "0.0001"], "--minutes leaves"),
         (["--epoch-steps", "0"], "--epoch-steps is 0; want at least 1"),
     ],
