@@ -181,18 +181,61 @@ def choose(
     return choices
 
 
-def note_kept_length(choices: Choices) -> None:
-    """Say that a continued run keeps the length that was laid at its start.
+def check_kept_length(args: argparse.Namespace, choices: Choices) -> None:
+    """Say that ``--minutes`` does not change the length of a run that is continued.
 
     Parameters
     ----------
+    args : argparse.Namespace
+        The parsed command line, with ``--minutes`` and ``--resume``.
     choices : dict of str to Choice
         What ``choose`` returns.
+
+    Raises
+    ------
+    InputError
+        Nothing of the earlier run's length is kept: it had another recipe, another batch or no
+        recipe. The minutes would then hold all epochs, also those that it has made.
     """
+    if choices["epochs"].origin != EARLIER_RUN:
+        raise InputError(
+            f"--minutes {args.minutes:g} lays the length of a run that begins; the run that "
+            "--resume continues had no recipe, or another recipe or batch; give --epochs, which "
+            "counts those that are made already"
+        )
     print(
         f"note: --minutes has no effect; the run keeps its {choices['epochs'].value} epochs, and "
         "--epochs changes them",
         file=sys.stderr,
+    )
+
+
+def refuse_patience(args: argparse.Namespace, choices: Choices) -> None:
+    """Refuse ``--patience`` for a run whose recipe or earlier part leaves no evaluations.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        The parsed command line.
+    choices : dict of str to Choice
+        What ``choose`` returns, with an interval of 0 between evaluations.
+
+    Raises
+    ------
+    InputError
+        The flag is given.
+    """
+    if not args.patience:
+        return
+    if choices["val_interval"].origin == EARLIER_RUN:
+        reason = "the run that --resume continues makes none"
+        way_out = "give a --val-interval"
+    else:
+        reason = f"one of them takes too much of --minutes {args.minutes:g}"
+        way_out = "give more minutes"
+    raise InputError(
+        f"--patience {args.patience} counts evaluations, and {reason}; leave --patience out, or "
+        f"{way_out}"
     )
 
 

@@ -36,11 +36,9 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from gluonnorm import training
 from gluonnorm.data import Dataset, Loader
-from gluonnorm.errors import InputError
 from gluonnorm.rcnn import FasterRCNN
 from gluonnorm.visualize import open_font
 from model_zoo.recipes.automatic import AUTO
-from model_zoo.recipes.choice import EARLIER_RUN
 
 import mxnet as mx
 from _augment import add_augment_arguments, check_augment_arguments, training_preprocess
@@ -68,13 +66,14 @@ from _recipe import (
     Choice,
     Choices,
     add_recipe_arguments,
+    check_kept_length,
     check_network,
     check_recipe_arguments,
     choose,
     follows_rules,
-    note_kept_length,
     print_choices,
     read_choices,
+    refuse_patience,
     stored_choices,
     with_choices,
 )
@@ -247,6 +246,8 @@ def prepare(
     case = examine(args, train_set, ctx) if follows_rules(args, earlier) else None
     decide = partial(choose, args, len(train_set), workers.count, earlier, case)
     choices = decide()
+    if args.minutes is not None and args.resume:
+        check_kept_length(args, choices)
     completed = with_choices(args, choices)
     net = build_network(completed, train_set.classes, ctx)
     check_network(completed, net)
@@ -257,19 +258,13 @@ def prepare(
         val_set = None if val_set is None else open_masks(val_set)
     require_boxes(train_set, training_preprocess(args, net.preprocess), net.config)
     loader = make_loader(completed, train_set, net.preprocess, workers.rank, workers.count)
-    if args.minutes is not None and choices["epochs"].origin == EARLIER_RUN:
-        note_kept_length(choices)
-    elif args.minutes is not None:
+    if args.minutes is not None and not args.resume:
         choices = decide(lay_minutes(completed, net, loader, val_set, ctx, workers.count))
         completed = with_choices(args, choices)
     # An evaluation may take too much of --minutes, which is known only here.
     if not completed.val_interval:
         val_set = None
-        if args.patience:
-            raise InputError(
-                f"--patience {args.patience} counts evaluations, and one of them takes too much of "
-                f"--minutes {args.minutes:g}; leave --patience out, or give more minutes"
-            )
+        refuse_patience(args, choices)
     check_epoch_steps(completed, len(loader))
     note_long_interval(completed)
     note_slow_dtype(completed.dtype)

@@ -122,6 +122,9 @@ def test_a_run_without_time_for_evaluations_keeps_its_last_weights(
     for name, values in read_arrays(str(last)).items():
         np.testing.assert_array_equal(best[name], values, err_msg=name)
     assert Path(f"{prefix}-best.json").exists()
+    resumed = train(shapes, prefix, *SMALL, "--resume", "--patience", 2)
+    assert resumed.returncode == 2
+    assert "the run that --resume continues makes none; leave --patience" in resumed.stderr
 
 
 def test_measuring_leaves_no_trace(shapes, automatic, tmp_path):
@@ -148,6 +151,14 @@ def test_a_resumed_run_keeps_the_first_decision(shapes, automatic):
     assert second["epochs"]["origin"] == "earlier run"
     assert len(read_metrics(f"{automatic}-metrics.jsonl")) == rows
     assert "--minutes" in done.stderr
+
+
+def test_minutes_do_not_lay_the_rest_of_a_run(shapes, automatic):
+    """They would hold the epochs that are made already, too, and the run might end at once."""
+    flags = ["--resume", "--recipe", "auto", "--minutes", 9, "--batch-size", 3]
+    done = train(shapes, automatic, *SMALL, *flags)
+    assert done.returncode == 2
+    assert "--minutes 9 lays the length of a run that begins" in done.stderr
 
 
 def test_print_recipe_gives_the_reason_of_each_rule_and_writes_nothing(shapes, tmp_path):
