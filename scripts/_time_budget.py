@@ -189,14 +189,16 @@ def _time_evaluation(
     """Run the network on some batches of the validation set, and project to all of them."""
     loader = evaluation_loader(val_set, net.preprocess, len(ctx), args.num_workers)
     net.hybridize()
-    batches = islice(loader, UNTIMED_STEPS + TIMED_STEPS)
     times = []
     start = time.perf_counter()
-    for _ in predict(net, batches, ctx, net.config.convention.mask_paste):
+    for batch in islice(loader, UNTIMED_STEPS + TIMED_STEPS):
+        # Several devices give their photos at the same moment, so a batch is timed as a whole.
+        for _ in predict(net, [batch], ctx, net.config.convention.mask_paste):
+            pass
         times.append(time.perf_counter() - start)
         start = time.perf_counter()
-    seconds = _usual_time(times[UNTIMED_STEPS * len(ctx) :] or times)
-    return EVALUATION_FACTOR * len(val_set) * seconds
+    seconds = _usual_time(times[UNTIMED_STEPS:] or times)
+    return EVALUATION_FACTOR * len(loader) * seconds
 
 
 def lay(seconds: float, steps_of_data: int, times: Times) -> Length:

@@ -3,11 +3,14 @@
 import importlib
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
-from gluonnorm.data import draw_shapes
+from gluonnorm.data import GluonCVDataset, draw_shapes
 from gluonnorm.training import read_metrics
+from gluonnorm.types import Preprocess
 from gluonnorm.weight_files import read_arrays
 
+import mxnet as mx
 import numpy as np
 import pytest
 from in_process import SCRIPTS, run_script
@@ -74,6 +77,32 @@ def test_what_is_laid_fits_into_the_time_and_fills_it(budget, update, evaluation
 def test_a_time_too_short_for_anything_is_refused(budget):
     with pytest.raises(ValueError, match="10 updates fit, want at least 20; give 0.2 minutes more"):
         budget.lay(12.0, 100, budget.Times(update=1.0, evaluation=0.0))
+
+
+@pytest.mark.parametrize("devices", [1, 2, 4])
+def test_an_evaluation_takes_as_long_as_its_batches(budget, monkeypatch, devices):
+    """A batch takes 3 seconds by the clock of this test, however many devices share it."""
+    clock = [0.0]
+
+    def predict_in_three_seconds(net, batches, ctx, mask_paste):
+        for batch in batches:
+            clock[0] += 3.0
+            yield from ((sample.image_id, None) for sample in batch.samples)
+
+    monkeypatch.setattr(budget, "predict", predict_in_three_seconds)
+    monkeypatch.setattr(budget.time, "perf_counter", lambda: clock[0])
+    photos = 24
+    dataset = GluonCVDataset(
+        [(np.zeros((8, 8, 3), np.uint8), np.array([[1, 1, 5, 5, 0]]))] * photos, ["cell"]
+    )
+    net = SimpleNamespace(
+        preprocess=Preprocess(short=(8,), max_size=8),
+        hybridize=lambda: None,
+        config=SimpleNamespace(convention=SimpleNamespace(mask_paste="sample")),
+    )
+    ctx = [mx.cpu(number) for number in range(devices)]
+    seconds = budget._time_evaluation(SimpleNamespace(num_workers=1), net, dataset, ctx)
+    assert seconds == pytest.approx(1.2 * 3.0 * photos / devices)
 
 
 @pytest.fixture(scope="module")
