@@ -25,6 +25,7 @@ from gluonnorm.data import (
 )
 from gluonnorm.data.faults import skipped_faults
 from gluonnorm.data.inspection import AnchorSettings
+from gluonnorm.data.listing import listing_of
 from gluonnorm.errors import InputError, did_you_mean, first_few
 from gluonnorm.photos.prepare import resized_size
 from gluonnorm.types import Preprocess
@@ -253,6 +254,32 @@ def require_boxes(dataset: Dataset, preprocess: Preprocess, config: AnchorSettin
     for warning in inspection.warnings:
         print(f"note: {warning}", file=sys.stderr)
     inspection.require_boxes()
+
+
+def require_scored_boxes(dataset: Dataset) -> None:
+    """Refuse a validation set in which no detection can be right.
+
+    All its scores would be -1, so no weights would be the best ones.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        What ``open_scored_dataset`` returns.
+
+    Raises
+    ------
+    InputError
+        No object counts.
+    """
+    listing = listing_of(dataset)
+    if listing.crowd.all():
+        found = "no box of the network's classes"
+        if len(listing.crowd):
+            found = f"{len(listing.crowd)} boxes, all crowd or difficult"
+        raise InputError(
+            f"the validation set has {found}, so nothing can be scored; name another --val-split, "
+            "or train with --val-interval 0"
+        )
 
 
 def _report_skipped(dataset: Dataset, names: Sequence[str]) -> None:

@@ -50,6 +50,7 @@ from _data import (
     open_masks,
     open_scored_dataset,
     require_boxes,
+    require_scored_boxes,
     skip_empty_images,
 )
 from _data_flags import add_dataset_arguments
@@ -257,6 +258,8 @@ def prepare(
         train_set = open_masks(train_set)
         val_set = None if val_set is None else open_masks(val_set)
     require_boxes(train_set, training_preprocess(args, net.preprocess), net.config)
+    if val_set is not None and completed.val_interval:
+        require_scored_boxes(val_set)
     loader = make_loader(completed, train_set, net.preprocess, workers.rank, workers.count)
     if args.minutes is not None and not args.resume:
         choices = decide(lay_minutes(completed, net, loader, val_set, ctx, workers.count))

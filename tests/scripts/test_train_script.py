@@ -761,3 +761,27 @@ def test_a_validation_file_with_other_categories_is_scored_by_name(tmp_path):
     rename_categories(tmp_path / "shapes", {"circle": "a", "triangle": "c"})
     flags[-1] = tmp_path / "other" / "net"
     assert_one_line(train(*flags), "so nothing can be scored")
+
+
+@pytest.mark.parametrize(
+    "crowd, message", [(True, "boxes, all crowd or difficult, so"), (False, "has no box of")]
+)
+def test_a_validation_set_in_which_nothing_can_be_right(tmp_path, crowd, message):
+    """Every score would be -1, and the run would have no best weights."""
+    draw_shapes(tmp_path / "shapes", train=2, val=1, size=(64, 96))
+    path = tmp_path / "shapes" / "annotations" / "instances_val.json"
+    content = json.loads(path.read_text())
+    for annotation in content["annotations"]:
+        annotation["iscrowd"] = 1
+    if not crowd:
+        content["annotations"] = []
+    path.write_text(json.dumps(content))
+    prefix = tmp_path / "run" / "net"
+    flags = [*coco_flags(tmp_path / "shapes"), "--epochs", 1, "--save-prefix", prefix]
+    refused = train(*flags)
+    error = refused.stderr.splitlines()[-1]
+    assert refused.returncode == 2 and error.startswith("error: the validation set"), refused.stderr
+    assert message in error and "--val-interval 0" in error
+    assert not list(prefix.parent.glob("net-*"))
+    done = train(*flags, "--val-interval", 0)
+    assert done.returncode == 0 and Path(f"{prefix}-best.json").exists(), done.stderr
