@@ -8,6 +8,7 @@ from gluonnorm.data import Dataset
 from gluonnorm.rcnn import FasterRCNN
 
 import mxnet as mx
+from _arguments_file import write_last_epoch
 from _scores import class_score_prefix, evaluate, headlines
 from _terminal import write_line
 
@@ -160,6 +161,8 @@ class EarlyStop(training.Callback):
         write_line(message)
         # The saver came before this callback, and did not know that this epoch is the last.
         self.saver.checkpoint(loop)
+        # After the checkpoint: a watcher that reads this expects no other one.
+        write_last_epoch(self.saver.prefix, loop.epoch)
         loop.end()
 
 

@@ -20,9 +20,9 @@ from model_zoo.recipes import RECIPES, Choice, Recipe, TrainingCase, get_recipe
 from model_zoo.recipes.automatic import AUTO, choose_schedule, choose_settings
 from model_zoo.recipes.choice import DEFAULT, EARLIER_RUN, FLAG, RECIPE
 
+from _arguments_file import arguments_path
 from _cli import flag_of, parse_settings
 from _schedule import DEFAULTS, RATE_PER_IMAGE, SCHEDULE_FLAGS
-from _training_flags import arguments_path
 
 Choices = Dict[str, Choice]
 # Settings of the network that a recipe may have, and --set may change.

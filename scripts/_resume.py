@@ -10,8 +10,8 @@ from gluonnorm.training.checkpoint import FILE_ENDINGS
 from gluonnorm.weight_files import read_description
 
 import mxnet as mx
+from _arguments_file import arguments_path
 from _cli import flag_of
-from _training_flags import arguments_path
 
 SHOWN_CHANGES = 6
 # Flags that do not change what is learned, and those that have a note of their own.

@@ -4,20 +4,17 @@ A flag of data is in ``_data.py``, one of epochs and learning rates in ``_schedu
 """
 
 import argparse
-import json
 import os
-import platform
 import sys
-from typing import Any, Dict, Optional, Sequence
+from typing import Optional, Sequence
 
-import gluonnorm
 from gluonnorm.errors import InputError
 from gluonnorm.rcnn import TRAINING_DTYPES, check_training_dtype, slow_dtype
 
 import mxnet as mx
 from _cli import add_seed_argument
 from _model_flags import add_architecture_arguments
-from _output import add_font_argument, write_text
+from _output import add_font_argument
 from _tensorboard import NUM_PHOTOS, load_tensorboard
 
 
@@ -263,46 +260,3 @@ def note_long_interval(args: argparse.Namespace) -> None:
             f"{args.epochs}; --save-steps counts updates",
             file=sys.stderr,
         )
-
-
-def arguments_path(prefix: str) -> str:
-    """Name the file that holds the flags of a run.
-
-    Parameters
-    ----------
-    prefix : str
-        The value of ``--save-prefix``.
-
-    Returns
-    -------
-    str
-        The path of a ``.json``, which need not exist.
-    """
-    return f"{prefix}-arguments.json"
-
-
-def write_arguments(
-    prefix: str, flags: Dict[str, Any], choices: Dict[str, Any], spec: Dict[str, Any]
-) -> None:
-    """Write down what a run was started with.
-
-    Parameters
-    ----------
-    prefix : str
-        The value of ``--save-prefix``.
-    flags : dict of str to any
-        The value of each flag.
-    choices : dict of str to any
-        The origin of each value of the schedule, and the reason for it.
-    spec : dict of str to any
-        The network's description.
-    """
-    content = {
-        "arguments": flags,
-        "choices": choices,
-        "spec": spec,
-        "python": platform.python_version(),
-        "mxnet": mx.__version__,
-        "gluonnorm": gluonnorm.__version__,
-    }
-    write_text(arguments_path(prefix), json.dumps(content, indent=1))

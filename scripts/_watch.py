@@ -6,11 +6,10 @@ from typing import Any, Callable, Dict, List, Optional
 
 from gluonnorm import training
 from gluonnorm.errors import InputError, one_line
-from gluonnorm.weight_files import read_description
 
+from _arguments_file import read_last_epoch
 from _scores import headlines
 from _terminal import write_line
-from _training_flags import arguments_path
 
 POLL_SECONDS = 5.0
 # The first of these that there is decides which checkpoint is the best.
@@ -72,10 +71,8 @@ def _earlier_rows(path: str) -> List[Dict[str, Any]]:
 
 def _is_complete(prefix: str, rows: List[Dict[str, Any]]) -> bool:
     """Tell whether the last epoch of the run has been scored."""
-    path = arguments_path(prefix)
-    if not rows or not os.path.exists(path):
-        return False
-    return rows[-1]["epoch"] >= read_description(path)["arguments"]["epochs"]
+    last_epoch = read_last_epoch(prefix)
+    return bool(rows) and last_epoch is not None and rows[-1]["epoch"] >= last_epoch
 
 
 def _next_checkpoint(

@@ -41,6 +41,7 @@ from gluonnorm.visualize import open_font
 from model_zoo.recipes.automatic import AUTO
 
 import mxnet as mx
+from _arguments_file import write_arguments
 from _augment import add_augment_arguments, check_augment_arguments, training_preprocess
 from _auto_recipe import examine
 from _callbacks import make_callbacks
@@ -100,7 +101,6 @@ from _training_flags import (
     check_run_arguments,
     note_long_interval,
     note_slow_dtype,
-    write_arguments,
 )
 from _training_parts import (
     build_network,

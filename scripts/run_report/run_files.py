@@ -9,7 +9,7 @@ from gluonnorm import training
 from gluonnorm.errors import InputError, did_you_mean, one_line
 from gluonnorm.weight_files import read_description
 
-from _training_flags import arguments_path
+from _arguments_file import arguments_path
 
 ARGUMENTS_ENDING = arguments_path("")
 METRICS_ENDING = "-metrics.jsonl"

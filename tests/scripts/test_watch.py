@@ -23,16 +23,20 @@ def shapes(tmp_path_factory):
     return folder
 
 
+def train(shapes, folder, *flags):
+    return run_script(
+        *("train_faster_rcnn.py", "--network", "faster_rcnn_fpn_resnet18_v1b_custom"),
+        *("--norm", "gn", "--dataset", "coco", "--data-root", shapes, "--train-split", "train"),
+        *("--val-split", "val", "--batch-size", 1, "--lr", 0.01),
+        *("--save-prefix", folder / "shapes", *flags, *SETTINGS),
+    )
+
+
 @pytest.fixture(scope="module")
 def complete(shapes, tmp_path_factory):
     """The folder of a run of two epochs of two updates, which was not scored."""
     folder = tmp_path_factory.mktemp("run")
-    done = run_script(
-        *("train_faster_rcnn.py", "--network", "faster_rcnn_fpn_resnet18_v1b_custom"),
-        *("--norm", "gn", "--dataset", "coco", "--data-root", shapes, "--train-split", "train"),
-        *("--epochs", 2, "--batch-size", 1, "--val-interval", 0, "--lr", 0.01),
-        *("--save-prefix", folder / "shapes", *SETTINGS),
-    )
+    done = train(shapes, folder, "--epochs", 2, "--val-interval", 0)
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -118,6 +122,23 @@ def test_a_watcher_goes_on_where_it_was_and_waits_for_what_is_to_come(shapes, fo
     # The score of the earlier watcher is still the best one, so its weights stay.
     assert "the best is step 2" in done.stdout
     assert (folder / "shapes-watch-best.params").read_bytes() == kept
+
+
+def test_a_run_that_patience_has_ended_is_not_waited_for(shapes, folder, monkeypatch):
+    # As if the first of two evaluations had been the better one.
+    log = folder / "shapes-metrics.jsonl"
+    rows = training.read_metrics(str(log))
+    for step, score in ((2, 1.0), (4, 0.5)):
+        place = [row["step"] for row in rows].index(step) + 1
+        rows.insert(place, {"step": step, "epoch": step // 2, "eval": {"AP50": score}})
+    log.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    resumed = train(shapes, folder, "--epochs", 9, "--patience", 1, "--resume")
+    assert resumed.returncode == 0, resumed.stderr
+    assert "the run ends after epoch 2 (--patience 1)" in resumed.stdout
+    forbid_waiting(monkeypatch)
+    done = evaluate(shapes, "--watch", folder / "shapes")
+    assert done.returncode == 0, done.stderr
+    assert [row["epoch"] for row in scored(folder)] == [1, 2]
 
 
 def test_a_damaged_checkpoint_is_left_out(shapes, folder, monkeypatch):
