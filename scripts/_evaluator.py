@@ -76,9 +76,15 @@ class Evaluator(training.Callback):
     def on_resume(self, loop: training.RunningLoop) -> None:
         """Take over the best score, and make up an evaluation during which the run was killed."""
         evaluations = earlier_evaluations(self.metrics.path, loop.step)
-        for row in evaluations:
-            self._is_best(row["eval"].get(self.decisive, -1.0), row["epoch"])
         is_scored = bool(evaluations) and evaluations[-1]["step"] == loop.step
+        has_best = has_best_weights(self.saver.prefix)
+        if not has_best:
+            # The weights of these scores are gone, except for those of this checkpoint.
+            evaluations = evaluations[-1:] if is_scored else []
+        for row in evaluations:
+            is_best = self._is_best(row["eval"].get(self.decisive, -1.0), row["epoch"])
+            if is_best and not has_best:
+                training.mark_best(self.saver.checkpoint(loop))
         if loop.step % loop.steps_per_epoch == 0 and not is_scored:
             self.on_epoch_end(loop)
 
@@ -186,9 +192,28 @@ class KeepLast(training.Callback):
 
     def on_epoch_end(self, loop: training.RunningLoop) -> None:
         """Keep the weights if this epoch is the last one."""
-        is_last = loop.epoch == loop.epochs
-        if is_last and not earlier_evaluations(self.metrics.path, loop.step):
+        if loop.epoch < loop.epochs:
+            return
+        is_scored = bool(earlier_evaluations(self.metrics.path, loop.step))
+        if not is_scored or not has_best_weights(self.saver.prefix):
             training.mark_best(self.saver.checkpoint(loop))
+
+
+def has_best_weights(prefix: str) -> bool:
+    """Tell whether a run has best weights, with or without their header.
+
+    Parameters
+    ----------
+    prefix : str
+        The prefix of its checkpoints.
+
+    Returns
+    -------
+    bool
+        False if they were set aside, because the run has gone back behind them.
+    """
+    stem = os.path.splitext(training.best_path(prefix))[0]
+    return os.path.exists(f"{stem}.params")
 
 
 def earlier_evaluations(metrics_path: str, step: int) -> List[Dict[str, Any]]:

@@ -143,7 +143,7 @@ def load_checkpoint(
     asked = {name: getattr(trainer.optimizer, name) for name in KEPT_SETTINGS}
     if chosen is not None:
         state = training.load(chosen, net, trainer, spec)
-        _leave_newer_ones(prefix, chosen)
+        _leave_newer_ones(prefix, chosen, state["step"])
     else:
         state = _load_newest(prefix, net, trainer, spec)
     for name, flag in KEPT_SETTINGS.items():
@@ -232,23 +232,39 @@ def _load_newest(
     loaded = training.load_newest(prefix, net, trainer, spec)
     assert loaded is not None, "check_resume has seen a checkpoint"
     if loaded.faults:
+        later_best = _later_best(prefix, loaded.state["step"])
+        training.set_aside(later_best)
+        also = f" and the best weights of later steps, {first_few(later_best)}," * bool(later_best)
         _note(
             f"{first_few(loaded.faults)}; continuing from {loaded.path}, and the damaged "
-            "checkpoints now end in .aside"
+            f"checkpoints{also} now end in .aside"
         )
     return loaded.state
 
 
-def _leave_newer_ones(prefix: str, chosen: str) -> None:
-    """Set the checkpoints aside that the run goes back behind."""
+def _leave_newer_ones(prefix: str, chosen: str, step: int) -> None:
+    """Set the checkpoints aside that the run goes back behind, and best weights of such steps."""
     newer: List[str] = []
     for path in training.newest_first(prefix):
         if os.path.realpath(path) == os.path.realpath(chosen):
             break
         newer.append(path)
+    newer += _later_best(prefix, step)
     training.set_aside(newer)
     if newer:
         _note(f"going back to {chosen}; the newer {first_few(newer)} now end in .aside")
+
+
+def _later_best(prefix: str, step: int) -> List[str]:
+    """List the best weights of a prefix, if they are of a step that the run goes back behind.
+
+    They belong to a part that is no longer one of the run, and their score is forgotten with it.
+    """
+    path = training.best_path(prefix)
+    try:
+        return [path] if training.read(path)["state"]["step"] > step else []
+    except training.DamagedCheckpoint:  # also if there are none
+        return []
 
 
 def _is_under(prefix: str, path: str) -> bool:

@@ -9,6 +9,7 @@ from gluonnorm.training.callback import Callback, RunningLoop, StepRecord
 from gluonnorm.training.checkpoint import CheckpointError, DamagedCheckpoint, load, read, save
 from gluonnorm.training.checkpoint_folder import (
     LoadedCheckpoint,
+    best_path,
     checkpoint_path,
     keep_weights,
     latest,
@@ -57,6 +58,7 @@ __all__ = [
     "TrainStep",
     "WorkerFailed",
     "Workers",
+    "best_path",
     "checkpoint_path",
     "cosine",
     "keep_weights",

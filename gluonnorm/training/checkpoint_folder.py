@@ -217,6 +217,23 @@ def check_keep(keep: int) -> None:
         raise InputError(f"keep is {keep}; want at least 1, for the newest checkpoint")
 
 
+def best_path(prefix: str) -> str:
+    """Name the header of the best weights of a run.
+
+    Parameters
+    ----------
+    prefix : str
+        The prefix under which the checkpoints are saved.
+
+    Returns
+    -------
+    str
+        The path of a ``.json``, which need not exist. The weights beside it end in ``.params``;
+        version 0.1 wrote them alone.
+    """
+    return f"{prefix}-best.{HEADER_ENDING}"
+
+
 def mark_best(path: str) -> str:
     """Keep the weights of a checkpoint as ``<prefix>-best``, safe from ``prune``.
 
@@ -239,10 +256,10 @@ def mark_best(path: str) -> str:
         The files cannot be written, or the checkpoint has no weights.
     """
     stem = os.path.splitext(path)[0]
-    best_stem = f"{stem.rpartition('-')[0]}-best"
-    best_weights = f"{best_stem}.params"
+    best_header = best_path(stem.rpartition("-")[0])
+    best_weights = f"{os.path.splitext(best_header)[0]}.params"
     try:
-        with atomic_files(best_weights, f"{best_stem}.{HEADER_ENDING}") as temporaries:
+        with atomic_files(best_weights, best_header) as temporaries:
             for source, temporary in zip((f"{stem}.params", path), temporaries):
                 # A killed run may have left it, and os.link refuses an existing name.
                 remove_if_exists(temporary)

@@ -1,6 +1,7 @@
 """What a training run survives: kills, damaged checkpoints, bad images, a second run."""
 
 import importlib
+import json
 import os
 import shutil
 import signal
@@ -144,6 +145,42 @@ def test_a_run_goes_back_to_a_checkpoint_by_name(shapes, straight, earlier):
     assert done.stderr.startswith(f"note: going back to {earlier}-0000003.json; the newer ")
     assert Path(f"{earlier}-0000006.json.aside").exists()
     assert_same_run(earlier, straight)
+
+
+def give_scores(prefix, *scores):
+    """Change the scores of a run, epoch by epoch, and keep the best weights that follow."""
+    metrics = Path(f"{prefix}-metrics.jsonl")
+    rows = training.read_metrics(str(metrics))
+    evaluations = [row for row in rows if "eval" in row]
+    for row, score in zip(evaluations, scores):
+        row["eval"]["AP50"] = score
+    metrics.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    best_epoch = int(np.argmax(scores)) + 1
+    training.mark_best(f"{prefix}-{STEPS * best_epoch:07d}.json")
+
+
+@pytest.mark.parametrize("val_interval, best_step", [(1, STEPS), (0, 2 * STEPS)])
+def test_going_back_behind_the_best_weights_leaves_them(shapes, earlier, val_interval, best_step):
+    """The discarded second epoch was the best one, and its repetition is worse than the first."""
+    give_scores(earlier, 0.99, 1.0)
+    discarded = Path(f"{earlier}-best.params").read_bytes()
+    flags = ["--resume", f"{earlier}-0000003.json", "--lr", 1e-6, "--val-interval", val_interval]
+    done = train(shapes, earlier, "--epochs", 2, *flags)
+    assert done.returncode == 0, done.stderr
+    assert f"{earlier}-best.json now end in .aside" in done.stderr
+    assert Path(f"{earlier}-best.params.aside").read_bytes() == discarded
+    assert training.read(f"{earlier}-best.json")["state"]["step"] == best_step
+    best = Path(f"{earlier}-best.params").read_bytes()
+    assert best == Path(f"{earlier}-{best_step:07d}.params").read_bytes() != discarded
+
+
+def test_going_back_to_the_best_weights_keeps_them(shapes, earlier):
+    give_scores(earlier, 1.0, 0.99)
+    best = Path(f"{earlier}-best.params").read_bytes()
+    flags = ["--resume", f"{earlier}-0000003.json", "--lr", 1e-6]
+    done = train(shapes, earlier, "--epochs", 2, *flags)
+    assert done.returncode == 0 and "-best" not in done.stderr, done.stderr
+    assert Path(f"{earlier}-best.params").read_bytes() == best
 
 
 def test_a_damaged_checkpoint_by_name_is_refused(shapes, earlier):
