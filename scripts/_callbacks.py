@@ -5,6 +5,7 @@ classes below it, and those of ``_evaluator.py`` and ``_run_pictures.py``.
 """
 
 import argparse
+import itertools
 import warnings
 from dataclasses import asdict
 from typing import Callable, Iterable, Iterator, List, Optional, Sequence
@@ -74,7 +75,8 @@ def make_callbacks(
     prefix = args.save_prefix
     statistics: List[training.Callback] = []
     if args.recalibrate:
-        statistics.append(Recalibration(net, batches, ctx, num_batches=args.recalibrate))
+        recalibration = Recalibration(net, batches, ctx, args.recalibrate, args.accumulate)
+        statistics.append(recalibration)
     if workers.count > 1:
         statistics.append(StatisticsAverage(net, workers, args.save_steps))
     if workers.rank > 0:
@@ -156,6 +158,9 @@ class Recalibration(training.Callback):
         each device only see that device's images.
     num_batches : int
         Batches that are averaged. An epoch with fewer batches is used completely.
+    parts : int
+        The value of ``--accumulate``: how many batches are one of the loader, which has all images
+        of an update. The layers see them one after the other.
 
     Raises
     ------
@@ -169,6 +174,7 @@ class Recalibration(training.Callback):
         batches: Callable[[int, int], Iterable[Batch]],
         ctx: List[mx.Context],
         num_batches: int,
+        parts: int = 1,
     ) -> None:
         if not has_live_norms(net):
             raise InputError(
@@ -179,6 +185,7 @@ class Recalibration(training.Callback):
         self.batches = batches
         self.ctx = ctx
         self.num_batches = num_batches
+        self.parts = parts
 
     def on_epoch_end(self, loop: training.RunningLoop) -> None:
         """Average over the first batches of the epoch that has just ended."""
@@ -187,12 +194,16 @@ class Recalibration(training.Callback):
 
     def _device_parts(self, epoch: int) -> Iterator[mx.nd.NDArray]:
         """Yield the images that each device saw of each batch, (N, 3, H, W)."""
-        devices = len(self.ctx)
-        for number, batch in enumerate(self.batches(epoch, 0)):
-            if number == self.num_batches:
-                return
-            parts = min(devices, batch.images.shape[0])
-            yield from mx.gluon.utils.split_data(batch.images, parts, even_split=False)
+        batches = itertools.islice(self._batches_of_training(epoch), self.num_batches)
+        for images in batches:
+            devices = min(len(self.ctx), images.shape[0])
+            yield from mx.gluon.utils.split_data(images, devices, even_split=False)
+
+    def _batches_of_training(self, epoch: int) -> Iterator[mx.nd.NDArray]:
+        """Yield the images that are computed together, (N, 3, H, W)."""
+        for batch in self.batches(epoch, 0):
+            for part in training.part_slices(batch.images.shape[0], self.parts):
+                yield batch.images[part]
 
 
 class EndReport(training.Callback):

@@ -33,7 +33,7 @@ from gluonnorm.training.parameters import trainable_parameters
 from gluonnorm.training.prefix_lock import PrefixLock
 from gluonnorm.training.saver import CheckpointSaver
 from gluonnorm.training.schedule import cosine, scale_for_batch, warmup_multistep
-from gluonnorm.training.step import LossGraph, TrainStep
+from gluonnorm.training.step import LossGraph, TrainStep, part_slices
 from gluonnorm.training.workers import WorkerFailed, Workers
 
 __all__ = [
@@ -67,6 +67,7 @@ __all__ = [
     "load_newest",
     "mark_best",
     "newest_first",
+    "part_slices",
     "prune",
     "read",
     "read_metrics",

@@ -188,16 +188,12 @@ class TrainStep:
         return [parameter for parameter in self.trainer._params if parameter.grad_req != "null"]
 
     def _divide(self, inputs: Sequence[mx.nd.NDArray]) -> Iterator[Tuple[mx.nd.NDArray, ...]]:
-        """Divide a batch into parts of nearly the same size, each with at least one image."""
-        image_count = inputs[0].shape[0]
-        num_parts = min(self.parts, image_count)
-        for index in range(num_parts):
-            if index:
+        """Divide a batch into parts."""
+        for number, images in enumerate(part_slices(inputs[0].shape[0], self.parts)):
+            if number:
                 # MXNet would otherwise hold the arrays of all parts that Python has launched.
                 self._wait_for_gradients()
-            begin = image_count * index // num_parts
-            end = image_count * (index + 1) // num_parts
-            yield tuple(array[begin:end] for array in inputs)
+            yield tuple(array[images] for array in inputs)
 
     def _wait_for_gradients(self) -> None:
         """Wait until the backward pass is complete."""
@@ -290,6 +286,31 @@ class TrainStep:
             on_first = [vector.as_in_context(self.contexts[0]) for vector in vectors]
             joined[name] = mx.nd.concat(*on_first, dim=0)
         return joined
+
+
+def part_slices(image_count: int, parts: int) -> List[slice]:
+    """Divide the images of a batch into parts of nearly the same size.
+
+    Parameters
+    ----------
+    image_count : int
+        Images in the batch, at least 1.
+    parts : int
+        How many parts are wanted, at least 1.
+
+    Returns
+    -------
+    list of slice
+        The images of each part, at least one; fewer parts than are wanted of fewer images.
+
+    Examples
+    --------
+    >>> [(images.start, images.stop) for images in part_slices(5, parts=2)]
+    [(0, 2), (2, 5)]
+    """
+    count = min(parts, image_count)
+    borders = [image_count * number // count for number in range(count + 1)]
+    return [slice(begin, end) for begin, end in zip(borders, borders[1:])]
 
 
 def _start_distributed_store(trainer: gluon.Trainer) -> None:

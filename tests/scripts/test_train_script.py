@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import model_zoo
 from gluonnorm import training
@@ -295,6 +296,29 @@ def test_checkpoints_hold_exact_averages_over_training_batches(shapes, switchabl
         assert len(names) * 2 == len(saved) > 40
         for name, values in running_statistics(net).items():
             np.testing.assert_allclose(values, saved[name], rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+def test_recalibration_averages_over_what_is_computed_together(monkeypatch, devices):
+    """With --accumulate a batch of the loader is an update, and the layers see parts of it."""
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    callbacks = importlib.import_module("_callbacks")
+    net = mx.gluon.nn.BatchNorm(in_channels=3)
+    ctx = [mx.cpu(number) for number in range(devices)]
+    net.initialize(ctx=ctx)
+    rng = np.random.default_rng(0)
+    updates = [rng.normal(number, 1 + number, (8, 3, 5, 5)) for number in range(3)]
+    loaded = [SimpleNamespace(images=mx.nd.array(images)) for images in updates]
+    # Two parts of four images for each update; three of these parts are averaged.
+    recalibration = callbacks.Recalibration(net, lambda epoch, skip: loaded, ctx, 3, parts=2)
+    recalibration.on_epoch_end(SimpleNamespace(epoch=1))
+    seen = np.concatenate(updates)[:12].reshape(3 * devices, 4 // devices, 3, 5, 5)
+    means, variances = seen.mean(axis=(1, 3, 4)), seen.var(axis=(1, 3, 4))
+    expected = (variances + means**2).mean(axis=0) - means.mean(axis=0) ** 2
+    for device in ctx:
+        found = net.running_mean.data(device).asnumpy(), net.running_var.data(device).asnumpy()
+        np.testing.assert_allclose(found[0], means.mean(axis=0), rtol=1e-4)
+        np.testing.assert_allclose(found[1], expected, rtol=1e-4)
 
 
 def test_a_resumed_run_that_recalibrates_repeats_the_straight_one(shapes, switchable, tmp_path):
