@@ -20,8 +20,9 @@ class Loader:
     The loader uses threads and not processes, because a forked MXNet hangs. Pillow and MXNet
     release Python's lock while they work, so the threads run side by side.
 
-    In training, the random generator of an image is seeded with ``seed``, the epoch and the image's
-    index. A sample therefore depends neither on the number of threads, nor on where a run was
+    In training, the random generator of an image is seeded with ``seed``, the epoch and the number
+    that the sampler gives: the image's index, or another one where the image is repeated within the
+    epoch. A sample therefore depends neither on the number of threads, nor on where a run was
     resumed, nor on which worker of a distributed run loads it.
 
     MXNet has no arrays without elements. Where the sampler gives an empty list, the batch holds the
@@ -131,9 +132,9 @@ class Loader:
 
             def submit_next() -> None:
                 """Start loading the next batch of the epoch, if there is one."""
-                indices = next(waiting, None)
-                if indices is not None:
-                    pending.append(pool.submit(self._load_batch, indices, epoch))
+                numbers = next(waiting, None)
+                if numbers is not None:
+                    pending.append(pool.submit(self._load_batch, numbers, epoch))
 
             try:
                 for _ in range(2 * self._workers):
@@ -150,23 +151,25 @@ class Loader:
                 for future in pending:
                     future.cancel()
 
-    def _load_batch(self, indices: List[int], epoch: int) -> Batch:
+    def _load_batch(self, numbers: List[int], epoch: int) -> Batch:
         """Load the samples of one batch, and stack them."""
-        if not indices:
+        if not numbers:
             stand_in = batchify([self._load_sample(0, epoch)], self._pad_value)
             return stand_in._replace(samples=[])
-        samples = [self._load_sample(index, epoch) for index in indices]
+        samples = [self._load_sample(number, epoch) for number in numbers]
         return batchify(samples, self._pad_value)
 
-    def _load_sample(self, index: int, epoch: int) -> Sample:
+    def _load_sample(self, number: int, epoch: int) -> Sample:
         """Read one image, and transform it. Any error except a GluonnormError names the image."""
+        # A number beyond the last index is a further occurrence of an image, see BatchSampler.
+        index = number % len(self.dataset)
         name = f"image {index} of the data set"
         try:
             labeled = self.dataset[index]
             name = labeled.name
             if not self._train:
                 return self._transform(labeled)
-            rng = np.random.default_rng((self._seed, epoch, index))
+            rng = np.random.default_rng((self._seed, epoch, number))
             return self._transform(labeled, rng)
         except GluonnormError:
             raise

@@ -20,7 +20,9 @@ class BatchSampler(Protocol):
         Yields
         ------
         list of int
-            Indices of the images of one batch.
+            Indices of the images of one batch. Where an image occurs again in the epoch, the number
+            of all images is added to its index, once for each earlier occurrence. So the loader
+            can change it in another way.
         """
 
     def set_epoch(self, epoch: int) -> None:
@@ -204,7 +206,9 @@ class AspectGroupSampler:
         Yields
         ------
         list of int
-            Indices of the images of one share. Only a short batch has empty shares.
+            Indices of the images of one share. Only a short batch has empty shares. With
+            ``repeats``, an occurrence after k earlier ones in the epoch, in the shares of all
+            workers, has the index plus k times the number of images.
         """
         for batch in self._batches():
             yield batch[self._part :: self._num_parts]
@@ -214,10 +218,10 @@ class AspectGroupSampler:
         rng = np.random.default_rng((self._seed, self._epoch))
         order = np.arange(len(self._portrait))
         if self._repeats is not None:
-            order = np.repeat(order, draw_counts(self._repeats, rng))
+            order = _numbered_occurrences(draw_counts(self._repeats, rng))
         if self._shuffle:
             rng.shuffle(order)
-        is_portrait = self._portrait[order]
+        is_portrait = self._portrait[order % len(self._portrait)]
 
         batches: List[List[int]] = []
         left_over: List[int] = []
@@ -233,3 +237,11 @@ class AspectGroupSampler:
         if self._shuffle:
             return [batches[position] for position in rng.permutation(len(batches))]
         return sorted(batches)
+
+
+def _numbered_occurrences(counts: np.ndarray) -> np.ndarray:
+    """Number the occurrences of N images, (sum of counts,) int64: i, N + i, 2 N + i for image i."""
+    images = np.repeat(np.arange(len(counts)), counts)
+    firsts = np.repeat(np.cumsum(counts) - counts, counts)
+    earlier_occurrences = np.arange(len(images)) - firsts
+    return images + len(counts) * earlier_occurrences

@@ -100,6 +100,26 @@ def test_resuming_gives_the_same_batches_without_decoding_the_rest(shapes):
     assert list(loader.iterate(start=4)) == []
 
 
+def test_an_image_that_is_repeated_is_changed_in_another_way_each_time(shapes):
+    repeats = np.array([6.0, *[1.0] * (len(shapes) - 1)])
+
+    def load(**flags):
+        sampler = AspectGroupSampler(shapes.sizes(), 1, True, seed=0, **flags)
+        transform = TrainTransform(Preprocess(short=tuple(range(40, 56)), max_size=100))
+        loader = Loader(shapes, transform, sampler, (0, 0, 0), seed=0, train=True)
+        return [(batch.samples[0].name, batch.images.asnumpy()) for batch in loader]
+
+    repeated = load(repeats=repeats)
+    first_name = shapes[0].name
+    lengths = {images.shape[2] for name, images in repeated if name == first_name}
+    assert [name for name, _ in repeated].count(first_name) == 6
+    assert len(lengths) > 2  # of six draws from 16 lengths
+    # The first occurrence, and every other image, is what it is without repetition.
+    for name, images in load():
+        others = [other for other_name, other in repeated if other_name == name]
+        assert sum(np.array_equal(images, other) for other in others) >= 1
+
+
 def test_looks_ahead_but_not_far(shapes):
     dataset = Counting(shapes)
     batches = iter(make_loader(dataset, batch_size=1, workers=1))

@@ -95,13 +95,18 @@ def test_a_sampler_repeats_images_and_keeps_the_length_of_an_epoch(num_parts):
     ]
     totals = Counter()
     for epoch in range(40):
-        counts = Counter()
+        numbers = []
         for sampler in samplers:
             sampler.set_epoch(epoch)
             batches = list(sampler)
             assert len(batches) == len(sampler) == -(-total // (4 * num_parts))
             assert list(sampler) == batches
-            counts.update(chain(*batches))
+            numbers += chain(*batches)
+        counts = Counter(number % 31 for number in numbers)
+        # Each occurrence of an image has a number of its own, whichever worker loads it.
+        for index, count in counts.items():
+            own = sorted(number for number in numbers if number % 31 == index)
+            assert own == list(range(index, 31 * count, 31))
         assert set(counts) == set(range(31)) and sum(counts.values()) == total
         totals.update(counts)
     assert 2.3 < np.mean([totals[index] for index in range(0, 31, 5)]) / 40 < 2.7
