@@ -32,7 +32,7 @@ PUBLISHED_SETTINGS = ("short", "max_size", "freeze_at")
 # The flags whose product is the number of images of an update on one machine.
 UPDATE_SIZES = ("batch_size", "accumulate")
 # What --minutes measures and sets: a value of the user would make another length of it.
-LAID_BY_MINUTES = ("epochs", "epoch_steps", "val_interval")
+LAID_BY_MINUTES = ("epochs", "epoch_steps")
 # Flags that are not shown where nothing was chosen.
 OPTIONAL = ("clip_gradient", "epoch_steps", "head_norm")
 
@@ -89,8 +89,7 @@ def check_recipe_arguments(args: argparse.Namespace) -> None:
         raise InputError("--minutes lays the schedule of a recipe; add --recipe auto")
     for name in LAID_BY_MINUTES:
         value = getattr(args, name)
-        # --val-interval 0 sets no length: there is no evaluation to make time for.
-        if value:
+        if value is not None:
             raise InputError(
                 f"--minutes {args.minutes:g} and {flag_of(name)} {value} both set the length of "
                 "the run; leave one of them out"

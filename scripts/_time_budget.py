@@ -89,6 +89,7 @@ def lay_minutes(
     val_set: Optional[Dataset],
     ctx: List[mx.Context],
     machines: int,
+    val_interval: Optional[int],
 ) -> Choices:
     """Lay a length that ends ``--minutes`` after the start of the script.
 
@@ -106,11 +107,14 @@ def lay_minutes(
         The devices of the training.
     machines : int
         Machines that share an update.
+    val_interval : int or None
+        The value of ``--val-interval``; None if it is not given.
 
     Returns
     -------
     dict of str to Choice
-        "epochs" and "val_interval", and "epoch_steps" if an epoch is not the complete data set.
+        "epochs", "val_interval" unless it is given, and "epoch_steps" if an epoch is not the
+        complete data set.
 
     Raises
     ------
@@ -123,7 +127,11 @@ def lay_minutes(
         )
     times = _measure(args, net, loader, val_set, ctx)
     left = 60 * args.minutes - (time.perf_counter() - STARTED)
-    return _laid_choices(lay(left, len(loader), times), len(loader), times, args.minutes)
+    length = lay(left, len(loader), times, val_interval)
+    choices = _laid_choices(length, len(loader), times, args.minutes)
+    if val_interval is not None:
+        del choices["val_interval"]
+    return choices
 
 
 def _measure(
@@ -201,11 +209,14 @@ def _time_evaluation(
     return EVALUATION_FACTOR * len(loader) * seconds
 
 
-def lay(seconds: float, steps_of_data: int, times: Times) -> Length:
+def lay(
+    seconds: float, steps_of_data: int, times: Times, val_interval: Optional[int] = None
+) -> Length:
     """Fit epochs and evaluations into a time.
 
-    One evaluation comes at the end. Earlier ones may take a twelfth of the time. A run that would
-    have less than twelve epochs gets shorter epochs, so that the time is used up.
+    One evaluation comes at the end. Earlier ones may take a twelfth of the time, unless their
+    interval is given. A run that would have less than twelve epochs gets shorter epochs, so that
+    the time is used up; with a given interval it keeps complete ones, if one fits.
 
     Parameters
     ----------
@@ -215,6 +226,8 @@ def lay(seconds: float, steps_of_data: int, times: Times) -> Length:
         Updates in which each photo is seen once.
     times : Times
         What ``measure`` returns.
+    val_interval : int or None
+        Epochs from one evaluation to the next, 0 for none; None chooses it.
 
     Returns
     -------
@@ -230,21 +243,32 @@ def lay(seconds: float, steps_of_data: int, times: Times) -> Length:
     --------
     >>> lay(1000, steps_of_data=100, times=Times(update=1.0, evaluation=20.0))
     Length(epochs=9, epoch_steps=94, val_interval=3, seconds=915.0)
+    >>> lay(1000, steps_of_data=100, times=Times(update=1.0, evaluation=20.0), val_interval=1)
+    Length(epochs=7, epoch_steps=100, val_interval=1, seconds=847.0)
     """
     usable = seconds * (1 - RESERVE)
-    is_scored = 0 < times.evaluation <= LARGEST_EVALUATION_PART * usable
-    evaluations = 0
+    is_scored = times.evaluation > 0 and val_interval != 0
+    if val_interval is None:
+        is_scored = is_scored and times.evaluation <= LARGEST_EVALUATION_PART * usable
     if is_scored:
-        evaluations = 1 + min(int(EVALUATION_PART * usable / times.evaluation), MOST_EARLIER)
         usable -= times.report
+    evaluations = 0
+    after_epoch = SAVE_SECONDS
+    if is_scored and val_interval:
+        # The last evaluation comes after the last epoch, also where no interval ends.
+        evaluations = 1 if val_interval > 1 else 0
+        after_epoch += times.evaluation / val_interval
+    elif is_scored:
+        evaluations = 1 + min(int(EVALUATION_PART * usable / times.evaluation), MOST_EARLIER)
     training = usable - evaluations * times.evaluation
-    _require_updates(training, seconds, times)
-    epoch_seconds = steps_of_data * times.update + SAVE_SECONDS
+    _require_updates(training - after_epoch, seconds, times)
+    epoch_seconds = steps_of_data * times.update + after_epoch
     epochs, epoch_steps = int(training / epoch_seconds), steps_of_data
-    if epochs < FEW_EPOCHS:
+    if epochs < (1 if val_interval else FEW_EPOCHS):
         epochs = math.ceil(training / epoch_seconds)
-        epoch_steps = int((training / epochs - SAVE_SECONDS) / times.update)
-    val_interval = math.ceil(epochs / evaluations) if is_scored else 0
+        epoch_steps = int((training / epochs - after_epoch) / times.update)
+    if val_interval is None:
+        val_interval = math.ceil(epochs / evaluations) if is_scored else 0
     scored_epochs = math.ceil(epochs / val_interval) if is_scored else 0
     return Length(
         epochs=epochs,
@@ -277,8 +301,8 @@ def _laid_choices(length: Length, steps_of_data: int, times: Times, minutes: flo
 
 
 def _require_updates(training: float, seconds: float, times: Times) -> None:
-    """Refuse a time in which nothing can be learned."""
-    updates = max(int((training - SAVE_SECONDS) / times.update), 0)
+    """Refuse a time in which nothing can be learned; ``training`` seconds of it are for updates."""
+    updates = max(int(training / times.update), 0)
     if updates < FEWEST_UPDATES:
         missing = (FEWEST_UPDATES - updates) * times.update / (1 - RESERVE)
         raise InputError(

@@ -262,7 +262,8 @@ def prepare(
         require_scored_boxes(val_set)
     loader = make_loader(completed, train_set, net.preprocess, workers.rank, workers.count)
     if args.minutes is not None and not args.resume:
-        choices = decide(lay_minutes(completed, net, loader, val_set, ctx, workers.count))
+        laid = lay_minutes(completed, net, loader, val_set, ctx, workers.count, args.val_interval)
+        choices = decide(laid)
         completed = with_choices(args, choices)
     # An evaluation may take too much of --minutes, which is known only here.
     if not completed.val_interval:
