@@ -27,6 +27,7 @@ NEUTRAL_FLAGS = (
     "font",
     "plugin",
     "seed",
+    "minutes",
     "momentum",
     "wd",
 )

@@ -189,6 +189,7 @@ def test_a_resumed_run_keeps_the_first_decision(shapes, automatic):
     first = written_choices(automatic)
     rows = len(read_metrics(f"{automatic}-metrics.jsonl"))
     done = train(shapes, automatic, *SMALL, "--resume", "--recipe", "auto", "--minutes", 9)
+    assert "--minutes was" not in done.stderr
     assert done.returncode == 0, done.stderr
     second = written_choices(automatic)
     assert {name: each["value"] for name, each in second.items()} == {
