@@ -1,6 +1,6 @@
 """Batch normalization: with live statistics, across GPUs, and with nothing that learns."""
 
-from typing import Optional
+from typing import Any, Dict, Optional
 
 from gluonnorm.errors import InputError
 from gluonnorm.types import Tensor
@@ -72,14 +72,16 @@ class SyncBatchNorm(mx.gluon.contrib.nn.SyncBatchNorm):
     """Batch normalization over a batch that is spread across the GPUs of one process.
 
     This is Gluon's own layer with the arguments that all norms share. It does not synchronize
-    across processes, and it takes float32 only.
+    across processes, and it takes float32 only. In training, each of its GPUs must run it, because
+    each waits for the others.
 
     Parameters
     ----------
     in_channels : int
         Number of channels, C. 0 infers it from the first input.
     num_devices : int, optional
-        Number of GPUs that run the network together. None takes all visible GPUs, with a warning.
+        Number of GPUs that run the network together. None takes the GPUs that hold the layer's
+        parameters when it runs or is traced; on CPUs each device is then on its own.
     epsilon, momentum, use_global_stats, center, scale, zero_gamma
         As in :class:`BatchNorm`.
     **kwargs
@@ -108,7 +110,9 @@ class SyncBatchNorm(mx.gluon.contrib.nn.SyncBatchNorm):
     ) -> None:
         super().__init__(
             in_channels=in_channels,
-            num_devices=num_devices,
+            # Gluon would take all visible GPUs, and wait for ever for those that the network is not
+            # on. The number is known when the layer runs.
+            num_devices=num_devices or 1,
             epsilon=epsilon,
             momentum=momentum,
             use_global_stats=use_global_stats,
@@ -117,6 +121,32 @@ class SyncBatchNorm(mx.gluon.contrib.nn.SyncBatchNorm):
             gamma_initializer=gamma_initializer(scale, zero_gamma),
             **kwargs,
         )
+        self._num_devices = num_devices
+
+    def hybrid_forward(
+        self,
+        F,
+        x: Tensor,
+        gamma: Tensor,
+        beta: Tensor,
+        running_mean: Tensor,
+        running_var: Tensor,
+    ) -> Tensor:
+        num_devices = self._num_devices or max(1, self._count_gpus())
+        settings: Dict[str, Any] = {**self._kwargs, "ndev": num_devices}
+        # MXNet keeps the meeting point of a key for the life of the process, also if the network
+        # moves to more or fewer GPUs.
+        settings["key"] = f"{self.prefix}{num_devices}"
+        return F.contrib.SyncBatchNorm(
+            x, gamma, beta, running_mean, running_var, name="fwd", **settings
+        )
+
+    def _count_gpus(self) -> int:
+        """Count the GPUs that hold the parameters; 0 before they are initialized."""
+        # Shapes are inferred before that.
+        if self.gamma._data is None and not self.gamma._deferred_init:
+            return 0
+        return sum(device.device_type == "gpu" for device in self.gamma.list_ctx())
 
 
 class FrozenBatchNorm(HybridBlock):

@@ -81,7 +81,6 @@ def assert_folds(net, x=None, **counts):
         lambda channels: FrozenBatchNorm(channels, center=False),
     ],
 )
-@pytest.mark.filterwarnings("ignore:Caution using SyncBatchNorm")
 def test_a_norm_goes_into_the_convolution_before_it(norm):
     assert_folds(
         filled(ConvNorm(5, 3, 3, 2, norm)),

@@ -97,7 +97,6 @@ def test_bfloat16_with_average_pooling_between_layers(tmp_path):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("norm", ["frozen_bn", "global_bn", "bn", "sync_bn", "sn"])
-@pytest.mark.filterwarnings("ignore:Caution using SyncBatchNorm")
 def test_no_batch_norm_is_exported(kind, norm, tmp_path):
     export(detector(kind, norm=norm, rescale="normalize"), str(tmp_path / "tiny"))
     assert not [op for op in operators(tmp_path / "tiny") if "BatchNorm" in op]

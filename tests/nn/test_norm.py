@@ -337,7 +337,7 @@ def test_group_norm_names_the_divisors_when_groups_do_not_fit():
 
 def test_every_norm_has_the_shared_call_shape_and_parameter_names():
     for name in NORM_NAMES:
-        norm = make_norm(name, num_devices=1) if name == "sync_bn" else make_norm(name)
+        norm = make_norm(name)
         for settings in ({}, {"center": False}, {"scale": False}, {"zero_gamma": True}):
             layer = norm(32, **settings)
             layer.initialize()
@@ -366,6 +366,35 @@ def test_sync_batch_norm_is_batch_norm_on_one_device():
         run_recorded(sync, x)[0], run_recorded(plain, x)[0], rtol=1e-3, atol=1e-4
     )
     np.testing.assert_allclose(sync(x).asnumpy(), plain(x).asnumpy(), rtol=1e-2, atol=1e-2)
+
+
+def sync_attributes(layer):
+    """The attributes of the synchronizing operator in the graph of a layer."""
+    nodes = layer(mx.sym.var("data")).attr_dict().values()
+    return next(attributes for attributes in nodes if "ndev" in attributes)
+
+
+@pytest.mark.parametrize(
+    "devices, count",
+    [
+        ([mx.gpu(1)], 1),
+        ([mx.gpu(0), mx.gpu(3)], 2),
+        ([mx.cpu()], 1),
+        ([mx.cpu(0), mx.cpu(1)], 1),
+        (None, 1),
+    ],
+)
+def test_sync_batch_norm_waits_for_the_gpus_of_its_network_alone(devices, count, monkeypatch):
+    # Each of "ndev" devices waits for the others, so a GPU that is visible but does not hold the
+    # network would be waited for without an end.
+    monkeypatch.setattr(mx.context, "num_gpus", lambda: 8)
+    layer = make_norm("sync_bn")(0)
+    if devices is not None:
+        layer.initialize(ctx=devices)
+    attributes = sync_attributes(layer)
+    assert attributes["ndev"] == str(count)
+    moved = sync_attributes(SyncBatchNorm(num_devices=3, prefix=layer.prefix))
+    assert moved["ndev"] == "3" and moved["key"] != attributes["key"]
 
 
 def test_make_norm_makes_switchable_norms_with_and_without_bn():
