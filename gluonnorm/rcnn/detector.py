@@ -105,7 +105,7 @@ class Detector(mx.gluon.HybridBlock):
     def configure(self, **changes: Any) -> None:
         """Change settings on which no weight depends, such as ``nms_thresh``.
 
-        A hybridized network is traced again at the next call.
+        A hybridized network is traced again at the next call, and so is a loss of ``make_loss``.
 
         Parameters
         ----------

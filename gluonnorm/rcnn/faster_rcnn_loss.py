@@ -1,6 +1,6 @@
 """Training of Faster R-CNN: the losses of a batch, computed with the detector's own weights."""
 
-from typing import Any, Callable, Sequence, Tuple, Type
+from typing import Any, Callable, Dict, Sequence, Tuple, Type
 
 from gluonnorm.errors import InputError
 from gluonnorm.graph.mixed_precision_block import MixedPrecisionBlock
@@ -21,7 +21,8 @@ GraphCall = Callable[..., Sequence[mx.nd.NDArray]]
 class FasterRCNNLoss:
     """The training losses of a detector, with the detector's own weights.
 
-    Call it within ``autograd.record``. The targets are made by a graph of their own, outside the
+    Call it within ``autograd.record``. A call has the settings that the network has then, so it
+    follows ``net.configure``. The targets are made by a graph of their own, outside the
     recording: MXNet would otherwise differentiate the proposals and the matching, only to multiply
     the result by 0. The RPN on the entire maps belongs to that graph as well, because only the
     sampled anchors learn; see ``gluonnorm.rcnn.sampled_rpn.SampledRPN``.
@@ -46,6 +47,9 @@ class FasterRCNNLoss:
     loss_names: Tuple[str, ...] = LOSS_NAMES
     target_block: Type[TargetBlock] = TargetBlock
     loss_block: Type[LossBlock] = LossBlock
+    _apply_backbone: GraphCall
+    _apply_targets: GraphCall
+    _apply_losses: GraphCall
 
     def __init__(
         self,
@@ -54,12 +58,10 @@ class FasterRCNNLoss:
         class_loss: ClassLoss = softmax_class_loss,
     ) -> None:
         self._net = net
-        self._feature_map_block = FeatureMapBlock(net)
-        self._apply_backbone: GraphCall = self._feature_map_block
-        self._target_block = self.target_block(net)
-        self._loss_block = self.loss_block(net, box_loss, class_loss)
-        self._apply_targets: GraphCall = self._target_block
-        self._apply_losses: GraphCall = self._loss_block
+        self._box_loss = box_loss
+        self._class_loss = class_loss
+        self._hybridization: Dict[str, Any] = {"active": False}
+        self._make_blocks()
 
     def hybridize(self, active: bool = True, dtype: str = "float32", **settings: Any) -> None:
         """Trace each graph once; the frozen layers in front get a graph of their own.
@@ -88,6 +90,7 @@ class FasterRCNNLoss:
         check_training_dtype(dtype, contexts(self._net))
         if not is_float32 and not active:
             raise InputError(f"{dtype} needs traced graphs; hybridize with active=True")
+        self._hybridization = {"active": active, "dtype": dtype, **settings}
         self._target_block.hybridize(active and is_float32, **settings)
         self._loss_block.hybridize(active and is_float32, **settings)
         self._apply_backbone = self._feature_map_block
@@ -128,6 +131,10 @@ class FasterRCNNLoss:
                 "the network got other classes by reset_class after its loss was made; make the"
                 " loss, and the trainer, anew"
             )
+        if self._config is not self._net.config:
+            # The settings are constants in the graphs.
+            self._make_blocks()
+            self.hybridize(**self._hybridization)
         expected = self.target_block.ground_truth_fields
         if len(ground_truth) != len(expected):
             raise InputError(
@@ -178,3 +185,13 @@ class FasterRCNNLoss:
         arrays = [array for array in ground_truth if array is not None]
         tensors = self._apply_targets(images, maps.padded, *arrays, *maps.features)
         return restore(tensors, self.loss_block.has_masks)
+
+    def _make_blocks(self) -> None:
+        """Make the graphs for the network's settings of now; they run without being traced."""
+        self._config = self._net.config
+        self._feature_map_block = FeatureMapBlock(self._net)
+        self._target_block = self.target_block(self._net)
+        self._loss_block = self.loss_block(self._net, self._box_loss, self._class_loss)
+        self._apply_backbone = self._feature_map_block
+        self._apply_targets = self._target_block
+        self._apply_losses = self._loss_block

@@ -34,7 +34,8 @@ class RPNTargetBatchify:
     ``MaskRCNNTrainBatchify``. The samples are those of ``FasterRCNNDefaultTrainTransform(short,
     max_size)`` and ``MaskRCNNDefaultTrainTransform(short, max_size)`` without a network. With a
     network GluonCV's transforms make the targets themselves, from anchors that GluonCV's network
-    stores; here they are computed for each batch.
+    stores; here they are computed for each batch. The settings are those that the network has now:
+    make another one after ``net.configure``.
 
     Parameters
     ----------

@@ -256,3 +256,17 @@ def test_boxes_of_one_image_leave_the_other_alone(net):
         mx.nd.concat(LABELS[:1], NONE[1].tile((1, 2))[1:], dim=0),
     )
     assert (result[:, 0] > 0).all() and result[1, 1] == result[3, 1] == 0
+
+
+@pytest.mark.parametrize("traced", [False, True])
+def test_the_loss_follows_settings_that_change_after_it_was_made(traced):
+    changes = {"rpn_num_sample": 8, "num_sample": 6, "rcnn_smoothl1_beta": 0.25, "multiple": 64}
+    x = images(2)
+    changed = tiny_detector("fpn")
+    loss = FasterRCNNLoss(changed)
+    loss.hybridize(traced)
+    before = losses(loss, x)
+    changed.configure(**changes)
+    expected = losses(FasterRCNNLoss(tiny_detector("fpn", **changes)), x)
+    np.testing.assert_allclose(losses(loss, x), expected, rtol=1e-4, atol=1e-6)
+    assert np.abs(before - expected).max() > 1e-3
