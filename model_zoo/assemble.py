@@ -48,14 +48,14 @@ class DetectorParts(NamedTuple):
 def assemble(
     parts: DetectorParts, spec: ModelSpec, mask_convs: Optional[int], ctx: object = None
 ) -> FasterRCNN:
-    """Make a detector of its parts, and initialize what has no values yet.
+    """Make a detector of its parts, initialize what has no values yet, and freeze first stages.
 
     Parameters
     ----------
     parts : DetectorParts
         Backbone and box head.
     spec : ModelSpec
-        Names, classes and settings.
+        Names, classes and settings. If its ``freeze_at`` is a number, that many stages are frozen.
     mask_convs : int or None
         The number of convolutions in the mask head. None: the detector predicts no masks.
     ctx : mxnet.Context, sequence of them, or None
@@ -86,6 +86,8 @@ def assemble(
         mask_head = _build_mask_head(mask_convs, parts, spec)
         net = MaskRCNN(parts.backbone, rpn_head, parts.box_head, mask_head, spec)
     initialize(net, ctx)
+    if config.freeze_at is not None:
+        parts.backbone.freeze_at(config.freeze_at)
     return net
 
 

@@ -31,6 +31,9 @@ MASK_RCNN_FROM_PARTS = "mask_rcnn_from_parts"
 def from_spec(spec: Union[ModelSpec, Dict[str, Any]], ctx: Context = None) -> FasterRCNN:
     """Build the network that a checkpoint or an exported file describes, with random weights.
 
+    A ``freeze_at`` of the description is applied. None leaves the choice to ``get_model``, which
+    knows whether there are weights to begin with, and freezes nothing here.
+
     Parameters
     ----------
     spec : ModelSpec or dict

@@ -23,6 +23,9 @@ import mxnet as mx
 DEFAULT_NORM = "frozen_bn"
 # Norms that compute with stored statistics, which a network without weights does not have.
 STORED_STATISTICS_NORMS = ("frozen_bn", "global_bn")
+# The stem and the first stage, if freeze_at is None. Random ones must learn: a frozen random stem
+# costs about 3 AP (Detectron f8ffc87).
+FROZEN_BEHIND_WEIGHTS = 2
 
 
 def get_model(
@@ -109,9 +112,10 @@ def get_model(
     spec = _describe(MODELS[name], head_norm, rescale, classes, options)
     net = from_spec(spec, ctx)
     weights.load_into(net, has_own_classes=classes is not None)
-    _freeze_backbone(net, weights.are_given)
     if not weights.are_given:
         warn_of_statistics(net, name)
+    elif spec.config.freeze_at is None:
+        net.backbone.freeze_at(FROZEN_BEHIND_WEIGHTS)
     return net
 
 
@@ -301,12 +305,3 @@ def _get_backbone(
     if weights.base:
         load_pretrained_base(backbone, weights.base, name, its_norm, folder=weights.folder)
     return backbone
-
-
-def _freeze_backbone(net: FasterRCNN, has_weights: bool) -> None:
-    """Freeze what the configuration names, or else the stem and first stage of loaded weights."""
-    freeze_at = net.config.freeze_at
-    if freeze_at is None:
-        # Random stages must learn: a frozen random stem costs about 3 AP (Detectron f8ffc87).
-        freeze_at = 2 if has_weights else 0
-    net.backbone.freeze_at(freeze_at)

@@ -274,8 +274,6 @@ def _make_detector(
         if spec.norm is not None and part is not None:
             replace_norms(part, spec.norm)
     net = assemble(parts, spec, mask_convs, ctx)
-    if spec.config.freeze_at is not None:
-        net.backbone.freeze_at(spec.config.freeze_at)
     warn_of_statistics(net, spec.model)
     return net
 

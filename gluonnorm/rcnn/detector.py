@@ -115,10 +115,16 @@ class Detector(mx.gluon.HybridBlock):
         Raises
         ------
         InputError
-            There is no setting of that name, a value is wrong, or the shape of a weight depends on
-            the setting.
+            There is no setting of that name, a value is wrong, the shape of a weight depends on the
+            setting, or it is another ``freeze_at``.
         """
         config = self.config.override(**changes)
+        if config.freeze_at != self.config.freeze_at:
+            raise InputError(
+                f"freeze_at is {self.config.freeze_at} and would be {config.freeze_at}, but stages "
+                "are frozen when a network is built; give it to get_model, or freeze more stages by"
+                " net.backbone.freeze_at(n)"
+            )
         if _weight_shape_settings(config) != _weight_shape_settings(self.config):
             raise InputError(
                 f"{', '.join(changes)}: widths, RoI size and number of anchors are those of the "

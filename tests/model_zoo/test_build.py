@@ -390,7 +390,10 @@ def test_freeze_at_is_2_with_weights_and_0_without(tmp_path):
     ):
         assert learning(fresh) - learning(small(norm="gn", **weights)) == stem_and_first
         assert learning(small(norm="gn", freeze_at=0, **weights)) == learning(fresh)
-    assert "backbone.layer2.0.conv1.weight" not in learning(small(norm="gn", freeze_at=3))
+    frozen = small(norm="gn", freeze_at=3)
+    assert "backbone.layer2.0.conv1.weight" not in learning(frozen)
+    # A checkpoint that is opened to be trained, or recalibrated, further.
+    assert learning(model_zoo.from_spec(frozen.spec)) == learning(frozen)
 
 
 def test_overrides_reach_the_record_and_the_network():

@@ -95,6 +95,10 @@ def test_configure_reaches_a_hybridized_network():
         InputError, match="rpn_channels: widths, RoI size and number of anchors are those of the"
     ):
         net.configure(rpn_channels=7)
+    # The layers would learn on, and the description of the network say otherwise.
+    with pytest.raises(InputError, match=r"freeze_at is None and would be 3.*backbone\.freeze_at"):
+        net.configure(freeze_at=3)
+    net.configure(freeze_at=None, nms_thresh=0.5)
 
 
 def test_padding_by_hand_changes_the_limits_of_boxes_only(net):
