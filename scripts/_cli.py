@@ -30,6 +30,18 @@ DEFAULT_SEED = 233
 FAILED = 2
 STOPPED_BY_CTRL_C = 130
 READER_GONE = 141  # as a program ends that SIGPIPE stops
+# Options of get_model that are no settings of a detector, and the flags that give them.
+FLAGS_OF_OPTIONS = {
+    "name": "--network",
+    "base_network_name": "--base-network",
+    "norm": "--norm",
+    "head_norm": "--head-norm",
+    "rescale": "--rescale",
+    "classes": "--classes",
+    "pretrained": "--pretrained",
+    "pretrained_base": "--pretrained-base",
+    "ctx": "--gpus",
+}
 STANDARD_STREAMS = 3  # input, output and error have the descriptors 0, 1 and 2
 
 
@@ -319,7 +331,7 @@ def parse_settings(pairs: Sequence[str]) -> Dict[str, Any]:
     Raises
     ------
     InputError
-        A text without ``=``, or a value that is no literal.
+        A text without ``=``, a value that is no literal, or an option that has a flag of its own.
 
     Examples
     --------
@@ -329,6 +341,10 @@ def parse_settings(pairs: Sequence[str]) -> Dict[str, Any]:
     values = {}
     for pair in pairs:
         name, _, text = pair.partition("=")
+        if name in FLAGS_OF_OPTIONS:
+            raise InputError(
+                f"--set {pair}: {name} is no setting of a detector; give {FLAGS_OF_OPTIONS[name]}"
+            )
         try:
             values[name] = ast.literal_eval(text)
         except (ValueError, SyntaxError):

@@ -71,8 +71,9 @@ def add_model_arguments(
         nargs="+",
         default=[],
         metavar="NAME=VALUE",
-        help="settings that hold no weights, e.g. nms_thresh=0.3 "
-        "rpn_test_post_nms=300; see gluonnorm.rcnn.DetectorConfig",
+        help="settings, e.g. nms_thresh=0.3 rpn_test_post_nms=300; see "
+        "gluonnorm.rcnn.DetectorConfig. A checkpoint's .json has those of its weights, such as "
+        "fpn_channels; for weights alone give them as in training",
     )
 
 

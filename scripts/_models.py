@@ -74,13 +74,12 @@ def open_network(
         A checkpoint is damaged or of another network.
     """
     # Before the weights are loaded, so that a mistyped setting is reported at once.
-    changes = parse_settings(args.set)
-    if args.params.endswith(".json"):
-        stated = _stated_fields(args, classes)
-        net = _network_of_checkpoint(args.params, stated, ctx)
-    else:
-        net = _network_of_weights(args, ctx, classes)
-    net.configure(**changes)
+    settings = parse_settings(args.set)
+    if not args.params.endswith(".json"):
+        return _network_of_weights(args, ctx, classes, settings)
+    stated = _stated_fields(args, classes)
+    net = _network_of_checkpoint(args.params, stated, ctx)
+    net.configure(**settings)
     return net
 
 
@@ -100,9 +99,12 @@ def _network_of_checkpoint(
 
 
 def _network_of_weights(
-    args: argparse.Namespace, ctx: Sequence[mx.Context], classes: Optional[Sequence[str]]
+    args: argparse.Namespace,
+    ctx: Sequence[mx.Context],
+    classes: Optional[Sequence[str]],
+    settings: Dict[str, Any],
 ) -> mx.gluon.HybridBlock:
-    """Build the network of ``--network`` and load a file of weights into it."""
+    """Build the network of ``--network`` and ``--set``, and load a file of weights into it."""
     if args.network is None:
         raise InputError(
             f"{args.params} holds weights alone; name their network with --network, "
@@ -119,6 +121,7 @@ def _network_of_weights(
         pretrained=args.params,
         ctx=ctx,
         **architecture_options(args),
+        **settings,
     )
 
 

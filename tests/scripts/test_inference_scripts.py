@@ -63,6 +63,17 @@ def exported(folder):
     return folder / "out" / "net", done.stdout
 
 
+def test_weights_alone_have_the_widths_that_set_names(folder):
+    done = run_script(
+        "check_dataset.py",
+        *("--dataset", "coco", "--data-root", folder / "shapes", "--val-split", "val"),
+        *("--only", "val", "--num-judged", "1", "--params", folder / "net-0000003.params"),
+        *("--network", "faster_rcnn_resnet18_v1b_custom", "--set", "rpn_channels=32", "short=96"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "proposals" in done.stdout
+
+
 def data_flags(folder):
     return "--dataset", "coco", "--data-root", folder / "shapes", "--val-split", "val"
 

@@ -449,6 +449,8 @@ def test_a_fresh_run_does_not_mix_with_an_earlier_one(shapes, earlier, tmp_path)
         (["--norm", "groupnorm"], "no norm is called 'groupnorm'"),
         (["--set", "num_samples=8"], "no setting 'num_samples'; did you mean num_sample"),
         (["--set", "short"], "--set short: give NAME=VALUE"),
+        (["--set", "norm='gn'"], "--set norm='gn': norm is no setting of a detector; give --norm"),
+        (["--set", "ctx=0"], "ctx is no setting of a detector; give --gpus"),
         (["--set", "nms_thresh='high'"], "nms_thresh is 'high'; it must be a number in 0..1"),
         (["--pretrained-base", "absent.params"], "absent.params: no such file of weights"),
         (["--gpus", "99"], "--gpus asks for GPU 99"),
