@@ -93,7 +93,8 @@ def main(args: argparse.Namespace) -> None:
             if reason:
                 print(f"note: {files.prefix} without detections: {reason}")
         reported.append(ReportedRun(files, detected, reason))
-    write_text(output, make_page(reported, Shown(args.score_thresh, args.num_cases)))
+    shown = Shown(args.score_thresh, args.num_cases, args.data_root)
+    write_text(output, make_page(reported, shown))
     print(f"page  {output}")
 
 

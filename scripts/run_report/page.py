@@ -59,10 +59,13 @@ class Shown(NamedTuple):
         Detections with a lower score find nothing.
     num_cases : int
         Pictures of each kind.
+    data_root : str or None
+        Where the data set is now; None is the place of the training.
     """
 
     score_thresh: float
     num_cases: int
+    data_root: Optional[str]
 
 
 def make_page(runs: Sequence[ReportedRun], shown: Shown) -> str:
@@ -73,7 +76,7 @@ def make_page(runs: Sequence[ReportedRun], shown: Shown) -> str:
     runs : sequence of ReportedRun
         The runs.
     shown : Shown
-        The lowest score, and the number of pictures.
+        The lowest score, the number of pictures, and the place of the data set.
 
     Returns
     -------
@@ -114,7 +117,8 @@ def _run_part(run: ReportedRun, shown: Shown) -> Html:
         parts.append(note(_judged(run.detected)))
         parts += _detection_sections(run.detected, shown)
     parts.append(_speed(run))
-    parts += [configuration(run.files), environment(run.files), commands(run.files, weights)]
+    parts += [configuration(run.files), environment(run.files)]
+    parts.append(commands(run.files, weights, shown.data_root))
     return element("div", element("h2", run.files.name, id=run.files.name), *parts)
 
 

@@ -17,6 +17,7 @@ from _data_flags import add_dataset_arguments
 # What a command that repeats the run leaves out: the values are in the other flags.
 NOT_REPEATED = ("recipe", "minutes", "print_recipe", "resume")
 NETWORK_FLAGS = ("network", "base_network", "norm", "head_norm", "rescale", "set")
+REPEATED_FLAGS = ("plugin",)  # each value has its own flag
 
 
 def configuration(run: RunFiles) -> Html:
@@ -99,7 +100,7 @@ def environment(run: RunFiles) -> Html:
     return section("Environment", table(["", "training", "this page"], rows, text_columns=range(3)))
 
 
-def commands(run: RunFiles, weights: Optional[str]) -> Html:
+def commands(run: RunFiles, weights: Optional[str], data_root: Optional[str] = None) -> Html:
     """Write the commands that repeat the run and judge it.
 
     Parameters
@@ -108,20 +109,25 @@ def commands(run: RunFiles, weights: Optional[str]) -> Html:
         The run.
     weights : str or None
         The file that was judged.
+    data_root : str or None
+        Where the data set is now; None takes the place of the training.
 
     Returns
     -------
     Html
         A section.
     """
-    data = flags_of(run.arguments, _dataset_names())
-    own_names = [name for name in run.arguments if name not in NOT_REPEATED]
-    lines = [_command("train_faster_rcnn.py", flags_of(run.arguments, own_names))]
+    arguments = dict(run.arguments)
+    if data_root is not None:
+        arguments["data_root"] = data_root
+    data = flags_of(arguments, _dataset_names())
+    own_names = [name for name in arguments if name not in NOT_REPEATED]
+    lines = [_command("train_faster_rcnn.py", flags_of(arguments, own_names))]
     if weights is not None:
-        judged = ["--params", weights]
+        judged = [*flags_of(arguments, ["plugin"]), "--params", weights]
         # Weights without a header do not say of which network they are.
         if not weights.endswith(".json"):
-            judged += flags_of(run.arguments, NETWORK_FLAGS)
+            judged += flags_of(arguments, NETWORK_FLAGS)
             classes = run.spec.get("classes")
             if classes and "--classes" not in data:
                 data += ["--classes", *classes]
@@ -160,6 +166,10 @@ def flags_of(arguments: Dict[str, Any], names: Sequence[str]) -> List[str]:
     for name in names:
         value = arguments.get(name)
         if value is None or value is False or value == [] or value == "":
+            continue
+        if name in REPEATED_FLAGS:
+            for entry in value:
+                words += [flag_of(name), str(entry)]
             continue
         words.append(flag_of(name))
         if isinstance(value, list):

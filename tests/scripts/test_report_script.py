@@ -1,8 +1,10 @@
 """report.py: one file, what it shows of a run, and what it says of a run that lacks something."""
 
+import html
 import importlib
 import json
 import re
+import shlex
 import shutil
 from dataclasses import asdict
 from html.parser import HTMLParser
@@ -403,3 +405,22 @@ def test_the_command_has_the_flags_of_the_run(part):
     assert part("setup_sections").flags_of(values, list(values)) == [
         *("--epochs", "8", "--set", "a=1", "b=(2,)", "--amp")
     ]
+
+
+def test_the_commands_have_the_plugins_of_the_run_and_the_data_set_where_it_is_now(part):
+    arguments = {"network": "mine", "dataset": "coco", "data_root": "then", "plugin": ["one", "b"]}
+    run = SimpleNamespace(arguments=arguments, spec={})
+    text = part("setup_sections").commands(run, "run-best.json", "now")
+    written = [html.unescape(pre) for pre in re.findall("<pre>(.*?)</pre>", text, re.DOTALL)]
+    lines = [shlex.split(command.replace("\\\n", "")) for command in written]
+    assert [line[1] for line in lines] == [
+        *("scripts/train_faster_rcnn.py", "scripts/eval_faster_rcnn.py"),
+        *("scripts/analyze.py", "scripts/check_dataset.py"),
+    ]
+    for words in lines:
+        assert words[words.index("--data-root") + 1] == "now"
+    for script, words in (("train_faster_rcnn", lines[0]), ("check_dataset", lines[3])):
+        args = importlib.import_module(script).parse_args(words[2:])
+        assert args.plugin == ["one", "b"] and args.data_root == "now"
+    for words in lines[1:3]:
+        assert words[2:6] == ["--plugin", "one", "--plugin", "b"]
