@@ -2,7 +2,7 @@
 
 from typing import List, Sequence, Tuple
 
-from gluonnorm.evaluation.calibration import calibrate
+from gluonnorm.evaluation.calibration import Calibration, calibrate
 from gluonnorm.evaluation.confusion import Confusion, confuse_classes, unfound_objects
 from run_report.detected_run import DetectedRun
 from run_report.html import Html, element, join, note, score, section, table
@@ -126,18 +126,31 @@ def confusion_tables(detected: DetectedRun, score_thresh: float) -> Html:
     detected : DetectedRun
         The run.
     score_thresh : float
-        The score whose table is shown first.
+        The score whose tables are shown first.
 
     Returns
     -------
     Html
-        A section.
+        A section with tables of boxes, and perhaps of masks.
     """
+    explanation = note(
+        "Row: the object. Column: the detection on it. A detection on no object counts in the last "
+        "row, and so does a second one on the same object."
+    )
+    parts = [explanation]
+    for iou_type in detected.matches:
+        parts.append(element("h4", f"{SHAPES[iou_type].capitalize()} at an IoU of 0.5"))
+        parts.append(_confusions_by_score(detected, iou_type, score_thresh))
+    return section("Confusion between classes", *parts)
+
+
+def _confusions_by_score(detected: DetectedRun, iou_type: str, score_thresh: float) -> Html:
+    """Write the tables of boxes or of masks at several scores, with a slider that chooses one."""
     thresholds = sorted({*CONFUSION_SCORES, score_thresh})
     tables = []
     for thresh in thresholds:
         confusion = confuse_classes(
-            detected.ground_truth, detected.results, detected.matches["bbox"], thresh
+            detected.ground_truth, detected.results, detected.matches[iou_type], thresh, iou_type
         )
         is_first = thresh == score_thresh
         tables.append(
@@ -157,17 +170,11 @@ def confusion_tables(detected: DetectedRun, score_thresh: float) -> Html:
             min=0,
             max=len(thresholds) - 1,
             value=thresholds.index(score_thresh),
-            aria_label="lowest score",
+            aria_label=f"lowest score of {SHAPES[iou_type]}",
             oninput="showTable(this)",
         ),
     )
-    explanation = note(
-        "Boxes at an IoU of 0.5. Row: the object. Column: the detection on it. A detection on no "
-        "object counts in the last row, and so does a second one on the same object."
-    )
-    return section(
-        "Confusion between classes", explanation, element("div", control, *tables, class_="slider")
-    )
+    return element("div", control, *tables, class_="slider")
 
 
 def confusion_table(confusion: Confusion) -> Html:
@@ -225,30 +232,40 @@ def score_calibration(detected: DetectedRun) -> Html:
     Returns
     -------
     Html
-        A section.
+        A section with a curve of boxes, and perhaps one of masks.
     """
-    calibration = calibrate(detected.results, detected.matches["bbox"])
-    points = list(zip(calibration.scores.tolist(), calibration.right.tolist()))
-    lines = [
-        Line("share of right boxes", points, 0, markers=True),
-        Line("perfect calibration", [(0, 0), (1, 1)], 7, dashed=True),
-    ]
+    lines = []
+    errors = []
+    numbers = []
+    for color, (iou_type, matches) in enumerate(detected.matches.items()):
+        shape = SHAPES[iou_type]
+        calibration = calibrate(detected.results, matches)
+        points = list(zip(calibration.scores.tolist(), calibration.right.tolist()))
+        lines.append(Line(f"share of right {shape}", points, color, markers=True))
+        errors.append(f"{score(calibration.error)} ({shape})")
+        summary = element("summary", f"Numbers of {shape}")
+        numbers.append(element("details", summary, _calibration_table(calibration)))
+    lines.append(Line("perfect calibration", [(0, 0), (1, 1)], 7, dashed=True))
+    return section(
+        "Calibration of the scores",
+        line_chart(lines, "score", "share right", (0, 1), (0, 1)),
+        note(
+            f"Expected calibration error {', '.join(errors)}. Above the dashed line the scores are "
+            "too modest, below it too high. Right is a detection with an IoU of 0.5, and only the "
+            "first one of an object."
+        ),
+        *numbers,
+    )
+
+
+def _calibration_table(calibration: Calibration) -> Html:
+    """Write the points of a curve, and how many detections each stands for."""
     rows = []
     for index, count in enumerate(calibration.counts.tolist()):
         low, high = calibration.edges[index : index + 2]
         shares = [calibration.scores[index], calibration.right[index]]
         rows.append([f"{low:.1f} to {high:.1f}", str(count), *map(score, shares)])
-    titles = ["score", "detections", "mean score", "share right"]
-    return section(
-        "Calibration of the scores",
-        line_chart(lines, "score", "share right", (0, 1), (0, 1)),
-        note(
-            f"Expected calibration error {score(calibration.error)}. Above the dashed line the "
-            "scores are too modest, below it too high. Right is a box with an IoU of 0.5, and only "
-            "the first one of an object."
-        ),
-        element("details", element("summary", "Numbers"), table(titles, rows)),
-    )
+    return table(["score", "detections", "mean score", "share right"], rows)
 
 
 def found_sizes(detected: DetectedRun, score_thresh: float) -> Html:

@@ -19,6 +19,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 from in_process import SCRIPTS, run_script
+from pycocotools import mask as run_length_codec
 
 SMALL = {
     **{"short": 64, "max_size": 96, "fpn_channels": 32, "rpn_channels": 32, "roi_size": 3},
@@ -424,3 +425,48 @@ def test_the_commands_have_the_plugins_of_the_run_and_the_data_set_where_it_is_n
         assert args.plugin == ["one", "b"] and args.data_root == "now"
     for words in lines[1:3]:
         assert words[2:6] == ["--plugin", "one", "--plugin", "b"]
+
+
+@pytest.fixture
+def masked(detected):
+    """The first photo of ``detected`` with masks: half of the cat, and all of the dog."""
+    first = detected.results[0]["image_id"]
+    truth = detected.ground_truth
+    truth["images"] = [image for image in truth["images"] if image["id"] == first]
+    truth["annotations"] = [entry for entry in truth["annotations"] if entry["image_id"] == first]
+    detected.results = [entry for entry in detected.results if entry["image_id"] == first]
+    for entry in truth["annotations"]:
+        entry["segmentation"] = mask_of(entry["bbox"])
+    for entry in detected.results:
+        x, y, width, height = entry["bbox"]
+        # 15 of 40 columns: an IoU of 0.375 with the mask of the object.
+        entry["segmentation"] = mask_of([x, y, 15 if x < 100 else width, height])
+    for iou_type in ("bbox", "segm"):
+        detected.matches[iou_type] = match_detections(truth, detected.results, iou_type)
+    return detected
+
+
+def mask_of(box):
+    """A mask of IMAGE that fills a box."""
+    x, y, width, height = map(int, box)
+    mask = np.zeros(IMAGE.shape[:2], np.uint8, order="F")
+    mask[y : y + height, x : x + width] = 1
+    encoded = run_length_codec.encode(mask)
+    return {"size": encoded["size"], "counts": encoded["counts"].decode("ascii")}
+
+
+def test_confusion_and_calibration_of_masks(part, masked):
+    sections = part("score_sections")
+    text = plain(sections.confusion_tables(masked, 0.5))
+    boxes, masks = text.split("Masks at an IoU of 0.5")
+    tables = [half.split("0.5 or more:")[1].split("Detections with")[0] for half in (boxes, masks)]
+    # Boxes: a cat found, found again (on no object), and a dog called a cat. Masks: no cat found.
+    header = "|cat|dog|not detected|"
+    assert [re.sub("[|]+", "|", text) for text in tables] == [
+        f"{header}cat|1|0|0|dog|1|0|0|no object|1|0|",
+        f"{header}cat|0|0|1|dog|1|0|0|no object|2|0|",
+    ]
+    text = plain(sections.score_calibration(masked))
+    # The scores 0.9, 0.8 and 0.7, of which the first is right as a box and none as a mask.
+    assert f"{(0.1 + 0.8 + 0.7) / 3:.3f} (boxes), {(0.9 + 0.8 + 0.7) / 3:.3f} (masks)" in text
+    assert "share of right masks" in text and "Numbers of masks" in text
