@@ -155,7 +155,7 @@ def c4_detector_parts(
         The parts.
     """
     shares_nothing = isinstance(box_head, BlockHead)
-    mask_channels = backbone.channels[0] if shares_nothing else box_head.channels
+    mask_channels = backbone.channels[0] if shares_nothing else box_head.shared_channels
     return DetectorParts(backbone, box_head, mask_channels, head_norm)
 
 

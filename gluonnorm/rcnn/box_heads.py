@@ -253,6 +253,8 @@ class Res5Head(mx.gluon.HybridBlock):
     ----------
     channels, shared_stride : int
         As above; ``channels`` is the width of the result.
+    shared_channels : int
+        Channels of what a mask head reads, those of ``stage``.
     """
 
     def __init__(
@@ -268,6 +270,7 @@ class Res5Head(mx.gluon.HybridBlock):
         with self.name_scope():
             self.pool = nn.GlobalAvgPool2D()
         self.channels = channels
+        self.shared_channels = channels
 
     def shared(self, x: Tensor) -> Tensor:
         """Apply the stage.

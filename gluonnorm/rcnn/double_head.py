@@ -82,6 +82,8 @@ class DoubleHead(Res5Head):
         The width of the result: twice ``branch_channels``, the features for the classes first.
     shared_stride : int
         As above.
+    shared_channels : int
+        ``stage_channels``.
     separate_boxes : bool
         True: the two halves of the result are for classes and boxes.
     """
@@ -98,6 +100,8 @@ class DoubleHead(Res5Head):
         **kwargs: Any,
     ) -> None:
         super().__init__(stage, 2 * branch_channels, shared_stride, **kwargs)
+        # A mask head reads the stage, not the branches.
+        self.shared_channels = stage_channels
         with self.name_scope():
             self.branches = _TwoBranches(stage_channels, side, branch_channels)
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, Optional, Tuple
 
 from gluonnorm.errors import InputError, did_you_mean
+from gluonnorm.rcnn import DetectorConfig
 
 NECKS = ("c4", "fpn")
 C4_HEADS = ("res5", "double")
@@ -50,7 +51,8 @@ class Model:
     Raises
     ------
     InputError
-        A neck, head or extra level that does not exist, or a head that does not fit the neck.
+        A neck, head or extra level that does not exist, a head that does not fit the neck, or a
+        setting that does not exist or has a wrong value.
 
     Examples
     --------
@@ -80,7 +82,13 @@ class Model:
     def __post_init__(self) -> None:
         self._check_choice("neck", NECKS)
         self._check_choice("head", C4_HEADS if self.neck == "c4" else FPN_HEADS)
+        if self.head_with_norm is not None:
+            self._check_choice("head_with_norm", FPN_HEADS)
         self._check_choice("fpn_extra", FPN_EXTRAS)
+        try:
+            DetectorConfig().override(**self.settings)
+        except InputError as error:
+            raise InputError(f"model {self.name!r}: {error}") from error
 
     def _check_choice(self, field_name: str, choices: Tuple[str, ...]) -> None:
         """Refuse the value of a field that is none of the choices."""

@@ -447,6 +447,19 @@ def test_classes_are_those_of_the_data_sets():
             "pool4conv1fc",
         ),
         ("fpn_extra", "pooled", "fpn_extra is 'pooled'; did you mean pool? give one of pool, conv"),
+        (
+            "head_with_norm",
+            "res5",
+            "head_with_norm is 'res5'; give one of 2fc, pool2fc, 1conv1fc, 4conv1fc, "
+            "pool1conv1fc, pool4conv1fc",
+        ),
+        (
+            "settings",
+            {"nms_tresh": 0.3},
+            "a detector has no setting 'nms_tresh'; did you mean nms_thresh, rpn_nms_thresh or "
+            "score_thresh?",
+        ),
+        ("settings", {"nms_thresh": 3}, "nms_thresh is 3; it must be a number in 0..1"),
     ],
 )
 def test_a_row_with_a_part_that_does_not_exist_is_refused(field, value, message):

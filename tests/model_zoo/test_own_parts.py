@@ -276,6 +276,19 @@ def test_a_backbone_by_name_serves_rows_of_both_necks():
         assert_trains(net)
 
 
+@pytest.mark.parametrize("mask_convs", [0, 1])
+def test_a_mask_head_beside_two_branches_reads_the_last_stage(mask_convs):
+    model_zoo.register_backbone("own_c4", two_parts)
+    settings = {"anchor_sizes": ((32, 64),), "rpn_channels": 16, "mask_channels": 32}
+    row = Model("own_double", "own_c4", "c4", "double", mask_convs=mask_convs, settings=settings)
+    model_zoo.register(row)
+    small = {name: value for name, value in SMALL.items() if name != "rpn_channel"}
+    net = model_zoo.get_model("own_double", norm="gn", classes=CLASSES, roi_size=14, **small)
+    # The stage has 512 channels, and the branches together 2048.
+    assert net(image())[3].shape == (1, 10, 28 // 2, 28 // 2)
+    assert_trains(net)
+
+
 def test_a_bare_backbone_by_name():
     model_zoo.register_backbone("own_fpn", pyramid)
     backbone = model_zoo.get_model("own_fpn", norm="sn")
