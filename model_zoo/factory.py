@@ -67,7 +67,8 @@ def get_model(
         ``classes`` has another length than in the published file, the predictors stay random.
     pretrained_base : bool, str or Path
         The weights of the backbone: True, a key, or a file for
-        ``model_zoo.weights.load_base``.
+        ``model_zoo.weights.load_base``. Beside ``pretrained`` or ``transfer``, which bring a
+        backbone, True changes nothing, and a key or a file is refused.
     ctx : mxnet.Context, sequence of them, or None
         The devices of the parameters; None is the CPU.
     **overrides
@@ -102,7 +103,8 @@ def get_model(
     name = find_name(name, list_models())
     options = read_options(overrides, norm, name, is_backbone=name in BACKBONES)
     _check_choice("rescale", rescale, RESCALE_DIRECTIONS)
-    weights = _Weights(pretrained, pretrained_base, options.root)
+    base = _base_to_load(pretrained, pretrained_base, options.transfer)
+    weights = _Weights(pretrained, base, options.root)
     if options.transfer is not None:
         return _get_transferred(name, head_norm, rescale, classes, weights, ctx, options)
     if name in BACKBONES:
@@ -125,7 +127,7 @@ class _Weights(NamedTuple):
     Attributes
     ----------
     complete, base : bool, str or Path
-        The arguments ``pretrained`` and ``pretrained_base``.
+        The arguments ``pretrained`` and ``pretrained_base``, not both.
     folder : str, Path or None
         The folder of downloaded weights.
     """
@@ -140,7 +142,7 @@ class _Weights(NamedTuple):
         return bool(self.complete or self.base)
 
     def load_into(self, net: FasterRCNN, has_own_classes: bool) -> None:
-        """Load the weights of the backbone, and then those of the complete network over them."""
+        """Load the weights of the complete network, or of its backbone."""
         spec = net.spec
         model = MODELS[spec.model]
         if self.base:
@@ -149,6 +151,22 @@ class _Weights(NamedTuple):
             load_pretrained_base(net, self.base, backbone, norm, model.name, self.folder)
         if self.complete:
             load_pretrained(net, self.complete, model.name, has_own_classes, self.folder)
+
+
+def _base_to_load(
+    pretrained: Pretrained, pretrained_base: Pretrained, transfer: Optional[str]
+) -> Pretrained:
+    """Return which weights the backbone gets alone: none if a complete network brings its own."""
+    if not pretrained and transfer is None:
+        return pretrained_base
+    # True is GluonCV's default, and asks for no file in particular.
+    if pretrained_base and pretrained_base is not True:
+        complete = f"pretrained={pretrained!r}" if pretrained else f"transfer={transfer!r}"
+        raise InputError(
+            f"pretrained_base is {str(pretrained_base)!r}, and {complete} brings the weights of a "
+            "complete network, its backbone included; leave one of them out"
+        )
+    return False
 
 
 def _describe(

@@ -328,6 +328,14 @@ def test_pretrained_reaches_the_loader(monkeypatch):
     assert calls.pop() == (("key", name, True, None), {})
     small(pretrained_base=True, norm="bn")
     assert calls.pop() == (True, "resnet18_v1b", "bn", C4, None)
+    # The complete network has a backbone: nothing is fetched, or read, to be overwritten.
+    model_zoo.get_model(name, pretrained="key", pretrained_base=True, **SMALL)
+    assert calls.pop() == (("key", name, True, None), {}) and not calls
+    with pytest.raises(InputError, match="pretrained_base is 'file', and pretrained='key' brings"):
+        model_zoo.get_model(name, pretrained="key", pretrained_base="file", **SMALL)
+    with pytest.raises(InputError, match="pretrained_base is 'file', and transfer='coco' brings"):
+        small(transfer="coco", pretrained_base="file")
+    assert not calls
     model_zoo.get_model("resnet18_v1b", pretrained_base="file")
     assert calls.pop() == ("file", "resnet18_v1b", "frozen_bn", "folder") and not calls
 
