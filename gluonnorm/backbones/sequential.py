@@ -1,6 +1,6 @@
 """Use any Gluon ``features`` sequence as a backbone, or split it into a backbone and a head."""
 
-from typing import Any, Callable, List, Optional, Tuple
+from typing import Any, Callable, List, NamedTuple, Optional, Tuple
 
 from gluonnorm.backbones.base import Backbone
 from gluonnorm.errors import InputError
@@ -136,15 +136,33 @@ def measure(features: HybridBlock, side: int = 512) -> Tuple[int, int]:
     InputError
         The layers do not make one map (N, C, H, W) that grows with the image.
     """
-    strides, channels = measure_maps(features, features, side)
-    if len(strides) != 1:
-        raise InputError(f"these layers make {len(strides)} maps; one map is needed")
-    return strides[0], channels[0]
+    maps = measure_maps(features, features, side)
+    if len(maps.strides) != 1:
+        raise InputError(f"these layers make {len(maps.strides)} maps; one map is needed")
+    return maps.strides[0], maps.channels[0]
+
+
+class MeasuredMaps(NamedTuple):
+    """The feature maps that layers make, finest first if the layers make them so.
+
+    Attributes
+    ----------
+    strides : list of int
+        Stride of each map in pixels of the image.
+    channels : list of int
+        Number of its channels.
+    heights : list of int
+        Its cells from top to bottom, for the smaller of the images that were measured.
+    """
+
+    strides: List[int]
+    channels: List[int]
+    heights: List[int]
 
 
 def measure_maps(
     make_maps: Callable[[mx.sym.Symbol], Any], features: HybridBlock, side: int = 512
-) -> Tuple[List[int], List[int]]:
+) -> MeasuredMaps:
     """Measure strides and channels of feature maps, by shape inference.
 
     Parameters
@@ -158,10 +176,8 @@ def measure_maps(
 
     Returns
     -------
-    strides : list of int
-        Stride of each map in pixels of the image.
-    channels : list of int
-        Number of its channels.
+    MeasuredMaps
+        What is known of the maps.
 
     Raises
     ------
@@ -188,4 +204,6 @@ def measure_maps(
                 f"{2 * side} high; a backbone's stride must be an integer"
             )
         strides.append(side // growth)
-    return strides, [shape[1] for shape in shapes_of_sides[0]]
+    small_shapes = shapes_of_sides[0]
+    channels = [shape[1] for shape in small_shapes]
+    return MeasuredMaps(strides, channels, [shape[2] for shape in small_shapes])

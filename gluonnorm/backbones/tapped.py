@@ -34,7 +34,8 @@ class TappedBackbone(Backbone):
     Raises
     ------
     InputError
-        There is no such layer, or its output is no feature map, or the strides do not grow.
+        There is no such layer, or its output is no feature map, or the strides do not grow, or a
+        map is too small beside the finer one for a pyramid.
 
     Examples
     --------
@@ -52,12 +53,13 @@ class TappedBackbone(Backbone):
         def make_maps(images: Tensor) -> List[Tensor]:
             return _run_to_taps(features, names, images)
 
-        strides, channels = measure_maps(make_maps, features)
+        strides, channels, heights = measure_maps(make_maps, features)
         if list(strides) != sorted(set(strides)):
             raise InputError(
                 f"taps {tuple(taps)!r} give maps of strides {tuple(strides)}; name layers whose "
                 "strides grow, finest first"
             )
+        _check_heights(taps, strides, heights)
         super().__init__(strides=strides, channels=channels, **kwargs)
         inputs = mx.sym.Group(make_maps(mx.sym.var("data"))).list_inputs()
         _take_off_unused(features, set(inputs))
@@ -77,6 +79,19 @@ class TappedBackbone(Backbone):
 
     def hybrid_forward(self, F: Any, x: Tensor) -> List[Tensor]:
         return _run_to_taps(self.features, self._tap_names, x)
+
+
+def _check_heights(taps: Sequence[Tap], strides: Sequence[int], heights: Sequence[int]) -> None:
+    """Refuse maps of which one, enlarged to the stride of the finer one, does not cover it."""
+    places = list(zip(strides, heights))
+    for (fine_stride, fine_height), (coarse_stride, coarse_height) in zip(places, places[1:]):
+        if coarse_height * coarse_stride < fine_height * fine_stride:
+            raise InputError(
+                f"taps {tuple(taps)!r} give maps {tuple(heights)} cells high of strides "
+                f"{tuple(strides)}: {coarse_height} cells of stride {coarse_stride} do not cover "
+                f"{fine_height} of stride {fine_stride}, which a pyramid needs; tap a network "
+                "whose convolutions and poolings pad their input"
+            )
 
 
 class _LastTapReached(Exception):

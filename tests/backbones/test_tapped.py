@@ -119,6 +119,22 @@ def test_wrong_taps(features, taps, words):
         TappedBackbone(features, taps)
 
 
+def test_maps_that_a_pyramid_cannot_add_up_are_refused():
+    # Without padding, 512 pixels become 255, then 127, 63 and 31 cells: 2 * 63 are less than 127.
+    features = vision.squeezenet1_1().features
+    with pytest.raises(InputError, match="63 cells of stride 8 do not cover 127 of stride 4"):
+        TappedBackbone(features, taps=(2, 5, 8))
+    # The last two maps agree: 2 * 32 cells cover 63.
+    features = nn.HybridSequential()
+    for padding in (0, 0, 1):
+        features.add(nn.Conv2D(4, 3, strides=2, padding=padding))
+    backbone = TappedBackbone(features, taps=(1, 2))
+    net = FPN(backbone, channels=8)
+    initialize(net)
+    image = nd.zeros((1, 3, 512, 512))
+    assert [each.shape[2] for each in net(image)] == [127, 64, 32]
+
+
 def test_layers_that_are_hybridized_on_their_own_are_refused(features):
     backbone = TappedBackbone(features, taps=(4, 5))
     features.hybridize()
