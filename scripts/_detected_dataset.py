@@ -14,6 +14,24 @@ from _devices import contexts
 from tqdm import tqdm
 
 
+class JudgedDataset(NamedTuple):
+    """The images on which a detector is judged.
+
+    Attributes
+    ----------
+    dataset : Dataset
+        The images, with masks if ``has_masks``, and the classes of the detector.
+    shared_ids : sequence of int
+        The category ids of the classes that detector and files share.
+    has_masks : bool
+        Whether masks are judged.
+    """
+
+    dataset: Dataset
+    shared_ids: Sequence[int]
+    has_masks: bool
+
+
 class DetectedDataset(NamedTuple):
     """Ground truth and detections of the images of a data set.
 
@@ -97,22 +115,67 @@ def run_detector(
     Raises
     ------
     InputError
+        As for ``open_judged_dataset``.
+    """
+    judged = open_judged_dataset(detector, args, with_masks)
+    results = detect_images(detector, judged, args)
+    return DetectedDataset(judged.dataset, judged.dataset.coco_truth(), results, judged.has_masks)
+
+
+def open_judged_dataset(
+    detector: Predictor, args: argparse.Namespace, with_masks: bool
+) -> JudgedDataset:
+    """Open the validation split for a detector.
+
+    Parameters
+    ----------
+    detector, args, with_masks
+        As for ``run_detector``.
+
+    Returns
+    -------
+    JudgedDataset
+        The images.
+
+    Raises
+    ------
+    InputError
         As for ``open_scored_dataset`` and ``open_masks``.
     """
     has_masks = with_masks and detector.has_masks
     matched = open_scored_dataset(args, detector.classes)
     dataset = open_masks(matched) if has_masks else matched
+    return JudgedDataset(dataset, matched.shared_ids, has_masks)
+
+
+def detect_images(
+    detector: Predictor, judged: JudgedDataset, args: argparse.Namespace
+) -> List[Dict[str, Any]]:
+    """Run a detector on every image of an open data set.
+
+    Parameters
+    ----------
+    detector, args
+        As for ``run_detector``.
+    judged : JudgedDataset
+        The images.
+
+    Returns
+    -------
+    list of dict
+        COCO result entries of the classes that detector and files share.
+    """
+    dataset = judged.dataset
     loader = evaluation_loader(dataset, detector.preprocess, args.batch_size, args.num_workers)
-    mask_paste = detector.mask_paste if has_masks else None
+    mask_paste = detector.mask_paste if judged.has_masks else None
     # The detections come one image at a time, because their masks would fill the memory.
     is_mxnet = detector.net is not None
     ctx = contexts(args.gpus) if is_mxnet else [mx.cpu()]
     detections = predict(_network_of(detector), loader, ctx, mask_paste)
     progress = tqdm(detections, total=len(dataset), unit="image", disable=None)
-    all_results = coco_results(progress, dataset.category_ids)
+    results = coco_results(progress, dataset.category_ids)
     # The files do not have the categories of the network's other classes.
-    results = [entry for entry in all_results if entry["category_id"] in matched.shared_ids]
-    return DetectedDataset(dataset, dataset.coco_truth(), results, has_masks)
+    return [entry for entry in results if entry["category_id"] in judged.shared_ids]
 
 
 def _network_of(detector: Predictor) -> Callable[[mx.nd.NDArray], Sequence[mx.nd.NDArray]]:

@@ -5,7 +5,8 @@ axes. The best weights of each run (RUN-best.json, else the newest checkpoint) d
 validation set, for scores by class and size, what AP is lost by, precision and recall, confusion
 between classes, calibration of the scores, the worst mistakes as pictures, sizes found and missed,
 and the reachable recall. Settings with their reasons, environment and commands end it. What a run
-lacks is named on the page.
+lacks is named on the page. What the weights find is kept in RUN-report-detections.json, for the
+next page about the same weights and data.
 
 Example:
   python scripts/report.py runs/blood runs/blood-gn --output blood.html

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import sys
 import time
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -14,11 +15,13 @@ from gluonnorm.evaluation.matches import Matches, match_detections
 from gluonnorm.graph.trace import hybridize_for_inference
 from gluonnorm.rcnn import FasterRCNN
 from model_zoo.weights import load_weights
+from run_report.kept_detections import Found, fingerprint, keep_found, read_found
 from run_report.run_files import RunFiles
 
 import mxnet as mx
+import numpy as np
 from _data_flags import add_dataset_arguments
-from _detected_dataset import run_detector
+from _detected_dataset import detect_images, open_judged_dataset
 from _devices import contexts
 from _proposals import judge_proposals
 from _scores import coco_scores
@@ -48,7 +51,7 @@ class DetectedRun(NamedTuple):
     inspection : Inspection or None
         The reach of anchors and proposals; None for a network without anchors.
     seconds : float
-        The time from the files of the data set to the results.
+        The time from the files of the data set to the results, when they were found.
     """
 
     weights: str
@@ -94,7 +97,7 @@ def detect_run(
     flags.batch_size = len(ctx)
     try:
         net, weights = _open_network(run, ctx)
-        return _detect(net, weights, flags, ctx), ""
+        return _detect(net, weights, flags, ctx, run.prefix), ""
     except (GluonnormError, OSError) as error:
         return None, one_line(error)
 
@@ -149,29 +152,48 @@ def _open_network(run: RunFiles, ctx: Sequence[mx.Context]) -> Tuple[FasterRCNN,
 
 
 def _detect(
-    net: FasterRCNN, weights: str, flags: argparse.Namespace, ctx: Sequence[mx.Context]
+    net: FasterRCNN,
+    weights: str,
+    flags: argparse.Namespace,
+    ctx: Sequence[mx.Context],
+    prefix: str,
 ) -> DetectedRun:
     """Run the network on the validation set, and judge what it finds."""
     hybridize_for_inference(net)
-    start = time.monotonic()
-    detected = run_detector(Predictor.from_network(net), flags, with_masks=True)
-    seconds = time.monotonic() - start
-    ground_truth = detected.ground_truth
-    if not detected.has_masks:
+    detector = Predictor.from_network(net)
+    judged = open_judged_dataset(detector, flags, with_masks=True)
+    ground_truth = judged.dataset.coco_truth()
+    if not judged.has_masks:
         ground_truth = _boxes_alone(ground_truth)
-    matches = {"bbox": match_detections(ground_truth, detected.results)}
-    if detected.has_masks:
-        matches["segm"] = match_detections(ground_truth, detected.results, "segm")
+    inspection = _inspect(net, judged.dataset)
+    key = fingerprint(net, judged.dataset, ground_truth, flags.gpus)
+    found = read_found(prefix, key)
+    if found is None:
+        start = time.monotonic()
+        results = detect_images(detector, judged, flags)
+        seconds = time.monotonic() - start
+        proposal_ious = _judge_proposals(net, judged.dataset, inspection, ctx[0])
+        found = Found(results, proposal_ious, seconds)
+        try:
+            keep_found(prefix, key, found)
+        except InputError as error:
+            print(f"note: the next page must detect again: {one_line(error)}", file=sys.stderr)
+    matches = {"bbox": match_detections(ground_truth, found.results)}
+    if judged.has_masks:
+        matches["segm"] = match_detections(ground_truth, found.results, "segm")
+    if inspection is not None and found.proposal_ious is not None:
+        before, after = found.proposal_ious
+        inspection = inspection.with_proposals(np.array(before), np.array(after))
     return DetectedRun(
         weights=weights,
-        dataset=detected.dataset,
+        dataset=judged.dataset,
         ground_truth=ground_truth,
-        results=detected.results,
-        has_masks=detected.has_masks,
-        scores=coco_scores(ground_truth, detected.results, detected.has_masks),
+        results=found.results,
+        has_masks=judged.has_masks,
+        scores=coco_scores(ground_truth, found.results, judged.has_masks),
         matches=matches,
-        inspection=_inspect(net, detected.dataset, ctx[0]),
-        seconds=seconds,
+        inspection=inspection,
+        seconds=found.seconds,
     )
 
 
@@ -183,14 +205,22 @@ def _boxes_alone(ground_truth: Dict[str, Any]) -> Dict[str, Any]:
     return {**ground_truth, "annotations": annotations}
 
 
-def _inspect(net: FasterRCNN, dataset: Dataset, ctx: mx.Context) -> Optional[Inspection]:
-    """Compare the objects with anchors and proposals, as check_dataset.py does."""
+def _inspect(net: FasterRCNN, dataset: Dataset) -> Optional[Inspection]:
+    """Compare the objects with the anchors, as check_dataset.py does."""
     # A detector of the user need not have anchors.
     if not isinstance(net, FasterRCNN):
         return None
-    inspection = inspect(dataset, net.preprocess, net.config, net.backbone.strides)
-    if inspection.reach is None:
-        return inspection
+    return inspect(dataset, net.preprocess, net.config, net.backbone.strides)
+
+
+def _judge_proposals(
+    net: FasterRCNN, dataset: Dataset, inspection: Optional[Inspection], ctx: mx.Context
+) -> Optional[Tuple[List[float], List[float]]]:
+    """Compare the objects with the boxes before and after the NMS of the proposals."""
+    if inspection is None or inspection.reach is None:
+        return None
     chosen = spaced_images(inspection.learnable_objects.images)
     progress = tqdm(chosen, desc="proposals", unit="image", disable=None, leave=False)
-    return judge_proposals(net, dataset, inspection, progress, ctx)
+    reach = judge_proposals(net, dataset, inspection, progress, ctx).reach
+    assert reach is not None and reach.candidates is not None and reach.proposals is not None
+    return reach.candidates.tolist(), reach.proposals.tolist()

@@ -153,7 +153,7 @@ def _speed(run: ReportedRun) -> Html:
     if run.detected is not None:
         count = len(run.detected.dataset)
         lines.append(
-            f"Detection for this page: {count} images in {run.detected.seconds:.1f} s, "
+            f"Detection: {count} images in {run.detected.seconds:.1f} s, "
             f"{count / run.detected.seconds:.3g} images/s, with reading the files."
         )
     return section("Speed", *[element("p", line) for line in lines])

@@ -19,6 +19,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 from in_process import SCRIPTS, run_script
+from PIL import Image
 from pycocotools import mask as run_length_codec
 
 SMALL = {
@@ -152,6 +153,53 @@ def lacking(folder, *flags):
     text = (folder / "a&b-report.html").read_text(encoding="utf-8")
     Outline(text)
     return text
+
+
+def test_what_was_found_is_used_again_until_something_changes(folder, part):
+    shapes = folder / "shapes"
+    path = folder / "a&b-report-detections.json"
+
+    def page():
+        """A page without the minute and the speed."""
+        text = lacking(folder, "--data-root", shapes)
+        return re.sub("Made by [^<]*|[0-9.]* images/s, with", "", text)
+
+    first = page()
+    content = json.loads(path.read_text())
+    seconds = f"in {content['found']['seconds']:.1f} s"
+    content["found"]["seconds"] = 1234.5
+    path.write_text(json.dumps(content))
+    # The page is the same, with the time that the detection took.
+    assert page() == first.replace(seconds, "in 1234.5 s") and seconds in first
+    photo = next((shapes / "val").iterdir())
+    pixels = photo.read_bytes()
+    Image.fromarray(np.zeros((64, 96, 3), np.uint8)).save(photo)
+    assert "1234.5" not in page()
+    photo.write_bytes(pixels)
+    path.write_text(json.dumps(content))
+    annotations = shapes / "annotations" / "instances_val.json"
+    truth = json.loads(annotations.read_text())
+    truth["annotations"][0]["iscrowd"] = 1
+    annotations.write_text(json.dumps(truth))
+    assert "1234.5" not in page()
+    read_found = part("kept_detections").read_found
+    assert read_found(f"{folder}/a&b", json.loads(path.read_text())["fingerprint"]) is not None
+    path.write_text("{")
+    assert read_found(f"{folder}/a&b", content["fingerprint"]) is None
+
+
+def test_what_was_found_depends_on_weights_and_settings(part):
+    fingerprint = part("kept_detections").fingerprint
+    dataset = GluonCVDataset([(IMAGE, np.array([[10, 10, 50, 50, 0]]))], classes=CLASSES)
+    truth = dataset.coco_truth()
+    net = model_zoo.get_model("faster_rcnn_resnet18_v1b_custom", norm="gn", classes=CLASSES)
+    keys = [fingerprint(net, dataset, truth, ""), fingerprint(net, dataset, truth, "0")]
+    assert fingerprint(net, dataset, truth, "") == keys[0]
+    net.configure(nms_thresh=0.4)
+    keys.append(fingerprint(net, dataset, truth, ""))
+    net.rpn.score.bias.set_data(net.rpn.score.bias.data() + 1)
+    keys.append(fingerprint(net, dataset, truth, ""))
+    assert len(set(keys)) == len(keys)
 
 
 def test_a_run_without_weights(folder):
