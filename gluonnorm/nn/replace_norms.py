@@ -161,10 +161,9 @@ def _make_like(old: HybridBlock, make: Norm, layer: str) -> HybridBlock:
     """Make the norm that takes the place of an old one."""
     if isinstance(old, mx.gluon.nn.LayerNorm) or _attributes(old).get("axis", 1) != 1:
         raise InputError(f"{layer} ({type(old).__name__}) is no norm over axis 1, the channels")
-    has_scale = not _attributes(old).get("fix_gamma", False)
-    # A shift that is frozen in a published network is a shift all the same.
-    has_center = old.beta._differentiable or isinstance(old, FrozenBatchNorm)
-    if _channels(old) == IMAGE_SHAPE[1] and not has_scale and not has_center:
+    has_scale, has_center = _has_scale(old), _has_center(old)
+    has_statistics = set(STATISTICS) <= set(old._reg_params)
+    if _channels(old) == IMAGE_SHAPE[1] and has_statistics and not (has_scale or has_center):
         # The first norm of Gluon's ResNet v2 holds the statistics of pixels.
         make = FrozenBatchNorm
     try:
@@ -174,6 +173,20 @@ def _make_like(old: HybridBlock, make: Norm, layer: str) -> HybridBlock:
             f"{layer} has {_channels(old)} channels, and the norm cannot take its place: "
             f"{first_line(error)}"
         ) from error
+
+
+def _has_scale(norm: HybridBlock) -> bool:
+    """Tell whether a norm was made with a scale that learns, or that a published network froze."""
+    attributes = _attributes(norm)
+    if "fix_gamma" in attributes:
+        return not attributes["fix_gamma"]
+    return attributes.get("scale", norm.gamma._differentiable)
+
+
+def _has_center(norm: HybridBlock) -> bool:
+    """Tell whether a norm was made with a shift that learns, or that a published network froze."""
+    is_frozen = isinstance(norm, FrozenBatchNorm)
+    return is_frozen or _attributes(norm).get("center", norm.beta._differentiable)
 
 
 def _settle_channels(net: HybridBlock) -> None:

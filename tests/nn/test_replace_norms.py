@@ -145,6 +145,29 @@ def test_a_fixed_scale_counts_as_1_in_a_norm_that_reads_it():
     assert net[0].gamma.data().asnumpy().tolist() == [1, 1, 1, 1]
 
 
+@pytest.mark.parametrize("norm", ["bn", "gn", "sn"])
+@pytest.mark.parametrize(
+    "make_old",
+    [nn.InstanceNorm, nn.BatchNorm, GroupNorm, SwitchNorm, BatchNorm],
+)
+def test_what_does_not_learn_in_the_old_layer_does_not_in_the_new_one(make_old, norm):
+    net = nn.HybridSequential()
+    for center, scale in ((True, False), (False, True)):
+        net.add(make_old(in_channels=32, center=center, scale=scale))
+    net.initialize()
+    replace_norms(net, norm)
+    learning = [(layer.gamma.grad_req, layer.beta.grad_req) for layer in net]
+    assert learning == [("null", "write"), ("write", "null")]
+
+
+def test_an_instance_norm_of_the_image_stays_a_norm():
+    net = nn.HybridSequential()
+    net.add(nn.InstanceNorm(in_channels=3, center=False, scale=False))
+    net.initialize()
+    replace_norms(net, make_norm("gn", num_groups=3))
+    assert isinstance(net[0], GroupNorm)
+
+
 def test_a_network_without_values_gets_layers_of_its_channels():
     features = vision.mobilenet0_25().features[:6]
     report = replace_norms(features, make_norm("gn", num_groups=4))
