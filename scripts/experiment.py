@@ -30,10 +30,18 @@ from gluonnorm.errors import InputError, did_you_mean
 from _cli import add_plugin_argument, run
 from _output import write_text
 from experiments.all_experiments import EXPERIMENTS
-from experiments.data_sets import split_nuclei
+from experiments.data_sets import draw_shapes_once, split_nuclei
 from experiments.plot import plot_experiment
 from experiments.raw_weights import write_raw_weights
-from experiments.rows import BCCD, NUCLEI, RESNET50_V2, RESNET50_V2_RAW, Experiment, Row
+from experiments.rows import (
+    BCCD,
+    NUCLEI,
+    RESNET50_V2,
+    RESNET50_V2_RAW,
+    SHAPES,
+    Experiment,
+    Row,
+)
 from experiments.run_result import RESULTS_FOLDER, read_result, result_path, write_result
 from experiments.run_row import run_row
 from experiments.summary import RowSummary, make_page
@@ -231,7 +239,7 @@ def missing_runs(
 
 
 def find_places(args: argparse.Namespace, rows: Sequence[Row]) -> Dict[str, str]:
-    """Find the files and folders that the flags of some rows name.
+    """Find the files and folders that the flags of some rows name, and make those that can be made.
 
     Parameters
     ----------
@@ -265,6 +273,10 @@ def find_places(args: argparse.Namespace, rows: Sequence[Row]) -> Dict[str, str]
         if not os.path.exists(value):
             raise InputError(f"{flag} {value}: there is no such file or folder")
         places[name] = os.path.abspath(value)
+    if any(SHAPES in row.flags for row in rows):
+        shapes = Path(args.runs) / "shapes"
+        draw_shapes_once(shapes)
+        places[SHAPES] = str(shapes.resolve())
     if NUCLEI in places:
         parts = Path(args.runs) / "nuclei"
         split_nuclei(places[NUCLEI], parts)

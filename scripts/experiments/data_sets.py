@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Dict, List
 
 from experiments.rows import BCCD, NUCLEI
+from gluonnorm.data import draw_shapes
 from gluonnorm.data.json_file import read_json
 from gluonnorm.errors import InputError
 
@@ -34,6 +35,19 @@ NUCLEI_FLAGS = (
     "val",
 )
 NUM_TRAIN_NUCLEI = 200
+
+
+def draw_shapes_once(target: Path) -> None:
+    """Draw the shapes: 240 images to train on, 40 to score.
+
+    Parameters
+    ----------
+    target : pathlib.Path
+        The folder to write. Nothing is drawn if it is complete.
+    """
+    # The annotations of the last split are written last.
+    if not (target / "annotations" / "instances_val.json").exists():
+        draw_shapes(target, train=240, val=40, seed=233)
 
 
 def split_nuclei(source: str, target: Path) -> None:

@@ -6,6 +6,8 @@ from typing import Dict, NamedTuple, Tuple
 BCCD, NUCLEI, RESNET50_V2 = "BCCD", "NUCLEI", "RESNET50_V2"
 # The same weights for raw pixels, which experiment.py makes of them.
 RESNET50_V2_RAW = "RESNET50_V2_RAW"
+# A drawn data set, which experiment.py makes.
+SHAPES = "SHAPES"
 
 
 class Row(NamedTuple):

@@ -127,6 +127,20 @@ def test_mean_and_spread(part):
     assert part("summary").format_values([]) == ""
 
 
+def test_shapes_are_drawn_once_and_again_if_they_are_not_complete(part, tmp_path):
+    draw = part("data_sets").draw_shapes_once
+    draw(tmp_path)
+    assert len(list((tmp_path / "train").iterdir())) == 240
+    image = tmp_path / "val" / sorted(path.name for path in (tmp_path / "val").iterdir())[0]
+    content = image.read_bytes()
+    image.write_bytes(b"")
+    draw(tmp_path)
+    assert image.read_bytes() == b""
+    (tmp_path / "annotations" / "instances_val.json").unlink()
+    draw(tmp_path)
+    assert image.read_bytes() == content
+
+
 def test_nuclei_are_divided_by_their_file_names(part, tmp_path):
     source = tmp_path / "source"
     (source / "annotations").mkdir(parents=True)
