@@ -9,6 +9,7 @@ from gluonnorm.conversion import describe_foreign, has_own_names, looks_like
 from gluonnorm.conversion.classes import (
     CLASS_LAYERS,
     SCORE_LAYER,
+    class_layer_rows,
     place_shared_rows,
     share_classes,
 )
@@ -184,6 +185,13 @@ def _with_shared_classes(
         if not name.startswith(CLASS_LAYERS) or stored is None:
             continue
         if stored.shape[1:] == tuple(parameter.shape[1:]):
+            wanted = class_layer_rows(name, len(classes))
+            if len(stored) != wanted:
+                raise InputError(
+                    f"{path}: {name} has {len(stored)} rows, and would have {wanted} for the "
+                    f"{len(classes)} classes that the .json beside it names; one of the files was "
+                    "altered or is of another network"
+                )
             current = parameter.data(parameter.list_ctx()[0]).asnumpy()
             arranged[name] = place_shared_rows(name, stored, current, shared)
     log.warning("%s: %s", path, shared.note())

@@ -1,6 +1,6 @@
 """Find and settle a difference between the numbers of classes of a file and of a network."""
 
-from typing import List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from gluonnorm.conversion.codebase import Codebase
 from gluonnorm.conversion.errors import ConversionError
@@ -65,7 +65,9 @@ def _foreground_classes(shapes: Shapes) -> Optional[int]:
     return shape[0] - 1 if shape else None
 
 
-def class_count_hint(counts: ClassCounts, num_classes_differ: Optional[str]) -> str:
+def class_count_hint(
+    counts: ClassCounts, num_classes_differ: Optional[str], names_given: bool
+) -> str:
     """Explain how to load a file with another number of classes.
 
     Parameters
@@ -74,6 +76,8 @@ def class_count_hint(counts: ClassCounts, num_classes_differ: Optional[str]) -> 
         The numbers of classes.
     num_classes_differ : str or None
         What the caller asked for.
+    names_given : bool
+        Whether the caller names the file's classes, which goes before ``num_classes_differ``.
 
     Returns
     -------
@@ -84,7 +88,8 @@ def class_count_hint(counts: ClassCounts, num_classes_differ: Optional[str]) -> 
         return ""
     hint = (
         f". The file has {counts.file} classes, the network {counts.network}; "
-        f"num_classes_differ='reset' gives fresh predictors"
+        f"num_classes_differ='reset'{' without classes' if names_given else ''} gives fresh "
+        "predictors"
     )
     if counts == (COCO_IDS, COCO_CLASSES):
         hint += ", 'reduce' cuts torchvision's 90 ids to the 80 that are classes"
@@ -224,6 +229,53 @@ def share_classes(
     return SharedClasses(tuple(in_file), tuple(in_network), tuple(fresh), len(file_classes))
 
 
+def class_layer_rows(name: str, num_classes: int) -> int:
+    """Count the rows of a class layer for so many classes.
+
+    Parameters
+    ----------
+    name : str
+        The name of a parameter, which begins with one of ``CLASS_LAYERS``.
+    num_classes : int
+        The number of foreground classes.
+
+    Returns
+    -------
+    int
+        The length of the parameter's first axis.
+
+    Examples
+    --------
+    >>> class_layer_rows("predictor.score.bias", 3), class_layer_rows("predictor.loc.bias", 3)
+    (4, 12)
+    """
+    if name.startswith(SCORE_LAYER):
+        return 1 + num_classes
+    return BOX_ROWS * num_classes if name.startswith(BOX_LAYER) else num_classes
+
+
+def shapes_with_classes(shapes: Shapes, num_classes: int) -> Dict[str, Shape]:
+    """Compute the shapes that the parameters of a network would have with so many classes.
+
+    Parameters
+    ----------
+    shapes : mapping of str to tuple of int
+        The shapes of the network's parameters by name.
+    num_classes : int
+        The number of foreground classes.
+
+    Returns
+    -------
+    dict of str to tuple of int
+        The shapes, with other rows in the class layers.
+    """
+    changed = dict(shapes)
+    for name, shape in shapes.items():
+        if name.startswith(CLASS_LAYERS):
+            changed[name] = (class_layer_rows(name, num_classes), *shape[1:])
+    return changed
+
+
 def place_shared_rows(
     name: str, stored: np.ndarray, current: np.ndarray, shared: SharedClasses
 ) -> np.ndarray:
@@ -234,7 +286,7 @@ def place_shared_rows(
     name : str
         The parameter's name, which begins with one of ``CLASS_LAYERS``.
     stored : numpy.ndarray
-        The file's values, in gluonnorm's layout.
+        The file's values, in gluonnorm's layout, with the rows of all classes of the file.
     current : numpy.ndarray
         The network's values.
     shared : SharedClasses

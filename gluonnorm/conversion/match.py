@@ -10,6 +10,7 @@ from gluonnorm.conversion.classes import (
     count_classes,
     fresh_predictors,
     reduced_to_classes,
+    shapes_with_classes,
 )
 from gluonnorm.conversion.codebase import (
     Codebase,
@@ -137,7 +138,9 @@ def match(
     file_name = file_name or "the weights"
     mismatches = Mismatches()
     pairs = _pair_names(codebase, shapes, arrays, mismatches)
-    values, matches = _convert_arrays(pairs, shapes, arrays, mismatches)
+    # Of a file whose classes are known by name, the class layers have rows for its own classes.
+    file_shapes = shapes if shared is None else shapes_with_classes(shapes, shared.file_count)
+    values, matches = _convert_arrays(pairs, file_shapes, arrays, mismatches)
     notes = _cast_notes(arrays, matches)
 
     counts = count_classes(values, shapes)
@@ -149,9 +152,12 @@ def match(
     fresh = _fresh_layers(remedy, shared, values, shapes)
     notes += _class_notes(counts, remedy, shared)
 
-    _note_misshapen(shapes, arrays, values, matches, fresh, mismatches)
+    unread = [] if shared is not None and shared.in_file else fresh
+    _note_misshapen(shapes, file_shapes, arrays, values, matches, unread, mismatches)
     left_out = _explain_unused(codebase, shapes, arrays, pairs, mismatches)
-    hint = class_count_hint(counts, num_classes_differ) + anchor_count_hint(values, shapes)
+    hint = class_count_hint(counts, num_classes_differ, shared is not None) + anchor_count_hint(
+        values, shapes
+    )
     _raise_if_any(mismatches, f"{file_name} cannot be loaded as {codebase.name}", hint)
 
     _add_implied(pairs, shapes, values, matches)
@@ -320,21 +326,24 @@ def _reduce_classes(
 
 def _note_misshapen(
     shapes: Shapes,
+    file_shapes: Shapes,
     arrays: Arrays,
     values: Arrays,
     matches: Dict[str, TensorMatch],
-    fresh: List[str],
+    unread: List[str],
     mismatches: Mismatches,
 ) -> None:
-    """Compare the shapes of the arrays with those of the parameters."""
+    """Compare the shapes of the arrays with those of the parameters that take values of them."""
     for name, array in values.items():
-        if name in fresh or shape_fits(array.shape, shapes[name]):
+        if name in unread or shape_fits(array.shape, file_shapes[name]):
             continue
         source_name = matches[name].source_name
+        # The class layers of a file whose classes are known by name are those of its own classes.
+        wanted_by = "of the network" if file_shapes[name] == shapes[name] else "for its classes"
         mismatches.add(
             "misshapen",
             f"{source_name} in the file is {arrays[source_name].shape}, "
-            f"{name} of the network {shapes[name]}",
+            f"{name} {wanted_by} {file_shapes[name]}",
         )
 
 

@@ -6,6 +6,8 @@ import re
 import model_zoo
 from gluonnorm import conversion
 from gluonnorm.conversion import ConversionError, load, load_backbone, save
+from gluonnorm.conversion.codebase import source_names
+from gluonnorm.conversion.codebases.detectron2 import DETECTRON2
 
 import mxnet as mx
 import numpy as np
@@ -411,6 +413,67 @@ def test_no_shared_class_keeps_all_predictors_fresh(net, saved):
         if name.startswith("predictor."):
             np.testing.assert_array_equal(after[name], before[name])
     assert report.loaded == len(after) - 4
+
+
+@pytest.fixture(scope="module")
+def of_detectron2():
+    """The weights of a detector of the classes a, b, c, d and e under Detectron2's names."""
+    arrays = values(shuffle(tiny_detector("mask_fpn", classes=tuple("abcde"))))
+    shapes = {name: array.shape for name, array in arrays.items()}
+    stored = {}
+    for name, source_name in source_names(DETECTRON2, shapes).items():
+        stored[source_name.candidates[0]] = source_name.layout.save(arrays[name])
+    return stored
+
+
+def without_classes(arrays, layer, rows):
+    """The arrays with the first rows of a layer alone, as where all classes share them."""
+    cut = {name: array[:rows] for name, array in arrays.items() if name.startswith(layer)}
+    assert len(cut) == 2
+    return {**arrays, **cut}
+
+
+def test_boxes_without_classes_serve_the_classes_that_the_file_has_by_name(of_detectron2):
+    """CLS_AGNOSTIC_BBOX_REG of Detectron2: four rows, whatever the number of classes is."""
+    layer = "roi_heads.box_predictor.bbox_pred"
+    arrays = without_classes(of_detectron2, layer, 4)
+    net = tiny_detector("mask_fpn", classes=("e", "other"))
+    before = values(net)
+    load(net, arrays, "detectron2", classes=tuple("abcde"))
+    after = values(net)
+    for leaf in ("weight", "bias"):
+        expected = [*arrays[f"{layer}.{leaf}"], *before[f"predictor.loc.{leaf}"][4:]]
+        np.testing.assert_array_equal(after[f"predictor.loc.{leaf}"], expected)
+    masks = of_detectron2["roi_heads.mask_head.predictor.bias"]
+    np.testing.assert_array_equal(after["mask_head.score.bias"][0], masks[4])
+    # One class has four rows, too.
+    single = tiny_detector("mask_fpn", classes=("e",))
+    load(single, arrays, "detectron2", classes=tuple("abcde"))
+    np.testing.assert_array_equal(values(single)["predictor.loc.bias"], arrays[f"{layer}.bias"])
+
+
+@pytest.mark.parametrize(
+    "layer, rows, message",
+    [
+        ("roi_heads.mask_head.predictor", 1, r"is \(1,\), mask_head.score.bias for its classes"),
+        ("roi_heads.box_predictor.bbox_pred", 8, r"is \(8,\), predictor.loc.bias for its classes"),
+    ],
+)
+def test_rows_that_names_of_classes_do_not_explain_change_nothing(
+    of_detectron2, layer, rows, message
+):
+    arrays = without_classes(of_detectron2, layer, rows)
+    net = tiny_detector("mask_fpn", classes=("e", "other"))
+    before = values(net)
+    with pytest.raises(ConversionError, match=message) as caught:
+        load(net, arrays, "detectron2", classes=tuple("abcde"))
+    assert "num_classes_differ='reset' without classes gives fresh" in str(caught.value)
+    assert_untouched(net, before)
+    # The way out, and names of which the network has none.
+    load(net, arrays, "detectron2", num_classes_differ="reset")
+    load(net, arrays, "detectron2", classes=tuple("vwxyz"))
+    name = "mask_head.score.bias"
+    np.testing.assert_array_equal(values(net)[name], before[name])
 
 
 @pytest.mark.parametrize("names", ["disc", ("disc", "disc", "star")])

@@ -592,6 +592,27 @@ def test_a_json_beside_the_weights_of_other_classes(own, tmp_path, classes, mess
         load_weights(net, str(tmp_path / "a.npz"))
 
 
+@pytest.mark.parametrize(
+    "layer, rows, message",
+    [
+        ("predictor.loc", 4, "predictor.loc.[a-z]+ has 4 rows, and would have 8 for the 2 classes"),
+        ("mask_head.score", 1, "mask_head.score.[a-z]+ has 1 rows, and would have 2 for the 2 cl"),
+    ],
+)
+def test_rows_that_the_json_beside_the_weights_does_not_explain(
+    own, tmp_path, layer, rows, message
+):
+    net, arrays = own
+    before = values(net)
+    cut = {name: array[:rows] for name, array in arrays.items() if name.startswith(layer)}
+    np.savez(tmp_path / "a.npz", **{**arrays, **cut})
+    header = {"spec": {"classes": ["b", "c"]}}
+    (tmp_path / "a.json").write_text(json.dumps(header), encoding="utf-8")
+    with pytest.raises(InputError, match=message):
+        load_weights(net, str(tmp_path / "a.npz"))
+    assert_unchanged(before, net)
+
+
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"spec": ', "[" + "9" * 200 + "]"])
 def test_a_json_beside_the_weights_that_cannot_be_read_is_told(own, tmp_path, text, caplog):
     net, arrays = own
