@@ -14,8 +14,8 @@ onnxruntime = pytest.importorskip(
 from gluonnorm.deploy.onnx.model_file import model_bytes  # noqa: E402
 
 
-def onnx_program(symbol, values, input_shapes):
-    """Convert a symbol, and load it in onnxruntime.
+def onnx_program(symbol, values, input_shapes, load=None):
+    """Convert a symbol, and load it in a run time.
 
     Parameters
     ----------
@@ -25,6 +25,8 @@ def onnx_program(symbol, values, input_shapes):
         Values of its variables.
     input_shapes : dict of str to tuple of int
         A shape of each input. The program takes inputs of any lengths.
+    load : callable or None
+        :func:`session`, which is what None means, or :func:`openvino_program`.
 
     Returns
     -------
@@ -42,7 +44,7 @@ def onnx_program(symbol, values, input_shapes):
     outputs = {}
     for name, shape in zip(names, shapes):
         outputs[name] = [f"{name}_axis{axis}" for axis in range(len(shape))]
-    return session(model_bytes(graph, inputs, outputs, {}))
+    return (load or session)(model_bytes(graph, inputs, outputs, {}))
 
 
 def session(content):
@@ -65,13 +67,13 @@ def session(content):
     return lambda inputs: loaded.run(None, inputs)
 
 
-def openvino_program(path):
+def openvino_program(content):
     """Load a model in OpenVINO with one thread, in float32.
 
     Parameters
     ----------
-    path : str
-        The file.
+    content : bytes or str
+        The content of the file, or its path.
 
     Returns
     -------
@@ -80,12 +82,15 @@ def openvino_program(path):
     """
     openvino = pytest.importorskip("openvino", reason="openvino is not installed")
     settings = {"INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": "f32"}
-    compiled = openvino.Core().compile_model(path, "CPU", settings)
+    core = openvino.Core()
+    compiled = core.compile_model(core.read_model(content), "CPU", settings)
     return lambda inputs: list(compiled(inputs).values())
 
 
-def assert_same_in_onnx(function, *arrays, weights=(), other_arrays=None, atol=1e-6, rtol=1e-6):
-    """Run a function of ``F`` in MXNet and, converted, in onnxruntime, and compare the outputs.
+def assert_same_in_onnx(
+    function, *arrays, weights=(), other_arrays=None, atol=1e-6, rtol=1e-6, load=None
+):
+    """Run a function of ``F`` in MXNet and, converted, in a run time, and compare the outputs.
 
     Parameters
     ----------
@@ -99,6 +104,8 @@ def assert_same_in_onnx(function, *arrays, weights=(), other_arrays=None, atol=1
         Inputs of other lengths, on which the same converted graph is run too.
     atol, rtol : float
         The differences that are allowed.
+    load : callable or None
+        The run time, as for :func:`onnx_program`.
     """
     names = [f"input{number}" for number in range(len(arrays))]
     weight_names = [f"weight{number}" for number in range(len(weights))]
@@ -107,7 +114,7 @@ def assert_same_in_onnx(function, *arrays, weights=(), other_arrays=None, atol=1
     symbol = mx.sym.Group(list(outputs)) if isinstance(outputs, (list, tuple)) else outputs
     values = {name: mx.nd.array(weight) for name, weight in zip(weight_names, weights)}
     shapes = {name: np.shape(array) for name, array in zip(names, arrays)}
-    program = onnx_program(symbol, values, shapes)
+    program = onnx_program(symbol, values, shapes, load)
     for inputs in [arrays] if other_arrays is None else [arrays, other_arrays]:
         ready = {name: np.asarray(array, np.float32) for name, array in zip(names, inputs)}
         expected = function(mx.nd, *map(mx.nd.array, ready.values()), *values.values())

@@ -64,12 +64,22 @@ def _pooling(graph: OnnxGraph, operation: Operation) -> str:
     if operation.node.flag("global_pool"):
         return graph.add("GlobalMaxPool" if kind == "max" else "GlobalAveragePool", data)
     attributes = _window(operation)
-    if _rounds_up(operation):
+    rounds_up = _rounds_up(operation)
+    if rounds_up:
         attributes["ceil_mode"] = 1
     if kind == "max":
         return graph.add("MaxPool", data, **attributes)
-    attributes["count_include_pad"] = int(operation.node.flag("count_include_pad", True))
-    return graph.add("AveragePool", data, **attributes)
+    counts_padding = operation.node.flag("count_include_pad", True)
+    padding = operation.integers("pad")
+    if rounds_up and counts_padding and any(padding):
+        # A window that reaches beyond the padding has fewer cells. MXNet and onnxruntime divide its
+        # sum by their number, OpenVINO 2026 by another one. All three agree on a map that has the
+        # padding as cells of its own.
+        amounts = graph.integers(0, 0, *padding, 0, 0, *padding)
+        data = graph.add("Pad", data, amounts, graph.number(0), mode="constant")
+        attributes["pads"] = (0,) * 2 * len(padding)
+        counts_padding = False
+    return graph.add("AveragePool", data, count_include_pad=int(counts_padding), **attributes)
 
 
 def _rounds_up(operation: Operation) -> bool:

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from onnx_programs import assert_same_in_onnx
+from onnx_programs import assert_same_in_onnx, openvino_program, session
 
 
 def normal(*shape):
@@ -94,7 +94,8 @@ def test_fully_connected_over_the_last_axis(no_bias):
     ],
 )
 @pytest.mark.parametrize("count_include_pad", [False, True])
-def test_pooling(pool_type, convention, window, count_include_pad):
+@pytest.mark.parametrize("load", [session, openvino_program])
+def test_pooling(pool_type, convention, window, count_include_pad, load):
     assert_same_in_onnx(
         lambda F, x: F.Pooling(
             x,
@@ -105,6 +106,7 @@ def test_pooling(pool_type, convention, window, count_include_pad):
         ),
         normal(2, 3, 7, 10),
         other_arrays=[normal(1, 3, 8, 5)],
+        load=load,
     )
 
 
