@@ -33,6 +33,8 @@ PILLOW_ERRORS = (
     ValueError,
     EOFError,
     MemoryError,
+    TypeError,  # a TIFF file whose positions are no integers
+    NotImplementedError,  # a variant of DDS that Pillow does not know
     struct.error,
     Image.DecompressionBombError,
     Image.DecompressionBombWarning,

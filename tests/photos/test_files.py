@@ -1,5 +1,6 @@
 """Unusual image files: against OpenCV, and against what was written into them."""
 
+import io
 import struct
 
 from gluonnorm.photos.files import IMAGE_SUFFIXES, ImageError, image_files, image_size, read_image
@@ -139,6 +140,29 @@ def test_half_a_file_is_an_error(tmp_path, ending):
         ) as caught:
             read_image(path)
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("field_type", [2, 5, 7, 11, 12])
+def test_a_tiff_whose_positions_are_no_integers(field_type):
+    """The types ASCII, RATIONAL, UNDEFINED, FLOAT and DOUBLE; Pillow hands the values to seek."""
+    file = io.BytesIO()
+    Image.fromarray(np.zeros((24, 30), np.uint8)).save(file, "TIFF")
+    damaged = bytearray(file.getvalue())
+    # An entry is its tag, its type, the number of values, and one value or the place of several.
+    strip_offsets = struct.pack("<HHL", 273, 4, 1)
+    place = damaged.index(strip_offsets)
+    damaged[place + 2] = field_type
+    with pytest.raises(ImageError, match="image of .* bytes: cannot be read as an image: "):
+        read_image(bytes(damaged))
+
+
+@pytest.mark.parametrize("read", [read_image, image_size])
+def test_a_dds_file_of_an_unknown_variant(read):
+    size_and_shape = struct.pack("<7L", 124, 0x1007, 8, 8, 0, 0, 0)
+    no_pixel_format = struct.pack("<8L", 32, 0, 0, 0, 0, 0, 0, 0)
+    content = b"DDS " + size_and_shape + bytes(44) + no_pixel_format + bytes(20) + bytes(256)
+    with pytest.raises(ImageError, match="cannot be read as an image: .*pixel format"):
+        read(content)
 
 
 def test_a_picture_beyond_all_measure(tmp_path, monkeypatch):
