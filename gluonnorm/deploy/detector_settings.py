@@ -1,5 +1,6 @@
 """What a predictor needs to know about its network, and where a manifest says it."""
 
+from operator import attrgetter
 from typing import Any, Dict, NamedTuple, Tuple
 
 from gluonnorm.deploy.bundle import DeployError, Manifest
@@ -27,6 +28,61 @@ class DetectorSettings(NamedTuple):
     preprocess: Preprocess
     mask_paste: str
     score_thresh: float
+
+
+def settings_of_network(net: Any) -> DetectorSettings:
+    """Read the settings of a detector of this process.
+
+    Parameters
+    ----------
+    net : mx.gluon.HybridBlock
+        The detector.
+
+    Returns
+    -------
+    DetectorSettings
+        The settings.
+
+    Raises
+    ------
+    DeployError
+        The network is not a detector.
+    """
+    require_detector(
+        net, "classes", "preprocess", "config.convention.mask_paste", "config.score_thresh"
+    )
+    return DetectorSettings(
+        classes=net.classes,
+        preprocess=net.preprocess,
+        mask_paste=net.config.convention.mask_paste,
+        score_thresh=net.config.score_thresh,
+    )
+
+
+def require_detector(net: Any, *attributes: str) -> None:
+    """Check that a network has what only a detector has.
+
+    Parameters
+    ----------
+    net : mx.gluon.HybridBlock
+        Any network.
+    *attributes : str
+        Names of attributes; "config.score_thresh" is one of ``config``.
+
+    Raises
+    ------
+    DeployError
+        The network has not all of them.
+    """
+    for name in attributes:
+        try:
+            attrgetter(name)(net)
+        except AttributeError as error:
+            raise DeployError(
+                f"{type(net).__name__} is not a detector, since it has no {name}; give a network "
+                "of model_zoo.get_model, or one with the attributes of "
+                "gluonnorm.rcnn.FasterRCNN; exported files are opened by Predictor(PREFIX)"
+            ) from error
 
 
 def settings_of_manifest(manifest: Manifest, prefix: str) -> DetectorSettings:

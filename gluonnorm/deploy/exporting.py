@@ -18,6 +18,7 @@ from gluonnorm.deploy.bundle import (
 )
 from gluonnorm.deploy.bundle_writer import write_bundle, write_contents
 from gluonnorm.deploy.candidate_count import with_candidates
+from gluonnorm.deploy.detector_settings import require_detector
 from gluonnorm.deploy.formats import DTYPES, FORMATS
 from gluonnorm.deploy.onnx.convert import convert_graph
 from gluonnorm.deploy.onnx.narrow_nodes import narrow_nodes
@@ -133,14 +134,16 @@ def export(
     ImageError
         A photo for calibration cannot be read.
     DeployError
-        A parameter has no values, is not finite or not float32; the files could not be written
-        completely; a layer has no form in ONNX; a package is missing; or OpenVINO finds in int8
-        less than half of what it finds in float32 on the first of the photos.
+        The network is not a detector; a parameter has no values, is not finite or not float32; the
+        files could not be written completely; a layer has no form in ONNX; a package is missing; or
+        OpenVINO finds in int8 less than half of what it finds in float32 on the first of the
+        photos.
     """
     prefix = os.fspath(prefix)
     bundle_paths(prefix)
     _check_format(format, dtype)
     _check_image_size(image_size)
+    require_detector(net, "spec.classes", "spec.config", "preprocess")
     require_float32_weights(net)
     photos = _calibration_photos(dtype, calibration)
     tools = None if format == "mxnet" else (load_writer(), load_maker(format, dtype))

@@ -20,7 +20,11 @@ from typing import (
 from gluonnorm.deploy.backends.backend import Backend
 from gluonnorm.deploy.backends.choice import backend_module, choose_backend
 from gluonnorm.deploy.batching import ahead, in_batches
-from gluonnorm.deploy.detector_settings import DetectorSettings, settings_of_manifest
+from gluonnorm.deploy.detector_settings import (
+    DetectorSettings,
+    settings_of_manifest,
+    settings_of_network,
+)
 from gluonnorm.errors import InputError
 from gluonnorm.photos.files import ImageError, image_files, source_name
 from gluonnorm.photos.merge_tiles import TileDetections, merge_tiles
@@ -243,12 +247,7 @@ class Predictor:
             ``batch_size`` or ``tile`` is not a positive integer, or ``overlap`` is not in 0..0.9.
         """
         handling = _photo_handling(resize, batch_size, tile, overlap)
-        settings = DetectorSettings(
-            classes=net.classes,
-            preprocess=net.preprocess,
-            mask_paste=net.config.convention.mask_paste,
-            score_thresh=net.config.score_thresh,
-        )
+        settings = settings_of_network(net)
         predictor = cls.__new__(cls)
         predictor._set_up(backend_module("mxnet").backend_of_network(net), settings, handling)
         return predictor
