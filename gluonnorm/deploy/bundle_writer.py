@@ -21,6 +21,34 @@ from gluonnorm.weight_files import atomic_files, file_digest, read_description
 import mxnet as mx
 
 
+def make_bundle_folder(prefix: str) -> None:
+    """Make the folder of an exported network, and check that files can be written into it.
+
+    Parameters
+    ----------
+    prefix : str
+        Path and first part of the files' names.
+
+    Raises
+    ------
+    DeployError
+        The folder cannot be made, or no file can be written into it.
+    """
+    folder = bundle_paths(prefix)[-1].parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:  # ValueError: the name contains a null byte
+        reason = getattr(error, "strerror", None) or first_line(error)
+        raise DeployError(
+            f"prefix is {prefix!r}, and its folder cannot be made ({reason}); give another one"
+        ) from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise DeployError(
+            f"prefix is {prefix!r}, and no file can be written into its folder; give a prefix in a "
+            "folder of yours"
+        )
+
+
 def write_bundle(
     prefix: str, symbol: mx.sym.Symbol, values: Dict[str, mx.nd.NDArray], manifest: Manifest
 ) -> None:
@@ -29,7 +57,7 @@ def write_bundle(
     Parameters
     ----------
     prefix : str
-        Path and first part of the files' names. Missing folders are made.
+        Path and first part of the files' names, in a folder that exists.
     symbol : mx.sym.Symbol
         The graph.
     values : dict of str to mx.nd.NDArray
@@ -58,7 +86,7 @@ def write_contents(prefix: str, contents: Mapping[str, bytes], manifest: Manifes
     Parameters
     ----------
     prefix : str
-        Path and first part of the files' names. Missing folders are made.
+        Path and first part of the files' names, in a folder that exists.
     contents : dict of str to bytes
         The contents of the files, by keys of ``FILE_SUFFIXES``.
     manifest : dict
@@ -86,7 +114,6 @@ def _files_and_manifest(
     manifest. Those of files of the other format are added here.
     """
     manifest_path = bundle_paths(prefix)[-1]
-    manifest_path.parent.mkdir(parents=True, exist_ok=True)
     other_checksums = _checksums_of_same_network(manifest_path, manifest)
     try:
         with atomic_files(*map(str, [*paths, manifest_path])) as temporary_files:

@@ -16,7 +16,11 @@ from gluonnorm.deploy.bundle import (
     Manifest,
     bundle_paths,
 )
-from gluonnorm.deploy.bundle_writer import write_bundle, write_contents
+from gluonnorm.deploy.bundle_writer import (
+    make_bundle_folder,
+    write_bundle,
+    write_contents,
+)
 from gluonnorm.deploy.candidate_count import with_candidates
 from gluonnorm.deploy.detector_settings import require_detector
 from gluonnorm.deploy.formats import DTYPES, FORMATS
@@ -135,9 +139,9 @@ def export(
         A photo for calibration cannot be read.
     DeployError
         The network is not a detector; a parameter has no values, is not finite or not float32; the
-        files could not be written completely; a layer has no form in ONNX; a package is missing; or
-        OpenVINO finds in int8 less than half of what it finds in float32 on the first of the
-        photos.
+        folder cannot be made; the files could not be written completely; a layer has no form in
+        ONNX; a package is missing; or OpenVINO finds in int8 less than half of what it finds in
+        float32 on the first of the photos.
     """
     prefix = os.fspath(prefix)
     bundle_paths(prefix)
@@ -147,6 +151,8 @@ def export(
     require_float32_weights(net)
     photos = _calibration_photos(dtype, calibration)
     tools = None if format == "mxnet" else (load_writer(), load_maker(format, dtype))
+    # Before the work, so that a wrong name does not cost it.
+    make_bundle_folder(prefix)
     with _levels_apart(net, tools is not None):
         graph = _inference_graph(net, image_size or TRACED_SIZE)
     manifest = _manifest(net, graph, image_size, dtype, len(photos))

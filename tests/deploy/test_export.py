@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -209,6 +210,24 @@ def test_folders_are_made_and_older_files_replaced(net, tmp_path):
     export(net, prefix)
     x = random_images()
     assert_same(load(prefix)[0](x), net(x))
+
+
+@pytest.mark.parametrize("folder", ["file", "file/below", "null\0byte", "n" * 300])
+def test_a_folder_that_cannot_be_is_refused_before_the_work(net, tmp_path, folder):
+    (tmp_path / "file").write_text("text")
+    prefix = os.path.join(tmp_path, folder, "tiny")
+    net.hybrid_forward = None  # running the network would be an error
+    with pytest.raises(DeployError, match="prefix is .*tiny', and its folder cannot be made"):
+        export(net, prefix)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_folder_of_others_is_refused_before_the_work(net, tmp_path, monkeypatch):
+    """The root user may write everywhere, so the answer of the system is made up."""
+    monkeypatch.setattr(os, "access", lambda path, mode: str(path) != str(tmp_path))
+    net.hybrid_forward = None
+    with pytest.raises(DeployError, match="no file can be written into its folder"):
+        export(net, tmp_path / "tiny")
 
 
 def test_an_export_that_fails_leaves_the_earlier_files(net, tmp_path):
