@@ -29,6 +29,7 @@ import numpy as np
 DEFAULT_SEED = 233
 FAILED = 2
 STOPPED_BY_CTRL_C = 130
+LARGEST_SEED = 2**32 - 1  # of NumPy
 READER_GONE = 141  # as a program ends that SIGPIPE stops
 # Options of get_model that are no settings of a detector, and the flags that give them.
 FLAGS_OF_OPTIONS = {
@@ -286,12 +287,35 @@ def seed_everything(seed: int) -> None:
     Parameters
     ----------
     seed : int
-        Any non-negative number.
+        The value of ``--seed``.
+
+    Raises
+    ------
+    InputError
+        NumPy has no such seed.
     """
+    check_seed(seed)
     random.seed(seed)
     np.random.seed(seed)
     if "mxnet" in sys.modules:
         sys.modules["mxnet"].random.seed(seed)
+
+
+def check_seed(seed: int) -> None:
+    """Refuse a seed that NumPy does not take.
+
+    Parameters
+    ----------
+    seed : int
+        The value of ``--seed``.
+
+    Raises
+    ------
+    InputError
+        It is negative, or has more than 32 bits.
+    """
+    if not 0 <= seed <= LARGEST_SEED:
+        raise InputError(f"--seed is {seed}; want 0 to {LARGEST_SEED}")
 
 
 def flag_of(name: str) -> str:

@@ -198,6 +198,8 @@ def check_run_arguments(args: argparse.Namespace) -> None:
     ):
         if number is not None and number < 0:
             raise InputError(f"{flag} is {number}; want a number of 1 or more, 0 for never")
+    if args.log_interval < 1:
+        raise InputError(f"--log-interval is {args.log_interval}; want at least 1 update")
     if args.patience and args.val_interval == 0:
         raise InputError(
             f"--patience {args.patience} counts evaluations, and --val-interval 0 makes none; "

@@ -18,6 +18,7 @@ from typing import Any, Dict, List, Optional
 
 from gluonnorm.errors import InputError
 from gluonnorm.evaluation import explain_errors
+from gluonnorm.evaluation.error_breakdown import BACKGROUND_IOU
 
 from _cli import add_plugin_argument, add_seed_argument, flag_of, run, seed_everything
 from _data import open_dataset, open_masks
@@ -84,6 +85,12 @@ def main(args: argparse.Namespace) -> None:
     args : argparse.Namespace
         What ``parse_args`` returns.
     """
+    # Before the detections, which take long.
+    if not BACKGROUND_IOU < args.iou_thresh <= 1:
+        raise InputError(
+            f"--iou-thresh is {args.iou_thresh:g}; want an IoU above {BACKGROUND_IOU:g}, up to "
+            "which a detection is on the background, and at most 1"
+        )
     seed_everything(args.seed)
     make_parent_folder("--json", args.json)
     make_parent_folder("--plot", args.plot)

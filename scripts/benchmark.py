@@ -27,7 +27,7 @@ from typing import List, Optional, Sequence
 
 from gluonnorm.errors import InputError
 
-from _cli import add_plugin_argument, run
+from _cli import add_plugin_argument, check_seed, run
 from benchmarks.groups import Group, Row, all_groups
 from benchmarks.machine import Machine, describe_machine
 from benchmarks.measure import measure
@@ -118,6 +118,7 @@ def main(args: argparse.Namespace) -> None:
         return
     if args.rounds < 1:
         raise InputError(f"--rounds is {args.rounds}; want at least 1")
+    check_seed(args.seed)
     size = QUICK_IMAGE_SIZE if args.quick else IMAGE_SIZE
     machine = describe_machine(args.peer_python, size, args.seed)
     output = Path(args.output) if args.output else PAGE

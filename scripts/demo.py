@@ -115,6 +115,11 @@ def main(args: argparse.Namespace) -> int:
     int
         The exit status: 0, or 1 if an image or a part of a video could not be read.
     """
+    # Also for nan. No detection has such a score, so the pictures would be empty without a word.
+    if not 0 <= args.score_thresh <= 1:
+        raise InputError(
+            f"--score-thresh is {args.score_thresh:g}; want a score in 0..1, such as 0.5"
+        )
     seed_everything(args.seed)
     files = list_photos(args.images)
     is_video = are_videos(files)

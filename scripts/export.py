@@ -27,6 +27,7 @@ from typing import List, Optional, Sequence, Tuple
 from gluonnorm.deploy import DTYPES, FORMATS, DeployError, Predictor, export
 from gluonnorm.deploy.backends.choice import backend_module
 from gluonnorm.deploy.bundle import FILE_SUFFIXES, FORMAT_FILES
+from gluonnorm.errors import InputError
 from gluonnorm.photos.boxes import box_iou
 from gluonnorm.photos.prepare import network_input, prepare
 from gluonnorm.types import Preprocess
@@ -119,6 +120,7 @@ def main(args: argparse.Namespace) -> None:
     args : argparse.Namespace
         What ``parse_args`` returns.
     """
+    check_numbers(args)
     seed_everything(args.seed)
     ctx = contexts("")
     # A run time that is missing is an error before the work.
@@ -144,6 +146,26 @@ def main(args: argparse.Namespace) -> None:
         compare(matched_outputs, network_outputs, manifest["outputs"])
     else:
         print(f"of at least {CONFIDENT_SCORE:g}: {agreement(exported_outputs, network_outputs)}")
+
+
+def check_numbers(args: argparse.Namespace) -> None:
+    """Check the numbers of the command line before any work begins.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        What ``parse_args`` returns.
+
+    Raises
+    ------
+    InputError
+        A number is less than 1.
+    """
+    if args.image_size and min(args.image_size) < 1:
+        height, width = args.image_size
+        raise InputError(f"--image-size is {height} {width}; want a height and a width in pixels")
+    if args.num_calibration < 1:
+        raise InputError(f"--num-calibration is {args.num_calibration}; want at least 1 photo")
 
 
 def check_input(

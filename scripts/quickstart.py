@@ -21,7 +21,7 @@ from gluonnorm.visualize import draw, grid
 import mxnet as mx
 import numpy as np
 import train_faster_rcnn as train
-from _cli import add_plugin_argument, add_seed_argument, run, seed_everything
+from _cli import add_plugin_argument, add_seed_argument, check_seed, run, seed_everything
 from _output import write_jpeg
 from _scores import evaluate
 
@@ -90,6 +90,7 @@ def main(args: argparse.Namespace) -> None:
         What ``parse_args`` returns.
     """
     start_time = time.time()
+    check_seed(args.seed)
     output = Path(args.output)
     data_folder = output / "data"
     prefix = output / "run" / "shapes"

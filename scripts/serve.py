@@ -9,6 +9,7 @@ docs/serving.md describes every answer.
 """
 
 import argparse
+import math
 import os
 from typing import Any
 
@@ -174,13 +175,15 @@ def read_settings(args: argparse.Namespace) -> ServiceSettings:
     Raises
     ------
     InputError
-        A number is not positive, or flags are missing.
+        A number is not positive or not finite, or flags are missing.
     """
     if args.max_images is None:
         args.max_images = min(DEFAULTS.max_images, args.queue)
     for name in ("workers", "batch_size", "queue", "max_images", "max_body", "max_pixels"):
-        if not getattr(args, name) > 0:
-            raise InputError(f"{flag_of(name)} is {getattr(args, name)}; want more than 0")
+        if not 0 < getattr(args, name) < math.inf:
+            raise InputError(
+                f"{flag_of(name)} is {getattr(args, name)}; want a finite number, more than 0"
+            )
     if args.max_images > args.queue:
         raise InputError(
             f"--max-images is {args.max_images} and --queue is {args.queue}; want no more photos "
@@ -189,10 +192,10 @@ def read_settings(args: argparse.Namespace) -> ServiceSettings:
     # The system would take a larger one without its highest bits.
     if not 0 <= args.port <= LAST_PORT:
         raise InputError(f"--port is {args.port}; want 0 to {LAST_PORT}, where 0 is any free one")
-    if not args.client_timeout > 0 or not args.grace >= 0:
+    if not 0 < args.client_timeout < math.inf or not 0 <= args.grace < math.inf:
         raise InputError(
             f"--client-timeout is {args.client_timeout:g} and --grace is {args.grace:g}; want "
-            "seconds, more than 0 and at least 0"
+            "finite numbers of seconds, more than 0 and at least 0"
         )
     if args.api_key is not None:
         # The line of a file may have ended up in the variable with its end.

@@ -23,6 +23,7 @@ from pycocotools import mask as run_length_codec
 from pycocotools.coco import COCO
 
 MAX_DETECTIONS = 100  # of an image, over all classes
+BACKGROUND_IOU = 0.1  # the highest of a detection on background, unless the caller says otherwise
 
 Entries = List[Dict[str, Any]]
 
@@ -103,7 +104,7 @@ def explain_errors(
     results: Sequence[Mapping[str, Any]],
     iou_type: str = "bbox",
     iou_thresh: float = 0.5,
-    background_thresh: float = 0.1,
+    background_thresh: float = BACKGROUND_IOU,
 ) -> ErrorBreakdown:
     """Split the AP that a detector loses into its causes, as TIDE does.
 

@@ -230,6 +230,43 @@ EXPORT = [
         ("export.py", [*EXPORT, "--norm", "groupnorm"], ["groupnorm", "gn"]),
         ("export.py", [*EXPORT, "--params", "absent.params"], ["absent.params", "no such file"]),
         ("export.py", [*EXPORT, "--params", "cut.params"], ["cut.params"]),
+        (
+            "export.py",
+            [*EXPORT, "--image-size", "-1", "9"],
+            ["--image-size is -1 9; want a height and a width"],
+        ),
+        (
+            "export.py",
+            [*EXPORT, "--dtype", "int8", "--calibration", ".", "--num-calibration", "-3"],
+            ["--num-calibration is -3; want at least 1 photo"],
+        ),
+        ("export.py", [*EXPORT, "--seed", "-1"], ["--seed is -1; want 0 to 4294967295"]),
+        (
+            "quickstart.py",
+            ["--output", "out", "--seed", str(2**32)],
+            ["--seed is 4294967296; want 0 to 4294967295"],
+        ),
+        ("benchmark.py", ["--output", "out/a.md", "--seed", "-1"], ["--seed is -1; want 0 to"]),
+        (
+            "demo.py",
+            ["absent.jpg", "--exported", "cut", "--score-thresh", "50"],
+            ["--score-thresh is 50; want a score in 0..1"],
+        ),
+        (
+            "demo.py",
+            ["absent.jpg", "--exported", "cut", "--score-thresh", "nan"],
+            ["--score-thresh is nan; want a score in 0..1"],
+        ),
+        (
+            "analyze.py",
+            ["--exported", "cut", "--data-root", ".", "--iou-thresh", "0.1"],
+            ["--iou-thresh is 0.1; want an IoU above 0.1"],
+        ),
+        (
+            "train_faster_rcnn.py",
+            ["--network", NETWORK, "--data-root", ".", "--log-interval", "0"],
+            ["--log-interval is 0; want at least 1 update"],
+        ),
         ("export.py", [*EXPORT, "--image", "absent.jpg"], ["absent.jpg: no such image file"]),
         (
             "export.py",

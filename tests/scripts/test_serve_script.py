@@ -342,7 +342,10 @@ def test_a_client_that_never_reads_its_answers_is_cut_off(service):
     "flags, words",
     [
         (("--exported", "no/such"), "no/such"),
-        (("--queue", 0), "--queue is 0; want more than 0"),
+        (("--queue", 0), "--queue is 0; want a finite number, more than 0"),
+        (("--max-body", "inf"), "--max-body is inf; want a finite number, more than 0"),
+        (("--max-pixels", "inf"), "--max-pixels is inf; want a finite number, more than 0"),
+        (("--grace", "inf"), "--client-timeout is 20 and --grace is inf; want finite numbers"),
         (("--client-timeout", "nan"), "--client-timeout is nan"),
         (("--tls-cert", "a.pem"), "--tls-cert and --tls-key belong together"),
         (
