@@ -137,7 +137,7 @@ class DetectionService:
         start_time = time.perf_counter()
         body = Body(request, self.settings, self._body_budget)
         try:
-            media_type = accepted_type(request.headers.get("accept", "*/*"))
+            media_type = accepted_type(",".join(request.headers.getlist("accept")))
             # Before the body is read, which would be for nothing.
             self._take_places(0)
             uploads = await body.read_uploads()

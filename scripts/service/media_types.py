@@ -16,7 +16,8 @@ def accepted_type(accept: str) -> str:
     Parameters
     ----------
     accept : str
-        Media types with their qualities, such as ``"image/png, */*;q=0.1"``.
+        Media types with their qualities, such as ``"image/png, */*;q=0.1"``. A header without any,
+        like no header, accepts everything.
 
     Returns
     -------
@@ -30,9 +31,11 @@ def accepted_type(accept: str) -> str:
 
     Examples
     --------
-    >>> accepted_type("*/*"), accepted_type("image/png, */*;q=0.1")
+    >>> accepted_type(""), accepted_type("image/png, */*;q=0.1")
     ('application/json', 'image/png')
     """
+    if not accept.strip(", \t"):
+        return JSON_TYPE
     qualities = {name: _quality(name, accept) for name in ANSWER_TYPES}
     best = max(ANSWER_TYPES, key=qualities.__getitem__)
     if qualities[best] <= 0:

@@ -1,6 +1,8 @@
 """The files in the body of a form, which is read piece by piece and kept in memory."""
 
+import re
 from typing import Dict, List, NamedTuple, Optional
+from urllib.parse import unquote_to_bytes
 
 from service.refusal import Refusal
 
@@ -10,6 +12,10 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 FIELD = "file"  # the name of the form's field that holds photos
 LONGEST_NAME = 80  # letters of a file's name that are kept
 LONGEST_HEADER = 4096  # bytes of the headers of one part
+# A name as RFC 5987 writes it, such as filename*=UTF-8''k%C3%A4se.png.
+EXTENDED_NAME = re.compile(
+    r"""; *filename\* *= *"?(utf-8|iso-8859-1)'[^']*'([^;"\s]*)""", re.IGNORECASE
+)
 
 
 class Upload(NamedTuple):
@@ -153,7 +159,11 @@ class MultipartForm:
             )
         if len(self.uploads) == self._max_images:
             raise Refusal(413, f"the form has more than {self._max_images} files; send fewer")
-        file_name = options.get(b"filename", b"").decode("utf-8", "replace")
+        plain_name = options.get(b"filename")
+        if plain_name is None:
+            file_name = _extended_name(disposition.decode("latin-1"))
+        else:
+            file_name = plain_name.decode("utf-8", "replace")
         self._current = Upload(shown_name(file_name), bytearray())
         self.uploads.append(self._current)
 
@@ -165,6 +175,19 @@ class MultipartForm:
     def _end(self) -> None:
         """Remember that the closing boundary was there."""
         self._is_complete = True
+
+
+def _extended_name(disposition: str) -> str:
+    """Read the file's name from the parameter ``filename*``; "" if there is none.
+
+    RFC 7578 forbids it in forms, so the parser passes over it, and a plain name goes before it.
+    Some clients send names with letters beyond ASCII in it alone.
+    """
+    found = EXTENDED_NAME.search(disposition)
+    if found is None:
+        return ""
+    charset, encoded = found.groups()
+    return unquote_to_bytes(encoded).decode(charset, "replace")
 
 
 def shown_name(file_name: str) -> str:

@@ -1,5 +1,6 @@
 """serve.py as a real server: statuses, equal detections, faulty clients, memory, the end."""
 
+import http.client
 import io
 import json
 import os
@@ -123,6 +124,21 @@ def test_a_picture_is_drawn_where_it_is_accepted(service, predictor):
     assert_is_error(service.post(*files, Accept="image/png"), 406)
     assert_is_error(service.post(content, Accept="text/html"), 406)
     assert service.post(content, Accept="text/html, */*;q=0.1").status == 200
+    assert service.post(content, Accept="").headers["content-type"] == "application/json"
+
+
+def test_several_headers_of_accepted_types_are_one_list(service):
+    content = photo(4)
+    connection = http.client.HTTPConnection("localhost", service.port, timeout=60)
+    connection.putrequest("POST", "/v1/detect")
+    connection.putheader("Accept", "text/html")
+    connection.putheader("Accept", "image/png")
+    connection.putheader("Content-Length", str(len(content)))
+    connection.putheader("Content-Type", "image/png")
+    connection.endheaders(content)
+    answer = connection.getresponse()
+    assert (answer.status, answer.headers["content-type"]) == (200, "image/png")
+    connection.close()
 
 
 @pytest.mark.parametrize(

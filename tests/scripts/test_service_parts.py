@@ -74,6 +74,7 @@ def parts(monkeypatch):
         "media_types",
         "metrics",
         "model_thread",
+        "multipart_form",
         "refusal",
         "settings",
     )
@@ -143,6 +144,9 @@ def test_places_are_taken_and_given_back(parts, model):
         ("image/png;q=x, application/*;q=0.1", "application/json"),
         ("text/html", None),
         ("application/json;q=0", None),
+        ("", "application/json"),
+        (" , ", "application/json"),
+        (", text/html, image/png", "image/png"),
     ],
 )
 def test_the_kind_of_an_answer(parts, accept, expected):
@@ -152,6 +156,29 @@ def test_the_kind_of_an_answer(parts, accept, expected):
         assert refused.value.status == 406
     else:
         assert parts.media_types.accepted_type(accept) == expected
+
+
+@pytest.mark.parametrize(
+    "parameters, name",
+    [
+        ('filename="cell.png"', "cell.png"),
+        ("filename*=UTF-8''k%C3%A4se.png", "k\u00e4se.png"),
+        ("filename*=\"utf-8'de'k%C3%A4se.png\"", "k\u00e4se.png"),
+        ("filename*=iso-8859-1''k%E4se.png; size=3", "k\u00e4se.png"),
+        # What RFC 7578 allows goes before what it forbids.
+        ("filename=\"cell.png\"; filename*=UTF-8''k%C3%A4se.png", "cell.png"),
+        ("filename=\"a; filename*=utf-8''b\"", "a; filename*=utf-8''b"),
+        ("filename*=utf-7''k%C3%A4se.png", "photo"),
+        ("filename*=k%C3%A4se.png", "photo"),
+        ("size=3", "photo"),
+    ],
+)
+def test_the_name_of_a_file_in_a_form(parts, parameters, name):
+    form = parts.multipart_form.MultipartForm("multipart/form-data; boundary=x", max_images=1)
+    head = f'--x\r\nContent-Disposition: form-data; name="file"; {parameters}\r\n\r\n'
+    form.write(head.encode() + b"content\r\n--x--\r\n")
+    (upload,) = form.finish()
+    assert (upload.name, bytes(upload.content)) == (name, b"content")
 
 
 class PretendedTransport:
