@@ -17,6 +17,7 @@ from gluonnorm.deploy.bundle import (
 )
 from gluonnorm.errors import first_line
 from gluonnorm.weight_files import atomic_files, file_digest, read_description
+from gluonnorm.weight_files.prefix_lock import PrefixLock
 
 import mxnet as mx
 
@@ -69,6 +70,8 @@ def write_bundle(
     ------
     DeployError
         The files could not be written completely; earlier files are as they were.
+    InputError
+        Another process, or another thread, writes the files of this prefix now.
     """
     symbol_path, params_path, _ = bundle_paths(prefix)
     with _files_and_manifest(prefix, [symbol_path, params_path], manifest) as files:
@@ -96,6 +99,8 @@ def write_contents(prefix: str, contents: Mapping[str, bytes], manifest: Manifes
     ------
     DeployError
         The files could not be written completely; earlier files are as they were.
+    InputError
+        Another process, or another thread, writes the files of this prefix now.
     """
     paths = [Path(f"{prefix}{FILE_SUFFIXES[key]}") for key in contents]
     with _files_and_manifest(prefix, paths, manifest) as files:
@@ -114,9 +119,11 @@ def _files_and_manifest(
     manifest. Those of files of the other format are added here.
     """
     manifest_path = bundle_paths(prefix)[-1]
-    other_checksums = _checksums_of_same_network(manifest_path, manifest)
+    all_paths = [*paths, manifest_path]
     try:
-        with atomic_files(*map(str, [*paths, manifest_path])) as temporary_files:
+        # Of two exports at the same time, each would write into the temporary files of the other.
+        with PrefixLock(str(manifest_path)), atomic_files(*map(str, all_paths)) as temporary_files:
+            other_checksums = _checksums_of_same_network(manifest_path, manifest)
             *files, manifest_file = temporary_files
             yield files
             checksums = manifest["provenance"]["sha256"]

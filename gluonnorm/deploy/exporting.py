@@ -134,7 +134,7 @@ def export(
     InputError
         Unknown ``dtype`` or ``format``; a ``dtype`` that the format does not have; ``"int8"``
         without photos, or photos with another dtype; an ``image_size`` that is not two positive
-        integers; a ``prefix`` without a name.
+        integers; a ``prefix`` without a name, or one whose files another process writes now.
     ImageError
         A photo for calibration cannot be read.
     DeployError

@@ -30,11 +30,11 @@ from gluonnorm.training.log import (
 from gluonnorm.training.loop import Loop, NonFiniteLoss
 from gluonnorm.training.loss_scale import LossScale, NonFiniteGradient
 from gluonnorm.training.parameters import trainable_parameters
-from gluonnorm.training.prefix_lock import PrefixLock
 from gluonnorm.training.saver import CheckpointSaver
 from gluonnorm.training.schedule import cosine, scale_for_batch, warmup_multistep
 from gluonnorm.training.step import LossGraph, TrainStep, part_slices
 from gluonnorm.training.workers import WorkerFailed, Workers
+from gluonnorm.weight_files.prefix_lock import PrefixLock
 
 __all__ = [
     "Callback",

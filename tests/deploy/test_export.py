@@ -7,6 +7,7 @@ from typing import Tuple
 
 import gluonnorm
 from gluonnorm.deploy import DeployError, Predictor, export, load
+from gluonnorm.errors import InputError
 from gluonnorm.types import Preprocess
 
 import mxnet as mx
@@ -238,6 +239,32 @@ def test_an_export_that_fails_leaves_the_earlier_files(net, tmp_path):
         with pytest.raises(DeployError, match="could not be written completely .*is the disk full"):
             export(net, str(tmp_path / "tiny"))
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_second_export_at_the_same_time_is_refused(net, tmp_path):
+    """It would write into the temporary files of the first one."""
+    prefix = str(tmp_path / "tiny")
+    export(net, prefix)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    net.conv.weight.set_data(net.conv.weight.data() * 2)
+    refused = []
+
+    def export_again(*arguments, **keywords):
+        """Export while the first export writes its parameters."""
+        with pytest.raises(InputError, match="tiny.json is in use by process .* another prefix"):
+            export(net, prefix)
+        refused.append(prefix)
+        return save(*arguments, **keywords)
+
+    save = mx.nd.save
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mx.nd, "save", export_again)
+        export(net, prefix)
+    assert refused == [prefix]
+    after = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert after.keys() == before.keys() and after != before
+    x = random_images()
+    assert_same(load(prefix)[0](x), net(x))
 
 
 @pytest.mark.parametrize("name", FILES)

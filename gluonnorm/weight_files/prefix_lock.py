@@ -1,4 +1,4 @@
-"""Keep two runs from writing under the same prefix."""
+"""Keep two processes from writing under the same prefix."""
 
 import errno
 import fcntl
