@@ -1,7 +1,8 @@
 """Make the site's navigation of its index pages, so that no second list of pages is needed.
 
-Each section of an index becomes a part of the navigation, and each link of the section a page of
-it, under the text of the link. The text before the first section has a part without a caption.
+Each section of an index becomes a part of the navigation, and each page that the section links a
+page of it, under the text of the first link. The text before the first section has a part without a
+caption.
 """
 
 import re
@@ -28,19 +29,22 @@ def navigation_of(index: str) -> str:
 
     Examples
     --------
-    >>> print(navigation_of("# Title\\n\\n## Start\\n\\nRead [this](../README.md).\\n"))
+    >>> print(navigation_of("# Title\\n\\n## Start\\n\\n[This](../a.md), and [it](../a.md).\\n"))
     ```{toctree}
     :hidden:
     :caption: Start
     <BLANKLINE>
-    this <../README>
+    This <../a>
     ```
     """
     trees = []
     introduction, *sections = SECTION.split(index)
     for section in ["\n" + introduction, *sections]:
         caption, _, text = section.partition("\n")
-        entries = [f"{link['title']} <{link['page']}>" for link in PAGE_LINK.finditer(text)]
+        titles: Dict[str, str] = {}
+        for link in PAGE_LINK.finditer(text):
+            titles.setdefault(link["page"], link["title"])
+        entries = [f"{title} <{page}>" for page, title in titles.items()]
         if entries:
             options = [":hidden:", *([f":caption: {caption}"] if caption else [])]
             trees.append("\n".join(["```{toctree}", *options, "", *entries, "```"]))
