@@ -34,10 +34,11 @@ def _assert_same_image(found, expected, box_atol, score_atol, mask_rtol):
     found_ids, found_scores, found_boxes, *found_masks = found
     ids, scores, boxes, *masks = expected
     count = int((ids >= 0).sum())
-    assert int((found_ids >= 0).sum()) == count
-    assert (found_scores[:-1] >= found_scores[1:]).all()
+    found_count = int((found_ids >= 0).sum())
+    assert found_count == count, f"there are {found_count} detections in place of {count}"
+    assert (found_scores[:-1] >= found_scores[1:]).all(), "the scores do not fall"
     for output in (found_ids, found_scores, found_boxes):
-        assert (output[count:] == -1).all()
+        assert (output[count:] == -1).all(), "the padding is not -1"
     unused = set(range(count))
     for row in range(count):
         pair = _partner(row, unused, found, expected, box_atol, score_atol)
@@ -46,7 +47,9 @@ def _assert_same_image(found, expected, box_atol, score_atol, mask_rtol):
         if masks:
             mask = masks[0][row]
             found_mask = found_masks[0][pair]
-            assert np.abs(found_mask - mask).sum() <= mask_rtol * max(mask.sum(), found_mask.sum())
+            difference = np.abs(found_mask - mask).sum()
+            limit = mask_rtol * max(mask.sum(), found_mask.sum())
+            assert difference <= limit, f"the masks of {boxes[row]} differ by {difference} cells"
 
 
 def _partner(row, unused, found, expected, box_atol, score_atol):
