@@ -11,8 +11,8 @@ cell that is partly outside of the map. So the moved convolution is right for ev
 
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
-from gluonnorm.graph.nodes import VARIABLE, Edge, Graph, Node, attach
-from gluonnorm.graph.norm_after_conv import has_bias
+from gluonnorm.graph.nodes import Constants, Edge, Graph, Node, attach
+from gluonnorm.graph.norm_after_conv import convolution_channels, has_bias
 from gluonnorm.graph.output_layers import ROI_ALIGN
 from gluonnorm.graph.roi_cells import RoISampling, read_cells
 from gluonnorm.graph.trace import Values
@@ -72,17 +72,18 @@ def convolve_before_roi_align(
         New values of its variables.
     """
     graph = Graph.read(symbol)
-    mover = _Mover(graph, dict(values), may_widen=dtype == "float32")
+    mover = _Mover(graph, values, may_widen=dtype == "float32")
     for node in graph.nodes():
         if node.op == ROI_ALIGN:
             mover.change(node)
     changed = graph.symbol()
+    all_values = {**values, **mover.constants.values}
     inputs = changed.list_inputs()
-    return changed, {name: mover.values[name] for name in inputs if name in mover.values}
+    return changed, {name: all_values[name] for name in inputs if name in all_values}
 
 
 class _Mover:
-    """Move convolutions of a graph in place; ``values`` gains arrays of biases."""
+    """Move convolutions of a graph in place; ``constants`` gains arrays of biases."""
 
     def __init__(self, graph: Graph, values: Values, may_widen: bool) -> None:
         self.graph = graph
@@ -90,7 +91,7 @@ class _Mover:
         self._may_widen = may_widen
         # A map is convolved once, also if the RoIs of boxes and those of masks are read from it.
         self._maps: Dict[Tuple[int, int, str], Node] = {}
-        self._variables: Dict[str, Node] = {}
+        self.constants = Constants()
 
     def change(self, roi_align: Node) -> None:
         """Change the convolutions that read a RoIAlign, if all of its readers are such."""
@@ -132,31 +133,26 @@ class _Mover:
 
     def _is_faster_before(self, layer: Node) -> bool:
         """Tell whether a convolution takes less time on the map."""
-        out_channels, in_channels = self._channels(layer)
+        out_channels, in_channels = convolution_channels(layer, self.values)
         return out_channels <= in_channels or self._may_widen
-
-    def _channels(self, layer: Node) -> Tuple[int, int]:
-        """Return the number of a convolution's output channels, and that of its input channels."""
-        out_channels, in_channels = self.values[layer.inputs[1][0].name].shape[:2]
-        return out_channels, in_channels
 
     def _skip_unread_cells(self, roi_align: Node, branch: _Branch, sampling: RoISampling) -> None:
         """Sample only the cells that a convolution reads, which keeps its place."""
         layer = branch.layer
-        _, in_channels = self._channels(layer)
+        _, in_channels = convolution_channels(layer, self.values)
         layer.inputs[0] = _sample(layer.name, roi_align, roi_align.inputs[0], sampling, in_channels)
         layer.attrs["stride"] = "(1, 1)"
 
     def _convolve_map(self, roi_align: Node, branch: _Branch, sampling: RoISampling) -> None:
         """Replace a convolution of RoIs by one of the map, and add its bias after RoIAlign."""
         layer = branch.layer
-        out_channels, _ = self._channels(layer)
+        out_channels, _ = convolution_channels(layer, self.values)
         convolved = (self._convolved_map(roi_align, layer), 0)
         sampled, _ = _sample(layer.name, roi_align, convolved, sampling, out_channels)
         if has_bias(layer):
             bias = layer.inputs[2][0].name
             shape = (1, -1, 1, 1)
-            shift = self._variable(f"{bias}_of_cells", self.values[bias].reshape(shape))
+            shift = self.constants.variable(f"{bias}_of_cells", self.values[bias].reshape(shape))
             sampled = Node("broadcast_add", layer.name, {}, [(sampled, 0), (shift, 0)])
         self.graph.replace(layer, sampled)
 
@@ -170,13 +166,6 @@ class _Mover:
             inputs = [(features, output), weight]
             self._maps[key] = Node("Convolution", f"{layer.name}_of_map", attrs, inputs)
         return self._maps[key]
-
-    def _variable(self, name: str, value: mx.nd.NDArray) -> Node:
-        """Return the variable of a name, which is made at the first call."""
-        if name not in self._variables:
-            self.values[name] = value
-            self._variables[name] = Node(VARIABLE, name, {"__shape__": str(value.shape)})
-        return self._variables[name]
 
 
 def _is_plain(roi_align: Node) -> bool:

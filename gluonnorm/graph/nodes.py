@@ -207,6 +207,40 @@ class Graph:
         self.outputs = outputs
 
 
+class Constants:
+    """New variables of a graph with their values, each of which is made once.
+
+    Attributes
+    ----------
+    values : dict of str to mxnet.ndarray.NDArray
+        The values by the names of the variables.
+    """
+
+    def __init__(self) -> None:
+        self.values: Dict[str, mx.nd.NDArray] = {}
+        self._variables: Dict[str, Node] = {}
+
+    def variable(self, name: str, value: mx.nd.NDArray) -> Node:
+        """Return the variable of a name, which is made at the first call.
+
+        Parameters
+        ----------
+        name : str
+            The name.
+        value : mxnet.ndarray.NDArray
+            Its value; that of the first call counts.
+
+        Returns
+        -------
+        Node
+            The variable.
+        """
+        if name not in self._variables:
+            self.values[name] = value
+            self._variables[name] = Node(VARIABLE, name, {"__shape__": str(value.shape)})
+        return self._variables[name]
+
+
 def attach(symbol: mx.sym.Symbol, inputs: Dict[str, Edge]) -> Edge:
     """Make nodes of a symbol that read nodes of a graph.
 

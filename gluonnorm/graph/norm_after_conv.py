@@ -4,9 +4,10 @@
 the same arithmetic into the graph. Both use the functions of this file.
 """
 
-from typing import Dict, List, NamedTuple, Optional
+from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from gluonnorm.graph.nodes import BATCH_NORMS, Edge, Node
+from gluonnorm.graph.trace import Values
 
 # MXNet's default of the attribute "eps", as it would be written.
 DEFAULT_EPSILON = "1e-3"
@@ -108,3 +109,23 @@ def has_bias(layer: Node) -> bool:
     """
     # MXNet's deconvolution has no bias by default; the other two have one.
     return not layer.flag("no_bias", default=layer.op == "Deconvolution")
+
+
+def convolution_channels(layer: Node, values: Values) -> Tuple[int, int]:
+    """Read the channels of a convolution from its weight.
+
+    Parameters
+    ----------
+    layer : Node
+        A node with operator "Convolution", in one group.
+    values : dict of str to mxnet.ndarray.NDArray
+        Values of the graph's variables, among them the weight.
+
+    Returns
+    -------
+    out_channels, in_channels : int
+        The number of its output channels, and that of its input channels.
+    """
+    weight, _ = layer.inputs[1]
+    out_channels, in_channels = values[weight.name].shape[:2]
+    return out_channels, in_channels

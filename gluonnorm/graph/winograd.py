@@ -14,8 +14,8 @@ tiles, which takes as long as the multiplications that are saved.
 
 from typing import Dict, List, NamedTuple, Tuple
 
-from gluonnorm.graph.nodes import VARIABLE, Edge, Graph, Node, attach
-from gluonnorm.graph.norm_after_conv import has_bias
+from gluonnorm.graph.nodes import Constants, Graph, Node, attach
+from gluonnorm.graph.norm_after_conv import convolution_channels, has_bias
 from gluonnorm.graph.trace import Values
 
 import mxnet as mx
@@ -75,13 +75,14 @@ def multiply_less(symbol: mx.sym.Symbol, values: Values) -> Tuple[mx.sym.Symbol,
     """
     graph = Graph.read(symbol)
     first, second = (_output_shapes(symbol, values, size) for size in IMAGE_SIZES)
-    constants = _Constants()
+    constants = Constants()
     for node in graph.nodes():
         if not _is_plain(node, values):
             continue
-        rois, _, height, width = first[node.name]
-        is_grid = (height, width) == second[node.name][2:] and height == width
-        channels = min(_channels(node, values))
+        output = f"{node.name}{OUTPUT}"
+        rois, _, height, width = first[output]
+        is_grid = (height, width) == second[output][2:] and height == width
+        channels = min(convolution_channels(node, values))
         if is_grid and channels >= LEAST_CHANNELS and rois >= LEAST_ROIS:
             graph.replace(node, _minimal_filtering(node, height, values, constants))
     return graph.symbol(), {**values, **constants.values}
@@ -90,17 +91,11 @@ def multiply_less(symbol: mx.sym.Symbol, values: Values) -> Tuple[mx.sym.Symbol,
 def _output_shapes(
     symbol: mx.sym.Symbol, values: Values, size: Tuple[int, int]
 ) -> Dict[str, Tuple[int, ...]]:
-    """Compute the shape of what each operator with one output returns, for an image of a size."""
+    """Compute the shape of each operator's output, by the output's name, for an image of a size."""
     internals = symbol.get_internals()
     known = {name: value.shape for name, value in values.items()}
     _, shapes, _ = internals.infer_shape(data=(1, 3, *size), **known)
-    shape_of_output = dict(zip(internals.list_outputs(), shapes))
-    by_name = {}
-    for node in Graph.read(symbol).nodes():
-        output = f"{node.name}{OUTPUT}"
-        if output in shape_of_output:
-            by_name[node.name] = shape_of_output[output]
-    return by_name
+    return dict(zip(internals.list_outputs(), shapes))
 
 
 def _is_plain(node: Node, values: Values) -> bool:
@@ -116,34 +111,13 @@ def _is_plain(node: Node, values: Values) -> bool:
     )
 
 
-def _channels(layer: Node, values: Values) -> Tuple[int, int]:
-    """Return the number of a convolution's output channels, and that of its input channels."""
-    out_channels, in_channels = values[layer.inputs[1][0].name].shape[:2]
-    return out_channels, in_channels
-
-
-class _Constants:
-    """The matrices of the transforms as variables of the graph, each of which is made once."""
-
-    def __init__(self) -> None:
-        self.values: Values = {}
-        self._variables: Dict[str, Node] = {}
-
-    def variable(self, name: str, matrix: np.ndarray) -> Edge:
-        """Return the variable of a name, which is made at the first call."""
-        if name not in self._variables:
-            self.values[name] = mx.nd.array(matrix)
-            self._variables[name] = Node(VARIABLE, name, {"__shape__": str(matrix.shape)})
-        return self._variables[name], 0
-
-
-def _minimal_filtering(layer: Node, size: int, values: Values, constants: _Constants) -> Node:
+def _minimal_filtering(layer: Node, size: int, values: Values, constants: Constants) -> Node:
     """Make the node whose output takes the place of a convolution of ``size`` x ``size`` cells.
 
     Tiles of a grid's columns may have different heights. Those of its rows are equally wide and
     share their factors of the kernel, so the tiles of all rows and RoIs are multiplied together.
     """
-    out_channels, in_channels = _channels(layer, values)
+    out_channels, in_channels = convolution_channels(layer, values)
     down, across = _tiles(size), _equal_tiles(size)
     num_down, num_across = len(down.kernel), len(across.kernel)
     num_products = num_down * num_across
@@ -151,7 +125,8 @@ def _minimal_filtering(layer: Node, size: int, values: Values, constants: _Const
     for axis, transforms in (("down", down), ("across", across)):
         for part, matrix in zip(transforms._fields, transforms):
             name = f"{part}_{axis}"
-            inputs[name] = constants.variable(f"winograd_{size}_{name}", matrix)
+            variable = constants.variable(f"winograd_{size}_{name}", mx.nd.array(matrix))
+            inputs[name] = (variable, 0)
     known = {name: mx.sym.var(name) for name in inputs}
 
     with mx.name.Prefix(f"{layer.name}_"):
