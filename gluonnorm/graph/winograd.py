@@ -14,7 +14,7 @@ tiles, which takes as long as the multiplications that are saved.
 
 from typing import Dict, List, NamedTuple, Tuple
 
-from gluonnorm.graph.nodes import Constants, Graph, Node, attach
+from gluonnorm.graph.nodes import Constants, Edge, Graph, Node, attach
 from gluonnorm.graph.norm_after_conv import convolution_channels, has_bias
 from gluonnorm.graph.trace import Values
 
@@ -121,12 +121,12 @@ def _minimal_filtering(layer: Node, size: int, values: Values, constants: Consta
     down, across = _tiles(size), _equal_tiles(size)
     num_down, num_across = len(down.kernel), len(across.kernel)
     num_products = num_down * num_across
-    inputs = {"cells": layer.inputs[0], "weight": layer.inputs[1]}
-    for axis, transforms in (("down", down), ("across", across)):
-        for part, matrix in zip(transforms._fields, transforms):
-            name = f"{part}_{axis}"
-            variable = constants.variable(f"winograd_{size}_{name}", mx.nd.array(matrix))
-            inputs[name] = (variable, 0)
+    inputs = {
+        "cells": layer.inputs[0],
+        "weight": layer.inputs[1],
+        **_matrices("down", down, constants),
+        **_matrices("across", across, constants),
+    }
     known = {name: mx.sym.var(name) for name in inputs}
 
     with mx.name.Prefix(f"{layer.name}_"):
@@ -147,6 +147,17 @@ def _minimal_filtering(layer: Node, size: int, values: Values, constants: Consta
             results = mx.sym.broadcast_add(results, bias)
     node, _ = attach(results, inputs)
     return node
+
+
+def _matrices(axis: str, transforms: _Transforms, constants: Constants) -> Dict[str, Edge]:
+    """Make variables of an axis' matrices, by names such as "kernel_down"."""
+    size = len(transforms.results)
+    edges: Dict[str, Edge] = {}
+    for part, matrix in transforms._asdict().items():
+        name = f"{part}_{axis}"
+        variable = constants.variable(f"winograd_{size}_{name}", mx.nd.array(matrix))
+        edges[name] = (variable, 0)
+    return edges
 
 
 def _transform(matrix: mx.sym.Symbol, array: mx.sym.Symbol, length: int) -> mx.sym.Symbol:
