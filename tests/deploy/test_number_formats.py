@@ -11,7 +11,6 @@ from gluonnorm.deploy.onnx.writer import MAKERS
 from gluonnorm.graph.fold import fold_graph
 from gluonnorm.graph.trace import trace
 
-import mxnet as mx
 import numpy as np
 import pytest
 from detection_sets import assert_same_detections
@@ -188,7 +187,8 @@ def test_a_missing_package_is_named_before_the_network_is_traced(
     monkeypatch.setitem(sys.modules, maker.package, None)
     monkeypatch.delitem(sys.modules, maker.module, raising=False)
     calibration = photos(1) if dtype == "int8" else None
-    net = mx.gluon.nn.Dense(3)  # not even a detector
+    net = tiny_detector("fpn")
+    monkeypatch.setattr(net, "hybrid_forward", None)  # so that it cannot be traced
     with pytest.raises(DeployError) as caught:
         export(net, str(tmp_path / "a"), format=format, dtype=dtype, calibration=calibration)
     assert f"the package {maker.package} (" in str(caught.value)
