@@ -128,7 +128,8 @@ def add_schedule_arguments(parser: argparse.ArgumentParser) -> None:
         "--clip-gradient",
         type=float,
         metavar="NORM",
-        help="the largest global norm of the gradient (default: no limit)",
+        help="the largest global norm of the gradient; 0 lifts the limit of a recipe (default: no "
+        "limit)",
     )
     group.add_argument(
         "--epoch-steps",

@@ -281,13 +281,12 @@ def make_step(
     Raises
     ------
     InputError
-        A flag names no loss, ``--clip-gradient`` is not positive, or the devices do not have the
-        type of ``--dtype``.
+        A flag names no loss, or the devices do not have the type of ``--dtype``.
     """
     loss = make_chosen_loss(args, net)
     loss.hybridize(dtype=args.dtype)
     loss_scale = training.LossScale() if args.dtype == "float16" else None
-    max_norm = args.clip_gradient
+    max_norm = args.clip_gradient or None
     if max_norm is None and args.tensorboard:
         max_norm = math.inf  # TensorBoard shows the norm
     return training.TrainStep(loss, trainer, ctx, max_norm, args.accumulate, loss_scale)

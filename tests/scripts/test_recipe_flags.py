@@ -313,3 +313,14 @@ def test_norms_cannot_decay_without_a_weight_decay(scripts):
 def test_a_recipe_in_the_documentation_of_the_script(scripts):
     text = scripts.train_faster_rcnn.__doc__
     assert "--recipe" in text and get_recipe("detectron_1x").name in text
+
+
+@pytest.mark.parametrize("given, limit", [((), None), (("5",), 5), (("0",), None)])
+def test_a_limit_of_zero_clips_no_gradient(scripts, given, limit):
+    flags = [f"--clip-gradient={norm}" for norm in given]
+    args = scripts.train_faster_rcnn.parse_args([*FLAGS, "--data-root", "nowhere", *flags])
+    args.accumulate, args.dtype = 1, "float32"
+    net = scripts.training_parts.build_network(args, ("one", "two"), [mx.cpu()])
+    trainer = mx.gluon.Trainer(net.collect_params(), "sgd")
+    step = scripts.training_parts.make_step(args, net, trainer, [mx.cpu()])
+    assert step.max_norm == limit
