@@ -65,6 +65,8 @@ def _draw_panel(axes: Axes, experiment: Experiment, summaries: Sequence[RowSumma
             fmt="o",
             capsize=3,
             label=name,
+            # Colors tell series apart that share a place, and mean nothing otherwise.
+            color=None if is_side_by_side else "C0",
         )
     axes.set_xticks(range(len(places)))
     if len(places) > LEVEL_NAMES:
