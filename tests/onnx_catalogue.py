@@ -38,6 +38,8 @@ RUN_TIMES = {
     "onnxruntime": onnx_programs.session,
     "openvino": onnx_programs.openvino_program,
 }
+# What the last norm of each residual block's branch multiplies with.
+BRANCH_SCALE = 0.1
 # Norms that compute with statistics of the image. The others need stored ones.
 NORMS_OF_IMAGES = ("gn", "sn", "sn_nobn")
 
@@ -65,6 +67,7 @@ def random_network(name, norm=None):
     net = get_model(
         name, norm="bn" if needs_statistics else norm, classes=classes, **SETTINGS, **masks
     )
+    net.apply(_weaken_residual_branch)
     spread_predictions(net)
     # Random weights alone let activations vanish or explode from layer to layer. All scores of
     # proposals are then equal, and each run time chooses others.
@@ -78,6 +81,18 @@ def random_network(name, norm=None):
     ):
         _set_deviation(net, layer, deviation)
     return net
+
+
+def _weaken_residual_branch(block):
+    """Let a residual block add little to its input, as those of trained networks do.
+
+    Of random weights each block enlarges rounding, and a hundred of them until nothing else is
+    seen in the scores.
+    """
+    if hasattr(block, "downsample"):
+        norms = [child for name, child in block._children.items() if name.startswith("bn")]
+        gamma = norms[-1].gamma
+        gamma.set_data(gamma.data() * BRANCH_SCALE)
 
 
 def _set_deviation(net, layer, deviation):
