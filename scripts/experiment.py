@@ -19,10 +19,11 @@ Examples:
 import argparse
 import os
 import sys
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from fnmatch import fnmatch
+from itertools import islice
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional, Sequence
+from typing import Dict, List, NamedTuple, Optional, Sequence, Set
 
 from gluonnorm._runtime import physical_cores
 from gluonnorm.errors import InputError, did_you_mean
@@ -42,7 +43,13 @@ from experiments.rows import (
     Experiment,
     Row,
 )
-from experiments.run_result import RESULTS_FOLDER, read_result, result_path, write_result
+from experiments.run_result import (
+    RESULTS_FOLDER,
+    RunResult,
+    read_result,
+    result_path,
+    write_result,
+)
 from experiments.run_row import run_row
 from experiments.summary import RowSummary, make_page
 from tqdm import tqdm
@@ -319,13 +326,20 @@ def make_runs(
         A training ended with an error. Those that run are waited for, and no other begins.
     """
     threads = max(1, physical_cores() // jobs)
+    waiting = iter(runs)
     with ThreadPoolExecutor(jobs) as pool, tqdm(total=len(runs), unit="run") as progress:
-        pending = {}
-        for run_ in runs:
-            task = pool.submit(run_row, experiment, *run_, places, folder, threads)
-            pending[task] = run_
-        try:
-            for task in as_completed(pending):
+
+        def begin(count: int) -> Set["Future[RunResult]"]:
+            """Begin the next runs."""
+            tasks = set()
+            for row, seed in islice(waiting, count):
+                tasks.add(pool.submit(run_row, experiment, row, seed, places, folder, threads))
+            return tasks
+
+        running = begin(jobs)
+        while running:
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            for task in done:
                 result = task.result()
                 write_result(result, result_path(experiment.name, result.row, result.seed, results))
                 progress.update()
@@ -334,10 +348,7 @@ def make_runs(
                     f"{result.row}, seed {result.seed}: {score} {result.scores[score]:.3f}",
                     file=sys.stderr,
                 )
-        except BaseException:
-            for task in pending:
-                task.cancel()
-            raise
+            running |= begin(len(done))
 
 
 def write_page(experiment: Experiment, results: Path) -> None:

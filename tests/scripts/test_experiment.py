@@ -2,6 +2,7 @@
 
 import importlib
 import json
+from types import SimpleNamespace
 
 from gluonnorm.data import draw_shapes
 from gluonnorm.errors import InputError
@@ -92,6 +93,24 @@ def test_a_training_that_fails_is_an_error_that_names_its_output(tiny, tmp_path)
     assert f"error: gn, seed 1: training ended with status 2; see {output}" in done.stderr
     assert "error: " in output.read_text()
     assert not (tmp_path / "results" / "tiny").exists()
+
+
+def test_after_a_failure_no_other_run_begins(tiny, monkeypatch, tmp_path):
+    script = importlib.import_module("experiment")
+    begun = []
+
+    def fail(experiment, row, *_):
+        begun.append(row.label)
+        if len(begun) == 2:
+            raise InputError("out of memory")
+        return SimpleNamespace(row=row.label, seed=1, scores={"AP": 0.5})
+
+    monkeypatch.setattr(script, "run_row", fail)
+    monkeypatch.setattr(script, "write_result", lambda *_: None)
+    runs = [script.Run(row, seed) for seed in range(20) for row in tiny.rows]
+    with pytest.raises(InputError, match="out of memory"):
+        script.make_runs(tiny, runs, {}, tmp_path, tmp_path, jobs=1)
+    assert begun == ["gn", "sn_nobn"]
 
 
 @pytest.mark.parametrize(
