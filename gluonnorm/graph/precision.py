@@ -171,12 +171,14 @@ def _least_and_greatest(
 ) -> List[mx.sym.Symbol]:
     """Compute the least and the greatest value of an output.
 
-    MXNet's min and max over all axes use one thread, and need maps in a plain layout, which takes
-    as long as the network itself. oneDNN's pooling reads its own layout, and so does a depthwise
-    convolution that negates. ``negations`` gains the weight of that convolution.
+    MXNet's min and max over all axes use one thread, those over rows use all of them. Both need
+    maps in a plain layout, which takes as long as the network itself. oneDNN's pooling reads its
+    own layout, and so does a depthwise convolution that negates. ``negations`` gains the weight of
+    that convolution.
     """
     if len(shape) != 4:
-        return [mx.sym.min(output), mx.sym.max(output)]
+        least_of_rows, greatest_of_rows = mx.sym.min(output, axis=-1), mx.sym.max(output, axis=-1)
+        return [mx.sym.min(least_of_rows), mx.sym.max(greatest_of_rows)]
     channels = shape[1]
     name = f"negation_of_{channels}_channels"
     negations[name] = -mx.nd.ones((channels, 1, 1, 1))

@@ -155,14 +155,19 @@ def test_any_image_size_and_batch(tmp_path):
             np.testing.assert_allclose(scores.max(axis=1), exact.max(axis=1), atol=0.1)
 
 
-def test_ranges_are_the_least_and_greatest_over_all_images():
-    net = nn.Conv2D(2, 3, in_channels=3)
+@pytest.mark.parametrize(
+    "layer, sizes",
+    [
+        (lambda: nn.Conv2D(2, 3, in_channels=3), ((8, 9), (5, 4))),
+        (lambda: nn.Dense(2, in_units=3 * 64 * 64), ((64, 64), (64, 64))),
+    ],
+    ids=["maps", "rows"],
+)
+def test_ranges_are_the_least_and_greatest_over_all_images(layer, sizes):
+    net = layer()
     net.initialize(mx.init.Normal(1))
     symbol, values = trace(net)
-    batches = [
-        np.random.randn(1, 3, 8, 9).astype(np.float32),
-        np.random.randn(1, 3, 5, 4).astype(np.float32),
-    ]
+    batches = [np.random.randn(1, 3, *size).astype(np.float32) for size in sizes]
     name = symbol.list_outputs()[0]
     maps = [net(mx.nd.array(batch)).asnumpy() for batch in batches]
     found = measure_ranges(symbol, values, [name], batches)
