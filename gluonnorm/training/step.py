@@ -1,7 +1,7 @@
 """One training step: divide the batch, split it over the devices, forward, backward, update."""
 
 from collections import defaultdict
-from typing import Any, Dict, Iterator, List, Optional, Protocol, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Protocol, Sequence, Tuple
 
 from gluonnorm.errors import InputError
 from gluonnorm.training.loss_scale import LossScale, are_finite
@@ -52,8 +52,9 @@ class TrainStep:
         gradient is scaled down to it. ``math.inf`` only measures the gradient.
     parts : int
         Into how many parts a batch is divided whose gradients are computed one after the other and
-        added up. The update is that of the complete batch, with the memory of a part. Norms with
-        live statistics see the parts: theirs are those of fewer images.
+        added up. The update is that of the complete batch, with the memory of a part and a second
+        copy of the gradients. Norms with live statistics see the parts: theirs are those of fewer
+        images.
     loss_scale : LossScale, optional
         For a graph that computes in float16. A step whose gradients overflow makes no update.
 
@@ -113,9 +114,6 @@ class TrainStep:
         self.parts = parts
         self.loss_scale = loss_scale
         self.gradient_norm: Optional[mx.nd.NDArray] = None
-        if parts > 1:
-            for parameter in self._trained():
-                parameter.grad_req = "add"
 
     def __call__(
         self, *inputs: mx.nd.NDArray, batch_size: int, rate: float, counts: bool = True
@@ -152,13 +150,17 @@ class TrainStep:
         image_count = inputs[0].shape[0]
         if image_count < 1:
             raise InputError("the batch holds no images; give at least one")
-        if self.parts > 1:
-            for parameter in self._trained():
-                parameter.zero_grad()
         vectors_of_parts: Dict[str, List[mx.nd.NDArray]] = defaultdict(list)
-        for part in self._divide(inputs):
-            for name, vector in self._add_gradients(part, counts).items():
+        sums: List[mx.nd.NDArray] = []
+        for number, part in enumerate(part_slices(image_count, self.parts)):
+            if number:
+                sums = self._add_to_sums(sums)
+            vectors = self._compute_gradients([array[part] for array in inputs], counts)
+            for name, vector in vectors.items():
                 vectors_of_parts[name].append(vector)
+        # A single part has no sums.
+        for gradient, sum_ in zip(self._all_gradients(), sums):
+            gradient += sum_
         self._update(batch_size, rate)
         return {name: mx.nd.concat(*parts, dim=0) for name, parts in vectors_of_parts.items()}
 
@@ -187,21 +189,31 @@ class TrainStep:
         """List the parameters that get a gradient."""
         return [parameter for parameter in self.trainer._params if parameter.grad_req != "null"]
 
-    def _divide(self, inputs: Sequence[mx.nd.NDArray]) -> Iterator[Tuple[mx.nd.NDArray, ...]]:
-        """Divide a batch into parts."""
-        for number, images in enumerate(part_slices(inputs[0].shape[0], self.parts)):
-            if number:
-                # MXNet would otherwise hold the arrays of all parts that Python has launched.
-                self._wait_for_gradients()
-            yield tuple(array[images] for array in inputs)
+    def _all_gradients(self) -> List[mx.nd.NDArray]:
+        """List the gradients on all devices."""
+        gradients = []
+        for context in self.contexts:
+            gradients += self._gradients(context)
+        return gradients
 
-    def _wait_for_gradients(self) -> None:
-        """Wait until the backward pass is complete."""
-        for parameter in self._trained():
-            for gradient in parameter.list_grad():
-                gradient.wait_to_read()
+    def _add_to_sums(self, sums: List[mx.nd.NDArray]) -> List[mx.nd.NDArray]:
+        """Add the gradients of a part to the sums of those before, an empty list at first.
 
-    def _add_gradients(
+        MXNet can add gradients up by itself (``grad_req="add"``), but not those of ``amp_cast``: in
+        bfloat16 such gradients are 0 (MXNet 1.9.1).
+        """
+        gradients = self._all_gradients()
+        if not sums:
+            sums = [gradient.copy() for gradient in gradients]
+        else:
+            for sum_, gradient in zip(sums, gradients):
+                sum_ += gradient
+        # MXNet would otherwise hold the arrays of all parts that Python has launched.
+        for sum_ in sums:
+            sum_.wait_to_read()
+        return sums
+
+    def _compute_gradients(
         self, inputs: Sequence[mx.nd.NDArray], counts: bool
     ) -> Dict[str, mx.nd.NDArray]:
         """Compute the losses of a part of a batch and their gradients, on all devices."""

@@ -8,6 +8,7 @@ import pytest
 from training import tiny
 
 TWO = (mx.cpu(0), mx.cpu(1))
+BFLOAT16 = np.dtype([("bfloat16", np.uint16)])  # MXNet's name of the type
 
 
 def feed(step: TrainStep, start: int, count: int, rate: float = 0.1):
@@ -110,6 +111,36 @@ def test_gradients_of_parts_add_up_to_those_of_the_batch(contexts, counts, parts
         start += count
     for name, value in tiny.weights(parted).items():
         np.testing.assert_allclose(value, tiny.weights(one)[name], rtol=1e-5, atol=1e-6)
+
+
+class RoundedWeights(mx.gluon.HybridBlock):
+    """A linear regression that casts its weight, as networks in bfloat16 and float16 do."""
+
+    loss_names = ("square",)
+
+    def __init__(self, dtype) -> None:
+        super().__init__()
+        self.dtype = dtype
+        self.weight = self.params.get("weight", shape=(1, 3), init=mx.init.One())
+
+    def hybrid_forward(self, F, samples, targets, weight):
+        """Compute the losses of samples (B, 3) with targets (B, 1): one vector (B,)."""
+        weight = F.amp_cast(F.amp_cast(weight, dtype=self.dtype), dtype="float32")
+        error = F.FullyConnected(samples, weight, no_bias=True, num_hidden=1) - targets
+        return [F.reshape(error, (-1,)) ** 2]
+
+
+@pytest.mark.parametrize("dtype", [BFLOAT16, "float16"], ids=["bfloat16", "float16"])
+def test_gradients_of_parts_add_up_behind_a_cast(dtype) -> None:
+    graph = RoundedWeights(dtype)
+    graph.initialize()
+    graph.hybridize()
+    trainer = mx.gluon.Trainer(graph.collect_params(), "sgd")
+    feed(TrainStep(graph, trainer, [mx.cpu()], parts=3), 0, 6, rate=0.1)
+    # A weight of 1 has no error in either type.
+    error = tiny.INPUTS[:6].sum(axis=1) - tiny.TARGETS[:6, 0]
+    gradient = (2 * error) @ tiny.INPUTS[:6] / 6
+    np.testing.assert_allclose(graph.weight.data().asnumpy()[0], 1 - 0.1 * gradient, rtol=0.01)
 
 
 @pytest.mark.parametrize("contexts", [(mx.cpu(),), TWO])
