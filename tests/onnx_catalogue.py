@@ -20,6 +20,7 @@ from gluonnorm.nn import recalibrate
 from model_zoo import get_model
 from model_zoo.catalogue import MODELS
 
+import mxnet as mx
 import numpy as np
 import onnx_programs
 from detection_sets import assert_same_detections
@@ -59,6 +60,7 @@ def random_network(name, norm=None):
     gluonnorm.rcnn.FasterRCNN
         The detector.
     """
+    mx.random.seed(0)
     model = MODELS[name]
     norm = norm or model.norm
     classes = None if model.classes else ("one", "two", "three")
@@ -72,7 +74,7 @@ def random_network(name, norm=None):
     # Random weights alone let activations vanish or explode from layer to layer. All scores of
     # proposals are then equal, and each run time chooses others.
     if needs_statistics:
-        recalibrate(net, [images(*SIZES[1])])
+        recalibrate(net, [images(*size) for size in SIZES])
     for layer, deviation in (
         (net.rpn.score, 1),
         (net.rpn.loc, 0.1),
@@ -96,14 +98,15 @@ def _weaken_residual_branch(block):
 
 
 def _set_deviation(net, layer, deviation):
-    """Scale the weight of a layer so that its outputs on an image have this standard deviation.
+    """Scale the weight of a layer so that its outputs on the images have this standard deviation.
 
     A network of random weights enlarges rounding a thousandfold. With scores near 0 and 1, and
     boxes of 1e5 pixels, nothing but that would be compared.
     """
     outputs = []
     handle = layer.register_forward_hook(lambda block, inputs, output: outputs.append(output))
-    net(images(*SIZES[1]))
+    for size in SIZES:
+        net(images(*size))
     handle.detach()
     measured = np.concatenate([output.asnumpy().ravel() for output in outputs]).std()
     layer.weight.set_data(layer.weight.data() * float(deviation / measured))
