@@ -32,6 +32,7 @@ from _cli import add_plugin_argument, run
 from _output import write_text
 from experiments.all_experiments import EXPERIMENTS
 from experiments.data_sets import draw_shapes_once, split_nuclei
+from experiments.mixing_plot import plot_mixing
 from experiments.plot import plot_experiment
 from experiments.raw_weights import write_raw_weights
 from experiments.rows import (
@@ -352,7 +353,7 @@ def make_runs(
 
 
 def write_page(experiment: Experiment, results: Path) -> None:
-    """Write the page of an experiment, and its picture, from all results that there are.
+    """Write the page of an experiment, and its pictures, from all results that there are.
 
     Parameters
     ----------
@@ -365,10 +366,43 @@ def write_page(experiment: Experiment, results: Path) -> None:
     results.mkdir(parents=True, exist_ok=True)
     picture = results / f"{experiment.name}.png"
     plot_experiment(experiment, summaries, str(picture))
+    pictures = [picture, *write_mixing_pictures(experiment, summaries, results)]
     page = results / f"{experiment.name}.md"
-    write_text(page, make_page(experiment, summaries, picture.name))
+    write_text(page, make_page(experiment, summaries, *(path.name for path in pictures)))
     print(f"page       {page}")
-    print(f"plot       {picture}")
+    for path in pictures:
+        print(f"plot       {path}")
+
+
+def write_mixing_pictures(
+    experiment: Experiment, summaries: Sequence[RowSummary], results: Path
+) -> List[Path]:
+    """Draw how the switchable norms of some rows mix their statistics, one picture for each panel.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        The experiment.
+    summaries : sequence of RowSummary
+        The results of its rows. Those without switchable norms are left out.
+    results : pathlib.Path
+        The folder of results.
+
+    Returns
+    -------
+    list of pathlib.Path
+        The pictures; none if no row has switchable norms.
+    """
+    rows_by_panel: Dict[str, List[RowSummary]] = {}
+    for summary in summaries:
+        if any(result.mixing_weights for result in summary.results):
+            rows_by_panel.setdefault(summary.row.factors[experiment.panel], []).append(summary)
+    pictures = []
+    for panel, rows in rows_by_panel.items():
+        picture = results / f"{experiment.name}-mixing-{panel}.png"
+        plot_mixing(rows, str(picture))
+        pictures.append(picture)
+    return pictures
 
 
 def summarize(experiment: Experiment, row: Row, results: Path) -> RowSummary:

@@ -68,6 +68,7 @@ def _draw_panel(axes: Axes, experiment: Experiment, summaries: Sequence[RowSumma
             # Colors tell series apart that share a place, and mean nothing otherwise.
             color=None if is_side_by_side else "C0",
         )
+    axes.set_xlim(-0.5, len(places) - 0.5)
     axes.set_xticks(range(len(places)))
     if len(places) > LEVEL_NAMES:
         axes.set_xticklabels(places, rotation=30, ha="right")

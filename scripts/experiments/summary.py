@@ -59,7 +59,9 @@ def format_values(values: Sequence[float]) -> str:
     return f"{mean(values):.3f} ± {stdev(values):.3f}"
 
 
-def make_page(experiment: Experiment, summaries: Sequence[RowSummary], picture: str) -> str:
+def make_page(
+    experiment: Experiment, summaries: Sequence[RowSummary], picture: str, *mixing_pictures: str
+) -> str:
     """Write the page of an experiment.
 
     Parameters
@@ -69,7 +71,9 @@ def make_page(experiment: Experiment, summaries: Sequence[RowSummary], picture: 
     summaries : sequence of RowSummary
         The results of its rows.
     picture : str
-        The picture's file, as the page links it.
+        The file of the picture of all scores, as the page links it.
+    *mixing_pictures : str
+        The files of the pictures of mixing weights, if rows have switchable norms.
 
     Returns
     -------
@@ -88,6 +92,7 @@ def make_page(experiment: Experiment, summaries: Sequence[RowSummary], picture: 
             "",
             f"![{experiment.title}]({picture})",
             "",
+            *_mixing(mixing_pictures),
             "## Commands",
             "",
             "A name in capitals stands for a folder or file of yours. The other seeds of a row "
@@ -99,6 +104,23 @@ def make_page(experiment: Experiment, summaries: Sequence[RowSummary], picture: 
             "",
         ]
     )
+
+
+def _mixing(pictures: Sequence[str]) -> List[str]:
+    """Write the part about switchable norms, if there are any."""
+    if not pictures:
+        return []
+    lines = [
+        "## Mixing weights",
+        "",
+        "The share of each statistic in each switchable norm, from the image to the heads, as the "
+        "mean of the seeds. Shares begin equal. A curve is an epoch whose checkpoint was kept, the "
+        "last one the darkest.",
+        "",
+    ]
+    for picture in pictures:
+        lines += [f"![The mixing weights of each layer]({picture})", ""]
+    return lines
 
 
 def _table(experiment: Experiment, summaries: Sequence[RowSummary]) -> List[str]:

@@ -80,6 +80,9 @@ def test_runs_are_made_once_and_their_page_is_written(tiny, tmp_path):
     assert f"| sn_nobn | two | 1 | {score:.3f} | " in page
     assert content["command"] in page
     assert (results / "tiny.png").exists()
+    # Of the two panels, one has switchable norms.
+    assert page.count("](tiny-mixing-") == 1 and "](tiny-mixing-two.png)" in page
+    assert {path.name for path in results.glob("*-mixing-*")} == {"tiny-mixing-two.png"}
 
 
 def test_a_training_that_fails_is_an_error_that_names_its_output(tiny, tmp_path):
