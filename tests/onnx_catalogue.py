@@ -2,7 +2,8 @@
 
 Each detector gets random weights and is compared on images of three sizes, one of them in a batch
 of two. A line of the report is a detector in a run time. Where other detections come out, the line
-says how many proposals missed the best of their level only by a tie. Without names all detectors
+says how many proposals missed the best of their level only by a tie, and which score the last
+detection of each image has: another one with that score is a tie, too. Without names all detectors
 are compared, which takes long.
 
 Example:
@@ -139,7 +140,8 @@ def differences(net, path, load):
             assert_same_detections(found, expected)
         except AssertionError as error:
             message = str(error).splitlines()[0]
-            texts.append(f"{size}: {message}; {_explanation(net, pixels)}")
+            last = expected[1][:, -1, 0]
+            texts.append(f"{size}: {message}; {_explanation(net, pixels)}; last scores {last}")
     return texts
 
 
