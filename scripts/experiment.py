@@ -366,11 +366,12 @@ def write_page(experiment: Experiment, results: Path) -> None:
     results.mkdir(parents=True, exist_ok=True)
     picture = results / f"{experiment.name}.png"
     plot_experiment(experiment, summaries, str(picture))
-    pictures = [picture, *write_mixing_pictures(experiment, summaries, results)]
+    mixing_pictures = write_mixing_pictures(experiment, summaries, results)
+    mixing_names = [path.name for path in mixing_pictures]
     page = results / f"{experiment.name}.md"
-    write_text(page, make_page(experiment, summaries, *(path.name for path in pictures)))
+    write_text(page, make_page(experiment, summaries, picture.name, mixing_names))
     print(f"page       {page}")
-    for path in pictures:
+    for path in (picture, *mixing_pictures):
         print(f"plot       {path}")
 
 

@@ -158,9 +158,9 @@ class TrainStep:
             vectors = self._compute_gradients([array[part] for array in inputs], counts)
             for name, vector in vectors.items():
                 vectors_of_parts[name].append(vector)
-        # A single part has no sums.
-        for gradient, sum_ in zip(self._all_gradients(), sums):
-            gradient += sum_
+        if sums:  # a single part has none
+            for gradient, sum_ in zip(self._all_gradients(), sums):
+                gradient += sum_
         self._update(batch_size, rate)
         return {name: mx.nd.concat(*parts, dim=0) for name, parts in vectors_of_parts.items()}
 

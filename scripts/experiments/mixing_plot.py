@@ -18,7 +18,7 @@ SHARES = {1: "mean", 2: "variance"}
 
 
 def plot_mixing(summaries: Sequence[RowSummary], png_path: str) -> None:
-    """Draw a line of two panels for each row: the shares in the mean and in the variance.
+    """Draw two panels side by side for each row: the shares in the mean and in the variance.
 
     A curve goes over the layers, from the image to the heads. Earlier epochs are paler. The shares
     are the means of the seeds.
@@ -32,10 +32,10 @@ def plot_mixing(summaries: Sequence[RowSummary], png_path: str) -> None:
     """
     figure = blank_figure(WIDTH, HEIGHT_PER_ROW * len(summaries) + NAMES_HEIGHT)
     grid = figure.subplots(len(summaries), len(SHARES), sharex=True, sharey="row", squeeze=False)
-    for line, summary in zip(grid, summaries):
-        for axes, place in zip(line, SHARES):
+    for panels, summary in zip(grid, summaries):
+        for axes, place in zip(panels, SHARES):
             _draw_epochs(axes, summary, place)
-        line[0].set_ylabel(summary.row.label)
+        panels[0].set_ylabel(summary.row.label)
     for axes, quantity in zip(grid[0], SHARES.values()):
         axes.set_title(f"share in the {quantity}")
     grid[0, -1].legend(loc="upper left", bbox_to_anchor=(1, 1))

@@ -60,7 +60,10 @@ def format_values(values: Sequence[float]) -> str:
 
 
 def make_page(
-    experiment: Experiment, summaries: Sequence[RowSummary], picture: str, *mixing_pictures: str
+    experiment: Experiment,
+    summaries: Sequence[RowSummary],
+    picture: str,
+    mixing_pictures: Sequence[str],
 ) -> str:
     """Write the page of an experiment.
 
@@ -72,8 +75,8 @@ def make_page(
         The results of its rows.
     picture : str
         The file of the picture of all scores, as the page links it.
-    *mixing_pictures : str
-        The files of the pictures of mixing weights, if rows have switchable norms.
+    mixing_pictures : sequence of str
+        The files of the pictures of mixing weights; none if no row has switchable norms.
 
     Returns
     -------
