@@ -1,7 +1,6 @@
 import json
 import sys
 import warnings
-from types import SimpleNamespace
 
 from gluonnorm.deploy import DeployError, Predictor, export, load
 from gluonnorm.deploy import export as export_function
@@ -123,9 +122,8 @@ def test_a_layer_without_a_form_in_onnx_is_named(written, tmp_path):
 def test_the_missing_package_is_named_before_the_network_is_traced(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
     monkeypatch.delitem(sys.modules, MODEL_FILE, raising=False)
-    net = mx.gluon.nn.Dense(3)  # has what a detector has, but takes no images
-    net.spec = SimpleNamespace(classes=("one",), config={})
-    net.preprocess = None
+    net = tiny_detector("c4")
+    monkeypatch.setattr(net, "hybrid_forward", None)  # so that it cannot be traced
     with pytest.raises(DeployError, match=r"package onnx .*pip install 'gluonnorm\[onnx\]'"):
         export(net, str(tmp_path / "tiny"), format="onnx")
     assert not list(tmp_path.iterdir())
