@@ -1,8 +1,8 @@
 """The files in the body of a form, which is read piece by piece and kept in memory."""
 
-import re
+from email.message import Message
+from email.utils import collapse_rfc2231_value
 from typing import Dict, List, NamedTuple, Optional
-from urllib.parse import unquote_to_bytes
 
 from service.refusal import Refusal
 
@@ -12,10 +12,8 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 FIELD = "file"  # the name of the form's field that holds photos
 LONGEST_NAME = 80  # letters of a file's name that are kept
 LONGEST_HEADER = 4096  # bytes of the headers of one part
-# A name as RFC 5987 writes it, such as filename*=UTF-8''k%C3%A4se.png.
-EXTENDED_NAME = re.compile(
-    r"""; *filename\* *= *"?(utf-8|iso-8859-1)'[^']*'([^;"\s]*)""", re.IGNORECASE
-)
+# The charsets that RFC 5987 asks for in a name such as filename*=UTF-8''k%C3%A4se.png.
+CHARSETS = ("utf-8", "iso-8859-1")
 
 
 class Upload(NamedTuple):
@@ -148,8 +146,8 @@ class MultipartForm:
     def _end_headers(self) -> None:
         """Begin a file."""
         disposition = self._headers.get("content-disposition", b"")
-        options = parse_options_header(disposition)[1]
-        field = options.get(b"name", b"").decode("utf-8", "replace")
+        parameters = _parameters(disposition)
+        field = parameters.get("name", "")
         if field != FIELD:
             # A threshold in the form, for example, would be left out in silence.
             raise Refusal(
@@ -159,12 +157,7 @@ class MultipartForm:
             )
         if len(self.uploads) == self._max_images:
             raise Refusal(413, f"the form has more than {self._max_images} files; send fewer")
-        plain_name = options.get(b"filename")
-        if plain_name is None:
-            file_name = _extended_name(disposition.decode("latin-1"))
-        else:
-            file_name = plain_name.decode("utf-8", "replace")
-        self._current = Upload(shown_name(file_name), bytearray())
+        self._current = Upload(shown_name(parameters.get("filename", "")), bytearray())
         self.uploads.append(self._current)
 
     def _add_content(self, data: bytes, start: int, end: int) -> None:
@@ -177,17 +170,25 @@ class MultipartForm:
         self._is_complete = True
 
 
-def _extended_name(disposition: str) -> str:
-    """Read the file's name from the parameter ``filename*``; "" if there is none.
+def _parameters(disposition: bytes) -> Dict[str, str]:
+    """Read the parameters of the header Content-Disposition, such as ``name`` and ``filename``.
 
-    RFC 7578 forbids it in forms, so the parser passes over it, and a plain name goes before it.
-    Some clients send names with letters beyond ASCII in it alone.
+    RFC 7578 forbids ``filename*`` in forms, and versions of python-multipart differ in what they
+    make of it. Some clients send names with letters beyond ASCII in it alone, so it is read where
+    there is no plain ``filename``.
     """
-    found = EXTENDED_NAME.search(disposition)
-    if found is None:
-        return ""
-    charset, encoded = found.groups()
-    return unquote_to_bytes(encoded).decode(charset, "replace")
+    message = Message()
+    message["Content-Disposition"] = disposition.decode("latin-1")
+    parameters: Dict[str, str] = {}
+    # Plain parameters come first.
+    for name, value in message.get_params([], header="Content-Disposition"):
+        if isinstance(value, tuple):
+            charset = value[0] or ""
+            text = collapse_rfc2231_value(value) if charset.lower() in CHARSETS else ""
+        else:
+            text = value.encode("latin-1").decode("utf-8", "replace")
+        parameters.setdefault(name.lower(), text)
+    return parameters
 
 
 def shown_name(file_name: str) -> str:
