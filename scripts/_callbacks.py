@@ -85,6 +85,8 @@ def make_callbacks(
     metrics = training.MetricsLog(f"{prefix}-metrics.jsonl")
     # Before the saver, so that each checkpoint and each evaluation has the new statistics.
     callbacks: List[training.Callback] = [text, metrics, *statistics]
+    if ctx[0].device_type == "cpu":
+        callbacks.append(training.SharedProcessorsLog(text))
     if step.loss_scale is not None:
         callbacks.append(training.OverflowLog(text, step.loss_scale))
     saver = training.CheckpointSaver(

@@ -27,11 +27,14 @@ class SampledRPN(mx.gluon.HybridBlock):
 
     def __init__(self, head: RPNHead) -> None:
         super().__init__()
+        # Each convolution takes a cell off every side of its patch, and the last leaves one cell.
         self.convs = nn.HybridSequential()
+        if head.conv2 is not None:
+            self.convs.add(PatchConv(head.conv, side=3))
+            self.convs.add(PatchConv(head.conv2, side=1))
+        else:
+            self.convs.add(PatchConv(head.conv, side=1))
         self._in_channels = head.conv._in_channels
-        for conv in (head.conv, head.conv2):
-            if conv is not None:
-                self.convs.add(_without_padding(conv))
         self.score = head.score
         self.loc = head.loc
         self._num_anchors = head.score._channels
@@ -69,8 +72,9 @@ class SampledRPN(mx.gluon.HybridBlock):
             if index < last:
                 # On an entire map the next convolution reads zeros beyond the border. A patch has
                 # values there, so they are set to 0.
-                inside = F.slice(inside, begin=(None, None, 1, 1), end=(None, None, -1, -1))
+                inside = F.slice(inside, begin=(None, 1, 1, None), end=(None, -1, -1, None))
                 hidden = F.broadcast_mul(hidden, inside)
+        hidden = F.transpose(hidden, (0, 3, 1, 2))
         anchor_of_cell = anchors - cells * self._num_anchors
         logits, deltas = self._predictions(F, hidden, anchor_of_cell)
         logits = F.reshape_like(logits, anchors)
@@ -95,29 +99,68 @@ class SampledRPN(mx.gluon.HybridBlock):
     def _patches(self, F: Any, rows: Tensor, neighbors: Tensor) -> Tuple[Tensor, Tensor]:
         """Cut the neighborhoods (B, S, s * s) of cells out of the rows of all cells.
 
-        Returns the patches (B * S, C, s, s), with zeros beyond the border of a map, and a map
-        (B * S, 1, s, s) that is 1 inside the border.
+        Returns the patches (B * S, s, s, C), with zeros beyond the border of a map, and a map
+        (B * S, s, s, 1) that is 1 inside the border.
         """
         side = 2 * len(self.convs) + 1
         inside = F.expand_dims(F.reshape(neighbors >= 0, (0, -3)), axis=2)
         valid_neighbors = F.reshape(F.maximum(neighbors, 0), (0, -3))
         patches = F.broadcast_mul(gather_repeated(F, rows, valid_neighbors), inside)
         patches = F.reshape(patches, (-1, side, side, self._in_channels))
-        patches = F.transpose(patches, (0, 3, 1, 2))
         inside = F.reshape(inside, (-1, side, side, 1))
-        inside = F.transpose(inside, (0, 3, 1, 2))
         return patches, inside
 
 
-def _without_padding(conv: nn.Conv2D) -> nn.Conv2D:
-    """Make a 3x3 convolution with the same parameters that does not pad its input."""
-    return nn.Conv2D(
-        conv._channels,
-        3,
-        in_channels=conv._in_channels,
-        prefix=conv.prefix,
-        params=conv.params,
-    )
+class PatchConv(mx.gluon.HybridBlock):
+    """A 3x3 convolution without padding over many small patches, as one matrix product.
+
+    It has the parameters of another convolution. In bfloat16, the threads of oneDNN's convolution
+    wait for each other twice for every patch in the backward pass. If another process holds one of
+    two processors, each wait takes milliseconds, and 512 patches take seconds.
+
+    Parameters
+    ----------
+    conv : mxnet.gluon.nn.Conv2D
+        A 3x3 convolution of known input channels, with a bias.
+    side : int
+        The side of its results in cells. That of the patches is two more.
+    """
+
+    def __init__(self, conv: nn.Conv2D, side: int) -> None:
+        super().__init__(prefix=conv.prefix, params=conv.params)
+        self.weight = self.params.get("weight")
+        self.bias = self.params.get("bias")
+        self._side = side
+        self._channels = conv._channels
+        self._in_channels = conv._in_channels
+
+    def hybrid_forward(self, F: Any, patches: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """Apply the convolution.
+
+        Parameters
+        ----------
+        F : module
+            ``mxnet.ndarray`` or ``mxnet.symbol``.
+        patches : Tensor
+            (N, side + 2, side + 2, C).
+        weight, bias : Tensor
+            (O, C, 3, 3) and (O,).
+
+        Returns
+        -------
+        Tensor
+            (N, side, side, O).
+        """
+        shifted = []
+        for down in range(3):
+            for right in range(3):
+                begin = (None, down, right, None)
+                end = (None, down + self._side, right + self._side, None)
+                shifted.append(F.slice(patches, begin=begin, end=end))
+        windows = F.reshape(F.concat(*shifted, dim=3), (-1, 9 * self._in_channels))
+        matrix = F.reshape(F.transpose(weight, (0, 2, 3, 1)), (0, -1))
+        values = F.FullyConnected(windows, matrix, bias, num_hidden=self._channels)
+        return F.reshape(values, (-1, self._side, self._side, self._channels))
 
 
 def neighbor_cells(F: Any, features: Sequence[Tensor], radius: int) -> Tensor:

@@ -32,6 +32,7 @@ from gluonnorm.training.loss_scale import LossScale, NonFiniteGradient
 from gluonnorm.training.parameters import trainable_parameters
 from gluonnorm.training.saver import CheckpointSaver
 from gluonnorm.training.schedule import cosine, scale_for_batch, warmup_multistep
+from gluonnorm.training.shared_processors import SharedProcessorsLog
 from gluonnorm.training.step import LossGraph, TrainStep, part_slices
 from gluonnorm.training.workers import WorkerFailed, Workers
 from gluonnorm.weight_files.prefix_lock import PrefixLock
@@ -53,6 +54,7 @@ __all__ = [
     "PrefixLock",
     "RunningLoop",
     "RunningMeans",
+    "SharedProcessorsLog",
     "StepRecord",
     "TextLog",
     "TrainStep",

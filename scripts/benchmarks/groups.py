@@ -16,6 +16,7 @@ NORMS = ("frozen_bn", "gn", "sn", "sn_nobn")
 DEFAULT_NETWORK = "faster_rcnn_fpn_resnet50_v1b_coco"
 SHARED_SIZE = (300, 400)
 QUICK_SHARED_SIZE = (64, 96)
+SMALL_SIZE = (128, 160)
 # How long the threads of libgomp look for work before they sleep. The first one is its default.
 LIBGOMP_SPINS = "300000"
 WAITING = {
@@ -76,6 +77,9 @@ class Row:
         Variables of its process.
     busy : int
         How many other processes compute while it is measured.
+    other_login : bool
+        Whether these are processes of another login. Linux then shares the processors between the
+        logins, and not between the processes.
     """
 
     label: str
@@ -85,6 +89,7 @@ class Row:
     compared_with: Optional[str] = None
     environment: Dict[str, str] = field(default_factory=dict)
     busy: int = 0
+    other_login: bool = False
 
 
 @dataclass(frozen=True)
@@ -166,6 +171,7 @@ def all_groups(quick: bool) -> List[Group]:
             autocast=True,
         ),
         *_shared_machine_groups(QUICK_SHARED_SIZE if quick else SHARED_SIZE),
+        _small_images_group(QUICK_SHARED_SIZE if quick else SMALL_SIZE),
     ]
 
 
@@ -337,3 +343,33 @@ def _shared_machine_groups(size: Tuple[int, int]) -> List[Group]:
         weights = {**task, "job": "weights", "dtypes": dtypes}
         groups.append(Group(name, title, tuple(rows), rows[0].label, (weights,)))
     return groups
+
+
+def _small_images_group(size: Tuple[int, int]) -> Group:
+    """Compare all threads with one, for training on small images beside a busy process.
+
+    The busy process belongs to another login, so it has a processor for itself on a machine of two.
+    The target is 2.5 times the time of one thread alone.
+    """
+    task = {
+        "job": "training",
+        "network": "fasterrcnn_resnet50_fpn",
+        "stem": "small",
+        "source": "torchvision",
+        "images": 2,
+        "size": size,
+        "dtype": "bfloat16",
+    }
+    threads = {"one-thread": {"OMP_NUM_THREADS": "1"}, "all-threads": {}}
+    rows = []
+    for suffix, busy in (("", 0), ("-beside", 1)):
+        for label, variables in threads.items():
+            target = Target("slower", 2.5) if label == "all-threads" and busy else None
+            row = Row(label + suffix, "gluonnorm", task, target, None, variables, busy, True)
+            rows.append(row)
+    weights = {**task, "job": "weights", "dtypes": ()}
+    title = (
+        f"training step of two images in bfloat16, {task['network']}, {size[0]}x{size[1]} pixels, "
+        "alone and beside one busy process of another login"
+    )
+    return Group("shared-machine-small", title, tuple(rows), rows[0].label, (weights,))

@@ -167,7 +167,7 @@ def _start(
 def _time(process: RowProcess, row_result: RowResult) -> None:
     """Measure a row once."""
     try:
-        with _busy_processes(row_result.row.busy):
+        with _busy_processes(row_result.row.busy, row_result.row.other_login):
             answer = process.ask("run")
     except RowFailed as failure:
         row_result.error = str(failure)
@@ -180,10 +180,11 @@ def _time(process: RowProcess, row_result: RowResult) -> None:
 
 
 @contextlib.contextmanager
-def _busy_processes(count: int) -> Iterator[None]:
+def _busy_processes(count: int, other_login: bool) -> Iterator[None]:
     """Keep processes busy, which take their share of the processors."""
     command = [sys.executable, "-c", BUSY_PROGRAM]
-    processes = [subprocess.Popen(command) for _ in range(count)]
+    # To Linux a new session is a new login.
+    processes = [subprocess.Popen(command, start_new_session=other_login) for _ in range(count)]
     try:
         if processes:
             time.sleep(REST)  # until they compute

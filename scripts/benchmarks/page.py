@@ -42,7 +42,8 @@ NOTES = f"""\
 - In the groups shared-machine, a row says how often threads look for work before they sleep:
   libgomp's default (300000 times), 300, 1000 (what this package sets) or 10000 times, or not at
   all (passive). The rows called -beside are measured while as many other processes compute as
-  there are cores. Peers have libgomp's default in all groups.
+  there are cores, in shared-machine-small beside a single one of another login. Peers have
+  libgomp's default in all groups.
 - torchvision is timed without its transform and without pasting masks, because this package's rows
   do neither. In training it has FrozenBatchNorm2d, as with published weights.
   torchvision-bfloat16 is its forward pass and its losses under torch.autocast.

@@ -76,10 +76,11 @@ def test_layers_compute_in_bfloat16_and_output_layers_in_float32():
     for node in nodes:
         if node["op"] in ("Convolution", "FullyConnected"):
             weight = nodes[node["inputs"][1][0]]
-            if weight["op"] == "amp_cast":
-                names["bfloat16"].add(nodes[weight["inputs"][0][0]]["name"])
-            else:
-                names["float32"].add(weight["name"])
+            dtype = "bfloat16" if weight["op"] == "amp_cast" else "float32"
+            # The RPN's convolution of patches brings its weight into the form of a matrix.
+            while weight["op"] != "null":
+                weight = nodes[weight["inputs"][0][0]]
+            names[dtype].add(weight["name"])
     output_layers = (net.rpn.score, net.rpn.loc, net.predictor.score, net.predictor.loc)
     expected = {layer.weight.name for layer in (*output_layers, net.mask_head.score)}
     assert names["float32"] == expected

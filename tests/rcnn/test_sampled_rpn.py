@@ -1,3 +1,5 @@
+import json
+
 from gluonnorm.ops.select import gather
 from gluonnorm.rcnn.roi_product import rows_of_cells
 from gluonnorm.rcnn.rpn import RPNHead
@@ -73,6 +75,17 @@ def test_values_and_gradients_are_those_of_the_whole_maps(num_convs, hybridize):
             for got, want in zip(found, wanted):
                 assert want.any()
                 np.testing.assert_allclose(got, want, atol=1e-5 * np.abs(want).max())
+
+
+def test_patches_take_matrix_products():
+    """oneDNN's convolution in bfloat16 has barriers for every patch."""
+    head = RPNHead(CHANNELS, 8, ANCHORS, 2)
+    inputs = [mx.sym.Variable(name) for name in ("anchors", "rows", "map")]
+    outputs = mx.sym.Group(SampledRPN(head)(*inputs))
+    nodes = json.loads(outputs.tojson())["nodes"]
+    kernels = [node["attrs"]["kernel"] for node in nodes if node["op"] == "Convolution"]
+    assert kernels == ["(1, 1)", "(1, 1)"]  # scores and boxes
+    assert sum(node["op"] == "FullyConnected" for node in nodes) == 2
 
 
 def test_it_has_the_head_s_parameters_and_none_of_its_own():
