@@ -32,10 +32,11 @@ def plot_experiment(experiment: Experiment, summaries: Sequence[RowSummary], png
     """
     panels = _values_of(experiment.panel, summaries)
     figure = blank_figure(PANEL_WIDTH * len(panels), HEIGHT)
-    for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels):
+    grid = figure.subplots(1, len(panels), sharey="row", squeeze=False)
+    for axes, panel in zip(grid[0], panels):
         shown = [summary for summary in summaries if summary.row.factors[experiment.panel] == panel]
         _draw_panel(axes, experiment, shown)
-        axes.set_title(panel)
+        axes.set_title(f"{experiment.panel}: {panel}")
     save_png(figure, png_path)
 
 
