@@ -31,11 +31,13 @@ def plot_experiment(experiment: Experiment, summaries: Sequence[RowSummary], png
         The file to write.
     """
     panels = _values_of(experiment.panel, summaries)
+    # Each series has the same color in all panels.
+    series = _values_of(experiment.series, summaries)
     figure = blank_figure(PANEL_WIDTH * len(panels), HEIGHT)
     grid = figure.subplots(1, len(panels), sharey="row", squeeze=False)
     for axes, panel in zip(grid[0], panels):
         shown = [summary for summary in summaries if summary.row.factors[experiment.panel] == panel]
-        _draw_panel(axes, experiment, shown)
+        _draw_panel(axes, experiment, shown, series)
         axes.set_title(f"{experiment.panel}: {panel}")
     save_png(figure, png_path)
 
@@ -45,10 +47,11 @@ def _values_of(factor: str, summaries: Sequence[RowSummary]) -> List[str]:
     return list(dict.fromkeys(summary.row.factors[factor] for summary in summaries))
 
 
-def _draw_panel(axes: Axes, experiment: Experiment, summaries: Sequence[RowSummary]) -> None:
+def _draw_panel(
+    axes: Axes, experiment: Experiment, summaries: Sequence[RowSummary], series: Sequence[str]
+) -> None:
     """Draw the rows of one panel: a color for each series, side by side at each place."""
     places = _values_of(experiment.x, summaries)
-    series = _values_of(experiment.series, summaries)
     score = experiment.scores[0]
     is_side_by_side = experiment.series != experiment.x
     for index, name in enumerate(series):
@@ -57,6 +60,8 @@ def _draw_panel(axes: Axes, experiment: Experiment, summaries: Sequence[RowSumma
         for summary in summaries:
             if summary.row.factors[experiment.series] == name and summary.values(score):
                 of_series.append(summary)
+        if not of_series:
+            continue
         positions = [places.index(summary.row.factors[experiment.x]) for summary in of_series]
         values = [summary.values(score) for summary in of_series]
         axes.errorbar(
@@ -67,7 +72,7 @@ def _draw_panel(axes: Axes, experiment: Experiment, summaries: Sequence[RowSumma
             capsize=3,
             label=name,
             # Colors tell series apart that share a place, and mean nothing otherwise.
-            color=None if is_side_by_side else "C0",
+            color=f"C{index}" if is_side_by_side else "C0",
         )
     axes.set_xlim(-0.5, len(places) - 0.5)
     axes.set_xticks(range(len(places)))
