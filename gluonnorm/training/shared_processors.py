@@ -36,6 +36,7 @@ class SharedProcessorsLog(Callback):
     def __init__(self, text: TextLog) -> None:
         self.text = text
         self._threads = _thread_count()
+        # When the window began, and the time that others had worked until then.
         self._start: Optional[Tuple[float, float]] = None
         self._is_done = self._threads == 1 or not os.path.exists(STAT)
 
@@ -43,14 +44,16 @@ class SharedProcessorsLog(Callback):
         """Look at the last seconds, after the first step, which compiles the graph."""
         if self._is_done:
             return
-        now = time.perf_counter(), _seconds_of_others()
+        now = time.perf_counter()
         if self._start is None:
-            self._start = now
-        wall = now[0] - self._start[0]
-        if wall < WINDOW:
+            self._start = now, _seconds_of_others()
             return
-        others = (now[1] - self._start[1]) / wall
-        self._start = now
+        began, worked_before = self._start
+        if now - began < WINDOW:
+            return
+        worked = _seconds_of_others()
+        others = (worked - worked_before) / (now - began)
+        self._start = now, worked
         processors = os.cpu_count() or 1
         if self._threads + others - processors < MOST_SHARED:
             return

@@ -365,7 +365,15 @@ def _small_images_group(size: Tuple[int, int]) -> Group:
     for suffix, busy in (("", 0), ("-beside", 1)):
         for label, variables in threads.items():
             target = Target("slower", 2.5) if label == "all-threads" and busy else None
-            row = Row(label + suffix, "gluonnorm", task, target, None, variables, busy, True)
+            row = Row(
+                label + suffix,
+                "gluonnorm",
+                task,
+                target,
+                environment=variables,
+                busy=busy,
+                other_login=True,
+            )
             rows.append(row)
     weights = {**task, "job": "weights", "dtypes": ()}
     title = (
