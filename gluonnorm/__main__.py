@@ -10,6 +10,7 @@ from typing import List, Set
 from gluonnorm import __version__
 from gluonnorm._runtime import (
     LARGEST_COPY,
+    num_threads,
     physical_cores,
     preload_cuda,
     processor_name,
@@ -114,13 +115,13 @@ def slow_here(instructions: Set[str], gpus: List[str]) -> List[str]:
             f"numpy {numpy_version}: MXNet cannot be imported with it; pip install 'numpy<1.24' "
             "(on Python 3.12 'numpy<2')"
         )
-    threads = os.environ["OMP_NUM_THREADS"]
+    threads = num_threads()
     cores = physical_cores()
-    if threads.isdecimal() and int(threads) < cores:
+    if 0 < threads < cores:
         problems.append(
             f"OMP_NUM_THREADS is {threads}, but this process may use {cores} physical cores"
         )
-    if threads.isdecimal() and int(threads) > cores:
+    if threads > cores:
         problems.append(
             f"OMP_NUM_THREADS is {threads}, more than the {cores} physical cores that this "
             "process may use, so threads wait for each other"

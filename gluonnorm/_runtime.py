@@ -118,6 +118,20 @@ def physical_cores() -> int:
     return max(1, min(available, math.ceil(cpu_quota())))
 
 
+def num_threads() -> int:
+    """Return with how many threads a layer shall be computed.
+
+    Returns
+    -------
+    int
+        The number in ``OMP_NUM_THREADS``, which :func:`prepare` sets to ``physical_cores()``. Of
+        "2,1" it is the 2: the 1 is for regions inside regions, which no run time here has. 0, a
+        run time's own choice, where it is not a number.
+    """
+    outermost = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return int(outermost) if outermost.isdecimal() else 0
+
+
 def read_processors() -> List[Dict[str, str]]:
     """Read what the system knows of each logical processor.
 

@@ -29,7 +29,7 @@ ARROWS: Dict[str, Tuple[str, ...]] = {
     "gluonnorm.convention": (),
     "gluonnorm.registry": (),
     "gluonnorm.weight_files": (),
-    "gluonnorm.training": ("gluonnorm.weight_files",),
+    "gluonnorm.training": ("gluonnorm._runtime", "gluonnorm.weight_files"),
     # floor 1
     "gluonnorm.graph": (),
     "gluonnorm.ops": (),
@@ -56,7 +56,12 @@ ARROWS: Dict[str, Tuple[str, ...]] = {
         "gluonnorm.weight_files",
         "gluonnorm.processor",
     ),
-    "gluonnorm.deploy": ("gluonnorm.graph", "gluonnorm.photos", "gluonnorm.weight_files"),
+    "gluonnorm.deploy": (
+        "gluonnorm._runtime",
+        "gluonnorm.graph",
+        "gluonnorm.photos",
+        "gluonnorm.weight_files",
+    ),
     "gluonnorm.conversion": ("gluonnorm.weight_files", "gluonnorm.convention"),
     # floors 4 and 5
     "model_zoo": (

@@ -32,6 +32,14 @@ def test_threads_are_set_only_where_they_were_not(before: str, after: str) -> No
     )
 
 
+@pytest.mark.parametrize("variable, number", [("7", 7), ("3,1", 3), (" 2 ", 2), ("many", 0)])
+def test_the_number_of_threads_is_that_of_the_outermost_region(
+    monkeypatch, variable: str, number: int
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", variable)
+    assert _runtime.num_threads() == number
+
+
 COPY = """
 import os
 import gluonnorm

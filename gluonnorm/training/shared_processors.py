@@ -4,6 +4,7 @@ import os
 import time
 from typing import Optional, Tuple
 
+from gluonnorm._runtime import num_threads
 from gluonnorm.training.callback import Callback, RunningLoop, StepRecord
 from gluonnorm.training.log import TextLog
 
@@ -35,10 +36,10 @@ class SharedProcessorsLog(Callback):
 
     def __init__(self, text: TextLog) -> None:
         self.text = text
-        self._threads = _thread_count()
+        self._threads = num_threads()
         # When the window began, and the time that others had worked until then.
         self._start: Optional[Tuple[float, float]] = None
-        self._is_done = self._threads == 1 or not os.path.exists(STAT)
+        self._is_done = self._threads < 2 or not os.path.exists(STAT)
 
     def on_losses(self, loop: RunningLoop, record: StepRecord) -> None:
         """Look at the last seconds, after the first step, which compiles the graph."""
@@ -65,14 +66,6 @@ class SharedProcessorsLog(Callback):
             'run and continue it so (docs/deploy.md, "Shared machines")'
         )
         self._is_done = True
-
-
-def _thread_count() -> int:
-    """The number of threads with which MXNet computes, as ``import gluonnorm`` has set it."""
-    threads = os.environ["OMP_NUM_THREADS"]
-    # "2,1" is the number of nested regions as well, which MXNet has none of.
-    outermost = threads.partition(",")[0].strip()
-    return int(outermost) if outermost.isdecimal() else 1
 
 
 def _seconds_of_others() -> float:

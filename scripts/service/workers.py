@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any, Callable, Dict, List, NamedTuple
 
-from gluonnorm.deploy.backends.backend import num_threads
+from gluonnorm._runtime import num_threads
 from gluonnorm.deploy.bundle import BUNDLE_SUFFIXES, FILE_SUFFIXES
 from gluonnorm.errors import GluonnormError, InputError, one_line
 from service.metrics import SHARED_FOLDER_VARIABLE

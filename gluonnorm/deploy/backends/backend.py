@@ -1,6 +1,5 @@
 """What a Predictor asks of a run time."""
 
-import os
 from typing import Any, List, NamedTuple, Optional, Protocol, Sequence, Tuple, Type
 
 from gluonnorm.deploy.bundle import CANDIDATES_OUTPUT
@@ -76,16 +75,3 @@ def named_outputs(names: Sequence[str], arrays: Sequence[np.ndarray]) -> Outputs
     if names[-1] == CANDIDATES_OUTPUT:
         return Outputs(list(arrays[:-1]), arrays[-1])
     return Outputs(list(arrays), None)
-
-
-def num_threads() -> int:
-    """Return how many threads a run time shall use.
-
-    Returns
-    -------
-    int
-        The number in ``OMP_NUM_THREADS``, which ``import gluonnorm`` sets to the physical cores
-        that this process may use; 0, the run time's own choice, if it is not a number.
-    """
-    threads = os.environ.get("OMP_NUM_THREADS", "")
-    return int(threads) if threads.isdecimal() else 0

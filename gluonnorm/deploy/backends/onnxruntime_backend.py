@@ -5,7 +5,8 @@ from contextlib import redirect_stdout
 from functools import partial
 from typing import Any, Dict, List, Optional, Tuple, Type
 
-from gluonnorm.deploy.backends.backend import Backend, Outputs, named_outputs, num_threads
+from gluonnorm._runtime import num_threads
+from gluonnorm.deploy.backends.backend import Backend, Outputs, named_outputs
 from gluonnorm.deploy.backends.graph_files import open_graph_files
 from gluonnorm.deploy.bundle import OUTPUTS, DeployError, Manifest
 

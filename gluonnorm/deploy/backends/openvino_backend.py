@@ -2,7 +2,8 @@
 
 from typing import Any, Dict, Optional, Tuple, Type
 
-from gluonnorm.deploy.backends.backend import Backend, Outputs, named_outputs, num_threads
+from gluonnorm._runtime import num_threads
+from gluonnorm.deploy.backends.backend import Backend, Outputs, named_outputs
 from gluonnorm.deploy.backends.graph_files import open_graph_files
 from gluonnorm.deploy.bundle import OUTPUTS, Manifest, graph_path
 from gluonnorm.deploy.onnx.openvino_files import PRECISION, PRECISIONS
