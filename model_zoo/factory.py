@@ -6,7 +6,7 @@ from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple, Union
 from gluonnorm.backbones import Backbone
 from gluonnorm.class_names import check_class_names
 from gluonnorm.errors import InputError, did_you_mean
-from gluonnorm.nn import Norm, norm_name
+from gluonnorm.nn import STORED_STATISTICS_NORMS, Norm, norm_name
 from gluonnorm.rcnn import DetectorConfig, FasterRCNN, ModelSpec
 from gluonnorm.types import RESCALE_DIRECTIONS
 from model_zoo.backbone_builders import BACKBONES
@@ -21,8 +21,6 @@ from model_zoo.rows.model import Model
 import mxnet as mx
 
 DEFAULT_NORM = "frozen_bn"
-# Norms that compute with stored statistics, which a network without weights does not have.
-STORED_STATISTICS_NORMS = ("frozen_bn", "global_bn")
 # The stem and the first stage, if freeze_at is None. Random ones must learn: a frozen random stem
 # costs about 3 AP (Detectron f8ffc87).
 FROZEN_BEHIND_WEIGHTS = 2

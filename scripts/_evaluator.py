@@ -9,7 +9,7 @@ from gluonnorm.rcnn import FasterRCNN
 
 import mxnet as mx
 from _arguments_file import write_last_epoch
-from _scores import class_score_prefix, evaluate, headlines
+from _scores import class_score_prefix, decisive_name, evaluate, headlines
 from _terminal import write_line
 
 
@@ -40,7 +40,7 @@ class Evaluator(training.Callback):
     Attributes
     ----------
     decisive : str
-        The name of the decisive score.
+        The name of the decisive score; empty before the first evaluation.
     best : float
         The best score so far; -1 before the first evaluation.
     best_epoch : int
@@ -68,7 +68,7 @@ class Evaluator(training.Callback):
         self.metrics = metrics
         self.interval = interval
         self.workers = workers
-        self.decisive = "segm/AP" if net.has_masks else "AP50"
+        self.decisive = ""
         self.best = -1.0
         self.best_epoch = 0
         self.without_gain = 0
@@ -82,7 +82,7 @@ class Evaluator(training.Callback):
             # The weights of these scores are gone, except for those of this checkpoint.
             evaluations = evaluations[-1:] if is_scored else []
         for row in evaluations:
-            is_best = self._is_best(row["eval"].get(self.decisive, -1.0), row["epoch"])
+            is_best = self._is_best(row["eval"], row["epoch"])
             if is_best and not has_best:
                 training.mark_best(self.saver.checkpoint(loop))
         if loop.step % loop.steps_per_epoch == 0 and not is_scored:
@@ -94,13 +94,15 @@ class Evaluator(training.Callback):
             return
         scores = evaluate(self.net, self.ctx, self.dataset, self.workers)
         # The row comes last: without it the evaluation is made up, and the best weights with it.
-        if self._is_best(scores[self.decisive], loop.epoch):
+        if self._is_best(scores, loop.epoch):
             training.mark_best(self.saver.checkpoint(loop))
         self._report(loop.epoch, scores)
         self.metrics.write({"step": loop.step, "epoch": loop.epoch, "eval": scores})
 
-    def _is_best(self, score: float, epoch: int) -> bool:
-        """Take note of a score, and tell whether it is the best so far."""
+    def _is_best(self, scores: Dict[str, float], epoch: int) -> bool:
+        """Take note of the decisive score, and tell whether it is the best so far."""
+        self.decisive = decisive_name(scores)
+        score = scores.get(self.decisive, -1.0)
         if score <= self.best:
             self.without_gain += 1
             return False

@@ -14,6 +14,8 @@ from tqdm import tqdm
 HEADLINES = ("AP", "AP50", "mAP", "mAP07", "segm/AP", "segm/AP50")
 MAX_CLASS_CURVES = 8
 MASK_PREFIX = "segm/"  # in front of the names of the masks' scores
+# The first of these that a network has decides which of its weights are the best.
+DECISIVE = (f"{MASK_PREFIX}AP", "AP50", "mAP")
 
 
 def evaluate(
@@ -91,6 +93,26 @@ def headlines(scores: Dict[str, float]) -> List[str]:
     return [name for name in HEADLINES if name in scores]
 
 
+def decisive_name(scores: Dict[str, float]) -> str:
+    """Tell which score decides which weights of a network are the best.
+
+    Parameters
+    ----------
+    scores : dict of str to float
+        What ``evaluate`` returns, or the scores of one metric.
+
+    Returns
+    -------
+    str
+        ``"segm/AP"`` for a network with masks, otherwise ``"AP50"``, or ``"mAP"`` where only VOC's
+        metric was computed; empty if ``scores`` has none of them.
+    """
+    for name in DECISIVE:
+        if name in scores:
+            return name
+    return ""
+
+
 def class_score_prefix(scores: Dict[str, float]) -> str:
     """Tell how the names of the logged scores of single classes begin.
 
@@ -104,7 +126,7 @@ def class_score_prefix(scores: Dict[str, float]) -> str:
     str
         ``"segm/AP50/"`` for a network with masks, otherwise ``"AP50/"``.
     """
-    return "segm/AP50/" if "segm/AP50" in scores else "AP50/"
+    return f"{MASK_PREFIX}AP50/" if f"{MASK_PREFIX}AP50" in scores else "AP50/"
 
 
 def drawn_scores(scores: Dict[str, float]) -> Dict[str, float]:

@@ -8,12 +8,10 @@ from gluonnorm import training
 from gluonnorm.errors import InputError, one_line
 
 from _arguments_file import read_last_epoch
-from _scores import headlines
+from _scores import decisive_name, headlines
 from _terminal import write_line
 
 POLL_SECONDS = 5.0
-# The first of these that there is decides which checkpoint is the best.
-DECISIVE = ("segm/AP", "AP50", "mAP")
 
 
 def watch(prefix: str, score: Callable[[str], Dict[str, float]]) -> None:
@@ -118,7 +116,4 @@ def _score_checkpoint(
 
 def _decisive_score(row: Dict[str, Any]) -> float:
     """The score that decides which checkpoint is the best."""
-    for name in DECISIVE:
-        if name in row["eval"]:
-            return row["eval"][name]
-    return -1.0
+    return row["eval"].get(decisive_name(row["eval"]), -1.0)

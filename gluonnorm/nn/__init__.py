@@ -9,6 +9,7 @@ from gluonnorm.nn.group_norm import GroupNorm
 from gluonnorm.nn.mixing import MixingWeights, format_mixing_weights, mixing_weights
 from gluonnorm.nn.norm import (
     NORM_NAMES,
+    STORED_STATISTICS_NORMS,
     Norm,
     make_norm,
     norm_name,
@@ -28,6 +29,7 @@ from gluonnorm.nn.switch_norm import SwitchNorm
 
 __all__ = [
     "NORM_NAMES",
+    "STORED_STATISTICS_NORMS",
     "BatchNorm",
     "ConvNorm",
     "FrozenBatchNorm",

@@ -38,6 +38,8 @@ _NORMS: Registry[Norm] = Registry(
 )
 #: The norms of the package; norm_names() has those of the user as well.
 NORM_NAMES: Tuple[str, ...] = tuple(_NORMS)
+#: Those that always normalize by stored statistics, which a network without weights does not have.
+STORED_STATISTICS_NORMS: Tuple[str, ...] = ("frozen_bn", "global_bn")
 
 
 def register_norm(name: str, build: Norm) -> None:

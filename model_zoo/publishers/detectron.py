@@ -5,9 +5,9 @@ Detectron publishes no checksums.
 
 from typing import List, NamedTuple, Optional, Tuple
 
+from gluonnorm.nn import STORED_STATISTICS_NORMS
 from model_zoo.publishers.published_file import (
     GROUP_NORM,
-    STORED_STATISTICS,
     PublishedWeights,
     coco_metric,
 )
@@ -80,7 +80,9 @@ def published_weights() -> List[PublishedWeights]:
         published.append(_classifier_weights(classifier))
     for detector in DETECTORS:
         folder = f"{detector.model_id}/12_2017_baselines/{detector.name}.yaml.{detector.run}"
-        published.append(_detector_weights(detector, folder, STORED_STATISTICS, MODEL_ZOO_LICENSE))
+        published.append(
+            _detector_weights(detector, folder, STORED_STATISTICS_NORMS, MODEL_ZOO_LICENSE)
+        )
     for detector in GROUP_NORM_DETECTORS:
         folder = f"GN/{detector.model_id}/04_2018_gn_baselines/{detector.name}_{detector.run}"
         published.append(_detector_weights(detector, folder, GROUP_NORM, None))
@@ -98,7 +100,7 @@ def _classifier_weights(classifier: _Classifier) -> PublishedWeights:
         license=MODEL_ZOO_LICENSE,
         metric=classifier.metric,
         backbones=(classifier.backbone,),
-        norms=GROUP_NORM if has_group_norm else STORED_STATISTICS,
+        norms=GROUP_NORM if has_group_norm else STORED_STATISTICS_NORMS,
         order="BGR",
     )
 

@@ -4,12 +4,12 @@ import os
 from dataclasses import dataclass
 from typing import Optional, Tuple
 
+from gluonnorm.nn import STORED_STATISTICS_NORMS
 from gluonnorm.types import IMAGENET_STD
 
 GLUONCV_REPO = "https://apache-mxnet.s3-accelerate.dualstack.amazonaws.com/"
-# Norms that only apply a scale and a shift can take any stored batch statistics.
-STORED_STATISTICS = ("frozen_bn", "global_bn")
-BATCH_STATISTICS = STORED_STATISTICS + ("bn", "sync_bn")
+# The norms that may take stored batch statistics: some only apply a scale and a shift.
+BATCH_STATISTICS = (*STORED_STATISTICS_NORMS, "bn", "sync_bn")
 GROUP_NORM = ("gn",)
 # The deviation by which the pixels of 0..255 were divided, for each order of the channels.
 STD = {"RGB": IMAGENET_STD, "BGR": (1.0, 1.0, 1.0)}

@@ -8,6 +8,7 @@ docs/training.md lists the rules with the experiment behind each.
 import math
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
+from gluonnorm.nn import STORED_STATISTICS_NORMS
 from model_zoo.recipes.choice import RECIPE, Choice
 from model_zoo.recipes.training_case import BACKBONE_WEIGHTS, DETECTOR_WEIGHTS, TrainingCase
 
@@ -52,7 +53,6 @@ LOST_IN_NMS = 0.02
 LEAST_NMS_THRESH = 0.3
 NMS_THRESH_STEP = 0.05
 SMALL_PHOTO = 256 * 256  # pixels of the network's input
-STORED_STATISTICS = ("frozen_bn", "global_bn")
 # The rates of an update of one photo: of the codebases for 16 photos, and for layers that start
 # fresh and have little time.
 PUBLISHED_RATE = 0.00125
@@ -148,7 +148,9 @@ def _epochs(photos: int) -> Choice:
 
 def _norm(case: TrainingCase, values: Values) -> Optional[Choice]:
     """Without weights there are no statistics to store: group norm."""
-    if case.weights in (BACKBONE_WEIGHTS, DETECTOR_WEIGHTS) or case.norm not in STORED_STATISTICS:
+    if case.weights in (BACKBONE_WEIGHTS, DETECTOR_WEIGHTS):
+        return None
+    if case.norm not in STORED_STATISTICS_NORMS:
         return None
     return _choice("gn", f"{case.norm} needs the statistics of pretrained weights")
 

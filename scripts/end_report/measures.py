@@ -15,12 +15,12 @@ import numpy as np
 from _losses import parse_weights
 from _proposals import judge_proposals
 from _schedule import RATE_PER_IMAGE
+from _scores import MASK_PREFIX, decisive_name
 from tqdm import tqdm
 
 # Of evenly spaced images. A share of 100 images' objects is known to a few percent, and the time is
 # less than that of their evaluation.
 MOST_PROPOSED_IMAGES = 100
-MASK_PREFIX = "segm/"
 
 
 class FinishedRun(NamedTuple):
@@ -101,10 +101,10 @@ def measure_run(
     RunResult
         What ``end_report`` takes.
     """
-    decisive = "segm/AP" if run.net.has_masks else "AP50"
     steps = [row for row in rows if "losses" in row]
     evaluations = [] if run.val_set is None else [row for row in rows if "eval" in row]
-    scores = _known(evaluations[-1]["eval"]) if evaluations else {}
+    scores = evaluations[-1]["eval"] if evaluations else {}
+    decisive = decisive_name(scores)
     history = []
     for row in evaluations:
         if decisive in _known(row["eval"]):
@@ -119,7 +119,7 @@ def measure_run(
         epochs=epochs,
         decisive=decisive,
         evaluations=tuple(history),
-        scores=scores,
+        scores=_known(scores),
         train_images=len(run.train_set),
         split="training" if run.val_set is None else "validation",
         unknown_classes=tuple(run.unknown_classes),

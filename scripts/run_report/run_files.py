@@ -10,10 +10,10 @@ from gluonnorm.errors import InputError, did_you_mean, one_line
 from gluonnorm.weight_files import read_description
 
 from _arguments_file import arguments_path
+from _scores import decisive_name
 
 ARGUMENTS_ENDING = arguments_path("")
 METRICS_ENDING = "-metrics.jsonl"
-DECISIVE = ("segm/AP", "AP50", "mAP")  # the first that there is chooses the best weights
 
 
 class RunFiles(NamedTuple):
@@ -61,11 +61,8 @@ class RunFiles(NamedTuple):
     @property
     def decisive(self) -> str:
         """The name of the score that chose the best weights; "" in a run without scores."""
-        for row in self.evaluations[-1:]:
-            for name in DECISIVE:
-                if name in row["eval"]:
-                    return name
-        return ""
+        evaluations = self.evaluations
+        return decisive_name(evaluations[-1]["eval"]) if evaluations else ""
 
     @property
     def best_evaluation(self) -> Dict[str, Any]:
