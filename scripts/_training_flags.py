@@ -1,6 +1,6 @@
 """The flags of the training script that name the network and the run, and their first check.
 
-A flag of data is in ``_data.py``, one of epochs and learning rates in ``_schedule.py``.
+A flag of data is in ``_data_flags.py``, one of epochs and learning rates in ``_schedule.py``.
 """
 
 import argparse

@@ -32,6 +32,13 @@ from _cli import add_plugin_argument, run
 from _output import write_text
 from experiments.all_experiments import EXPERIMENTS
 from experiments.data_sets import draw_shapes_once, split_nuclei
+from experiments.kept_run import (
+    RESULTS_FOLDER,
+    KeptRun,
+    read_result,
+    result_path,
+    write_result,
+)
 from experiments.mixing_plot import plot_mixing
 from experiments.plot import plot_experiment
 from experiments.raw_weights import write_raw_weights
@@ -43,13 +50,6 @@ from experiments.rows import (
     SHAPES,
     Experiment,
     Row,
-)
-from experiments.run_result import (
-    RESULTS_FOLDER,
-    RunResult,
-    read_result,
-    result_path,
-    write_result,
 )
 from experiments.run_row import run_row
 from experiments.summary import RowSummary, make_page
@@ -330,7 +330,7 @@ def make_runs(
     waiting = iter(runs)
     with ThreadPoolExecutor(jobs) as pool, tqdm(total=len(runs), unit="run") as progress:
 
-        def begin(count: int) -> Set["Future[RunResult]"]:
+        def begin(count: int) -> Set["Future[KeptRun]"]:
             """Begin the next runs."""
             tasks = set()
             for row, seed in islice(waiting, count):

@@ -8,7 +8,7 @@ from gluonnorm.rcnn import CONVENTIONS, BoxConvention, DetectorConfig, ModelSpec
 from gluonnorm.rcnn.anchors import cell_anchors, pyramid_anchors
 from gluonnorm.rcnn.detect import detect
 from gluonnorm.rcnn.roi_align import roi_align, roi_level
-from gluonnorm.rcnn.rpn import propose
+from gluonnorm.rcnn.rpn import RPNOutputs, propose
 
 import numpy as np
 import pytest
@@ -285,9 +285,8 @@ def proposals(convention, boxes, scores, extent=(60, 100), **settings):
     def function(F, height, width, *levels):
         count = len(levels) // 2
         deltas = [F.zeros_like(F.expand_dims(anchors, axis=0)) for anchors in levels[:count]]
-        return propose(
-            F, levels[count:], deltas, levels[:count], (height, width), config, training=False
-        )
+        outputs = RPNOutputs(levels[count:], deltas, levels[:count])
+        return propose(F, outputs, (height, width), config, training=False)
 
     rois, ranks = both(function, extent[:1], extent[1:], *boxes, *([level] for level in scores))
     return rois[0, ranks[0] >= 0].tolist()

@@ -11,7 +11,7 @@ import mxnet as mx
 from mxnet.gluon import HybridBlock
 
 SCALE_AND_SHIFT = ("gamma", "beta")
-STATISTICS = ("running_mean", "running_var")
+RUNNING_STATISTICS = ("running_mean", "running_var")
 # The input on which shapes are inferred that a network leaves open until its first image.
 IMAGE_SHAPE = (1, 3, 256, 256)
 
@@ -51,7 +51,7 @@ class NormReplacements(List[ReplacedNorm]):
             changes[change] = changes.get(change, 0) + 1
         parts = [f"{count} {old} became {new}" for (old, new), count in changes.items()]
         kept_scales = sum(SCALE_AND_SHIFT[0] in norm.kept for norm in self)
-        kept_statistics = sum(STATISTICS[0] in norm.kept for norm in self)
+        kept_statistics = sum(RUNNING_STATISTICS[0] in norm.kept for norm in self)
         return (
             f"{', '.join(parts)}; {kept_scales} kept their scale and shift, {kept_statistics} "
             "their statistics"
@@ -162,7 +162,7 @@ def _make_like(old: HybridBlock, make: Norm, layer: str) -> HybridBlock:
     if isinstance(old, mx.gluon.nn.LayerNorm) or _attributes(old).get("axis", 1) != 1:
         raise InputError(f"{layer} ({type(old).__name__}) is no norm over axis 1, the channels")
     has_scale, has_center = _has_scale(old), _has_center(old)
-    has_statistics = set(STATISTICS) <= set(old._reg_params)
+    has_statistics = set(RUNNING_STATISTICS) <= set(old._reg_params)
     if _channels(old) == IMAGE_SHAPE[1] and has_statistics and not (has_scale or has_center):
         # The first norm of Gluon's ResNet v2 holds the statistics of pixels.
         make = FrozenBatchNorm
@@ -220,7 +220,7 @@ def _take_over(old: HybridBlock, new: HybridBlock) -> Tuple[str, ...]:
     ctx = old.gamma.list_ctx()
     new.initialize(ctx=ctx)
     kept: List[str] = []
-    for names in (SCALE_AND_SHIFT, STATISTICS):
+    for names in (SCALE_AND_SHIFT, RUNNING_STATISTICS):
         # One of a pair alone would be worth nothing.
         if all(_has_same_shape(parameters.get(name), new._reg_params.get(name)) for name in names):
             kept += names

@@ -8,7 +8,6 @@ from typing import Any, Dict, List, NamedTuple, Tuple
 from gluonnorm.errors import InputError
 from gluonnorm.ops.boxes import image_extent
 from gluonnorm.ops.pad import pad_to_multiple
-from gluonnorm.rcnn.anchors import pyramid_anchors
 from gluonnorm.rcnn.box_predictor import BoxPredictor
 from gluonnorm.rcnn.config import ModelSpec
 from gluonnorm.rcnn.detect import detect
@@ -16,7 +15,7 @@ from gluonnorm.rcnn.detector import Detector
 from gluonnorm.rcnn.gluoncv_training import check_ground_truth, training_outputs
 from gluonnorm.rcnn.new_classes import DELTA_ROWS, SCORE_ROWS, copy_class_rows
 from gluonnorm.rcnn.roi_align import roi_align, roi_strides
-from gluonnorm.rcnn.rpn import RPNHead, propose
+from gluonnorm.rcnn.rpn import RPNHead, RPNOutputs, level_anchors, propose
 from gluonnorm.types import Preprocess, Tensor
 
 import mxnet as mx
@@ -140,19 +139,11 @@ class FasterRCNN(Detector):
     ) -> Tuple[Tensor, Tensor, Tensor]:
         """Turn feature maps of images with this height and width into ids, scores and boxes."""
         config = self.config
-        convention = config.convention
         logits, deltas = self.rpn.over(maps.features)
-        anchors = pyramid_anchors(
-            F,
-            maps.padded,
-            maps.features,
-            self.backbone.strides,
-            config.anchor_sizes,
-            config.anchor_ratios,
-            convention,
-        )
-        limits = image_extent(F, maps.padded) if convention.clip_to_padding else extent
-        rois, roi_scores = propose(F, logits, deltas, anchors, limits, config, training=False)
+        anchors = level_anchors(F, maps.padded, maps.features, self.backbone.strides, config)
+        outputs = RPNOutputs(logits, deltas, anchors)
+        limits = image_extent(F, maps.padded) if config.convention.clip_to_padding else extent
+        rois, roi_scores = propose(F, outputs, limits, config, training=False)
         pooled = self._pooled(F, maps.features, rois, config.roi_size, inside=True)
         box_features = self.box_head.features(self.box_head.shared(pooled))
         class_logits, box_deltas = self.predictor(box_features)

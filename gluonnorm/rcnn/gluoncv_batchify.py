@@ -3,8 +3,8 @@
 from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
 from gluonnorm.errors import InputError
-from gluonnorm.rcnn.anchors import pyramid_anchors
 from gluonnorm.rcnn.detector import Detector
+from gluonnorm.rcnn.rpn import level_anchors
 from gluonnorm.rcnn.targets import rpn_targets
 
 import mxnet as mx
@@ -134,15 +134,7 @@ class RPNTargetBatchify:
             maps.append(mx.nd.zeros(shape))
         config = self._config
         padded = mx.nd.zeros((1, 1, padded_height, padded_width))
-        levels = pyramid_anchors(
-            mx.nd,
-            padded,
-            maps,
-            self._strides,
-            config.anchor_sizes,
-            config.anchor_ratios,
-            config.convention,
-        )
+        levels = level_anchors(mx.nd, padded, maps, self._strides, config)
         return mx.nd.concat(*levels, dim=0)
 
 

@@ -8,10 +8,9 @@ from typing import List, NamedTuple, Sequence, Tuple
 
 from gluonnorm.errors import InputError
 from gluonnorm.ops.boxes import image_extent
-from gluonnorm.rcnn.anchors import pyramid_anchors
 from gluonnorm.rcnn.detector import Detector
 from gluonnorm.rcnn.roi_align import roi_align, roi_strides
-from gluonnorm.rcnn.rpn import propose
+from gluonnorm.rcnn.rpn import RPNOutputs, level_anchors, propose
 from gluonnorm.rcnn.target_records import GroundTruth, RoITargets
 from gluonnorm.rcnn.targets import max_positive_rois, roi_targets
 
@@ -98,9 +97,7 @@ class _SampledBatch(NamedTuple):
     """A batch after the RPN: feature maps, what the RPN predicts, and the RoIs to learn from."""
 
     features: List[NDArray]
-    rpn_logits: List[NDArray]
-    rpn_deltas: List[NDArray]
-    anchors: List[NDArray]
+    rpn: RPNOutputs
     targets: RoITargets
     matches: NDArray
 
@@ -241,18 +238,19 @@ def _sample_rois(
     ground_truth = GroundTruth(boxes=gt_boxes, labels=gt_labels.reshape((0, -1)))
     # The targets get no gradient, so nothing of their computation is recorded.
     with mx.autograd.pause():
-        anchors = _anchors(net, maps.padded, maps.features)
+        anchors = level_anchors(mx.nd, maps.padded, maps.features, net.backbone.strides, config)
+        rpn = RPNOutputs(logits, deltas, anchors)
         extent = image_extent(mx.nd, images)
-        proposals, scores = propose(mx.nd, logits, deltas, anchors, extent, config, training=True)
+        proposals, scores = propose(mx.nd, rpn, extent, config, training=True)
         targets, matches = roi_targets(mx.nd, proposals, scores, ground_truth, config)
-    return _SampledBatch(maps.features, logits, deltas, anchors, targets, matches)
+    return _SampledBatch(maps.features, rpn, targets, matches)
 
 
 def _box_outputs(net: Detector, batch: _SampledBatch, shared: NDArray) -> GluonCVOutputs:
     """Predict the boxes of the RoIs, and collect what the losses of the boxes need."""
     F = mx.nd
     targets = batch.targets
-    num_positive = _num_positive(net)
+    num_positive = max_positive_rois(net.config)
     cls_pred, box_pred = _box_predictions(net, shared, num_positive)
     box_targets, box_masks = _targets_of_classes(targets, num_positive, net.num_class)
     rows = F.arange(num_positive, ctx=shared.context).expand_dims(axis=0)
@@ -262,31 +260,13 @@ def _box_outputs(net: Detector, batch: _SampledBatch, shared: NDArray) -> GluonC
         rois=targets.rois,
         samples=2 * targets.positive - targets.weight,
         matches=batch.matches,
-        rpn_score=F.concat(*batch.rpn_logits, dim=1).expand_dims(axis=-1),
-        rpn_box=F.concat(*batch.rpn_deltas, dim=1),
-        anchors=F.concat(*batch.anchors, dim=0).expand_dims(axis=0),
+        rpn_score=F.concat(*batch.rpn.logits, dim=1).expand_dims(axis=-1),
+        rpn_box=F.concat(*batch.rpn.deltas, dim=1),
+        anchors=F.concat(*batch.rpn.anchors, dim=0).expand_dims(axis=0),
         cls_targets=targets.labels * targets.weight - (1 - targets.weight),
         box_targets=box_targets,
         box_masks=box_masks,
         indices=F.broadcast_axis(rows, axis=0, size=targets.rois.shape[0]),
-    )
-
-
-def _num_positive(net: Detector) -> int:
-    """Count the first RoIs of an image, which include all positive ones."""
-    return min(max_positive_rois(net.config), net.config.num_sample)
-
-
-def _anchors(net: Detector, padded: NDArray, features: List[NDArray]) -> List[NDArray]:
-    """Compute the anchors of every level."""
-    return pyramid_anchors(
-        mx.nd,
-        padded,
-        features,
-        net.backbone.strides,
-        net.config.anchor_sizes,
-        net.config.anchor_ratios,
-        net.config.convention,
     )
 
 
@@ -318,7 +298,7 @@ def _box_predictions(net: Detector, shared: NDArray, num_positive: int) -> Tuple
 
 def _mask_predictions(net: Detector, batch: _SampledBatch) -> NDArray:
     """Predict the masks of the first RoIs for all classes: (B, P, C, M, M)."""
-    num_positive = _num_positive(net)
+    num_positive = max_positive_rois(net.config)
     rois = mx.nd.slice_axis(batch.targets.rois, axis=1, begin=0, end=num_positive)
     shared = _shared_features(net, batch.features, rois, net.config.mask_roi_size)
     return net.mask_head(shared).reshape((-4, -1, num_positive, 0, 0, 0))

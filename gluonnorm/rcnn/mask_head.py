@@ -3,6 +3,7 @@
 from typing import Any, Optional
 
 from gluonnorm.nn import ConvNorm, Norm
+from gluonnorm.rcnn.box_heads import conv_initializer
 from gluonnorm.types import Tensor
 
 import mxnet as mx
@@ -46,7 +47,7 @@ class MaskHead(mx.gluon.HybridBlock):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        init = mx.init.Xavier(rnd_type="gaussian", factor_type="out", magnitude=2)
+        init = conv_initializer()
         with self.name_scope():
             self.convs = nn.HybridSequential()
             width = in_channels

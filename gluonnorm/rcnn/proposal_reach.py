@@ -3,9 +3,8 @@
 from typing import Tuple
 
 from gluonnorm.ops.boxes import box_iou, image_extent
-from gluonnorm.rcnn.anchors import pyramid_anchors
 from gluonnorm.rcnn.faster_rcnn import FasterRCNN
-from gluonnorm.rcnn.rpn import candidates, propose
+from gluonnorm.rcnn.rpn import RPNOutputs, candidates, level_anchors, propose
 
 import mxnet as mx
 import numpy as np
@@ -36,17 +35,9 @@ def proposal_ious(
     config = net.config
     padded, features = net._feature_maps(mx.nd, image)
     logits, deltas = net.rpn.over(features)
-    anchors = pyramid_anchors(
-        mx.nd,
-        padded,
-        features,
-        net.backbone.strides,
-        config.anchor_sizes,
-        config.anchor_ratios,
-        config.convention,
-    )
+    anchors = level_anchors(mx.nd, padded, features, net.backbone.strides, config)
     limits = image_extent(mx.nd, padded if config.convention.clip_to_padding else image)
-    stage = (mx.nd, logits, deltas, anchors, limits, config)
+    stage = (mx.nd, RPNOutputs(logits, deltas, anchors), limits, config)
     scores, entering = candidates(*stage, training=False)
     before = _best_ious(boxes, entering.reshape((-1, 4)), scores.reshape((-1,)), net)
     proposals, scores = propose(*stage, training=False)

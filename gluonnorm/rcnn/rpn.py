@@ -1,11 +1,12 @@
 """Region proposal network (RPN; Ren et al. 2015, arXiv 1506.01497): its head, and the proposals."""
 
-from typing import Any, List, Sequence, Tuple
+from typing import Any, List, NamedTuple, Sequence, Tuple
 
 from gluonnorm.ops.boxes import clip_boxes, flat_coordinates
 from gluonnorm.ops.coder import decode
 from gluonnorm.ops.nms import nms
 from gluonnorm.ops.select import PAD_SCORE, gather, top_k
+from gluonnorm.rcnn.anchors import pyramid_anchors
 from gluonnorm.rcnn.config import DetectorConfig
 from gluonnorm.types import Tensor
 
@@ -16,6 +17,24 @@ RPN_STDS = (1.0, 1.0, 1.0, 1.0)
 LEAST_SIDE = 1e-30  # a proposal without width or height is dropped, even if rpn_min_size is 0
 
 Extent = Tuple[Tensor, Tensor]
+
+
+class RPNOutputs(NamedTuple):
+    """What the RPN says of the anchors of a batch, level by level.
+
+    Attributes
+    ----------
+    logits : sequence of Tensor
+        (B, N) of each level, the logit of each anchor.
+    deltas : sequence of Tensor
+        (B, N, 4) of each level, from the anchor to the object.
+    anchors : sequence of Tensor
+        (N, 4) of each level, in pixels.
+    """
+
+    logits: Sequence[Tensor]
+    deltas: Sequence[Tensor]
+    anchors: Sequence[Tensor]
 
 
 class RPNHead(mx.gluon.HybridBlock):
@@ -116,11 +135,47 @@ class RPNHead(mx.gluon.HybridBlock):
         return all_logits, all_deltas
 
 
+def level_anchors(
+    F: Any,
+    padded: Tensor,
+    features: Sequence[Tensor],
+    strides: Sequence[int],
+    config: DetectorConfig,
+) -> List[Tensor]:
+    """Compute the anchors of a detector, in the order of its logits.
+
+    Parameters
+    ----------
+    F : module
+        ``mxnet.ndarray`` or ``mxnet.symbol``.
+    padded : Tensor
+        (B, 3, H, W), the padded images; only their size is read.
+    features : sequence of Tensor
+        The feature map of each level, (B, C, h, w); only their sizes are read.
+    strides : sequence of int
+        The stride of each level in pixels.
+    config : DetectorConfig
+        The detector's settings.
+
+    Returns
+    -------
+    list of Tensor
+        The anchors of each level, (h * w * A, 4) in pixels.
+    """
+    return pyramid_anchors(
+        F,
+        padded,
+        features,
+        strides,
+        config.anchor_sizes,
+        config.anchor_ratios,
+        config.convention,
+    )
+
+
 def propose(
     F: Any,
-    logits: Sequence[Tensor],
-    deltas: Sequence[Tensor],
-    anchors: Sequence[Tensor],
+    outputs: RPNOutputs,
     extent: Extent,
     config: DetectorConfig,
     training: bool,
@@ -134,8 +189,8 @@ def propose(
     ----------
     F : module
         ``mxnet.ndarray`` or ``mxnet.symbol``.
-    logits, deltas, anchors : sequence of Tensor
-        Of each level, (B, N), (B, N, 4) and (N, 4).
+    outputs : RPNOutputs
+        The RPN's predictions.
     extent : tuple of Tensor
         Height and width, in pixels, to which boxes are clipped.
     config : DetectorConfig
@@ -152,7 +207,7 @@ def propose(
     """
     post_nms = config.rpn_train_post_nms if training else config.rpn_test_post_nms
     convention = config.convention
-    stacked_scores, stacked_boxes = candidates(F, logits, deltas, anchors, extent, config, training)
+    stacked_scores, stacked_boxes = candidates(F, outputs, extent, config, training)
     iou_limit = convention.iou_limit(config.rpn_nms_thresh)
     kept_scores, kept_boxes = nms(F, stacked_scores, stacked_boxes, iou_limit, convention.offset)
     scores, indices = top_k(F, F.reshape(kept_scores, (0, -1)), post_nms)
@@ -162,19 +217,13 @@ def propose(
 
 
 def candidates(
-    F: Any,
-    logits: Sequence[Tensor],
-    deltas: Sequence[Tensor],
-    anchors: Sequence[Tensor],
-    extent: Extent,
-    config: DetectorConfig,
-    training: bool,
+    F: Any, outputs: RPNOutputs, extent: Extent, config: DetectorConfig, training: bool
 ) -> Tuple[Tensor, Tensor]:
     """Select the boxes that enter the NMS of the proposals.
 
     Parameters
     ----------
-    F, logits, deltas, anchors, extent, config, training
+    F, outputs, extent, config, training
         As for :func:`propose`.
 
     Returns
@@ -188,11 +237,11 @@ def candidates(
     level_scores = []
     level_boxes = []
     if config.convention.proposal_nms == "joint":
-        scores, boxes = _joint_candidates(F, logits, deltas, anchors, extent, config, pre_nms)
+        scores, boxes = _joint_candidates(F, outputs, extent, config, pre_nms)
         level_scores.append(scores)
         level_boxes.append(boxes)
     else:
-        for level in zip(logits, deltas, anchors):
+        for level in zip(*outputs):
             scores, boxes = _level_candidates(F, *level, extent, config, pre_nms)
             level_scores.append(scores)
             level_boxes.append(boxes)
@@ -226,19 +275,13 @@ def _level_candidates(
 
 
 def _joint_candidates(
-    F: Any,
-    logits: Sequence[Tensor],
-    deltas: Sequence[Tensor],
-    anchors: Sequence[Tensor],
-    extent: Extent,
-    config: DetectorConfig,
-    pre_nms: int,
+    F: Any, outputs: RPNOutputs, extent: Extent, config: DetectorConfig, pre_nms: int
 ) -> Tuple[Tensor, Tensor]:
     """Decode all boxes, and select the ``pre_nms`` best of those that are large enough."""
-    all_deltas = F.concat(*deltas, dim=1)
-    all_anchors = F.expand_dims(F.concat(*anchors, dim=0), axis=0)
+    all_deltas = F.concat(*outputs.deltas, dim=1)
+    all_anchors = F.expand_dims(F.concat(*outputs.anchors, dim=0), axis=0)
     boxes = _decoded_boxes(F, all_deltas, all_anchors, extent, config)
-    all_logits = F.concat(*logits, dim=1)
+    all_logits = F.concat(*outputs.logits, dim=1)
     if config.convention.proposal_scores == "sigmoid":
         scores = F.sigmoid(all_logits)
     else:

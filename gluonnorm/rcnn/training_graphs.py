@@ -9,7 +9,6 @@ from typing import Any, List, NamedTuple, Sequence, Tuple
 from gluonnorm.graph.trace import contexts
 from gluonnorm.ops.boxes import image_extent
 from gluonnorm.ops.pad import pad_to_multiple
-from gluonnorm.rcnn.anchors import pyramid_anchors
 from gluonnorm.rcnn.class_losses import ClassLoss, ClassLossSetting, softmax_class_loss
 from gluonnorm.rcnn.faster_rcnn import FasterRCNN
 from gluonnorm.rcnn.losses import (
@@ -21,7 +20,7 @@ from gluonnorm.rcnn.losses import (
 )
 from gluonnorm.rcnn.roi_align import roi_align, roi_strides
 from gluonnorm.rcnn.roi_product import roi_product, rows_of_cells
-from gluonnorm.rcnn.rpn import RPN_STDS, propose
+from gluonnorm.rcnn.rpn import RPN_STDS, RPNOutputs, level_anchors, propose
 from gluonnorm.rcnn.sampled_rpn import SampledRPN
 from gluonnorm.rcnn.target_records import (
     GroundTruth,
@@ -155,17 +154,10 @@ class TargetBlock(mx.gluon.HybridBlock):
         """Make the targets of RPN and box head, and the index (B, S) of each RoI's ground truth."""
         config = self._config
         logits, deltas = self.rpn.over(features)
-        anchors = pyramid_anchors(
-            F,
-            padded,
-            features,
-            self._strides,
-            config.anchor_sizes,
-            config.anchor_ratios,
-            config.convention,
-        )
+        anchors = level_anchors(F, padded, features, self._strides, config)
+        outputs = RPNOutputs(logits, deltas, anchors)
         extent = image_extent(F, images)
-        proposals, scores = propose(F, logits, deltas, anchors, extent, config, training=True)
+        proposals, scores = propose(F, outputs, extent, config, training=True)
         all_anchors = F.concat(*anchors, dim=0)
         rpn = rpn_targets(F, all_anchors, ground_truth.boxes, config)
         roi, ground_truth_index = roi_targets(F, proposals, scores, ground_truth, config)

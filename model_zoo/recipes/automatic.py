@@ -230,8 +230,8 @@ def _anchor_ratios(case: TrainingCase, values: Values) -> Optional[Choice]:
         return None
     flat, usual, tall = (case.quantile(case.ratios, share) for share in (RARE, 0.5, 1 - RARE))
     middle = round(math.log2(usual))
-    lowest = min(middle, math.ceil(math.log2(flat) - (1 - RATIO_REACH)))
-    highest = max(middle, math.floor(math.log2(tall) + (1 - RATIO_REACH)))
+    lowest = min(middle, math.floor(math.log2(flat) + RATIO_REACH))
+    highest = max(middle, math.ceil(math.log2(tall) - RATIO_REACH))
     exponents = range(lowest, highest + 1)
     reason = f"nine tenths of the objects are {flat:.2f} to {tall:.2f} times as high as wide"
     return _choice(tuple(2.0**exponent for exponent in exponents), reason)

@@ -9,8 +9,8 @@ from statistics import mean, median
 from typing import Any, Dict, List, Mapping
 
 import model_zoo
+from experiments.kept_run import KeptRun
 from experiments.rows import Experiment, Row
-from experiments.run_result import RunResult
 from gluonnorm import __version__, training
 from gluonnorm._runtime import processor_name
 from gluonnorm.errors import InputError
@@ -27,7 +27,7 @@ def run_row(
     places: Mapping[str, str],
     folder: Path,
     threads: int,
-) -> RunResult:
+) -> KeptRun:
     """Train one row with one seed. A run that was interrupted is continued.
 
     Parameters
@@ -47,7 +47,7 @@ def run_row(
 
     Returns
     -------
-    RunResult
+    KeptRun
         What came out.
 
     Raises
@@ -72,7 +72,7 @@ def run_row(
         )
 
     metrics = training.read_metrics(f"{prefix}-metrics.jsonl")
-    result = RunResult(
+    result = KeptRun(
         experiment=experiment.name,
         row=row.label,
         seed=seed,

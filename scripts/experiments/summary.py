@@ -3,8 +3,8 @@
 from statistics import mean, stdev
 from typing import List, NamedTuple, Sequence
 
+from experiments.kept_run import KeptRun
 from experiments.rows import Experiment, Row
-from experiments.run_result import RunResult
 
 MISSING = ""
 
@@ -16,12 +16,12 @@ class RowSummary(NamedTuple):
     ----------
     row : Row
         The row.
-    results : tuple of RunResult
+    results : tuple of KeptRun
         What has been run of it, seeds ascending; empty if nothing has.
     """
 
     row: Row
-    results: Sequence[RunResult]
+    results: Sequence[KeptRun]
 
     def values(self, score: str) -> List[float]:
         """Collect a score of all runs.

@@ -1,7 +1,7 @@
 from gluonnorm.convention import BoxConvention
 from gluonnorm.rcnn.anchors import pyramid_anchors
 from gluonnorm.rcnn.config import DetectorConfig
-from gluonnorm.rcnn.rpn import RPNHead, propose
+from gluonnorm.rcnn.rpn import RPNHead, RPNOutputs, propose
 
 import mxnet as mx
 import numpy as np
@@ -27,15 +27,8 @@ def proposals(logits, deltas, anchors, training=False, **settings):
     levels, config = len(logits), DetectorConfig().override(**settings)
 
     def function(F, height, width, *maps):
-        return propose(
-            F,
-            maps[:levels],
-            maps[levels : 2 * levels],
-            maps[2 * levels :],
-            (height, width),
-            config,
-            training,
-        )
+        outputs = RPNOutputs(maps[:levels], maps[levels : 2 * levels], maps[2 * levels :])
+        return propose(F, outputs, (height, width), config, training)
 
     return both(function, EXTENT[:1], EXTENT[1:], *logits, *deltas, *anchors)
 

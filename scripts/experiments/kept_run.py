@@ -14,7 +14,7 @@ RESULTS_FOLDER = Path(__file__).resolve().parents[2] / "docs" / "results"
 
 
 @dataclass
-class RunResult:
+class KeptRun:
     """What is kept of a run.
 
     Attributes
@@ -80,12 +80,12 @@ def result_path(experiment: str, row: str, seed: int, folder: Path = RESULTS_FOL
     return folder / experiment / f"{row}-seed{seed}.json"
 
 
-def write_result(result: RunResult, path: Path) -> None:
+def write_result(result: KeptRun, path: Path) -> None:
     """Write a result, whole or not at all.
 
     Parameters
     ----------
-    result : RunResult
+    result : KeptRun
         The result.
     path : pathlib.Path
         The file.
@@ -94,7 +94,7 @@ def write_result(result: RunResult, path: Path) -> None:
     write_text(path, json.dumps(asdict(result), indent=1, ensure_ascii=False) + "\n")
 
 
-def read_result(path: Path) -> Optional[RunResult]:
+def read_result(path: Path) -> Optional[KeptRun]:
     """Read a result.
 
     Parameters
@@ -104,7 +104,7 @@ def read_result(path: Path) -> Optional[RunResult]:
 
     Returns
     -------
-    RunResult or None
+    KeptRun or None
         None if there is no such file.
 
     Raises
@@ -116,7 +116,7 @@ def read_result(path: Path) -> Optional[RunResult]:
         return None
     content = read_json(path)
     try:
-        result = RunResult(**content)
+        result = KeptRun(**content)
         has_scores = bool(result.scores)
     except (TypeError, LookupError) as error:
         raise InputError(
