@@ -153,7 +153,8 @@ def main(args: argparse.Namespace) -> None:
     results = Path(args.results)
     if not args.page:
         runs = missing_runs(experiment, choose_rows(experiment, args.rows), args.seeds, results)
-        places = find_places(args, [run.row for run in runs])
+        chosen = [run.row for run in runs]
+        places = make_places(find_places(args, chosen), chosen, Path(args.runs))
         folder = Path(args.runs) / experiment.name
         make_runs(experiment, runs, places, folder, results, args.jobs)
     write_page(experiment, results)
@@ -247,7 +248,7 @@ def missing_runs(
 
 
 def find_places(args: argparse.Namespace, rows: Sequence[Row]) -> Dict[str, str]:
-    """Find the files and folders that the flags of some rows name, and make those that can be made.
+    """Find the files and folders of the user that the flags of some rows name.
 
     Parameters
     ----------
@@ -281,19 +282,40 @@ def find_places(args: argparse.Namespace, rows: Sequence[Row]) -> Dict[str, str]
         if not os.path.exists(value):
             raise InputError(f"{flag} {value}: there is no such file or folder")
         places[name] = os.path.abspath(value)
-    if any(SHAPES in row.flags for row in rows):
-        shapes = Path(args.runs) / "shapes"
-        draw_shapes_once(shapes)
-        places[SHAPES] = str(shapes.resolve())
-    if NUCLEI in places:
-        parts = Path(args.runs) / "nuclei"
-        split_nuclei(places[NUCLEI], parts)
-        places[NUCLEI] = str(parts.resolve())
-    if RESNET50_V2_RAW in places:
-        weights = Path(args.runs).resolve() / "resnet50_v2_raw.npz"
-        write_raw_weights(places[RESNET50_V2_RAW], str(weights))
-        places[RESNET50_V2_RAW] = str(weights)
     return places
+
+
+def make_places(places: Dict[str, str], rows: Sequence[Row], runs: Path) -> Dict[str, str]:
+    """Make the data sets and weights of some rows that are made of the user's files, or drawn.
+
+    Parameters
+    ----------
+    places : dict of str to str
+        What ``find_places`` returns.
+    rows : sequence of Row
+        The rows that will be trained.
+    runs : pathlib.Path
+        The folder of the runs, where they are written.
+
+    Returns
+    -------
+    dict of str to str
+        The place that each name in capitals stands for.
+    """
+    made = dict(places)
+    if any(SHAPES in row.flags for row in rows):
+        shapes = runs / "shapes"
+        draw_shapes_once(shapes)
+        made[SHAPES] = str(shapes.resolve())
+    if NUCLEI in places:
+        parts = runs / "nuclei"
+        split_nuclei(places[NUCLEI], parts)
+        made[NUCLEI] = str(parts.resolve())
+    if RESNET50_V2_RAW in places:
+        weights = runs.resolve() / "resnet50_v2_raw.npz"
+        write_raw_weights(places[RESNET50_V2_RAW], str(weights))
+        made[RESNET50_V2_RAW] = str(weights)
+    return made
 
 
 def make_runs(
@@ -313,7 +335,7 @@ def make_runs(
     runs : sequence of Run
         What to run.
     places : dict of str to str
-        What ``find_places`` returns.
+        What ``make_places`` returns.
     folder : pathlib.Path
         The folder of the runs' own files.
     results : pathlib.Path

@@ -11,29 +11,11 @@ from gluonnorm.data.json_file import read_json
 from gluonnorm.errors import InputError
 
 # Photographs of blood with boxes: 205 images to train on, 87 to score.
-BCCD_FLAGS = (
-    "--dataset",
-    "voc",
-    "--data-root",
-    BCCD,
-    "--train-split",
-    "train",
-    "--val-split",
-    "val",
-)
+BCCD_FLAGS = f"--dataset voc --data-root {BCCD} --train-split train --val-split val".split()
 # Micrographs with masks: 200 images to train on, 50 to score.
 NUCLEI_FLAGS = (
-    "--dataset",
-    "coco",
-    "--data-root",
-    NUCLEI,
-    "--image-dir",
-    "images",
-    "--train-split",
-    "train",
-    "--val-split",
-    "val",
-)
+    f"--dataset coco --data-root {NUCLEI} --image-dir images --train-split train --val-split val"
+).split()
 NUM_TRAIN_NUCLEI = 200
 
 

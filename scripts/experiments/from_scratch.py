@@ -1,6 +1,6 @@
 """Detectors from scratch on real images, small enough for a few minutes on one core."""
 
-from typing import NamedTuple, Tuple
+from typing import List, NamedTuple, Tuple
 
 from experiments.data_sets import BCCD_FLAGS, NUCLEI_FLAGS
 
@@ -8,26 +8,12 @@ EPOCHS = 4
 RATE_PER_IMAGE = 0.0025
 WARMUP_SHARE = 0.1
 SHARED_FLAGS = (
-    "--epochs",
-    str(EPOCHS),
-    "--val-interval",
-    str(EPOCHS),
-    "--lr-mode",
-    "cosine",
-    "--clip-gradient",
-    "10",
+    f"--epochs {EPOCHS} --val-interval {EPOCHS} --lr-mode cosine --clip-gradient 10".split()
 )
-SHARED_SETTINGS = (
-    "freeze_at=0",
-    "fpn_channels=64",
-    "rpn_channels=64",
-    "num_sample=64",
-    "rpn_train_pre_nms=1000",
-    "rpn_train_post_nms=300",
-    "rpn_test_pre_nms=1000",
-    "rpn_test_post_nms=300",
-    "rpn_pos_iou_thresh=0.5",
-)
+SHARED_SETTINGS = """
+    freeze_at=0 fpn_channels=64 rpn_channels=64 num_sample=64 rpn_train_pre_nms=1000
+    rpn_train_post_nms=300 rpn_test_pre_nms=1000 rpn_test_post_nms=300 rpn_pos_iou_thresh=0.5
+""".split()
 
 
 class ScratchData(NamedTuple):
@@ -37,7 +23,7 @@ class ScratchData(NamedTuple):
     ----------
     network : str
         The name of the detector.
-    flags : tuple of str
+    flags : list of str
         Flags that read the data set.
     settings : tuple of str
         Settings that only this detector needs.
@@ -50,7 +36,7 @@ class ScratchData(NamedTuple):
     """
 
     network: str
-    flags: Tuple[str, ...]
+    flags: List[str]
     settings: Tuple[str, ...]
     num_images: int
     longer_side: float

@@ -7,7 +7,7 @@ function of raw pixels.
 
 from typing import List, Tuple
 
-from experiments.fine_tuning import SHARED_FLAGS
+from experiments.fine_tuning import fine_tuning_flags
 from experiments.rows import RESNET50_V2, RESNET50_V2_RAW, Experiment, Row
 
 WEIGHTS = {"normalized": RESNET50_V2, "raw": RESNET50_V2_RAW}
@@ -25,10 +25,9 @@ def _make_rows() -> Tuple[Row, ...]:
     """Make the rows: each kind of weights with each kind of pixels, made in two ways."""
     rows: List[Row] = []
     for expected, weights in WEIGHTS.items():
-        shared = [weights if flag == RESNET50_V2 else flag for flag in SHARED_FLAGS]
         for loader, layer, seen in CASES:
-            # The settings are the last of the shared flags.
-            flags = [*shared, f"normalize={loader == 'normalizes'}", *NORM_FLAGS]
+            normalize = f"normalize={loader == 'normalizes'}"
+            flags = [*fine_tuning_flags(weights, normalize), *NORM_FLAGS]
             if layer is not None:
                 flags += ["--rescale", layer]
             label = f"{expected}-weights-{seen}-pixels-{'layer' if layer else 'loader'}"

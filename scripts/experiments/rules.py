@@ -9,26 +9,11 @@ from typing import Dict, Tuple
 
 from experiments.rows import SHAPES, Experiment, Row
 
-SHARED_FLAGS = (
-    "--network",
-    "faster_rcnn_fpn_resnet18_v1b_custom",
-    "--dataset",
-    "coco",
-    "--data-root",
-    SHAPES,
-    "--train-split",
-    "train",
-    "--val-split",
-    "val",
-    "--recipe",
-    "auto",
-    "--epochs",
-    "4",
-    "--val-interval",
-    "4",
-    "--save-interval",
-    "0",
-)
+SHARED_FLAGS = f"""
+    --network faster_rcnn_fpn_resnet18_v1b_custom
+    --dataset coco --data-root {SHAPES} --train-split train --val-split val
+    --recipe auto --epochs 4 --val-interval 4 --save-interval 0
+""".split()
 # What a row gives in place of a rule.
 REPLACED: Dict[str, Tuple[str, ...]] = {
     "nothing": (),
