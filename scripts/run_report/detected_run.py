@@ -130,8 +130,8 @@ def dataset_flags(run: RunFiles, data_root: Optional[str]) -> argparse.Namespace
 
 def _open_network(run: RunFiles, ctx: Sequence[mx.Context]) -> Tuple[FasterRCNN, str]:
     """Open the weights of the best score, or the newest whole checkpoint; return their file too."""
-    best_header = f"{run.prefix}-best.json"
-    best_weights = f"{run.prefix}-best.params"
+    best_header = training.best_path(run.prefix)
+    best_weights = f"{os.path.splitext(best_header)[0]}.params"
     paths = training.newest_first(run.prefix)
     if os.path.exists(best_header):
         paths = [best_header, *paths]
