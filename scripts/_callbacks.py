@@ -110,7 +110,7 @@ def make_callbacks(
             text,
             metrics,
             interval=args.val_interval,
-            workers=args.num_workers,
+            threads=args.num_workers,
         )
         callbacks.append(evaluator)
         if args.patience:

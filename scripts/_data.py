@@ -388,7 +388,7 @@ def _named(request: _Request) -> Sequence[str]:
 
 
 def evaluation_loader(
-    dataset: Dataset, preprocess: Preprocess, batch_size: int, workers: int
+    dataset: Dataset, preprocess: Preprocess, batch_size: int, threads: int
 ) -> Loader:
     """Make a loader that gives every image of a data set once, without augmentation.
 
@@ -400,7 +400,7 @@ def evaluation_loader(
         How the network wants its images.
     batch_size : int
         Largest number of images in a batch.
-    workers : int
+    threads : int
         Threads that read and resize images.
 
     Returns
@@ -415,7 +415,7 @@ def evaluation_loader(
     sampler = EqualSizeSampler(sizes, batch_size)
     transform = EvalTransform(preprocess)
     return Loader(
-        dataset, transform, sampler, preprocess.padding, seed=0, train=False, workers=workers
+        dataset, transform, sampler, preprocess.padding, seed=0, train=False, workers=threads
     )
 
 

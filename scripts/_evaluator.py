@@ -34,7 +34,7 @@ class Evaluator(training.Callback):
         Where the scores are written.
     interval : int
         Epochs from one evaluation to the next.
-    workers : int
+    threads : int
         Threads that read and resize images.
 
     Attributes
@@ -58,7 +58,7 @@ class Evaluator(training.Callback):
         text: training.TextLog,
         metrics: training.MetricsLog,
         interval: int,
-        workers: int,
+        threads: int,
     ) -> None:
         self.net = net
         self.ctx = ctx
@@ -67,7 +67,7 @@ class Evaluator(training.Callback):
         self.text = text
         self.metrics = metrics
         self.interval = interval
-        self.workers = workers
+        self.threads = threads
         self.decisive = ""
         self.best = -1.0
         self.best_epoch = 0
@@ -92,7 +92,7 @@ class Evaluator(training.Callback):
         """Evaluate if an evaluation is due."""
         if loop.epoch % self.interval and loop.epoch != loop.epochs:
             return
-        scores = evaluate(self.net, self.ctx, self.dataset, self.workers)
+        scores = evaluate(self.net, self.ctx, self.dataset, self.threads)
         # The row comes last: without it the evaluation is made up, and the best weights with it.
         if self._is_best(scores, loop.epoch):
             training.mark_best(self.saver.checkpoint(loop))

@@ -19,7 +19,7 @@ DECISIVE = (f"{MASK_PREFIX}AP", "AP50", "mAP")
 
 
 def evaluate(
-    net: FasterRCNN, ctx: List[mx.Context], dataset: Dataset, workers: int = 2
+    net: FasterRCNN, ctx: List[mx.Context], dataset: Dataset, threads: int = 2
 ) -> Dict[str, float]:
     """Score a network on a data set.
 
@@ -31,7 +31,7 @@ def evaluate(
         The devices that hold its weights. Each gets one image at a time.
     dataset : Dataset
         Images and ground truth, with masks if the network gives masks.
-    workers : int
+    threads : int
         Threads that read and resize images.
 
     Returns
@@ -40,7 +40,7 @@ def evaluate(
         COCO's numbers, and VOC07's mean AP as ``mAP07``. A network with masks has COCO's numbers
         of the masks too, as ``segm/AP`` and so on.
     """
-    loader = evaluation_loader(dataset, net.preprocess, len(ctx), workers)
+    loader = evaluation_loader(dataset, net.preprocess, len(ctx), threads)
     net.hybridize()
     ground_truth = dataset.coco_truth()
     batches = tqdm(loader, desc="evaluate", unit="batch", disable=None, leave=False)

@@ -71,13 +71,13 @@ class Workers:
             self.kvstore = _answering_signals(create)
         self.rank = 0
         self.count = 1
-        self._kvstore: Optional[mx.kv.KVStore] = None
+        self._distributed_store: Optional[mx.kv.KVStore] = None
         self._keys_by_length: Dict[int, int] = {}
         self._next_key = FIRST_KEY
         if self.kvstore is not None and "dist" in self.kvstore.type:
             self.rank = self.kvstore.rank
             self.count = self.kvstore.num_workers
-            self._kvstore = self.kvstore
+            self._distributed_store = self.kvstore
 
     def gather(self, values: Union[Sequence[float], np.ndarray]) -> np.ndarray:
         """Give every worker the numbers of all workers.
@@ -93,14 +93,14 @@ class Workers:
             (count, N) float32, with the numbers of worker k in row k.
         """
         row = np.asarray(values, np.float32)
-        if self._kvstore is None:
+        if self._distributed_store is None:
             return row[np.newaxis]
         table = np.zeros((self.count, len(row)), np.float32)
         table[self.rank] = row
         sent = mx.nd.array(table)
         key = self._key_of_length(len(row))
         # The server adds up the tables of all workers, which have zeros in each other's rows.
-        self._kvstore.pushpull(key, sent, priority=URGENT)
+        self._distributed_store.pushpull(key, sent, priority=URGENT)
         return _answering_signals(sent.asnumpy)
 
     def gather_objects(self, value: Any) -> List[Any]:
@@ -135,7 +135,7 @@ class Workers:
         NDArray
             The array of worker 0.
         """
-        if self._kvstore is None:
+        if self._distributed_store is None:
             return array
         received = mx.nd.zeros_like(array)
         key = self._new_key()
@@ -182,7 +182,7 @@ class Workers:
             What ends the run on this worker: its own error, ``WorkerFailed`` if another one has an
             error, a ``StopRequest`` if any worker has one; None if all go on.
         """
-        if self._kvstore is None:
+        if self._distributed_store is None:
             return failure
         is_stop = isinstance(failure, StopRequest)
         code = GO_ON if failure is None else STOP if is_stop else FAILED
@@ -199,8 +199,8 @@ class Workers:
         if length not in self._keys_by_length:
             key = self._new_key()
             zeros = mx.nd.zeros((self.count, length))
-            assert self._kvstore is not None, "one process needs no keys"
-            store = self._kvstore
+            assert self._distributed_store is not None, "one process needs no keys"
+            store = self._distributed_store
             _answering_signals(lambda: store.init(key, zeros))
             self._keys_by_length[length] = key
         return self._keys_by_length[length]
@@ -212,8 +212,8 @@ class Workers:
 
     def _broadcast(self, key: int, array: mx.nd.NDArray, received: mx.nd.NDArray) -> None:
         """Fill an array with that of worker 0, and wait for it."""
-        assert self._kvstore is not None, "one process has nothing to broadcast"
-        self._kvstore.broadcast(key, array, received)
+        assert self._distributed_store is not None, "one process has nothing to broadcast"
+        self._distributed_store.broadcast(key, array, received)
         received.wait_to_read()
 
 
