@@ -65,6 +65,12 @@ def load_pretrained(
     >>> load_pretrained(net, True, "maskrcnn_resnet50_fpn_v2")  # doctest: +SKIP
     """
     record = resolve_pretrained(name) if value is True else _find_record(str(value))
+    if record is None and str(value).endswith(".json"):
+        raise InputError(
+            f"pretrained={str(value)!r} is a description, not weights: "
+            f"model_zoo.from_checkpoint({str(value)!r}) opens the network of a training run as it "
+            "was trained; or give the .params beside it, for a network of other settings"
+        )
     if record is None:
         load_weights(net, str(value))
     else:

@@ -2,7 +2,7 @@
 
 import logging
 from pathlib import Path
-from typing import Collection, Dict, Iterable, Optional, Sequence, Tuple
+from typing import Any, Collection, Dict, Iterable, Optional, Sequence, Tuple
 
 from gluonnorm.backbones import Backbone, ResNetV2, ResNetV2Top, mxnet_names
 from gluonnorm.conversion import describe_foreign, has_own_names, looks_like
@@ -14,6 +14,7 @@ from gluonnorm.conversion.classes import (
     share_classes,
 )
 from gluonnorm.errors import InputError, first_few, first_line
+from gluonnorm.rcnn import FasterRCNN, ModelSpec
 from gluonnorm.weight_files import (
     Mismatches,
     WeightFileError,
@@ -32,6 +33,24 @@ Parameters = Dict[str, mx.gluon.Parameter]
 FOURTH_STAGE = ("layer4.", "bn_out.", "stage4_", "batchnorm2_")
 # The last layer of image classifiers, which a detector does not need.
 CLASSIFIER = ("fc.", "output.", "dense0_")
+# Of a configuration: what the weights cannot do without, while they load into any network.
+LEARNED_WITH = (
+    "short",
+    "max_size",
+    "normalize",
+    "order",
+    "mean",
+    "std",
+    "anchor_sizes",
+    "anchor_ratios",
+    "box_stds",
+    "convention",
+)
+NO_BACKBONE = ". The file is of a complete detector of this package: give it as pretrained="
+OTHER_SETTINGS = (
+    ". The file is of a detector of this package with another norm, backbone or settings; "
+    "model_zoo.from_checkpoint opens the .json of a training run as it was trained"
+)
 log = logging.getLogger(__name__)
 
 
@@ -40,7 +59,8 @@ def load_weights(net: mx.gluon.HybridBlock, path: str) -> None:
 
     The ``.json`` of a checkpoint beside the file names its classes. If they differ from the
     network's, the predictors of classes that both have by name are loaded, and those of the other
-    classes of the network stay as they are; a warning says which.
+    classes of the network stay as they are; a warning says which. Another warning names anchors,
+    input and geometry of the checkpoint that the network does not have.
 
     Parameters
     ----------
@@ -61,12 +81,14 @@ def load_weights(net: mx.gluon.HybridBlock, path: str) -> None:
     """
     parameters = net._collect_params_with_prefix()
     arrays = _read(path, parameters)
-    classes = _classes_beside(path)
+    spec = _spec_beside(path)
+    classes = _classes_of(spec)
     if classes is not None:
         arrays = _with_shared_classes(net, arrays, classes, path)
     mismatches = compare(arrays, parameters, check_values=True)
     if mismatches:
-        raise _wrong_network(path, mismatches, arrays)
+        raise _wrong_network(path, mismatches, arrays, OTHER_SETTINGS)
+    _warn_of_other_settings(net, spec, path)
     _assign(parameters, arrays)
 
 
@@ -115,7 +137,7 @@ def load_base(backbone: Backbone, fourth_stage: Optional[mx.gluon.HybridBlock], 
     # All checks come before the first assignment, so that an error leaves the network unchanged.
     mismatches = compare(backbone_arrays, backbone_parameters, check_values=True)
     if mismatches:
-        raise _wrong_network(path, mismatches, arrays)
+        raise _wrong_network(path, mismatches, arrays, NO_BACKBONE)
     names_in_one = sorted(set(stage_arrays) ^ set(stage_parameters))
     if names_in_one:
         log.warning(
@@ -128,7 +150,7 @@ def load_base(backbone: Backbone, fourth_stage: Optional[mx.gluon.HybridBlock], 
     else:
         mismatches = compare(stage_arrays, stage_parameters, check_values=True)
         if mismatches:
-            raise _wrong_network(path, mismatches, arrays)
+            raise _wrong_network(path, mismatches, arrays, NO_BACKBONE)
         _assign(stage_parameters, stage_arrays)
     _assign(backbone_parameters, backbone_arrays)
 
@@ -148,21 +170,55 @@ def _read(path: str, known: Collection[str]) -> Arrays:
     return bare.arrays
 
 
-def _classes_beside(path: str) -> Optional[Sequence[str]]:
-    """Read the names of the classes from the checkpoint's ``.json`` beside a file of weights."""
+def _spec_beside(path: str) -> Dict[str, Any]:
+    """Read the description in the checkpoint's ``.json`` beside a file of weights; {} without."""
     header = Path(path).with_suffix(".json")
     try:
-        classes = read_description(str(header))["spec"]["classes"]
+        spec = read_description(str(header))["spec"]
     except FileNotFoundError:
-        return None
+        return {}
     except (OSError, ValueError) as error:
-        log.warning("%s: not read for the names of classes: %s", header, first_line(error))
-        return None
+        log.warning(
+            "%s: not read for the classes and settings of its weights: %s",
+            header,
+            first_line(error),
+        )
+        return {}
     except (KeyError, TypeError):
         # A .json of another kind.
-        return None
+        return {}
+    return spec if isinstance(spec, dict) else {}
+
+
+def _classes_of(spec: Dict[str, Any]) -> Optional[Sequence[str]]:
+    """Return the names of the classes in a description; None if it has none."""
+    classes = spec.get("classes")
     is_names = isinstance(classes, list) and all(isinstance(name, str) for name in classes)
     return classes if is_names else None
+
+
+def _warn_of_other_settings(net: mx.gluon.HybridBlock, spec: Dict[str, Any], path: str) -> None:
+    """Warn of settings with which the weights were trained and which the network does not have."""
+    if not spec or not isinstance(net, FasterRCNN):
+        return
+    try:
+        trained = ModelSpec.from_dict(spec).config
+    except InputError:
+        # The description of another version, or of other software.
+        return
+    differences = []
+    for name in LEARNED_WITH:
+        current, wanted = getattr(net.config, name), getattr(trained, name)
+        if current != wanted:
+            differences.append(f"{name} is {current} and was {wanted}")
+    if differences:
+        log.warning(
+            "%s: the weights were trained with other settings: %s. The network detects worse until "
+            "it is trained on; model_zoo.from_checkpoint(%r) opens it as it was trained",
+            path,
+            "; ".join(differences),
+            str(Path(path).with_suffix(".json")),
+        )
 
 
 def _with_shared_classes(
@@ -245,8 +301,13 @@ def _split_arrays(
     return backbone_arrays, stage_arrays
 
 
-def _wrong_network(path: str, mismatches: Mismatches, names: Iterable[str]) -> InputError:
-    """Make the error for a file that does not fit; hint at the codebase that has such names."""
+def _wrong_network(
+    path: str, mismatches: Mismatches, names: Iterable[str], own_hint: str
+) -> InputError:
+    """Make the error for a file that does not fit; hint at the codebase that has such names.
+
+    ``own_hint`` is the way out for a file of a detector of this package.
+    """
     hint = ""
     names = list(names)
     codebases = looks_like(names)
@@ -260,7 +321,7 @@ def _wrong_network(path: str, mismatches: Mismatches, names: Iterable[str]) -> I
             " net.reset_class(...) changes them; or keep the checkpoint's .json beside the file"
         )
     elif has_own_names(names):
-        hint = ". The file is of a complete detector of this package: give it as pretrained="
+        hint = own_hint
     if codebases:
         hint = (
             f". The names are those of {' or '.join(codebases)}: convert the file with"

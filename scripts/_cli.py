@@ -84,7 +84,7 @@ def run(main: Callable[[Any], Optional[int]], args: Any) -> None:
         sys.exit(status)
     # Interrupted is a GluonnormError too, so it must come first.
     except Interrupted as stop:
-        print(stop, file=sys.stderr)
+        print(f"{stop}; --resume continues the run", file=sys.stderr)
         sys.exit(stop.exit_code)
     except BrokenPipeError:
         # The interpreter flushes standard output once more at its end.

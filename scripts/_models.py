@@ -7,7 +7,6 @@ import argparse
 from typing import Any, Dict, Optional, Sequence
 
 import model_zoo
-from gluonnorm import training
 from gluonnorm.deploy import Predictor
 from gluonnorm.errors import InputError
 from gluonnorm.graph.trace import hybridize_for_inference
@@ -78,23 +77,8 @@ def open_network(
     if not args.params.endswith(".json"):
         return _network_of_weights(args, ctx, classes, settings)
     stated = _stated_fields(args, classes)
-    net = _network_of_checkpoint(args.params, stated, ctx)
+    net = model_zoo.from_checkpoint(args.params, ctx, stated)
     net.configure(**settings)
-    return net
-
-
-def _network_of_checkpoint(
-    checkpoint: str, stated: Dict[str, Any], ctx: Sequence[mx.Context]
-) -> mx.gluon.HybridBlock:
-    """Build the network that a checkpoint describes; ``stated`` are fields it must agree with."""
-    spec = training.read(checkpoint)["spec"]
-    try:
-        net = model_zoo.from_spec(spec, ctx)
-    except InputError as error:
-        raise InputError(
-            f"{checkpoint} describes no network that this version knows: {error}"
-        ) from error
-    training.load(checkpoint, net, spec=stated)
     return net
 
 

@@ -112,8 +112,7 @@ def main(args: argparse.Namespace) -> None:
 
     checkpoint = training.latest(str(prefix))
     assert checkpoint is not None, "training leaves a checkpoint"
-    net = model_zoo.from_spec(training.read(checkpoint)["spec"])
-    training.load(checkpoint, net)
+    net = model_zoo.from_checkpoint(checkpoint)
     scores_after = evaluate(net, [mx.cpu()], held_out)
     print(
         f"3. on {len(held_out)} held-out images, before and after training: "

@@ -47,7 +47,10 @@ def _headline(result: RunResult) -> str:
 def _without_findings(result: RunResult) -> str:
     """Say that no finding is no proof."""
     if not result.evaluations:
-        return "nothing in the losses and the anchors speaks against this run; it was not scored"
+        return (
+            "nothing in the losses and the anchors speaks against this run, but it was not scored: "
+            "scripts/eval_faster_rcnn.py --params PREFIX-best.json tells what it finds"
+        )
     score = f"{result.decisive} is {result.evaluations[-1][1]:.3f}"
     if result.is_good:
         return f"{score}, and nothing stands out that keeps it down"

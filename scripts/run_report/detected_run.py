@@ -143,9 +143,7 @@ def _open_network(run: RunFiles, ctx: Sequence[mx.Context]) -> Tuple[FasterRCNN,
     faults: List[GluonnormError] = []
     for path in paths:
         try:
-            net = model_zoo.from_spec(training.read(path)["spec"], ctx)
-            training.load(path, net)
-            return net, path
+            return model_zoo.from_checkpoint(path, ctx), path
         except training.DamagedCheckpoint as error:
             faults.append(error)
     raise faults[0] if faults else InputError(f"there is no {best_header} and no checkpoint")

@@ -68,7 +68,7 @@ def norm_of(run: RunFiles) -> str:
 
 
 def complete_epochs(run: RunFiles) -> int:
-    """Count the epochs that are complete, as far as the metrics show it.
+    """Count the epochs that are complete, as far as metrics and checkpoints show it.
 
     Parameters
     ----------
@@ -79,8 +79,9 @@ def complete_epochs(run: RunFiles) -> int:
     -------
     int
         A step's row has the number of complete epochs before it; an evaluation's, those until it.
+        Behind the last step of a run without evaluations only its checkpoint knows of the epoch.
     """
-    return max([row.get("epoch", 0) for row in run.rows], default=0)
+    return max([row.get("epoch", 0) for row in run.rows] + [run.saved_epochs])
 
 
 def duration(run: RunFiles) -> str:

@@ -37,6 +37,8 @@ class RunFiles(NamedTuple):
         The rows of its metrics; empty if there are none.
     notes : tuple of str
         What is missing or cannot be read.
+    saved_epochs : int
+        Complete epochs at the newest checkpoint; 0 without one.
     """
 
     prefix: str
@@ -47,6 +49,7 @@ class RunFiles(NamedTuple):
     versions: Dict[str, str]
     rows: List[Dict[str, Any]]
     notes: Tuple[str, ...]
+    saved_epochs: int = 0
 
     @property
     def steps(self) -> List[Dict[str, Any]]:
@@ -160,10 +163,21 @@ def read_run(prefix: str, name: str) -> RunFiles:
         versions={name: str(content[name]) for name in _VERSIONS if name in content},
         rows=rows,
         notes=tuple(notes),
+        saved_epochs=_saved_epochs(prefix),
     )
 
 
 _VERSIONS = ("python", "mxnet", "gluonnorm")
+
+
+def _saved_epochs(prefix: str) -> int:
+    """Return the number of complete epochs at the newest checkpoint that can be read; 0 without."""
+    for path in training.newest_first(prefix):
+        try:
+            return int(training.read(path)["state"].get("epoch", 0))
+        except training.DamagedCheckpoint:
+            continue
+    return 0
 
 
 def _dict_of(content: Dict[str, Any], name: str) -> Dict[str, Any]:

@@ -4,8 +4,10 @@ import hashlib
 import json
 import logging
 import zipfile
+from dataclasses import asdict
 
 import model_zoo
+from gluonnorm import training
 from gluonnorm.backbones import ResNetV1, ResNetV1Top, ResNetV2, ResNetV2Top
 from gluonnorm.conversion import save as save_for
 from gluonnorm.errors import InputError
@@ -619,7 +621,7 @@ def test_a_json_beside_the_weights_that_cannot_be_read_is_told(own, tmp_path, te
     np.savez(tmp_path / "a.npz", **arrays)
     (tmp_path / "a.json").write_text(text, encoding="utf-8")
     load_weights(net, str(tmp_path / "a.npz"))
-    assert "a.json: not read for the names of classes" in caplog.text
+    assert "a.json: not read for the classes and settings" in caplog.text
 
 
 def test_the_way_out_for_files_that_do_not_fit(own, tmp_path):
@@ -638,3 +640,47 @@ def test_the_way_out_for_files_that_do_not_fit(own, tmp_path):
     np.savez(path, **arrays)
     with pytest.raises(InputError, match="several prefixes .first, second.*get_model takes no ent"):
         load_weights(net, path)
+
+
+def checkpoint_of(net, prefix):
+    """What a training run leaves of a network."""
+    trainer = mx.gluon.Trainer(net.collect_params(), "sgd")
+    return training.save(str(prefix), net, trainer, {"step": 3}, asdict(net.spec))
+
+
+def test_a_checkpoint_opens_as_it_was_trained(own, tmp_path):
+    net, arrays = own
+    net.configure(short=96, nms_thresh=0.4)
+    path = checkpoint_of(net, tmp_path / "run")
+    again = model_zoo.from_checkpoint(path)
+    assert again.spec == net.spec and again.config.short == (96,)
+    for name, parameter in again._collect_params_with_prefix().items():
+        np.testing.assert_array_equal(parameter.data().asnumpy(), arrays[name], err_msg=name)
+    with pytest.raises(training.CheckpointError, match="norm"):
+        model_zoo.from_checkpoint(path, stated={"norm": "sn"})
+    with pytest.raises(InputError, match="a description, not weights.*from_checkpoint.*opens"):
+        load_pretrained(net, path, net.spec.model)
+
+
+def test_weights_that_were_trained_with_other_settings(own, tmp_path, caplog):
+    net, _ = own
+    net.configure(short=96, nms_thresh=0.4)
+    weights = checkpoint_of(net, tmp_path / "run").replace(".json", ".params")
+    load_weights(net, weights)
+    assert not caplog.text
+    # A threshold of the final NMS is the user's choice, with any weights.
+    net.configure(short=128, nms_thresh=0.5)
+    load_weights(net, weights)
+    (record,) = caplog.records
+    assert "short is (128,) and was (96,)." in record.getMessage()
+    assert "nms_thresh" not in record.getMessage()
+
+
+def test_weights_of_another_norm_name_the_way_out(own, tmp_path):
+    net, _ = own
+    weights = checkpoint_of(net, tmp_path / "run").replace(".json", ".params")
+    other = model_zoo.get_model(
+        "mask_rcnn_fpn_resnet18_v1b_custom", classes=net.classes, norm="sn", **SMALL
+    )
+    with pytest.raises(InputError, match="another norm, backbone or settings; .*from_checkpoint"):
+        load_weights(other, weights)

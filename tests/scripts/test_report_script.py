@@ -48,7 +48,8 @@ def complete(tmp_path_factory):
         "mask_rcnn_fpn_resnet18_v1b_custom", classes=classes, norm="gn", **SMALL
     )
     trainer = mx.gluon.Trainer(training.trainable_parameters(net), "sgd")
-    checkpoint = training.save(str(folder / "a&b"), net, trainer, {"step": 4}, asdict(net.spec))
+    state = {"step": 4, "epoch": 2}
+    checkpoint = training.save(str(folder / "a&b"), net, trainer, state, asdict(net.spec))
     training.mark_best(checkpoint)
     arguments = {
         **{"network": "mask_rcnn_fpn_resnet18_v1b_custom", "epochs": 2, "lr": 0.02, "resume": True},
@@ -229,6 +230,13 @@ def test_a_run_without_metrics(folder):
     (folder / "a&b-metrics.jsonl").unlink()
     text = lacking(folder, "--no-detections")
     assert "The losses and scores of training are missing" in text
+
+
+def test_the_last_epoch_of_a_run_without_evaluations_counts(folder):
+    path = folder / "a&b-metrics.jsonl"
+    steps = [line for line in path.read_text().splitlines() if "losses" in line]
+    path.write_text("".join(f"{line}\n" for line in steps))
+    assert "2 of 2" in lacking(folder, "--no-detections")
 
 
 def test_a_run_that_has_just_begun(folder):

@@ -58,7 +58,7 @@ def test_an_error_without_words_has_the_name_of_its_class(run, capsys):
     "error, status, text",
     [
         (KeyboardInterrupt(), 130, "interrupted\n"),
-        (Interrupted(7), 130, "interrupted after step 7\n"),
+        (Interrupted(7), 130, "interrupted after step 7; --resume continues the run\n"),
     ],
 )
 def test_ctrl_c_is_no_error(run, capsys, error, status, text):
