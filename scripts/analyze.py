@@ -29,6 +29,7 @@ from _error_report import error_report
 from _model_flags import add_model_arguments
 from _output import add_font_argument, make_parent_folder, write_text
 from _results_file import read_results
+from _script_parser import ScriptParser
 
 # What --detections needs no network for, and would not read.
 NETWORK_FLAGS = (
@@ -51,9 +52,7 @@ def parse_args() -> argparse.Namespace:
     argparse.Namespace
         The value of every flag.
     """
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ScriptParser(__doc__)
     add_model_arguments(parser, exported=True, detections=True)
     add_dataset_arguments(parser)
     add_detection_arguments(parser)
@@ -110,8 +109,10 @@ def main(args: argparse.Namespace) -> None:
         breakdowns.append(breakdown)
     if args.json:
         write_text(args.json, json.dumps(content, indent=1) + "\n")
+        print(f"errors     {args.json}")
     if args.plot:
         plot_errors(breakdowns, args.plot, args.font)
+        print(f"plot       {args.plot}")
 
 
 def read_detections(args: argparse.Namespace) -> DetectedDataset:

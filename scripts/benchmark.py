@@ -28,6 +28,7 @@ from typing import List, Optional, Sequence
 from gluonnorm.errors import InputError
 
 from _cli import add_plugin_argument, check_seed, run
+from _script_parser import ScriptParser
 from benchmarks.groups import Group, Row, all_groups
 from benchmarks.machine import Machine, describe_machine
 from benchmarks.measure import measure
@@ -54,9 +55,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     argparse.Namespace
         The value of every flag.
     """
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ScriptParser(__doc__)
     parser.add_argument(
         "--group", nargs="+", default=[], metavar="NAME", help="only these groups; see --list"
     )

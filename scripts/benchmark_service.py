@@ -29,6 +29,7 @@ from gluonnorm.errors import InputError
 
 from _cli import add_plugin_argument, add_seed_argument, flag_of, run, seed_everything
 from _photos import list_photos
+from _script_parser import ScriptParser
 
 SERVE = Path(__file__).with_name("serve.py")
 PHOTO_HEADERS = {"Content-Type": "application/octet-stream"}
@@ -42,9 +43,7 @@ def parse_args() -> argparse.Namespace:
     argparse.Namespace
         The value of every flag.
     """
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ScriptParser(__doc__)
     parser.add_argument("photos", nargs="+", metavar="PATH", help="image files and folders")
     parser.add_argument(
         "--exported", required=True, metavar="PREFIX", help="the exported files PREFIX*"

@@ -47,6 +47,7 @@ from _model_flags import add_architecture_arguments, architecture_options
 from _models import open_network
 from _output import add_font_argument, make_parent_folder, write_jpeg, write_text
 from _proposals import judge_proposals
+from _script_parser import ScriptParser
 
 UNSOUND = 1  # the exit status with faults or problems
 SPLITS = ("train", "val")
@@ -65,9 +66,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     argparse.Namespace
         The value of every flag.
     """
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ScriptParser(__doc__)
     add_dataset_arguments(parser)
     group = parser.add_argument_group("check")
     group.add_argument(

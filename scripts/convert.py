@@ -28,6 +28,7 @@ from _cli import add_plugin_argument, add_seed_argument, run, seed_everything
 from _model_flags import add_architecture_arguments, architecture_options
 from _models import open_network
 from _output import make_parent_folder, write_text
+from _script_parser import ScriptParser
 
 # The codebases whose files this package also writes.
 WRITABLE_SOURCES = tuple(name for name, source in conversion.SOURCES.items() if source.save_endings)
@@ -41,9 +42,7 @@ def parse_args() -> argparse.Namespace:
     argparse.Namespace
         The value of every flag.
     """
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ScriptParser(__doc__)
     parser.add_argument(
         "--list", action="store_true", help="print the sources and the networks' names, and end"
     )

@@ -33,6 +33,7 @@ from _drawing import draw_as_asked, unused_name
 from _model_flags import add_model_arguments
 from _output import LONGEST_JPEG, add_font_argument, write_jpeg
 from _photos import are_videos, list_photos
+from _script_parser import ScriptParser
 
 UNREADABLE = 1  # the exit status
 
@@ -45,9 +46,7 @@ def parse_args() -> argparse.Namespace:
     argparse.Namespace
         The value of every flag.
     """
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ScriptParser(__doc__)
     parser.add_argument(
         "images", nargs="+", metavar="IMAGE", help="image files or folders of them, or videos"
     )

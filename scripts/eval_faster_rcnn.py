@@ -27,6 +27,7 @@ from _devices import contexts
 from _model_flags import add_model_arguments
 from _output import make_parent_folder, write_text
 from _scores import MASK_PREFIX, coco_scores
+from _script_parser import ScriptParser
 from _watch import watch
 
 
@@ -38,9 +39,7 @@ def parse_args() -> argparse.Namespace:
     argparse.Namespace
         The value of every flag.
     """
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ScriptParser(__doc__)
     add_model_arguments(parser, exported=True, watched=True)
     add_dataset_arguments(parser)
     parser.add_argument(

@@ -30,6 +30,7 @@ from gluonnorm.errors import InputError, did_you_mean
 
 from _cli import add_plugin_argument, run
 from _output import write_text
+from _script_parser import ScriptParser
 from experiments.all_experiments import EXPERIMENTS
 from experiments.data_sets import draw_shapes_once, split_nuclei
 from experiments.kept_run import (
@@ -76,9 +77,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     argparse.Namespace
         The value of every flag.
     """
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ScriptParser(__doc__)
     parser.add_argument(
         "experiment", nargs="?", metavar="NAME", help="one of the experiments of --list"
     )

@@ -40,6 +40,7 @@ from _model_flags import add_model_arguments
 from _models import open_network
 from _output import make_parent_folder
 from _photos import list_photos
+from _script_parser import ScriptParser
 
 # The largest difference that rounding explains, of each output; boxes in pixels.
 TOLERANCE = {"ids": 0.0, "scores": 1e-4, "boxes": 0.05, "masks": 1e-3}
@@ -57,9 +58,7 @@ def parse_args() -> argparse.Namespace:
     argparse.Namespace
         The value of every flag.
     """
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ScriptParser(__doc__)
     add_model_arguments(parser, exported=False)
     parser.add_argument(
         "--classes",

@@ -24,6 +24,7 @@ import train_faster_rcnn as train
 from _cli import add_plugin_argument, add_seed_argument, check_seed, run, seed_everything
 from _output import write_jpeg
 from _scores import evaluate
+from _script_parser import ScriptParser
 
 NETWORK = "faster_rcnn_fpn_resnet18_v1b_custom"
 NORM = "gn"
@@ -57,9 +58,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     argparse.Namespace
         The value of every flag.
     """
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ScriptParser(__doc__)
     parser.add_argument(
         "--output", default="demo", metavar="FOLDER", help="the folder of all files (default: demo)"
     )

@@ -18,6 +18,7 @@ from gluonnorm.errors import InputError
 
 from _cli import add_plugin_argument, add_seed_argument, run, seed_everything
 from _output import make_parent_folder, write_text
+from _script_parser import ScriptParser
 from run_report.detected_run import detect_run
 from run_report.page import ReportedRun, Shown, make_page
 from run_report.run_files import read_runs
@@ -31,9 +32,7 @@ def parse_args() -> argparse.Namespace:
     argparse.Namespace
         The value of every flag.
     """
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ScriptParser(__doc__)
     parser.add_argument("runs", nargs="+", metavar="RUN", help="the --save-prefix of a run")
     parser.add_argument(
         "--output", metavar="FILE", help="the page (default: RUN-report.html of the first run)"

@@ -18,6 +18,7 @@ from gluonnorm.errors import InputError
 from gluonnorm.late_import import import_late
 
 from _cli import add_plugin_argument, add_seed_argument, flag_of, run, seed_everything
+from _script_parser import ScriptParser
 from service.settings import MEGABYTE, ServiceSettings
 
 DEFAULTS = ServiceSettings(exported="")
@@ -33,9 +34,7 @@ def parse_args() -> argparse.Namespace:
     argparse.Namespace
         The value of every flag.
     """
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ScriptParser(__doc__)
     parser.add_argument(
         "--exported", required=True, metavar="PREFIX", help="the exported files PREFIX*"
     )

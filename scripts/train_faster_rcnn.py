@@ -93,6 +93,7 @@ from _schedule import (
     make_schedule,
     update_size,
 )
+from _script_parser import ScriptParser
 from _time_budget import lay_minutes
 from _training_flags import (
     add_network_arguments,
@@ -125,9 +126,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     argparse.Namespace
         The value of every flag. The flags have GluonCV's names where they mean the same.
     """
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ScriptParser(__doc__)
     add_network_arguments(parser)
     add_dataset_arguments(parser)
     add_augment_arguments(parser)

@@ -229,6 +229,11 @@ EXPORT = [
         ("export.py", [*EXPORT, "--network", "faster_rcnn_resnet19_v1b_custom"], [NETWORK]),
         ("export.py", [*EXPORT, "--norm", "groupnorm"], ["groupnorm", "gn"]),
         ("export.py", [*EXPORT, "--params", "absent.params"], ["absent.params", "no such file"]),
+        (
+            "export.py",
+            [*EXPORT, "--params", "cut.param"],
+            ["no such file; did you mean", "cut.params"],
+        ),
         ("export.py", [*EXPORT, "--params", "cut.params"], ["cut.params"]),
         (
             "export.py",
@@ -348,6 +353,24 @@ def test_what_the_user_can_cause_is_one_line(folder, monkeypatch, script, flags,
     for word in words:
         assert word in done.stderr
     assert not (folder / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (
+            ["--outptu", "out/net"],
+            "unrecognized arguments: --outptu out/net; did you mean --output",
+        ),
+        (["--plugin"], "argument --plugin: expected one argument"),
+        (["more"], "unrecognized arguments: more"),
+    ],
+)
+def test_a_wrong_flag_is_one_line(flags, message):
+    done = run_script("export.py", *EXPORT, *flags)
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.startswith(f"export.py: error: {message}")
+    assert done.stderr.count("\n") == 1 and "--help shows the flags" in done.stderr
 
 
 @pytest.mark.parametrize("script", sorted(path.name for path in SCRIPTS.glob("[a-z]*.py")))
