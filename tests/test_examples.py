@@ -9,13 +9,17 @@ import doctest
 import importlib
 import io
 import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import Dict, Iterator, List, NamedTuple, Optional
 
+import model_zoo
+from gluonnorm import training
 from gluonnorm.nn import norm as norm_module
 from model_zoo.backbone_builders import BACKBONES
 from model_zoo.catalogue import MODELS
 
+import mxnet as mx
 import numpy as np
 import pytest
 from PIL import Image
@@ -77,8 +81,8 @@ def blocks_of(text: str) -> List[Block]:
 
 @pytest.fixture(scope="module")
 def example_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with what the documents' examples read: photos, and exported files of a small
-    detector."""
+    """A folder with what the documents' examples read: photos, exported files of a small detector,
+    and what its training has left."""
     folder = tmp_path_factory.mktemp("examples")
     (folder / "photos").mkdir()
     generator = np.random.default_rng(0)
@@ -90,6 +94,14 @@ def example_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     exported(folder / "out", "fpn", format="onnx")
     for path in sorted(prefix.parent.glob(f"{prefix.name}*")):
         path.rename(path.with_name(path.name.replace(prefix.name, "blood")))
+    net = model_zoo.get_model(
+        "faster_rcnn_fpn_resnet18_v1b_custom", classes=("cat",), fpn_channels=16, rpn_channels=8
+    )
+    trainer = mx.gluon.Trainer(net.collect_params(), "sgd")
+    state = {"step": 3, "epoch": 1}
+    training.mark_best(
+        training.save(str(folder / "runs" / "pets"), net, trainer, state, asdict(net.spec))
+    )
     return folder
 
 
