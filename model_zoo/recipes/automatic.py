@@ -171,34 +171,54 @@ def _freeze_at(case: TrainingCase, values: Values) -> Choice:
 
 def _short(case: TrainingCase, values: Values) -> Choice:
     """Show the smallest tenth of the objects large enough, but enlarge photos at most twice."""
-    smallest = case.quantile(case.boxes.min(axis=1), 0.1)
     wanted = max(SMALL_SIDE, SMALL_CELLS * case.strides[0])
+    sides = case.boxes.min(axis=1)
+    # Photos of all sizes get the same shorter side, so an object counts by its share of it.
+    share = case.quantile(sides / case.image_sizes.min(axis=1)[case.images], 0.1)
     own = case.shorter_side
     low, high = min(own, SMALLEST_SHORT), min(LARGEST_ENLARGEMENT * own, LARGEST_SHORT)
-    short = min(max(own * wanted / smallest, low), high)
+    short = min(max(wanted / share, low), high)
     short = max(SHORT_STEP, round(short / SHORT_STEP) * SHORT_STEP)
+    # A longer side of the user's is no shorter than the shorter one.
+    short = min(short, values.get("max_size", short))
+    max_size = values.get("max_size", _longest_side(case, short))
+    reached = case.quantile(sides * case.input_scales(short, max_size), 0.1)
     reason = (
-        f"a tenth of the objects has a side below {smallest:.0f} pixels in photos of {own:.0f}; "
-        f"here below {smallest * short / own:.0f}, wanted {wanted:.0f}"
+        f"a tenth of the objects has a side below {case.quantile(sides, 0.1):.0f} pixels in photos "
+        f"of {own:.0f}; here below {reached:.0f}, wanted {wanted:.0f}"
     )
     return _choice(short, reason)
 
 
 def _max_size(case: TrainingCase, values: Values) -> Choice:
     """Keep COCO's proportion, or more where the photos are longer."""
-    usual = LARGEST_LONG / LARGEST_SHORT
-    longest = float(np.quantile(case.image_sizes.max(axis=1) / case.image_sizes.min(axis=1), 0.9))
-    if longest <= usual:
-        return _choice(round(_shortest(values) * usual), "5/3 of short, as 1333 of 800")
-    length = max(min(_shortest(values) * longest, LARGEST_LONG), _shortest(values) * usual)
-    return _choice(round(length), f"the photos are up to {longest:.1f} times as long as wide")
+    short = _largest_short(values)
+    length = _longest_side(case, short)
+    longest = _proportion(case)
+    if longest <= LARGEST_LONG / LARGEST_SHORT:
+        return _choice(length, "5/3 of short, as 1333 of 800")
+    reason = f"the photos are up to {longest:.1f} times as long as wide"
+    if length < round(short * longest):
+        reason += f", so their shorter sides have only {length / longest:.0f} pixels here"
+    return _choice(length, reason)
+
+
+def _longest_side(case: TrainingCase, short: int) -> int:
+    """Compute COCO's proportion, or what nine tenths of the photos need."""
+    usual = short * LARGEST_LONG / LARGEST_SHORT
+    return round(max(min(short * _proportion(case), LARGEST_LONG), usual))
+
+
+def _proportion(case: TrainingCase) -> float:
+    """Return how many times as long as wide nine tenths of the photos are at most."""
+    return float(np.quantile(case.image_sizes.max(axis=1) / case.image_sizes.min(axis=1), 0.9))
 
 
 def _anchor_sizes(case: TrainingCase, values: Values) -> Optional[Choice]:
     """Spread the anchors' sizes over those of the objects in the network's input."""
     if case.weights == DETECTOR_WEIGHTS:
         return None
-    lengths = case.input_lengths(_shortest(values), values["max_size"])
+    lengths = case.input_lengths(_largest_short(values), values["max_size"])
     small, median, large = (case.quantile(lengths, share) for share in (RARE, 0.5, 1 - RARE))
     span = f"nine tenths of the objects have {small:.0f} to {large:.0f} pixels"
     if not case.is_pyramid:
@@ -275,7 +295,7 @@ def _pre_nms(case: TrainingCase, values: Values) -> Choice:
 def _anchors_of_map(case: TrainingCase, values: Values) -> int:
     """Count the anchors of a photo of usual size on the finest map."""
     known = {**case.settings, **values}
-    sides = case.input_sides(_shortest(values), values["max_size"])
+    sides = case.input_sides(_largest_short(values), values["max_size"])
     cells = float(np.median((sides / case.strides[0]).prod(axis=1)))
     return round(cells * len(known["anchor_sizes"][0]) * len(known["anchor_ratios"]))
 
@@ -301,7 +321,7 @@ def _roi_size(case: TrainingCase, values: Values) -> Optional[Choice]:
     """Halve the grid of a RoI where it is finer than the map."""
     if case.is_pyramid or case.weights == DETECTOR_WEIGHTS:
         return None
-    large = case.quantile(case.input_lengths(_shortest(values), values["max_size"]), 1 - RARE)
+    large = case.quantile(case.input_lengths(_largest_short(values), values["max_size"]), 1 - RARE)
     cells = large / case.strides[0]
     if case.settings["roi_size"] <= SMALL_ROI or cells > 2 * SMALL_ROI + 2:
         return None
@@ -361,16 +381,16 @@ def _dtype(case: TrainingCase, values: Values) -> Optional[Choice]:
 
 def _batch_size(case: TrainingCase, values: Values) -> Choice:
     """One photo a device makes the most updates; of small photos, two."""
-    sides = case.input_sides(_shortest(values), values["max_size"])
+    sides = case.input_sides(_largest_short(values), values["max_size"])
     if float(np.median(sides.prod(axis=1))) <= SMALL_PHOTO:
         return _choice(2 * case.devices, "two small photos a device, as an update takes its time")
     return _choice(case.devices, "one photo a device makes the most updates")
 
 
-def _shortest(values: Values) -> int:
-    """Return the shorter side of the input, the smallest if there are several."""
+def _largest_short(values: Values) -> int:
+    """Return the shorter side of the input, the largest if there are several, as in ``inspect``."""
     short = values["short"]
-    return short if isinstance(short, int) else min(short)
+    return short if isinstance(short, int) else max(short)
 
 
 SETTING_RULES: Dict[str, Rule] = {

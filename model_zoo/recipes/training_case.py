@@ -106,6 +106,22 @@ class TrainingCase(NamedTuple):
         scales = np.minimum(short / shorter, max_size / longer)
         return self.image_sizes * scales[:, None]
 
+    def input_scales(self, short: int, max_size: int) -> np.ndarray:
+        """Compute how much the objects are enlarged in the network's input.
+
+        Parameters
+        ----------
+        short, max_size : int
+            As for ``input_sides``.
+
+        Returns
+        -------
+        numpy.ndarray
+            (M,) float, length in the input divided by length in the photo.
+        """
+        scales = self.input_sides(short, max_size) / self.image_sizes
+        return scales[self.images, 0]
+
     def input_lengths(self, short: int, max_size: int) -> np.ndarray:
         """Compute the square roots of the objects' areas in the network's input.
 
@@ -119,8 +135,7 @@ class TrainingCase(NamedTuple):
         numpy.ndarray
             (M,) float, in pixels.
         """
-        scales = self.input_sides(short, max_size) / self.image_sizes
-        return self.lengths * scales[self.images, 0]
+        return self.lengths * self.input_scales(short, max_size)
 
     def quantile(self, values: np.ndarray, share: float) -> float:
         """Compute a quantile over the objects in which rare classes are not lost.

@@ -66,6 +66,31 @@ def test_photos_are_enlarged_twice_at_most_and_never_made_too_small():
     assert values(make_case([100] * 50, photo=(160, 200)))["short"] == 160
 
 
+def test_objects_count_by_their_share_of_photos_of_several_sizes():
+    # A camera of 300 pixels and one of 3000 show the same objects, a twelfth of the photo: all of
+    # them have 26.7 pixels in an input of 320.
+    case = make_case([25] * 50 + [250] * 50, per_photo=10)
+    sizes = np.array([[300, 400]] * 5 + [[3000, 4000]] * 5)
+    choice = choose_settings(case._replace(image_sizes=sizes), {})["short"]
+    assert choice.value == 320 and choice.reason.endswith("here below 27, wanted 24")
+
+
+def test_the_reasons_tell_how_small_long_photos_become():
+    # 6000 pixels become 1333, so objects of 24 pixels have 5.3.
+    choices = choose_settings(make_case([24] * 50, photo=(300, 6000)), {})
+    assert choices["max_size"].value == 1333
+    assert "20.0 times as long as wide, so their shorter sides have only 67 pixels" in (
+        choices["max_size"].reason
+    )
+    assert choices["short"].reason.endswith("here below 5, wanted 24")
+
+
+def test_short_follows_a_longer_side_that_is_given():
+    # 480-pixel photos with objects of 18 would have 640 pixels.
+    assert values(make_case([18] * 50), max_size=400)["short"] == 400
+    assert values(make_case([18] * 50), max_size=1000)["short"] == 640
+
+
 def test_long_photos_are_not_cut_down_to_the_proportion_of_usual_ones():
     assert values(make_case([18] * 50))["max_size"] == round(640 * 1333 / 800)
     assert values(make_case([24] * 50, photo=(320, 960)))["max_size"] == 960
@@ -137,7 +162,8 @@ def test_what_the_user_gives_wins_and_the_other_values_follow_it():
     ratio = np.divide(large["anchor_sizes"], small["anchor_sizes"])
     assert ratio == pytest.approx(np.full_like(ratio, 2), rel=0.01)
     assert values(case, pos_ratio=0.25)["num_sample"] == 2 * values(case)["num_sample"]
-    assert values(case, short=(240, 480))["max_size"] == small["max_size"]
+    # Of several lengths the largest counts, as in the inspection: it must fit into the longer side.
+    assert values(case, short=(240, 480)) == large
 
 
 def test_counts_follow_from_the_objects_of_a_photo():
