@@ -17,7 +17,7 @@ from gluonnorm.errors import InputError
 from gluonnorm.rcnn import DetectorConfig, FasterRCNN
 from gluonnorm.weight_files import read_description
 from model_zoo.recipes import RECIPES, Choice, Recipe, TrainingCase, get_recipe
-from model_zoo.recipes.automatic import AUTO, choose_schedule, choose_settings
+from model_zoo.recipes.automatic import AUTO, WARMUP_PART, choose_schedule, choose_settings
 from model_zoo.recipes.choice import DEFAULT, EARLIER_RUN, FLAG, RECIPE
 
 from _arguments_file import arguments_path
@@ -167,8 +167,10 @@ def choose(
         length = known.get("epochs"), known.get("epoch_steps")
         layers.append(choose_schedule(case.weights, images, total_batch, *length))
     elif name.value not in (None, AUTO):
-        epochs = _first("epochs", layers)
-        layers.append(_recipe_choices(get_recipe(name.value), total_batch, images, epochs))
+        recipe = get_recipe(name.value)
+        known = _values_of(layers)
+        length = known.get("epochs"), known.get("epoch_steps")
+        layers.append(_recipe_choices(recipe, total_batch, images, *length, laid is not None))
     choices = {"recipe": name, **sizes}
     for destination in SCHEDULE_FLAGS:
         choices[destination] = _first(destination, [*layers, _default_choices(total_batch)])
@@ -470,11 +472,16 @@ def _first(name: str, layers: Sequence[Choices]) -> Any:
 
 
 def _recipe_choices(
-    recipe: Recipe, batch_size: int, images: int, epochs: Optional[Choice]
+    recipe: Recipe,
+    batch_size: int,
+    images: int,
+    epochs: Optional[int],
+    epoch_steps: Optional[int],
+    is_laid: bool,
 ) -> Choices:
     """State a recipe for a batch and a data set, as values of flags with their reasons."""
     scaled = recipe.scale(batch_size, images)
-    whole, decay_epochs = scaled.in_whole_epochs(None if epochs is None else epochs.value)
+    whole, decay_epochs = scaled.in_whole_epochs(epochs)
     reference = f"{recipe.batch_size} images"
     length = f"{recipe.length:g} epochs"
     if recipe.unit == "iterations":
@@ -483,17 +490,21 @@ def _recipe_choices(
             f"{recipe.images} images"
         )
     parts = ", ".join(f"{100 * point / recipe.length:.1f} %" for point in recipe.decay_at)
+    steps = epoch_steps or scaled.steps_per_epoch
+    warmup = min(scaled.lr_warmup, steps)
+    warmup_reason = f"{recipe.lr_warmup} updates of {reference}, but at most an epoch"
+    # In the minutes there may be one epoch, or less, of a large data set.
+    tenth = max(1, round(WARMUP_PART * whole * steps))
+    if is_laid and tenth < warmup:
+        warmup = tenth
+        warmup_reason = f"a tenth of {whole * steps} updates, instead of those of the recipe"
     choices = {
         "epochs": Choice(whole, RECIPE, length),
         "lr": Choice(scaled.lr, RECIPE, f"{recipe.lr:g} for {reference}, here {batch_size}"),
         "lr_decay_epoch": Choice(
             ",".join(f"{epoch:g}" for epoch in decay_epochs), RECIPE, f"after {parts} of the run"
         ),
-        "lr_warmup": Choice(
-            scaled.lr_warmup,
-            RECIPE,
-            f"{recipe.lr_warmup} updates of {reference}, but at most an epoch",
-        ),
+        "lr_warmup": Choice(warmup, RECIPE, warmup_reason),
     }
     for name in ("lr_decay", "lr_warmup_factor", "momentum", "wd", "norm_wd", "bias_wd"):
         choices[name] = Choice(getattr(recipe, name), RECIPE)

@@ -113,6 +113,23 @@ def test_a_flag_wins_over_the_recipe(scripts):
     assert choose(scripts, *flags, "--momentum", "0.9")["momentum"].origin == "flag"
 
 
+def test_the_warm_up_ends_within_an_epoch_that_is_shorter_than_the_data_set(scripts):
+    """COCO's 500 updates of 16 images are 8000 of one, and a run may have fewer."""
+    whole = choose(scripts, "--recipe", "detectron_1x")
+    assert whole["lr_warmup"].value == 8000
+    short = choose(scripts, "--recipe", "detectron_1x", "--epoch-steps", "300")
+    assert short["lr_warmup"].value == 300 and short["epochs"].value == 12
+    args = scripts.train_faster_rcnn.parse_args(
+        [*FLAGS, "--data-root", "nowhere", "--recipe", "detectron_1x", "--minutes", "30"]
+    )
+    laid = {"epochs": Choice(1, "recipe"), "epoch_steps": Choice(1000, "recipe")}
+    chosen = scripts.recipe.choose(args, 118287, 1, {}, laid=laid)
+    assert chosen["lr_warmup"].value == 100 and "tenth of 1000" in chosen["lr_warmup"].reason
+    # A tenth is no more than the recipe has.
+    laid = {"epochs": Choice(12, "recipe")}
+    assert scripts.recipe.choose(args, 118287, 1, {}, laid=laid)["lr_warmup"].value == 8000
+
+
 def test_the_recipe_reaches_the_command_line(scripts):
     flags = "--recipe detectron_scratch_gn_3x --set max_size=500 num_sample=8".split()
     args = scripts.train_faster_rcnn.parse_args([*FLAGS, "--data-root", "nowhere", *flags])
