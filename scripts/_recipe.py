@@ -149,7 +149,8 @@ def choose(
     -------
     dict of str to Choice
         "recipe", which may be None, the destinations of the schedule's flags, and those of
-        ``RECIPE_SETTINGS`` that the recipe or the earlier run decides.
+        ``RECIPE_SETTINGS`` that the recipe or the earlier run decides. With a recipe, those of
+        ``--set`` too, because a run with a recipe that is continued keeps them.
 
     Raises
     ------
@@ -176,8 +177,9 @@ def choose(
         choices[destination] = _first(destination, [*layers, _default_choices(total_batch)])
     if choices["bias_wd"].value is None:
         choices["bias_wd"] = Choice(choices["wd"].value, DEFAULT, "that of weights")
+    kept_layers = layers[1:] if name.value is None else layers
     for setting in RECIPE_SETTINGS:
-        if any(setting in layer for layer in layers[1:]):
+        if any(setting in layer for layer in kept_layers):
             choices[setting] = _first(setting, layers)
     return choices
 
@@ -443,10 +445,13 @@ def _kept_decisions(name: Choice, args: argparse.Namespace, earlier: Choices) ->
     kept = {}
     for destination, choice in earlier.items():
         if choice.origin != DEFAULT:
-            # JSON has lists where settings are tuples.
-            value = tuple(choice.value) if isinstance(choice.value, list) else choice.value
-            kept[destination] = Choice(value, EARLIER_RUN, choice.reason)
+            kept[destination] = Choice(_as_setting(choice.value), EARLIER_RUN, choice.reason)
     return kept
+
+
+def _as_setting(value: Any) -> Any:
+    """Turn the lists of JSON into the tuples that settings are."""
+    return tuple(map(_as_setting, value)) if isinstance(value, list) else value
 
 
 def _values_of(layers: Sequence[Choices]) -> Dict[str, Any]:

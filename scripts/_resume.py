@@ -14,7 +14,8 @@ from _arguments_file import arguments_path
 from _cli import flag_of
 
 SHOWN_CHANGES = 6
-# Flags that do not change what is learned, and those that have a note of their own.
+# Flags that do not change what is learned, and those that have a note of their own. A checkpoint of
+# other settings than those of --set is refused.
 NEUTRAL_FLAGS = (
     "resume",
     "save_prefix",
@@ -27,6 +28,7 @@ NEUTRAL_FLAGS = (
     "font",
     "plugin",
     "seed",
+    "set",
     "minutes",
     "momentum",
     "wd",

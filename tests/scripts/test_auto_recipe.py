@@ -138,7 +138,7 @@ def automatic(budget, shapes, tmp_path_factory):
 def test_rules_and_flags_reach_the_network_and_the_arguments(automatic):
     choices = written_choices(automatic)
     assert choices["norm"]["value"] == "gn" and "frozen_bn needs" in choices["norm"]["reason"]
-    assert "short" not in choices
+    assert choices["short"] == {"value": 64, "origin": "flag", "reason": ""}
     assert choices["anchor_ratios"]["origin"] == "recipe"
     assert "1.0 of 2 minutes; an update takes" in choices["epochs"]["reason"]
     assert (choices["epochs"]["value"], choices["epoch_steps"]["value"]) == (2, 2)
@@ -197,7 +197,25 @@ def test_a_resumed_run_keeps_the_first_decision(shapes, automatic):
     }
     assert second["epochs"]["origin"] == "earlier run"
     assert len(read_metrics(f"{automatic}-metrics.jsonl")) == rows
-    assert "--minutes" in done.stderr
+    # The anchors of a pyramid, which JSON has as lists of lists, are no other ones than before.
+    assert done.stderr.splitlines() == [
+        "note: --minutes has no effect; the run keeps its 2 epochs, and --epochs changes them"
+    ]
+
+
+def test_a_resumed_run_keeps_the_settings_that_were_given_with_the_recipe(shapes, automatic):
+    first = written_choices(automatic)
+    done = train(shapes, automatic, "--resume")
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    second = written_choices(automatic)
+    assert {name: second[name]["value"] for name in ("short", "fpn_channels", "num_sample")} == {
+        "short": 64,
+        "fpn_channels": 32,
+        "num_sample": 8,
+    }
+    assert second.keys() == first.keys()
+    other = train(shapes, automatic, "--resume", "--set", "num_sample=16", "short=64")
+    assert other.returncode == 2 and "num_sample is 8 in the checkpoint, 16 here" in other.stderr
 
 
 def test_minutes_do_not_lay_the_rest_of_a_run(shapes, automatic):
