@@ -9,7 +9,7 @@ import argparse
 import math
 import os
 import sys
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from gluonnorm import training
@@ -290,8 +290,7 @@ def read_choices(prefix: str) -> Choices:
     if not os.path.exists(path):
         return {}
     try:
-        stored = read_description(path).get("choices", {})
-        return {name: Choice(**content) for name, content in stored.items()}
+        return restored_choices(read_description(path).get("choices", {}))
     except (ValueError, TypeError, AttributeError) as error:
         raise InputError(
             f"{path} should hold the decisions of the run that is continued, and is damaged "
@@ -310,9 +309,34 @@ def stored_choices(choices: Choices) -> Dict[str, Any]:
     Returns
     -------
     dict of str to dict
-        What ``read_choices`` reads.
+        What ``restored_choices`` takes.
     """
     return {name: asdict(choice) for name, choice in choices.items()}
+
+
+def restored_choices(stored: Dict[str, Any]) -> Choices:
+    """Make choices of what ``stored_choices`` returned, after a trip through JSON.
+
+    Parameters
+    ----------
+    stored : dict of str to dict
+        The fields of each choice.
+
+    Returns
+    -------
+    dict of str to Choice
+        The same choices.
+    """
+    choices = {}
+    for name, content in stored.items():
+        choice = Choice(**content)
+        choices[name] = replace(choice, value=_as_setting(choice.value))
+    return choices
+
+
+def _as_setting(value: Any) -> Any:
+    """Turn the lists of JSON into the tuples that settings are."""
+    return tuple(map(_as_setting, value)) if isinstance(value, list) else value
 
 
 def check_network(args: argparse.Namespace, net: FasterRCNN) -> None:
@@ -445,13 +469,8 @@ def _kept_decisions(name: Choice, args: argparse.Namespace, earlier: Choices) ->
     kept = {}
     for destination, choice in earlier.items():
         if choice.origin != DEFAULT:
-            kept[destination] = Choice(_as_setting(choice.value), EARLIER_RUN, choice.reason)
+            kept[destination] = Choice(choice.value, EARLIER_RUN, choice.reason)
     return kept
-
-
-def _as_setting(value: Any) -> Any:
-    """Turn the lists of JSON into the tuples that settings are."""
-    return tuple(map(_as_setting, value)) if isinstance(value, list) else value
 
 
 def _values_of(layers: Sequence[Choices]) -> Dict[str, Any]:

@@ -65,7 +65,6 @@ from _distributed import (
 )
 from _losses import add_loss_arguments
 from _recipe import (
-    Choice,
     Choices,
     add_recipe_arguments,
     check_kept_length,
@@ -76,6 +75,7 @@ from _recipe import (
     print_choices,
     read_choices,
     refuse_patience,
+    restored_choices,
     stored_choices,
     with_choices,
 )
@@ -246,6 +246,8 @@ def prepare(
     case = examine(args, train_set, ctx) if follows_rules(args, earlier) else None
     decide = partial(choose, args, len(train_set), workers.count, earlier, case)
     choices = decide()
+    if case is not None:
+        choices = choices_of_first(workers, choices)
     if args.minutes is not None and args.resume:
         check_kept_length(args, choices)
     completed = with_choices(args, choices)
@@ -299,8 +301,25 @@ def read_earlier_run(
         checkpoint = check_resume(args.save_prefix, args.resume)
         if args.resume:
             earlier = read_choices(earlier_prefix(args.save_prefix, checkpoint))
-    shared = workers.gather_objects(stored_choices(earlier))[0]
-    return checkpoint, {name: Choice(**content) for name, content in shared.items()}
+    return checkpoint, choices_of_first(workers, earlier)
+
+
+def choices_of_first(workers: training.Workers, choices: Choices) -> Choices:
+    """Give all workers the choices of worker 0, whose machine may be another one.
+
+    Parameters
+    ----------
+    workers : Workers
+        This process among those that share the batches.
+    choices : dict of str to Choice
+        Those of this worker.
+
+    Returns
+    -------
+    dict of str to Choice
+        Those of worker 0.
+    """
+    return restored_choices(workers.gather_objects(stored_choices(choices))[0])
 
 
 def open_sets(

@@ -143,7 +143,7 @@ def test_a_resumed_run_keeps_the_decisions_of_the_same_recipe_and_batch(scripts)
     flags = "--recipe detectron_1x --epochs 6 --batch-size 2 --set short=300".split()
     first = choose(scripts, *flags, images=1000)
     stored = json.loads(json.dumps(scripts.recipe.stored_choices(first)))
-    earlier = {name: Choice(**content) for name, content in stored.items()}
+    earlier = scripts.recipe.restored_choices(stored)
     # With ten images the warm-up of an epoch would be shorter.
     resumed = choose(scripts, images=10, earlier=earlier)
     assert values(resumed) == values(first) and resumed["lr_warmup"].value == 500
@@ -159,6 +159,24 @@ def test_a_resumed_run_keeps_the_decisions_of_the_same_recipe_and_batch(scripts)
     other = choose(scripts, "--recipe", "torchvision_1x", images=10, earlier=earlier)
     assert (other["epochs"].value, other["batch_size"].value) == (26, 1)
     assert "short" not in other and other["lr_warmup"].origin == "recipe"
+
+
+def test_worker_0_decides_for_machines_that_differ(scripts, shapes):
+    """The rules look at processors and devices. Workers with other batches make other steps."""
+
+    def gather_objects(value):
+        first = json.loads(json.dumps(value))
+        if "batch_size" in first:
+            first["batch_size"]["value"] = 3
+            first["anchor_sizes"]["value"] = [[8.0], [16.0], [32.0], [64.0], [128.0]]
+        return [first, value]
+
+    workers = SimpleNamespace(rank=1, count=2, gather_objects=gather_objects)
+    flags = ["--data-root", str(shapes), "--recipe", "auto", "--dtype", "float32"]
+    args = scripts.train_faster_rcnn.parse_args([*FLAGS, *flags])
+    prepared = scripts.train_faster_rcnn.prepare(args, [mx.cpu()], workers)
+    assert prepared.args.batch_size == 3 and len(prepared.loader) == 1
+    assert prepared.net.config.anchor_sizes == ((8.0,), (16.0,), (32.0,), (64.0,), (128.0,))
 
 
 def test_a_run_without_a_recipe_is_given_its_flags_again(scripts):
