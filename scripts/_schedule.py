@@ -40,7 +40,17 @@ DEFAULTS: Dict[str, Any] = {
     "head_norm": None,
 }
 SCHEDULE_FLAGS = ("lr", *DEFAULTS)
-NOT_NEGATIVE = ("lr", "momentum", "wd", "norm_wd", "bias_wd", "bias_lr_factor", "clip_gradient")
+NOT_NEGATIVE = (
+    "lr",
+    "lr_decay",
+    "lr_warmup",
+    "momentum",
+    "wd",
+    "norm_wd",
+    "bias_wd",
+    "bias_lr_factor",
+    "clip_gradient",
+)
 
 
 def add_schedule_arguments(parser: argparse.ArgumentParser) -> None:
@@ -204,6 +214,11 @@ def check_schedule_arguments(args: argparse.Namespace) -> None:
         value = getattr(args, name)
         if value is not None and not 0 <= value < math.inf:
             raise InputError(f"{flag_of(name)} is {value:g}; want a finite number, 0 or more")
+    factor = args.lr_warmup_factor
+    if factor is not None and not 0 <= factor <= 1:
+        raise InputError(f"--lr-warmup-factor is {factor:g}; want 0 to 1")
+    if args.lr_decay_epoch is not None:
+        decay_steps(args.lr_decay_epoch, steps_per_epoch=1)
 
 
 def check_epoch_steps(args: argparse.Namespace, steps_of_data: int) -> None:
@@ -262,7 +277,7 @@ def decay_steps(epochs: str, steps_per_epoch: int) -> List[int]:
     Raises
     ------
     InputError
-        The text is no list of numbers.
+        The text is no list of numbers, or they are negative or not in ascending order.
 
     Examples
     --------
@@ -270,9 +285,13 @@ def decay_steps(epochs: str, steps_per_epoch: int) -> List[int]:
     [15, 20]
     """
     try:
-        return [int(float(epoch) * steps_per_epoch) for epoch in epochs.split(",") if epoch]
+        numbers = [float(epoch) for epoch in epochs.split(",") if epoch]
     except ValueError:
+        numbers = [math.nan]
+    is_in_range = all(0 <= number < math.inf for number in numbers)
+    if not is_in_range or numbers != sorted(numbers):
         raise InputError(
-            f"--lr-decay-epoch is {epochs!r}; want numbers of epochs with commas "
-            "between them, such as 14,18"
-        ) from None
+            f"--lr-decay-epoch is {epochs!r}; want numbers of epochs in ascending order, with "
+            "commas between them, such as 14,18"
+        )
+    return [int(number * steps_per_epoch) for number in numbers]
