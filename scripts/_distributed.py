@@ -94,7 +94,7 @@ def connect(kv_store: str) -> training.Workers:
     Raises
     ------
     InputError
-        The flag does not fit the environment.
+        The flag does not fit the environment, or this MXNet does not have the store.
     """
     global _workers
     role = os.environ.get(ROLE)
@@ -108,6 +108,11 @@ def connect(kv_store: str) -> training.Workers:
         raise InputError(
             f"{ROLE} is {role}, so this is a worker of a distributed run, but --kv-store is "
             f"{kv_store}; give --kv-store dist_sync, or unset {ROLE}"
+        )
+    if kv_store == "nccl" and not mx.runtime.Features().is_enabled("NCCL"):
+        raise InputError(
+            "--kv-store nccl needs an MXNet that was built with NCCL, and this one was not; leave "
+            "it out, because device adds up the gradients of several GPUs as well"
         )
     _workers = training.Workers(kv_store)
     if _member is not None:

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 from gluonnorm import training
 from gluonnorm.data import draw_shapes
@@ -166,6 +167,17 @@ def test_a_bad_image_on_one_worker_loses_no_step(shapes, tmp_path):
         statuses = cluster.wait(60)
     assert set(statuses.values()) == {2}, cluster.outputs()
     assert "could not load the next batch" in cluster.outputs()
+
+
+def test_a_store_that_this_mxnet_lacks_is_one_line(monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    distributed = importlib.import_module("_distributed")
+    monkeypatch.delenv("DMLC_ROLE", raising=False)
+    monkeypatch.setattr(
+        mx.runtime, "Features", lambda: SimpleNamespace(is_enabled=lambda name: name != "NCCL")
+    )
+    with pytest.raises(InputError, match="--kv-store nccl needs an MXNet that was built with NCC"):
+        distributed.connect("nccl")
 
 
 @pytest.mark.parametrize(
