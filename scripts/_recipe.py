@@ -160,6 +160,9 @@ def choose(
     name = _recipe_name(args, earlier)
     layers = [_given_flags(args), _kept_decisions(name, args, earlier), laid or {}]
     if case is not None:
+        if args.multi_scale:
+            short = max(args.multi_scale)
+            layers.append({"short": Choice(short, RECIPE, "the largest length of --multi-scale")})
         layers.append(choose_settings(case, _values_of(layers)))
     sizes = {size: _first(size, [*layers, _default_choices(1)]) for size in UPDATE_SIZES}
     total_batch = sizes["batch_size"].value * sizes["accumulate"].value * machines

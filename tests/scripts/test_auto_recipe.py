@@ -236,6 +236,18 @@ def test_print_recipe_gives_the_reason_of_each_rule_and_writes_nothing(shapes, t
     assert rows["--dtype"].split()[1:] == ["float32", "flag"]
 
 
+def test_the_rules_follow_the_lengths_of_multi_scale(shapes, tmp_path):
+    """Photos of 64 pixels would get 64; lengths of 96 did not fit into the longer side of that."""
+    flags = ["--recipe", "auto", "--print-recipe", "--multi-scale", 128, 192]
+    done = train(shapes, tmp_path / "run", *flags)
+    assert done.returncode == 0, done.stderr
+    rows = {line.split("  ")[0]: line for line in done.stdout.splitlines()}
+    assert rows["--set short"].split()[2:4] == ["192", "recipe:"]
+    assert rows["--set max_size"].split()[2] == "320"  # 5/3
+    given = train(shapes, tmp_path / "run", *flags, "--set", "short=160")
+    assert "--set short               160 " in given.stdout
+
+
 def test_a_published_recipe_fits_into_minutes_as_well(budget, shapes, tmp_path, monkeypatch):
     length = budget.Length(epochs=3, epoch_steps=6, val_interval=1, seconds=60.0)
     monkeypatch.setattr(budget, "lay", lambda *_: length)
