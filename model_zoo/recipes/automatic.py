@@ -8,6 +8,7 @@ docs/training.md lists the rules with the experiment behind each.
 import math
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
+from gluonnorm.errors import InputError
 from gluonnorm.nn import STORED_STATISTICS_NORMS
 from model_zoo.recipes.choice import RECIPE, Choice
 from model_zoo.recipes.training_case import BACKBONE_WEIGHTS, DETECTOR_WEIGHTS, TrainingCase
@@ -58,6 +59,8 @@ SMALL_PHOTO = 256 * 256  # pixels of the network's input
 PUBLISHED_RATE = 0.00125
 FRESH_RATE = 0.004
 LARGEST_RATE = 0.02
+# With --lr-mode step the rate falls after these parts of the run, as after 14 and 18 of 20 epochs.
+DECAY_PARTS = (0.7, 0.9)
 WARMUP_UPDATES = 500
 WARMUP_PART = 0.1
 PHOTOS_SEEN = 6000
@@ -118,17 +121,20 @@ def choose_schedule(
     Returns
     -------
     dict of str to Choice
-        "epochs", "lr", "lr_mode", "lr_warmup" and "clip_gradient".
+        "epochs", "lr", "lr_mode", "lr_decay_epoch", which serves another mode, "lr_warmup" and
+        "clip_gradient".
     """
     length = _epochs(photos)
     updates = (epochs or length.value) * (epoch_steps or math.ceil(photos / batch_size))
     rate = PUBLISHED_RATE if weights == DETECTOR_WEIGHTS else FRESH_RATE
     reason = f"{rate:g} for each photo of an update, at most {LARGEST_RATE:g}"
     warmup = max(1, min(WARMUP_UPDATES, round(WARMUP_PART * updates)))
+    decays = ",".join(f"{part * (epochs or length.value):g}" for part in DECAY_PARTS)
     return {
         "epochs": length,
         "lr": _choice(min(rate * batch_size, LARGEST_RATE), reason),
         "lr_mode": _choice("cosine", "it falls to 0 at the end, however long the run is"),
+        "lr_decay_epoch": _choice(decays, "as by default after 70 % and 90 % of the run"),
         "lr_warmup": _choice(warmup, f"a tenth of {updates} updates, at most {WARMUP_UPDATES}"),
         "clip_gradient": _choice(10.0, "a photo that is all wrong shall not undo the others"),
     }
@@ -287,6 +293,8 @@ def _pre_nms(case: TrainingCase, values: Values) -> Choice:
     wanted = math.ceil(CANDIDATE_PART * anchors / 100) * 100
     least = CANDIDATES_PER_PROPOSAL * values["rpn_test_post_nms"]
     count = min(max(wanted, least), MOST_CANDIDATES)
+    if wanted < least:
+        return _choice(count, f"six for each proposal, more than half of {anchors} anchors")
     return _choice(
         count, f"half of {anchors} anchors, at most {MOST_CANDIDATES}: all sizes compete"
     )
@@ -313,6 +321,8 @@ def _num_sample(case: TrainingCase, values: Values) -> Choice:
     low, high = POSITIVE_ROIS
     positive = min(max(2 ** math.ceil(math.log2(max(objects, 1))), low), high)
     ratio = values.get("pos_ratio", case.settings["pos_ratio"])
+    if ratio == 0:
+        raise InputError("pos_ratio is 0, so no RoI would be an object; give more than 0")
     reason = f"{positive} of them are objects at most; nine tenths of the photos have {objects:.0f}"
     return _choice(round(positive / ratio), reason)
 

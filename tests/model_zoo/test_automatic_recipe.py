@@ -177,6 +177,8 @@ def test_counts_follow_from_the_objects_of_a_photo():
     # On a single map all sizes compete, and half of its 30 * 40 cells' anchors enter the NMS.
     single = values(single_map([50] * 40), short=480, anchor_sizes=((40, 60),))
     assert single["anchor_ratios"] == (1.0,) and single["rpn_test_pre_nms"] == 1800
+    few = choose_settings(single_map([50] * 40), {"short": 480, "anchor_sizes": ((40, 60),)})
+    assert few["rpn_test_pre_nms"].reason == "six for each proposal, more than half of 2400 anchors"
     more = values(single_map([50] * 40), short=480, anchor_sizes=((20, 30, 40, 60),))
     assert more["rpn_test_pre_nms"] == 2400 == more["rpn_train_pre_nms"]
     most = values(single_map([50] * 40), short=1200, anchor_sizes=((20, 30, 40, 60),))
@@ -251,6 +253,20 @@ def test_warm_up_and_rate_follow_from_updates_and_batch():
     assert two == 2 * one and many == 0.02
     # What has been trained already gets the rate of the codebases: 0.02 for 16 photos.
     assert choose_schedule("detector", 200, 2, 5, None)["lr"].value == 2 * 0.02 / 16
+
+
+def test_with_lr_mode_step_the_rate_falls_within_the_run():
+    """The default of 14 and 18 epochs is that of a run of 20."""
+    decays = [
+        choose_schedule("nothing", 6000, 1, epochs, None)["lr_decay_epoch"].value
+        for epochs in (20, 9, None)
+    ]
+    assert decays == ["14,18", "6.3,8.1", "8.4,10.8"]
+
+
+def test_no_share_of_positive_rois_is_refused():
+    with pytest.raises(ValueError, match="pos_ratio is 0, so no RoI would be an object"):
+        values(make_case([50] * 50), pos_ratio=0)
 
 
 def test_every_choice_has_a_reason():
