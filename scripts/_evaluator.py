@@ -192,6 +192,10 @@ class KeepLast(training.Callback):
         self.saver = saver
         self.metrics = metrics
 
+    def on_resume(self, loop: training.RunningLoop) -> None:
+        """Make up for a run that was killed, or taken back, behind its last checkpoint."""
+        self.on_epoch_end(loop)
+
     def on_epoch_end(self, loop: training.RunningLoop) -> None:
         """Keep the weights if this epoch is the last one."""
         if loop.epoch < loop.epochs:

@@ -174,6 +174,15 @@ def test_going_back_behind_the_best_weights_leaves_them(shapes, earlier, val_int
     assert best == Path(f"{earlier}-{best_step:07d}.params").read_bytes() != discarded
 
 
+def test_a_run_without_evaluations_that_is_over_gets_its_best_weights(shapes, earlier):
+    """As after kill -9 between the last checkpoint and the best weights."""
+    for ending in ("json", "params"):
+        Path(f"{earlier}-best.{ending}").unlink()
+    done = train(shapes, earlier, "--epochs", 2, "--resume", "--val-interval", 0)
+    assert done.returncode == 0, done.stderr
+    assert training.read(f"{earlier}-best.json")["state"]["step"] == 2 * STEPS
+
+
 def test_going_back_to_the_best_weights_keeps_them(shapes, earlier):
     give_scores(earlier, 1.0, 0.99)
     best = Path(f"{earlier}-best.params").read_bytes()
