@@ -38,7 +38,14 @@ from gluonnorm.visualize import draw
 
 import mxnet as mx
 import numpy as np
-from _cli import add_plugin_argument, add_seed_argument, parse_settings, run, seed_everything
+from _cli import (
+    add_plugin_argument,
+    add_seed_argument,
+    flag_of,
+    parse_settings,
+    run,
+    seed_everything,
+)
 from _data import open_dataset, open_masks
 from _data_flags import add_dataset_arguments
 from _inspection_plot import plot_inspection
@@ -51,6 +58,7 @@ from _script_parser import ScriptParser
 
 UNSOUND = 1  # the exit status with faults or problems
 SPLITS = ("train", "val")
+NETWORK_FLAGS = ("set", "base_network", "norm", "head_norm", "rescale")
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -148,6 +156,7 @@ def main(args: argparse.Namespace) -> int:
             f"--show is {args.show}, --num-drawn is {args.num_drawn} and --num-judged is "
             f"{args.num_judged}; want at least 0, 1 and 1"
         )
+    refuse_flags_without_network(args)
     make_parent_folder("--json", args.json)
     make_parent_folder("--plot", args.plot and f"{args.plot}-{SPLITS[0]}.png")
     seed_everything(args.seed)
@@ -176,6 +185,28 @@ def main(args: argparse.Namespace) -> int:
     if args.json:
         write_text(args.json, json.dumps(content) + "\n")
     return 0 if is_sound else UNSOUND
+
+
+def refuse_flags_without_network(args: argparse.Namespace) -> None:
+    """Refuse flags of a network where none is named: nothing would be judged in its input.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        What ``parse_args`` returns.
+
+    Raises
+    ------
+    InputError
+        There is such a flag.
+    """
+    if args.network is not None or args.params is not None:
+        return
+    for name in NETWORK_FLAGS:
+        if getattr(args, name):
+            raise InputError(
+                f"{flag_of(name)} is about a network, and none is named; add --network or --params"
+            )
 
 
 def inspect_for(net: Optional[FasterRCNN], dataset: Dataset) -> Inspection:

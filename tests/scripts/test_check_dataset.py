@@ -250,3 +250,12 @@ def test_pictures_of_images_chosen_by_the_seed(shapes, tmp_path):
 def test_what_cannot_be_opened_is_one_line(shapes, flags, message):
     done = check(shapes, *flags)
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and message in done.stderr
+
+
+@pytest.mark.parametrize(
+    "flags", [("--set", "short=300"), ("--norm", "gn"), ("--base-network", "resnet18_v1b")]
+)
+def test_settings_without_their_network_are_refused(shapes, flags):
+    done = check(shapes, *flags)
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.startswith(f"error: {flags[0]} is about a network, and none is named; add")
