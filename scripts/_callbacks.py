@@ -191,7 +191,17 @@ class Recalibration(training.Callback):
 
     def on_epoch_end(self, loop: training.RunningLoop) -> None:
         """Average over the first batches of the epoch that has just ended."""
-        parts = self._device_parts(loop.epoch - 1)
+        self.average(loop.epoch - 1)
+
+    def average(self, epoch: int) -> None:
+        """Average over the first batches of an epoch.
+
+        Parameters
+        ----------
+        epoch : int
+            Its number, from 0.
+        """
+        parts = self._device_parts(epoch)
         recalibrate(self.net, parts, self.num_batches * len(self.ctx))
 
     def _device_parts(self, epoch: int) -> Iterator[mx.nd.NDArray]:

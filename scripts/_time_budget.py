@@ -2,10 +2,14 @@
 
 import argparse
 import math
+import os
+import tempfile
 import time
 from itertools import count, islice
+from pathlib import Path
 from typing import Iterator, List, NamedTuple, Optional, Sequence
 
+from gluonnorm import training
 from gluonnorm.data import Batch, Dataset, Loader
 from gluonnorm.errors import InputError
 from gluonnorm.evaluation import predict
@@ -15,9 +19,10 @@ from model_zoo.recipes.choice import RECIPE
 
 import mxnet as mx
 import numpy as np
+from _callbacks import Recalibration
 from _data import evaluation_loader
 from _recipe import Choices
-from _training_parts import make_step, make_trainer, step_inputs
+from _training_parts import epoch_batches, make_step, make_trainer, step_inputs
 from end_report.measures import MOST_PROPOSED_IMAGES
 
 # The first steps compile the graph; the next ones tell the time of a step.
@@ -27,7 +32,7 @@ TIMED_STEPS = 8
 EVALUATION_FACTOR = 1.2
 # The part of the time that is left for a machine that becomes slower.
 RESERVE = 0.06
-# A checkpoint and the pictures of an epoch, in seconds.
+# The pictures of an epoch and the checkpoint of a small network, in seconds.
 SAVE_SECONDS = 1.0
 EVALUATION_PART = 0.08  # of the time, at most, for all evaluations but the last
 MOST_EARLIER = 9  # evaluations before the last
@@ -54,11 +59,14 @@ class Times(NamedTuple):
         An evaluation on all photos of the validation set; 0 without one.
     report : float
         What the run says at its end; 0 without an evaluation.
+    epoch : float
+        What follows each epoch beside an evaluation: checkpoint, pictures and recalibration.
     """
 
     update: float
     evaluation: float
     report: float = 0.0
+    epoch: float = SAVE_SECONDS
 
 
 class Length(NamedTuple):
@@ -145,8 +153,12 @@ def _measure(
     parameters = net.collect_params().values()
     weights = [parameter.list_data()[0].copy() for parameter in parameters]
     evaluation, report = 0.0, 0.0
+    trainer = make_trainer(args, net, mx.kv.create("local"))
     try:
-        update = _time_update(args, net, loader, ctx)
+        update = _time_update(make_step(args, net, trainer, ctx), loader)
+        epoch = SAVE_SECONDS + _time_recalibration(args, net, loader, ctx)
+        if args.save_interval:
+            epoch += _time_checkpoint(args.save_prefix, net, trainer) / args.save_interval
         if val_set is not None:
             evaluation = _time_evaluation(args, net, val_set, ctx)
             share = min(1.0, MOST_PROPOSED_IMAGES / len(val_set))
@@ -154,15 +166,11 @@ def _measure(
     finally:
         for parameter, weight in zip(parameters, weights):
             parameter.set_data(weight)
-    return Times(update, evaluation, report)
+    return Times(update, evaluation, report, epoch)
 
 
-def _time_update(
-    args: argparse.Namespace, net: FasterRCNN, loader: Loader, ctx: List[mx.Context]
-) -> float:
+def _time_update(step: training.TrainStep, loader: Loader) -> float:
     """Train for some steps at a rate of almost 0, and return the usual time of the last ones."""
-    trainer = make_trainer(args, net, mx.kv.create("local"))
-    step = make_step(args, net, trainer, ctx)
     launched: List[mx.nd.NDArray] = []
     moments = []
     for batch in islice(_endless_batches(loader), UNTIMED_STEPS + TIMED_STEPS):
@@ -175,6 +183,30 @@ def _time_update(
         launched = list(losses.values())
     mx.nd.waitall()
     return _usual_time(np.diff(moments)[UNTIMED_STEPS - 1 :].tolist())
+
+
+def _time_recalibration(
+    args: argparse.Namespace, net: FasterRCNN, loader: Loader, ctx: List[mx.Context]
+) -> float:
+    """Average the statistics over some batches, and project to those of ``--recalibrate``."""
+    if not args.recalibrate:
+        return 0.0
+    wanted = min(args.recalibrate, len(loader) * args.accumulate)
+    timed = min(wanted, TIMED_STEPS)
+    start = time.perf_counter()
+    Recalibration(net, epoch_batches(loader), ctx, timed, args.accumulate).average(epoch=0)
+    return (time.perf_counter() - start) * wanted / timed
+
+
+def _time_checkpoint(prefix: str, net: FasterRCNN, trainer: mx.gluon.Trainer) -> float:
+    """Save a checkpoint on the disk of the run, and remove it."""
+    folder = Path(prefix).absolute().parent
+    while not folder.is_dir():
+        folder = folder.parent
+    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+        start = time.perf_counter()
+        training.save(os.path.join(temporary, "measured"), net, trainer, {"step": 0}, {})
+        return time.perf_counter() - start
 
 
 def _usual_time(times: Sequence[float]) -> float:
@@ -216,7 +248,8 @@ def lay(
 
     One evaluation comes at the end. Earlier ones may take a twelfth of the time, unless their
     interval is given. A run that would have less than twelve epochs gets shorter epochs, so that
-    the time is used up; with a given interval it keeps complete ones, if one fits.
+    the time is used up, if that makes more updates; with a given interval it keeps complete ones,
+    if one fits.
 
     Parameters
     ----------
@@ -253,7 +286,7 @@ def lay(
     if is_scored:
         usable -= times.report
     evaluations = 0
-    after_epoch = SAVE_SECONDS
+    after_epoch = times.epoch
     if is_scored and val_interval:
         # The last evaluation comes after the last epoch, also where no interval ends.
         evaluations = 1 if val_interval > 1 else 0
@@ -265,8 +298,11 @@ def lay(
     epoch_seconds = steps_of_data * times.update + after_epoch
     epochs, epoch_steps = int(training / epoch_seconds), steps_of_data
     if epochs < (1 if val_interval else FEW_EPOCHS):
-        epochs = math.ceil(training / epoch_seconds)
-        epoch_steps = int((training / epochs - after_epoch) / times.update)
+        more = math.ceil(training / epoch_seconds)
+        fewer_steps = int((training / more - after_epoch) / times.update)
+        # Another epoch costs another checkpoint, which may take longer than its updates.
+        if more * fewer_steps > epochs * steps_of_data:
+            epochs, epoch_steps = more, fewer_steps
     if val_interval is None:
         val_interval = math.ceil(epochs / evaluations) if is_scored else 0
     scored_epochs = math.ceil(epochs / val_interval) if is_scored else 0
@@ -274,7 +310,7 @@ def lay(
         epochs=epochs,
         epoch_steps=epoch_steps,
         val_interval=val_interval,
-        seconds=epochs * (epoch_steps * times.update + SAVE_SECONDS)
+        seconds=epochs * (epoch_steps * times.update + times.epoch)
         + scored_epochs * times.evaluation
         + (times.report if is_scored else 0.0),
     )

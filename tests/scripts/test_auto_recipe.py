@@ -91,6 +91,42 @@ def test_a_given_interval_of_evaluations_is_kept(budget, interval, steps):
         assert length.seconds + another + 60 > 2400 * 0.94 - 2 * 60
 
 
+@pytest.mark.parametrize("steps", [1, 2, 5, 40])
+@pytest.mark.parametrize("epoch", [4.0, 30.0])
+@pytest.mark.parametrize("seconds", [100.0, 233.0, 600.0])
+def test_checkpoints_and_recalibrations_get_their_time(budget, steps, epoch, seconds):
+    """A checkpoint of a ResNet-50 with a pyramid has 350 megabytes, as much as 20 small updates."""
+    times = budget.Times(update=0.5, evaluation=0.0, report=0.0, epoch=epoch)
+    length = budget.lay(seconds, steps, times)
+    taken = length.epochs * (length.epoch_steps * 0.5 + epoch)
+    assert length.seconds == pytest.approx(taken) and taken <= 0.94 * seconds
+    assert length.epochs >= 1 and 1 <= length.epoch_steps <= steps
+    # As many updates at least as complete epochs would make.
+    complete = int(0.94 * seconds / (steps * 0.5 + epoch))
+    assert length.epochs * length.epoch_steps >= complete * steps
+
+
+def test_what_follows_an_epoch_is_measured(budget, shapes, tmp_path, monkeypatch):
+    measured = []
+
+    def lay(seconds, steps, times, interval):
+        measured.append(times)
+        return budget.Length(epochs=1, epoch_steps=steps, val_interval=0, seconds=60.0)
+
+    monkeypatch.setattr(budget, "lay", lay)
+    flags = [*SMALL, "--norm", "bn", "--recipe", "auto", "--minutes", 2, "--print-recipe"]
+    saved = train(shapes, tmp_path / "runs" / "run", *flags)
+    assert saved.returncode == 0 and not list(tmp_path.iterdir()), saved.stderr
+    assert measured[0].epoch > budget.SAVE_SECONDS
+    # Of 6 batches, 2 are averaged in 0.2 seconds. A checkpoint comes every second epoch.
+    monkeypatch.setattr(budget, "_time_checkpoint", lambda *_: 3.0)
+    monkeypatch.setattr(budget.Recalibration, "average", lambda *_, epoch: budget.time.sleep(0.2))
+    monkeypatch.setattr(budget, "TIMED_STEPS", 2)
+    flags += ["--recalibrate", 6, "--batch-size", 1, "--save-interval", 2]
+    assert train(shapes, tmp_path / "run", *flags).returncode == 0
+    assert measured[1].epoch == pytest.approx(budget.SAVE_SECONDS + 3 / 2 + 0.2 * 6 / 2, abs=0.5)
+
+
 def test_a_time_too_short_for_anything_is_refused(budget):
     with pytest.raises(ValueError, match="10 updates fit, want at least 20; give 0.2 minutes more"):
         budget.lay(12.0, 100, budget.Times(update=1.0, evaluation=0.0))
