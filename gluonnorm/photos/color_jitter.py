@@ -51,9 +51,9 @@ class ColorJitter:
     probability: float = 0.5
 
     def __post_init__(self) -> None:
-        for name in ("brightness", "contrast", "saturation", "probability"):
+        for name in ("brightness", "contrast", "saturation", "hue", "probability"):
             check_share(name, getattr(self, name))
-        if not 0 <= self.hue <= 0.5:
+        if self.hue > 0.5:
             raise InputError(f"hue is {self.hue}; want a share of a full turn, 0 to 0.5")
 
     def __call__(self, photo: AnnotatedPhoto, rng: np.random.Generator) -> AnnotatedPhoto:

@@ -55,8 +55,8 @@ class RandomCrop:
             check_share(name, getattr(self, name))
         if self.min_scale == 0 or self.min_visible == 0:
             raise InputError("min_scale and min_visible must be more than 0")
-        if self.attempts < 1:
-            raise InputError(f"attempts is {self.attempts}; want at least 1")
+        if not isinstance(self.attempts, int) or self.attempts < 1:
+            raise InputError(f"attempts is {self.attempts!r}; want an integer of at least 1")
 
     def __call__(self, photo: AnnotatedPhoto, rng: np.random.Generator) -> AnnotatedPhoto:
         """Cut a photo, or leave it as it is.

@@ -257,6 +257,9 @@ def test_probabilities():
         ("color_jitter", {"contrast": -1}, "contrast is -1"),
         ("random_crop", {"min_scale": 0}, "min_scale and min_visible must be more than 0"),
         ("random_crop", {"attempts": 0}, "attempts is 0"),
+        ("random_crop", {"attempts": 2.5}, "attempts is 2.5; want an integer of at least 1"),
+        ("random_crop", {"attempts": "x"}, "attempts is 'x'; want an integer"),
+        ("color_jitter", {"hue": None}, "hue is None; want a number from 0 to 1"),
     ],
 )
 def test_wrong_settings(name, settings, message):
