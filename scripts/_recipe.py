@@ -31,6 +31,8 @@ RECIPE_SETTINGS = tuple(field.name for field in fields(DetectorConfig))
 PUBLISHED_SETTINGS = ("short", "max_size", "freeze_at")
 # The flags whose product is the number of images of an update on one machine.
 UPDATE_SIZES = ("batch_size", "accumulate")
+# How many machines share an update, which is no flag.
+MACHINES = "machines"
 # What --minutes measures and sets: a value of the user would make another length of it.
 LAID_BY_MINUTES = ("epochs", "epoch_steps")
 # Flags that are not shown where nothing was chosen.
@@ -96,7 +98,7 @@ def check_recipe_arguments(args: argparse.Namespace) -> None:
             )
 
 
-def follows_rules(args: argparse.Namespace, earlier: Choices) -> bool:
+def follows_rules(args: argparse.Namespace, earlier: Choices, machines: int) -> bool:
     """Tell whether the rules of the automatic recipe have to decide something.
 
     Parameters
@@ -105,6 +107,8 @@ def follows_rules(args: argparse.Namespace, earlier: Choices) -> bool:
         The parsed command line.
     earlier : dict of str to Choice
         What ``read_choices`` returns of the run that is continued; {} for a fresh run.
+    machines : int
+        Machines that share an update.
 
     Returns
     -------
@@ -112,7 +116,7 @@ def follows_rules(args: argparse.Namespace, earlier: Choices) -> bool:
         False for another recipe, and for a run that keeps its decisions.
     """
     name = _recipe_name(args, earlier)
-    return name.value == AUTO and not _kept_decisions(name, args, earlier)
+    return name.value == AUTO and not _kept_decisions(name, args, earlier, machines)
 
 
 def choose(
@@ -126,9 +130,9 @@ def choose(
     """Choose every value of the schedule, and the settings of the network that a recipe has.
 
     The first of these that has a value wins: a flag that was given; the run that is continued, if
-    it had the same recipe and the same batch; the length that fits into the time; the recipe, by
-    its rules or scaled to the batch and the data set; the default. A run without a recipe keeps
-    nothing: its flags are given again.
+    it had the same recipe, the same batch and as many machines; the length that fits into the time;
+    the recipe, by its rules or scaled to the batch and the data set; the default. A run without a
+    recipe keeps nothing: its flags are given again.
 
     Parameters
     ----------
@@ -148,8 +152,8 @@ def choose(
     Returns
     -------
     dict of str to Choice
-        "recipe", which may be None, the destinations of the schedule's flags, and those of
-        ``RECIPE_SETTINGS`` that the recipe or the earlier run decides. With a recipe, those of
+        "recipe", which may be None, "machines", the destinations of the schedule's flags, and those
+        of ``RECIPE_SETTINGS`` that the recipe or the earlier run decides. With a recipe, those of
         ``--set`` too, because a run with a recipe that is continued keeps them.
 
     Raises
@@ -158,7 +162,8 @@ def choose(
         There is no such recipe.
     """
     name = _recipe_name(args, earlier)
-    layers = [_given_flags(args), _kept_decisions(name, args, earlier), laid or {}]
+    kept = _kept_decisions(name, args, earlier, machines)
+    layers = [_given_flags(args), kept, laid or {}]
     if case is not None:
         if args.multi_scale:
             short = max(args.multi_scale)
@@ -175,7 +180,7 @@ def choose(
         known = _values_of(layers)
         length = known.get("epochs"), known.get("epoch_steps")
         layers.append(_recipe_choices(recipe, total_batch, images, *length, laid is not None))
-    choices = {"recipe": name, **sizes}
+    choices = {"recipe": name, **sizes, MACHINES: Choice(machines, DEFAULT, "share an update")}
     for destination in SCHEDULE_FLAGS:
         choices[destination] = _first(destination, [*layers, _default_choices(total_batch)])
     if choices["bias_wd"].value is None:
@@ -261,7 +266,7 @@ def with_choices(args: argparse.Namespace, choices: Choices) -> argparse.Namespa
         A copy in which every flag of the schedule has its value, and ``--set`` the settings of the
         recipe.
     """
-    values = {name: choice.value for name, choice in choices.items()}
+    values = {name: choice.value for name, choice in choices.items() if name != MACHINES}
     settings = []
     for setting in RECIPE_SETTINGS:
         if setting in values:
@@ -427,10 +432,12 @@ def print_choices(choices: Choices, norm: Optional[str], steps_per_epoch: int) -
     unused = ("lr_decay", "lr_decay_epoch") if choices["lr_mode"].value == "cosine" else ()
     for name, choice in choices.items():
         is_silent = name in OPTIONAL and choice.value is None
-        if name in unused or is_silent or name == "norm":
+        if name in unused or is_silent or name in ("norm", MACHINES):
             continue
         label = f"--set {name}" if name in RECIPE_SETTINGS else flag_of(name)
         rows.append((label, _as_text(choice.value), _origin(choice)))
+    if choices[MACHINES].value > 1:
+        rows.append((MACHINES, str(choices[MACHINES].value), choices[MACHINES].reason))
     chosen_norm = choices["norm"]
     origin = "the network's"
     if chosen_norm.value is not None:
@@ -462,9 +469,14 @@ def _recipe_name(args: argparse.Namespace, earlier: Choices) -> Choice:
     return Choice(name, origin, source)
 
 
-def _kept_decisions(name: Choice, args: argparse.Namespace, earlier: Choices) -> Choices:
+def _kept_decisions(
+    name: Choice, args: argparse.Namespace, earlier: Choices, machines: int
+) -> Choices:
     """Collect what the earlier run decided, if its recipe and its updates were the same."""
     if name.value is None or _value_of("recipe", earlier) != name.value:
+        return {}
+    # Runs of earlier versions did not write the machines down.
+    if _value_of(MACHINES, earlier) not in (None, machines):
         return {}
     for size in UPDATE_SIZES:
         if getattr(args, size) not in (None, _value_of(size, earlier)):

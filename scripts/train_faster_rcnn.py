@@ -243,7 +243,8 @@ def prepare(
     """
     checkpoint, earlier = read_earlier_run(args, workers)
     train_set, val_set = open_sets(args, workers)
-    case = examine(args, train_set, ctx) if follows_rules(args, earlier) else None
+    has_rules = follows_rules(args, earlier, workers.count)
+    case = examine(args, train_set, ctx) if has_rules else None
     decide = partial(choose, args, len(train_set), workers.count, earlier, case)
     choices = decide()
     if case is not None:

@@ -65,6 +65,7 @@ def test_without_a_recipe_every_value_is_the_default_or_the_flag(scripts):
         "recipe": None,
         "batch_size": 4,
         "accumulate": 1,
+        "machines": 1,
         "lr": 4 * 0.00125,
         "epochs": 20,
         "lr_mode": "step",
@@ -159,6 +160,19 @@ def test_a_resumed_run_keeps_the_decisions_of_the_same_recipe_and_batch(scripts)
     other = choose(scripts, "--recipe", "torchvision_1x", images=10, earlier=earlier)
     assert (other["epochs"].value, other["batch_size"].value) == (26, 1)
     assert "short" not in other and other["lr_warmup"].origin == "recipe"
+
+
+def test_a_run_that_goes_on_with_other_machines_has_their_rate(scripts):
+    """Two machines make updates of two images, with twice the rate of one."""
+    of_two = choose(scripts, "--recipe", "detectron_1x", "--epochs", "6", machines=2)
+    assert of_two["lr"].value == 0.0025
+    same = choose(scripts, earlier=of_two, machines=2)
+    assert (same["lr"].value, same["lr"].origin) == (0.0025, "earlier run")
+    of_one = choose(scripts, earlier=of_two)
+    assert (of_one["lr"].value, of_one["lr"].origin) == (0.00125, "recipe")
+    # An earlier version did not write the machines down.
+    unknown = {name: choice for name, choice in of_two.items() if name != "machines"}
+    assert choose(scripts, earlier=unknown)["epochs"].origin == "earlier run"
 
 
 def test_worker_0_decides_for_machines_that_differ(scripts, shapes):
