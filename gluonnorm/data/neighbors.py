@@ -5,6 +5,9 @@ from gluonnorm.photos.boxes import box_iou
 
 import numpy as np
 
+# A photo may show ten thousand cells. All IoUs of them at once would take 8 gigabytes.
+ROWS_AT_ONCE = 256
+
 
 def neighbor_ious(objects: ObjectTable) -> np.ndarray:
     """Compute the largest IoU of each object with another one of its class in its image.
@@ -29,7 +32,10 @@ def neighbor_ious(objects: ObjectTable) -> np.ndarray:
         if len(rows) < 2:
             continue
         boxes = objects.boxes[rows]
-        ious = box_iou(boxes, boxes)
-        np.fill_diagonal(ious, 0)
-        largest[rows] = ious.max(axis=1)
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            part = slice(start, start + ROWS_AT_ONCE)
+            ious = box_iou(boxes[part], boxes)
+            # Not with itself.
+            np.fill_diagonal(ious[:, part], 0)
+            largest[rows[part]] = ious.max(axis=1)
     return largest
