@@ -249,7 +249,9 @@ def _decay_factor(flag: str, decay: float, wd: float) -> float:
     if decay == wd:
         return 1.0
     if wd == 0:
-        raise InputError(f"{flag} is {decay:g} and --wd is 0; give a --wd above 0 as well")
+        raise InputError(
+            f"{flag} is {decay:g} and --wd is 0; give a --wd above 0 as well, or {flag} 0"
+        )
     return decay / wd
 
 
