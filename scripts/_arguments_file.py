@@ -3,10 +3,14 @@
 import json
 import os
 import platform
+from dataclasses import asdict, replace
 from typing import Any, Dict, Optional
 
 import gluonnorm
+from gluonnorm.errors import InputError
 from gluonnorm.weight_files import read_description
+from model_zoo.recipes import Choice
+from model_zoo.recipes.choice import Choices
 
 import mxnet as mx
 from _output import write_text
@@ -31,7 +35,7 @@ def arguments_path(prefix: str) -> str:
 
 
 def write_arguments(
-    prefix: str, flags: Dict[str, Any], choices: Dict[str, Any], spec: Dict[str, Any]
+    prefix: str, flags: Dict[str, Any], choices: Choices, spec: Dict[str, Any]
 ) -> None:
     """Write down what a run was started with.
 
@@ -41,20 +45,91 @@ def write_arguments(
         The value of ``--save-prefix``.
     flags : dict of str to any
         The value of each flag.
-    choices : dict of str to any
-        The origin of each value of the schedule, and the reason for it.
+    choices : dict of str to Choice
+        Each value of the schedule, its origin and the reason for it.
     spec : dict of str to any
         The network's description.
     """
     content = {
         "arguments": flags,
-        "choices": choices,
+        "choices": stored_choices(choices),
         "spec": spec,
         "python": platform.python_version(),
         "mxnet": mx.__version__,
         "gluonnorm": gluonnorm.__version__,
     }
     _write(prefix, content)
+
+
+def read_choices(prefix: str) -> Choices:
+    """Read what a run decided.
+
+    Parameters
+    ----------
+    prefix : str
+        The prefix of its files.
+
+    Returns
+    -------
+    dict of str to Choice
+        {} if the run has no ``PREFIX-arguments.json``, or one of a version without choices.
+
+    Raises
+    ------
+    InputError
+        The file is damaged.
+    """
+    path = arguments_path(prefix)
+    if not os.path.exists(path):
+        return {}
+    try:
+        return restored_choices(read_description(path).get("choices", {}))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{path} should hold the decisions of the run that is continued, and is damaged "
+            f"({error}); delete it, and give --recipe again if the run had one"
+        ) from error
+
+
+def stored_choices(choices: Choices) -> Dict[str, Any]:
+    """Turn choices into what JSON can hold.
+
+    Parameters
+    ----------
+    choices : dict of str to Choice
+        What ``choose`` returns.
+
+    Returns
+    -------
+    dict of str to dict
+        What ``restored_choices`` takes.
+    """
+    return {name: asdict(choice) for name, choice in choices.items()}
+
+
+def restored_choices(stored: Dict[str, Any]) -> Choices:
+    """Make choices of what ``stored_choices`` returned, after a trip through JSON.
+
+    Parameters
+    ----------
+    stored : dict of str to dict
+        The fields of each choice.
+
+    Returns
+    -------
+    dict of str to Choice
+        The same choices.
+    """
+    choices = {}
+    for name, content in stored.items():
+        choice = Choice(**content)
+        choices[name] = replace(choice, value=_as_setting(choice.value))
+    return choices
+
+
+def _as_setting(value: Any) -> Any:
+    """Turn the lists of JSON into the tuples that settings are."""
+    return tuple(map(_as_setting, value)) if isinstance(value, list) else value
 
 
 def write_last_epoch(prefix: str, epoch: int) -> None:

@@ -15,7 +15,7 @@ from model_zoo.recipes.training_case import BACKBONE_WEIGHTS, DETECTOR_WEIGHTS, 
 
 import mxnet as mx
 import numpy as np
-from _recipe import starts_from_detector
+from _recipe_flags import starts_from_detector
 from _training_parts import build_network
 
 

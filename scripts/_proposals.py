@@ -1,7 +1,7 @@
 """How close the proposals of a network come to the objects of a data set."""
 
 from dataclasses import replace
-from typing import Iterable
+from typing import Iterable, List
 
 from gluonnorm.data import Dataset, EvalTransform, Inspection
 from gluonnorm.rcnn import FasterRCNN
@@ -9,6 +9,10 @@ from gluonnorm.rcnn.proposal_reach import proposal_ious
 
 import mxnet as mx
 import numpy as np
+
+# Of evenly spaced images. A share of 100 images' objects is known to a few percent, and the time is
+# less than that of their evaluation.
+MOST_PROPOSED_IMAGES = 100
 
 
 def judge_proposals(
@@ -48,3 +52,22 @@ def judge_proposals(
         image = mx.nd.array(transform(dataset[index]).image, ctx=ctx).expand_dims(0)
         before[rows], after[rows] = proposal_ious(net, image, objects.boxes[rows])
     return inspection.with_proposals(before, after)
+
+
+def spaced_images(images: np.ndarray) -> List[int]:
+    """Choose at most ``MOST_PROPOSED_IMAGES`` of the images with objects, evenly spaced.
+
+    Parameters
+    ----------
+    images : numpy.ndarray
+        (L,) int, the image of each object.
+
+    Returns
+    -------
+    list of int
+        Positions of images in ascending order, each once.
+    """
+    with_objects = np.unique(images)
+    count = min(len(with_objects), MOST_PROPOSED_IMAGES)
+    places = np.linspace(0, len(with_objects) - 1, count).round().astype(int)
+    return with_objects[places].tolist()

@@ -6,25 +6,19 @@ reads flags as if each had been given.
 """
 
 import argparse
-import math
-import os
-import sys
-from dataclasses import asdict, fields, replace
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from dataclasses import fields
+from typing import Any, Dict, Optional, Sequence
 
 from gluonnorm import training
-from gluonnorm.errors import InputError
-from gluonnorm.rcnn import DetectorConfig, FasterRCNN
-from gluonnorm.weight_files import read_description
+from gluonnorm.errors import InputError, did_you_mean
+from gluonnorm.rcnn import DetectorConfig
 from model_zoo.recipes import RECIPES, Choice, Recipe, TrainingCase, get_recipe
 from model_zoo.recipes.automatic import AUTO, WARMUP_PART, choose_schedule, choose_settings
-from model_zoo.recipes.choice import DEFAULT, EARLIER_RUN, FLAG, RECIPE
+from model_zoo.recipes.choice import DEFAULT, EARLIER_RUN, FLAG, RECIPE, Choices
 
-from _arguments_file import arguments_path
-from _cli import flag_of, parse_settings
+from _cli import parse_settings
 from _schedule import DEFAULTS, RATE_PER_IMAGE, SCHEDULE_FLAGS
 
-Choices = Dict[str, Choice]
 # Settings of the network that a recipe may have, and --set may change.
 RECIPE_SETTINGS = tuple(field.name for field in fields(DetectorConfig))
 # Those that published recipes have.
@@ -33,69 +27,6 @@ PUBLISHED_SETTINGS = ("short", "max_size", "freeze_at")
 UPDATE_SIZES = ("batch_size", "accumulate")
 # How many machines share an update, which is no flag.
 MACHINES = "machines"
-# What --minutes measures and sets: a value of the user would make another length of it.
-LAID_BY_MINUTES = ("epochs", "epoch_steps")
-# Flags that are not shown where nothing was chosen.
-OPTIONAL = ("clip_gradient", "epoch_steps", "head_norm")
-
-
-def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the flags that choose a published schedule and show what would run.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        The script's parser; it gets a group of flags.
-    """
-    group = parser.add_argument_group("recipe")
-    group.add_argument(
-        "--recipe",
-        metavar="NAME",
-        help="auto: sizes, anchors, counts and schedule follow from the data set, the weights and "
-        "this machine; or a published schedule, one of model_zoo.recipes.list_recipes(), scaled to "
-        "this batch and data set. Flags and settings of --set that are given win "
-        "(docs/training.md)",
-    )
-    group.add_argument(
-        "--minutes",
-        type=float,
-        metavar="N",
-        help="measure a few steps and an evaluation, and lay the schedule of --recipe so that the "
-        "run ends after N minutes",
-    )
-    group.add_argument(
-        "--print-recipe",
-        action="store_true",
-        help="show every value of the schedule with its origin, and end",
-    )
-
-
-def check_recipe_arguments(args: argparse.Namespace) -> None:
-    """Refuse a ``--minutes`` from which no schedule follows.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        The parsed command line.
-
-    Raises
-    ------
-    InputError
-        It is not positive, has no recipe, or comes with a flag that it sets itself.
-    """
-    if args.minutes is None:
-        return
-    if not 0 < args.minutes < math.inf:
-        raise InputError(f"--minutes is {args.minutes:g}; want a number above 0")
-    if args.recipe is None and not args.resume:
-        raise InputError("--minutes lays the schedule of a recipe; add --recipe auto")
-    for name in LAID_BY_MINUTES:
-        value = getattr(args, name)
-        if value is not None:
-            raise InputError(
-                f"--minutes {args.minutes:g} and {flag_of(name)} {value} both set the length of "
-                "the run; leave one of them out"
-            )
 
 
 def follows_rules(args: argparse.Namespace, earlier: Choices, machines: int) -> bool:
@@ -125,7 +56,7 @@ def choose(
     machines: int,
     earlier: Choices,
     case: Optional[TrainingCase] = None,
-    laid: Optional[Choices] = None,
+    fitted: Optional[Choices] = None,
 ) -> Choices:
     """Choose every value of the schedule, and the settings of the network that a recipe has.
 
@@ -146,7 +77,7 @@ def choose(
         What ``read_choices`` returns of the run that is continued; {} for a fresh run.
     case : TrainingCase, optional
         What the rules of the automatic recipe look at, if they have to decide something.
-    laid : dict of str to Choice, optional
+    fitted : dict of str to Choice, optional
         The length that fits into the time of ``--minutes``.
 
     Returns
@@ -163,7 +94,7 @@ def choose(
     """
     name = _recipe_name(args, earlier)
     kept = _kept_decisions(name, args, earlier, machines)
-    layers = [_given_flags(args), kept, laid or {}]
+    layers = [_given_flags(args), kept, fitted or {}]
     if case is not None:
         if args.multi_scale:
             short = max(args.multi_scale)
@@ -179,7 +110,7 @@ def choose(
         recipe = get_recipe(name.value)
         known = _values_of(layers)
         length = known.get("epochs"), known.get("epoch_steps")
-        layers.append(_recipe_choices(recipe, total_batch, images, *length, laid is not None))
+        layers.append(_recipe_choices(recipe, total_batch, images, *length, fitted is not None))
     choices = {"recipe": name, **sizes, MACHINES: Choice(machines, DEFAULT, "share an update")}
     for destination in SCHEDULE_FLAGS:
         choices[destination] = _first(destination, [*layers, _default_choices(total_batch)])
@@ -190,64 +121,6 @@ def choose(
         if any(setting in layer for layer in kept_layers):
             choices[setting] = _first(setting, layers)
     return choices
-
-
-def check_kept_length(args: argparse.Namespace, choices: Choices) -> None:
-    """Say that ``--minutes`` does not change the length of a run that is continued.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        The parsed command line, with ``--minutes`` and ``--resume``.
-    choices : dict of str to Choice
-        What ``choose`` returns.
-
-    Raises
-    ------
-    InputError
-        Nothing of the earlier run's length is kept: it had another recipe, another batch or no
-        recipe. The minutes would then hold all epochs, also those that it has made.
-    """
-    if choices["epochs"].origin != EARLIER_RUN:
-        raise InputError(
-            f"--minutes {args.minutes:g} lays the length of a run that begins; the run that "
-            "--resume continues had no recipe, or another recipe or batch; give --epochs, which "
-            "counts those that are made already"
-        )
-    print(
-        f"note: --minutes has no effect; the run keeps its {choices['epochs'].value} epochs, and "
-        "--epochs changes them",
-        file=sys.stderr,
-    )
-
-
-def refuse_patience(args: argparse.Namespace, choices: Choices) -> None:
-    """Refuse ``--patience`` for a run whose recipe or earlier part leaves no evaluations.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        The parsed command line.
-    choices : dict of str to Choice
-        What ``choose`` returns, with an interval of 0 between evaluations.
-
-    Raises
-    ------
-    InputError
-        The flag is given.
-    """
-    if not args.patience:
-        return
-    if choices["val_interval"].origin == EARLIER_RUN:
-        reason = "the run that --resume continues makes none"
-        way_out = "give a --val-interval"
-    else:
-        reason = f"one of them takes too much of --minutes {args.minutes:g}"
-        way_out = "give more minutes"
-    raise InputError(
-        f"--patience {args.patience} counts evaluations, and {reason}; leave --patience out, or "
-        f"{way_out}"
-    )
 
 
 def with_choices(args: argparse.Namespace, choices: Choices) -> argparse.Namespace:
@@ -276,181 +149,6 @@ def with_choices(args: argparse.Namespace, choices: Choices) -> argparse.Namespa
     return argparse.Namespace(**{**vars(args), **values, "set": [*settings, *args.set]})
 
 
-def read_choices(prefix: str) -> Choices:
-    """Read what a run decided.
-
-    Parameters
-    ----------
-    prefix : str
-        The prefix of its files.
-
-    Returns
-    -------
-    dict of str to Choice
-        {} if the run has no ``PREFIX-arguments.json``, or one of a version without choices.
-
-    Raises
-    ------
-    InputError
-        The file is damaged.
-    """
-    path = arguments_path(prefix)
-    if not os.path.exists(path):
-        return {}
-    try:
-        return restored_choices(read_description(path).get("choices", {}))
-    except (ValueError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"{path} should hold the decisions of the run that is continued, and is damaged "
-            f"({error}); delete it, and give --recipe again if the run had one"
-        ) from error
-
-
-def stored_choices(choices: Choices) -> Dict[str, Any]:
-    """Turn choices into what JSON can hold.
-
-    Parameters
-    ----------
-    choices : dict of str to Choice
-        What ``choose`` returns.
-
-    Returns
-    -------
-    dict of str to dict
-        What ``restored_choices`` takes.
-    """
-    return {name: asdict(choice) for name, choice in choices.items()}
-
-
-def restored_choices(stored: Dict[str, Any]) -> Choices:
-    """Make choices of what ``stored_choices`` returned, after a trip through JSON.
-
-    Parameters
-    ----------
-    stored : dict of str to dict
-        The fields of each choice.
-
-    Returns
-    -------
-    dict of str to Choice
-        The same choices.
-    """
-    choices = {}
-    for name, content in stored.items():
-        choice = Choice(**content)
-        choices[name] = replace(choice, value=_as_setting(choice.value))
-    return choices
-
-
-def _as_setting(value: Any) -> Any:
-    """Turn the lists of JSON into the tuples that settings are."""
-    return tuple(map(_as_setting, value)) if isinstance(value, list) else value
-
-
-def check_network(args: argparse.Namespace, net: FasterRCNN) -> None:
-    """Refuse a network that contradicts the recipe.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        What ``with_choices`` returns.
-    net : FasterRCNN
-        The network that the flags describe.
-
-    Raises
-    ------
-    InputError
-        It has another norm than the recipe, or a recipe from scratch would freeze stages or start
-        from weights.
-    """
-    if args.recipe in (None, AUTO):
-        return
-    get_recipe(args.recipe).check_network(
-        net.spec.norm, net.config.freeze_at, _starts_from_weights(args)
-    )
-
-
-def check_flags(args: argparse.Namespace) -> None:
-    """Refuse flags that contradict the recipe, before weights are fetched and loaded.
-
-    ``check_network`` then looks at what the flags leave to the network.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        What ``with_choices`` returns.
-
-    Raises
-    ------
-    InputError
-        ``--norm`` is another than the recipe's, or a recipe from scratch would freeze stages or
-        start from weights.
-    """
-    if args.recipe not in RECIPES:
-        return
-    recipe = RECIPES[args.recipe]
-    settings = parse_settings(args.set)
-    # The norm of a network without --norm is known when it is built.
-    norm = args.norm or next(iter(recipe.norms), None)
-    recipe.check_network(norm, settings.get("freeze_at"), _starts_from_weights(args))
-
-
-def starts_from_detector(args: argparse.Namespace) -> bool:
-    """Tell whether a run starts from the weights of a complete detector.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        The parsed command line.
-
-    Returns
-    -------
-    bool
-        True with ``--pretrained`` and with ``--set transfer=...``.
-    """
-    return bool(args.pretrained or "transfer" in parse_settings(args.set))
-
-
-def _starts_from_weights(args: argparse.Namespace) -> bool:
-    """Tell whether a run starts from weights of a detector or of a backbone."""
-    return bool(args.pretrained_base or starts_from_detector(args))
-
-
-def print_choices(choices: Choices, norm: Optional[str], steps_per_epoch: int) -> None:
-    """Print what would run: every value, its origin and the reason for it.
-
-    Parameters
-    ----------
-    choices : dict of str to Choice
-        What ``choose`` returns.
-    norm : str or None
-        The norm of the network.
-    steps_per_epoch : int
-        Updates in an epoch.
-    """
-    rows: List[Tuple[str, str, str]] = []
-    unused = ("lr_decay", "lr_decay_epoch") if choices["lr_mode"].value == "cosine" else ()
-    for name, choice in choices.items():
-        is_silent = name in OPTIONAL and choice.value is None
-        if name in unused or is_silent or name in ("norm", MACHINES):
-            continue
-        label = f"--set {name}" if name in RECIPE_SETTINGS else flag_of(name)
-        rows.append((label, _as_text(choice.value), _origin(choice)))
-    if choices[MACHINES].value > 1:
-        rows.append((MACHINES, str(choices[MACHINES].value), choices[MACHINES].reason))
-    chosen_norm = choices["norm"]
-    origin = "the network's"
-    if chosen_norm.value is not None:
-        origin = _origin(chosen_norm)
-    rows.append(("norm", _as_text(norm), origin))
-    epochs = choices["epochs"].value
-    rows.append(("updates", str(epochs * steps_per_epoch), f"{steps_per_epoch} in each epoch"))
-    label_width = max(len(label) for label, _, _ in rows)
-    value_width = max(len(value) for _, value, _ in rows)
-    for label, value, origin in rows:
-        print(f"{label:{label_width}}  {value:{value_width}}  {origin}")
-
-
 def _given_flags(args: argparse.Namespace) -> Choices:
     """Collect the values that the command line gives."""
     given = {name: getattr(args, name) for name in SCHEDULE_FLAGS}
@@ -465,6 +163,11 @@ def _recipe_name(args: argparse.Namespace, earlier: Choices) -> Choice:
     name = _value_of("recipe", earlier) if args.recipe is None else args.recipe
     if name is None:
         return Choice(None, DEFAULT)
+    if name != AUTO and name not in RECIPES:
+        names = (AUTO, *RECIPES)
+        raise InputError(
+            f"no recipe {name!r}{did_you_mean(name, names)}. There are {', '.join(names)}"
+        )
     source = "docs/training.md" if name == AUTO else get_recipe(name).source
     return Choice(name, origin, source)
 
@@ -516,7 +219,7 @@ def _recipe_choices(
     images: int,
     epochs: Optional[int],
     epoch_steps: Optional[int],
-    is_laid: bool,
+    is_fitted: bool,
 ) -> Choices:
     """State a recipe for a batch and a data set, as values of flags with their reasons."""
     scaled = recipe.scale(batch_size, images)
@@ -534,7 +237,7 @@ def _recipe_choices(
     warmup_reason = f"{recipe.lr_warmup} updates of {reference}, but at most an epoch"
     # In the minutes there may be one epoch, or less, of a large data set.
     tenth = max(1, round(WARMUP_PART * whole * steps))
-    if is_laid and tenth < warmup:
+    if is_fitted and tenth < warmup:
         warmup = tenth
         warmup_reason = f"a tenth of {whole * steps} updates, instead of those of the recipe"
     choices = {
@@ -562,15 +265,3 @@ def _default_choices(total_batch: int) -> Choices:
     choices["norm_wd"] = Choice(None, DEFAULT, "0 for scales and shifts, --wd for mixing weights")
     choices["lr"] = Choice(rate, DEFAULT, f"{RATE_PER_IMAGE} for each of {total_batch} images")
     return choices
-
-
-def _origin(choice: Choice) -> str:
-    """Write where a value comes from, and why."""
-    return f"{choice.origin}: {choice.reason}" if choice.reason else choice.origin
-
-
-def _as_text(value: Any) -> str:
-    """Write a value as the command line takes it."""
-    if value is None:
-        return "-"
-    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""``--minutes``: measure a few steps, and lay a schedule that ends in time."""
+"""``--minutes``: measure a few steps, and fit the length of the run into the time."""
 
 import argparse
 import math
@@ -7,7 +7,7 @@ import tempfile
 import time
 from itertools import count, islice
 from pathlib import Path
-from typing import Iterator, List, NamedTuple, Optional, Sequence
+from typing import Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from gluonnorm import training
 from gluonnorm.data import Batch, Dataset, Loader
@@ -15,15 +15,15 @@ from gluonnorm.errors import InputError
 from gluonnorm.evaluation import predict
 from gluonnorm.rcnn import FasterRCNN
 from model_zoo.recipes import Choice
-from model_zoo.recipes.choice import RECIPE
+from model_zoo.recipes.choice import RECIPE, Choices
 
 import mxnet as mx
 import numpy as np
 from _callbacks import Recalibration
 from _data import evaluation_loader
-from _recipe import Choices
+from _proposals import MOST_PROPOSED_IMAGES
 from _training_parts import epoch_batches, make_step, make_trainer, step_inputs
-from end_report.measures import MOST_PROPOSED_IMAGES
+from tqdm import tqdm
 
 # The first steps compile the graph; the next ones tell the time of a step.
 UNTIMED_STEPS = 4
@@ -90,7 +90,7 @@ class Length(NamedTuple):
     seconds: float
 
 
-def lay_minutes(
+def fit_to_minutes(
     args: argparse.Namespace,
     net: FasterRCNN,
     loader: Loader,
@@ -99,7 +99,7 @@ def lay_minutes(
     machines: int,
     val_interval: Optional[int],
 ) -> Choices:
-    """Lay a length that ends ``--minutes`` after the start of the script.
+    """Find the length of a run that ends ``--minutes`` after the start of the script.
 
     Parameters
     ----------
@@ -135,8 +135,8 @@ def lay_minutes(
         )
     times = _measure(args, net, loader, val_set, ctx)
     left = 60 * args.minutes - (time.perf_counter() - STARTED)
-    length = lay(left, len(loader), times, val_interval)
-    choices = _laid_choices(length, len(loader), times, args.minutes)
+    length = fit_length(left, len(loader), times, val_interval)
+    choices = _fitted_choices(length, len(loader), times, args.minutes)
     if val_interval is not None:
         del choices["val_interval"]
     return choices
@@ -173,7 +173,8 @@ def _time_update(step: training.TrainStep, loader: Loader) -> float:
     """Train for some steps at a rate of almost 0, and return the usual time of the last ones."""
     launched: List[mx.nd.NDArray] = []
     moments = []
-    for batch in islice(_endless_batches(loader), UNTIMED_STEPS + TIMED_STEPS):
+    batches = islice(_endless_batches(loader), UNTIMED_STEPS + TIMED_STEPS)
+    for batch in _with_progress(batches, "measure updates"):
         *inputs, names = step_inputs(batch)
         losses = step(*inputs, batch_size=len(names), rate=1e-9)
         # As in the loop of the training, the losses of a step are read after the next is launched.
@@ -209,6 +210,12 @@ def _time_checkpoint(prefix: str, net: FasterRCNN, trainer: mx.gluon.Trainer) ->
         return time.perf_counter() - start
 
 
+def _with_progress(batches: Iterable[Batch], title: str) -> Iterable[Batch]:
+    """Show on a terminal that something is measured, until it is."""
+    total = UNTIMED_STEPS + TIMED_STEPS
+    return tqdm(batches, desc=title, total=total, unit="batch", disable=None, leave=False)
+
+
 def _usual_time(times: Sequence[float]) -> float:
     """Return the mean of the middle half: a pause of the machine shall not count."""
     quarter = len(times) // 4
@@ -231,7 +238,7 @@ def _time_evaluation(
     net.hybridize()
     times = []
     start = time.perf_counter()
-    for batch in islice(loader, UNTIMED_STEPS + TIMED_STEPS):
+    for batch in _with_progress(islice(loader, UNTIMED_STEPS + TIMED_STEPS), "measure detection"):
         # Several devices give their photos at the same moment, so a batch is timed as a whole.
         for _ in predict(net, [batch], ctx, net.config.convention.mask_paste):
             pass
@@ -241,15 +248,15 @@ def _time_evaluation(
     return EVALUATION_FACTOR * len(loader) * seconds
 
 
-def lay(
+def fit_length(
     seconds: float, steps_of_data: int, times: Times, val_interval: Optional[int] = None
 ) -> Length:
     """Fit epochs and evaluations into a time.
 
-    One evaluation comes at the end. Earlier ones may take a twelfth of the time, unless their
-    interval is given. A run that would have less than twelve epochs gets shorter epochs, so that
-    the time is used up, if that makes more updates; with a given interval it keeps complete ones,
-    if one fits.
+    One evaluation comes at the end. Earlier ones may take ``EVALUATION_PART`` of the time, unless
+    their interval is given. A run that would have less than ``FEW_EPOCHS`` epochs gets shorter
+    ones, so that the time is used up, if that makes more updates; with a given interval it keeps
+    complete ones, if one fits.
 
     Parameters
     ----------
@@ -258,7 +265,7 @@ def lay(
     steps_of_data : int
         Updates in which each photo is seen once.
     times : Times
-        What ``measure`` returns.
+        What the steps of a run take.
     val_interval : int or None
         Epochs from one evaluation to the next, 0 for none; None chooses it.
 
@@ -274,9 +281,10 @@ def lay(
 
     Examples
     --------
-    >>> lay(1000, steps_of_data=100, times=Times(update=1.0, evaluation=20.0))
+    >>> times = Times(update=1.0, evaluation=20.0)
+    >>> fit_length(1000, steps_of_data=100, times=times)
     Length(epochs=9, epoch_steps=94, val_interval=3, seconds=915.0)
-    >>> lay(1000, steps_of_data=100, times=Times(update=1.0, evaluation=20.0), val_interval=1)
+    >>> fit_length(1000, steps_of_data=100, times=times, val_interval=1)
     Length(epochs=7, epoch_steps=100, val_interval=1, seconds=847.0)
     """
     usable = seconds * (1 - RESERVE)
@@ -285,24 +293,19 @@ def lay(
         is_scored = is_scored and times.evaluation <= LARGEST_EVALUATION_PART * usable
     if is_scored:
         usable -= times.report
-    evaluations = 0
     after_epoch = times.epoch
+    evaluations = 0  # those that take their time off the whole run
     if is_scored and val_interval:
-        # The last evaluation comes after the last epoch, also where no interval ends.
-        evaluations = 1 if val_interval > 1 else 0
+        # Each epoch has its part of an evaluation. The last evaluation comes after the last epoch,
+        # also where no interval ends.
         after_epoch += times.evaluation / val_interval
+        evaluations = 1 if val_interval > 1 else 0
     elif is_scored:
         evaluations = 1 + min(int(EVALUATION_PART * usable / times.evaluation), MOST_EARLIER)
     training = usable - evaluations * times.evaluation
     _require_updates(training - after_epoch, seconds, times)
-    epoch_seconds = steps_of_data * times.update + after_epoch
-    epochs, epoch_steps = int(training / epoch_seconds), steps_of_data
-    if epochs < (1 if val_interval else FEW_EPOCHS):
-        more = math.ceil(training / epoch_seconds)
-        fewer_steps = int((training / more - after_epoch) / times.update)
-        # Another epoch costs another checkpoint, which may take longer than its updates.
-        if more * fewer_steps > epochs * steps_of_data:
-            epochs, epoch_steps = more, fewer_steps
+    fewest = 1 if val_interval else FEW_EPOCHS
+    epochs, epoch_steps = _fit_epochs(training, steps_of_data, times.update, after_epoch, fewest)
     if val_interval is None:
         val_interval = math.ceil(epochs / evaluations) if is_scored else 0
     scored_epochs = math.ceil(epochs / val_interval) if is_scored else 0
@@ -316,7 +319,25 @@ def lay(
     )
 
 
-def _laid_choices(length: Length, steps_of_data: int, times: Times, minutes: float) -> Choices:
+def _fit_epochs(
+    training: float, steps_of_data: int, update: float, after_epoch: float, fewest_epochs: int
+) -> Tuple[int, int]:
+    """Choose the number of epochs and their updates; times are in seconds.
+
+    If less than ``fewest_epochs`` complete ones fit, there is one more of all of them, shorter.
+    """
+    epoch_seconds = steps_of_data * update + after_epoch
+    epochs = int(training / epoch_seconds)
+    if epochs < fewest_epochs:
+        more = math.ceil(training / epoch_seconds)
+        fewer_steps = int((training / more - after_epoch) / update)
+        # Another epoch costs another checkpoint, which may take longer than its updates.
+        if more * fewer_steps > epochs * steps_of_data:
+            return more, fewer_steps
+    return epochs, steps_of_data
+
+
+def _fitted_choices(length: Length, steps_of_data: int, times: Times, minutes: float) -> Choices:
     """State a length as values of flags, with their reasons."""
     reason = (
         f"{length.seconds / 60:.1f} of {minutes:g} minutes; an update takes {times.update:.2f} s"

@@ -23,7 +23,7 @@ from _augment import image_repeats, make_train_transform
 from _cli import parse_settings
 from _losses import make_chosen_loss
 from _model_flags import architecture_options
-from _recipe import check_flags
+from _recipe_flags import check_recipe_before_build
 from _schedule import update_size
 
 
@@ -52,7 +52,7 @@ def build_network(
         A flag or a setting that the network does not have, weights that do not fit, or a
         contradiction to the recipe.
     """
-    check_flags(args)
+    check_recipe_before_build(args)
     return model_zoo.get_model(
         args.network,
         classes=classes,

@@ -39,9 +39,10 @@ from gluonnorm.data import Dataset, Loader
 from gluonnorm.rcnn import FasterRCNN
 from gluonnorm.visualize import open_font
 from model_zoo.recipes.automatic import AUTO
+from model_zoo.recipes.choice import Choices
 
 import mxnet as mx
-from _arguments_file import write_arguments
+from _arguments_file import read_choices, restored_choices, stored_choices, write_arguments
 from _augment import add_augment_arguments, check_augment_arguments, training_preprocess
 from _auto_recipe import examine
 from _callbacks import make_callbacks
@@ -64,21 +65,15 @@ from _distributed import (
     share_start,
 )
 from _losses import add_loss_arguments
-from _recipe import (
-    Choices,
+from _recipe import choose, follows_rules, with_choices
+from _recipe_flags import (
     add_recipe_arguments,
     check_kept_length,
-    check_network,
     check_recipe_arguments,
-    choose,
-    follows_rules,
-    print_choices,
-    read_choices,
+    check_recipe_network,
     refuse_patience,
-    restored_choices,
-    stored_choices,
-    with_choices,
 )
+from _recipe_table import print_choices
 from _resume import (
     check_resume,
     earlier_prefix,
@@ -94,7 +89,7 @@ from _schedule import (
     update_size,
 )
 from _script_parser import ScriptParser
-from _time_budget import lay_minutes
+from _time_budget import fit_to_minutes
 from _training_flags import (
     add_network_arguments,
     add_run_arguments,
@@ -253,7 +248,7 @@ def prepare(
         check_kept_length(args, choices)
     completed = with_choices(args, choices)
     net = build_network(completed, train_set.classes, ctx)
-    check_network(completed, net)
+    check_recipe_network(completed, net)
     # Masks are read only for a network that gives masks. The network needs the classes of the data
     # set, so the data set is opened first, without masks.
     if net.has_masks:
@@ -264,8 +259,10 @@ def prepare(
         require_scored_boxes(val_set)
     loader = make_loader(completed, train_set, net.preprocess, workers.rank, workers.count)
     if args.minutes is not None and not args.resume:
-        laid = lay_minutes(completed, net, loader, val_set, ctx, workers.count, args.val_interval)
-        choices = decide(laid)
+        fitted = fit_to_minutes(
+            completed, net, loader, val_set, ctx, workers.count, args.val_interval
+        )
+        choices = decide(fitted)
         completed = with_choices(args, choices)
     # An evaluation may take too much of --minutes, which is known only here.
     if not completed.val_interval:
@@ -398,7 +395,7 @@ def train(run: PreparedRun, ctx: List[mx.Context], workers: training.Workers) ->
     step.restore(state)
     if is_first:
         note_changes(state, loop.state_at(state["step"]))
-        write_arguments(args.save_prefix, vars(args), stored_choices(run.choices), spec)
+        write_arguments(args.save_prefix, vars(args), run.choices, spec)
     loop.fit(args.epochs, state["step"])
 
 

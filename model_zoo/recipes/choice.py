@@ -1,7 +1,7 @@
 """One value of a training run, and why the run has it."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Dict
 
 from gluonnorm.errors import InputError
 
@@ -44,3 +44,7 @@ class Choice:
     def __post_init__(self) -> None:
         if self.origin not in ORIGINS:
             raise InputError(f"origin is {self.origin!r}; give one of {', '.join(ORIGINS)}")
+
+
+#: The values of a run by the names of flags and settings.
+Choices = Dict[str, Choice]

@@ -13,14 +13,10 @@ from gluonnorm.rcnn import FasterRCNN
 import mxnet as mx
 import numpy as np
 from _losses import parse_weights
-from _proposals import judge_proposals
+from _proposals import judge_proposals, spaced_images
 from _schedule import RATE_PER_IMAGE
 from _scores import MASK_PREFIX, decisive_name
 from tqdm import tqdm
-
-# Of evenly spaced images. A share of 100 images' objects is known to a few percent, and the time is
-# less than that of their evaluation.
-MOST_PROPOSED_IMAGES = 100
 
 
 class FinishedRun(NamedTuple):
@@ -190,25 +186,6 @@ def _has_low_score(judged: Inspection, scores: Dict[str, float]) -> bool:
             if scores.get(f"{prefix}AP50/{name}", GOOD_SCORE) < GOOD_SCORE:
                 return True
     return False
-
-
-def spaced_images(images: np.ndarray) -> List[int]:
-    """Choose at most ``MOST_PROPOSED_IMAGES`` of the images with objects, evenly spaced.
-
-    Parameters
-    ----------
-    images : numpy.ndarray
-        (L,) int, the image of each object.
-
-    Returns
-    -------
-    list of int
-        Positions of images in ascending order, each once.
-    """
-    with_objects = np.unique(images)
-    count = min(len(with_objects), MOST_PROPOSED_IMAGES)
-    places = np.linspace(0, len(with_objects) - 1, count).round().astype(int)
-    return with_objects[places].tolist()
 
 
 def _class_result(

@@ -23,9 +23,8 @@ import numpy as np
 from _data_flags import add_dataset_arguments
 from _detected_dataset import detect_images, open_judged_dataset
 from _devices import contexts
-from _proposals import judge_proposals
+from _proposals import judge_proposals, spaced_images
 from _scores import coco_scores
-from end_report.measures import spaced_images
 from tqdm import tqdm
 
 

@@ -58,7 +58,7 @@ def written_choices(prefix):
 def test_what_is_laid_fits_into_the_time_and_fills_it(budget, update, evaluation, steps):
     seconds = 2400.0
     report = evaluation / 2
-    length = budget.lay(seconds, steps, budget.Times(update, evaluation, report))
+    length = budget.fit_length(seconds, steps, budget.Times(update, evaluation, report))
     assert length.seconds <= seconds * 0.94 + 1e-6
     assert length.epochs >= 1 and 1 <= length.epoch_steps <= steps
     training = length.epochs * (length.epoch_steps * update + budget.SAVE_SECONDS)
@@ -78,7 +78,7 @@ def test_what_is_laid_fits_into_the_time_and_fills_it(budget, update, evaluation
 @pytest.mark.parametrize("steps", [3, 205, 100000])
 def test_a_given_interval_of_evaluations_is_kept(budget, interval, steps):
     times = budget.Times(update=1.5, evaluation=60.0, report=30.0)
-    length = budget.lay(2400.0, steps, times, interval)
+    length = budget.fit_length(2400.0, steps, times, interval)
     assert length.val_interval == interval
     scored = -(-length.epochs // interval) if interval else 0
     training = length.epochs * (length.epoch_steps * 1.5 + budget.SAVE_SECONDS)
@@ -97,7 +97,7 @@ def test_a_given_interval_of_evaluations_is_kept(budget, interval, steps):
 def test_checkpoints_and_recalibrations_get_their_time(budget, steps, epoch, seconds):
     """A checkpoint of a ResNet-50 with a pyramid has 350 megabytes, as much as 20 small updates."""
     times = budget.Times(update=0.5, evaluation=0.0, report=0.0, epoch=epoch)
-    length = budget.lay(seconds, steps, times)
+    length = budget.fit_length(seconds, steps, times)
     taken = length.epochs * (length.epoch_steps * 0.5 + epoch)
     assert length.seconds == pytest.approx(taken) and taken <= 0.94 * seconds
     assert length.epochs >= 1 and 1 <= length.epoch_steps <= steps
@@ -109,11 +109,11 @@ def test_checkpoints_and_recalibrations_get_their_time(budget, steps, epoch, sec
 def test_what_follows_an_epoch_is_measured(budget, shapes, tmp_path, monkeypatch):
     measured = []
 
-    def lay(seconds, steps, times, interval):
+    def fit_length(seconds, steps, times, interval):
         measured.append(times)
         return budget.Length(epochs=1, epoch_steps=steps, val_interval=0, seconds=60.0)
 
-    monkeypatch.setattr(budget, "lay", lay)
+    monkeypatch.setattr(budget, "fit_length", fit_length)
     flags = [*SMALL, "--norm", "bn", "--recipe", "auto", "--minutes", 2, "--print-recipe"]
     saved = train(shapes, tmp_path / "runs" / "run", *flags)
     assert saved.returncode == 0 and not list(tmp_path.iterdir()), saved.stderr
@@ -129,7 +129,7 @@ def test_what_follows_an_epoch_is_measured(budget, shapes, tmp_path, monkeypatch
 
 def test_a_time_too_short_for_anything_is_refused(budget):
     with pytest.raises(ValueError, match="10 updates fit, want at least 20; give 0.2 minutes more"):
-        budget.lay(12.0, 100, budget.Times(update=1.0, evaluation=0.0))
+        budget.fit_length(12.0, 100, budget.Times(update=1.0, evaluation=0.0))
 
 
 @pytest.mark.parametrize("devices", [1, 2, 4])
@@ -164,7 +164,7 @@ def automatic(budget, shapes, tmp_path_factory):
     prefix = tmp_path_factory.mktemp("automatic") / "run"
     length = budget.Length(epochs=2, epoch_steps=2, val_interval=2, seconds=60.0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(budget, "lay", lambda *_: length)
+        patch.setattr(budget, "fit_length", lambda *_: length)
         done = train(shapes, prefix, *SMALL, "--recipe", "auto", "--minutes", 2)
     assert done.returncode == 0, done.stderr
     assert "recipe: nine tenths of the objects have" in done.stdout
@@ -189,7 +189,7 @@ def test_a_run_without_time_for_evaluations_keeps_its_last_weights(
     shapes, budget, tmp_path, monkeypatch
 ):
     length = budget.Length(epochs=1, epoch_steps=2, val_interval=0, seconds=60.0)
-    monkeypatch.setattr(budget, "lay", lambda *_: length)
+    monkeypatch.setattr(budget, "fit_length", lambda *_: length)
     prefix = tmp_path / "run"
     flags = [*SMALL, "--recipe", "auto", "--minutes", 2]
     refused = train(shapes, prefix, *flags, "--patience", 2)
@@ -259,7 +259,7 @@ def test_minutes_do_not_lay_the_rest_of_a_run(shapes, automatic):
     flags = ["--resume", "--recipe", "auto", "--minutes", 9, "--batch-size", 3]
     done = train(shapes, automatic, *SMALL, *flags)
     assert done.returncode == 2
-    assert "--minutes 9 lays the length of a run that begins" in done.stderr
+    assert "--minutes 9 sets the length of a run that begins" in done.stderr
 
 
 def test_print_recipe_gives_the_reason_of_each_rule_and_writes_nothing(shapes, tmp_path):
@@ -286,7 +286,7 @@ def test_the_rules_follow_the_lengths_of_multi_scale(shapes, tmp_path):
 
 def test_a_published_recipe_fits_into_minutes_as_well(budget, shapes, tmp_path, monkeypatch):
     length = budget.Length(epochs=3, epoch_steps=6, val_interval=1, seconds=60.0)
-    monkeypatch.setattr(budget, "lay", lambda *_: length)
+    monkeypatch.setattr(budget, "fit_length", lambda *_: length)
     flags = [*SMALL, "--norm", "gn", "--recipe", "detectron_1x"]
     done = train(shapes, tmp_path / "run", *flags, "--minutes", 2, "--print-recipe")
     assert done.returncode == 0, done.stderr
@@ -299,7 +299,7 @@ def test_a_published_recipe_fits_into_minutes_as_well(budget, shapes, tmp_path, 
 @pytest.mark.parametrize(
     "flags, message",
     [
-        (["--minutes", "5"], "--minutes lays the schedule of a recipe; add --recipe auto"),
+        (["--minutes", "5"], "--minutes fits the schedule of a recipe; add --recipe auto"),
         (["--recipe", "auto", "--minutes", "0"], "--minutes is 0; want a number above 0"),
         (["--recipe", "auto", "--minutes", "5", "--epochs", "2"], "--epochs 2 both set the length"),
         # Each of these would make the run shorter or longer than the minutes.

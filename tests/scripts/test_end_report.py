@@ -26,6 +26,7 @@ def parts(monkeypatch):
     monkeypatch.syspath_prepend(str(SCRIPTS))
     names = ("run_result", "report", "progress_findings", "anchor_remedies", "measures")
     modules = {name: importlib.import_module(f"end_report.{name}") for name in names}
+    modules["proposals"] = importlib.import_module("_proposals")
     return SimpleNamespace(**modules)
 
 
@@ -360,12 +361,12 @@ def test_remedies_are_those_that_reach(parts):
 
 
 def test_images_for_proposals_are_evenly_spaced(parts):
-    chosen = parts.measures.spaced_images(np.repeat(np.arange(0, 1000, 2), 3))
+    chosen = parts.proposals.spaced_images(np.repeat(np.arange(0, 1000, 2), 3))
     assert len(chosen) == 100 and chosen[0] == 0 and chosen[-1] == 998
     gaps = np.diff(chosen)
     assert gaps.min() >= 10 and gaps.max() <= 12
-    assert parts.measures.spaced_images(np.array([7, 7, 2])) == [2, 7]
-    assert parts.measures.spaced_images(np.zeros(0, int)) == []
+    assert parts.proposals.spaced_images(np.array([7, 7, 2])) == [2, 7]
+    assert parts.proposals.spaced_images(np.zeros(0, int)) == []
 
 
 def test_a_detector_without_anchors_is_judged_by_losses_and_scores(parts):

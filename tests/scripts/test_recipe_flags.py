@@ -31,7 +31,14 @@ IMAGES = 6
 @pytest.fixture(scope="module")
 def scripts():
     """The modules of the training script, as the script itself imports them."""
-    names = ("_recipe", "_schedule", "_training_parts", "train_faster_rcnn")
+    names = (
+        "_arguments_file",
+        "_recipe",
+        "_recipe_flags",
+        "_schedule",
+        "_training_parts",
+        "train_faster_rcnn",
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(SCRIPTS))
         modules = {name.lstrip("_"): importlib.import_module(name) for name in names}
@@ -123,12 +130,12 @@ def test_the_warm_up_ends_within_an_epoch_that_is_shorter_than_the_data_set(scri
     args = scripts.train_faster_rcnn.parse_args(
         [*FLAGS, "--data-root", "nowhere", "--recipe", "detectron_1x", "--minutes", "30"]
     )
-    laid = {"epochs": Choice(1, "recipe"), "epoch_steps": Choice(1000, "recipe")}
-    chosen = scripts.recipe.choose(args, 118287, 1, {}, laid=laid)
+    fitted = {"epochs": Choice(1, "recipe"), "epoch_steps": Choice(1000, "recipe")}
+    chosen = scripts.recipe.choose(args, 118287, 1, {}, fitted=fitted)
     assert chosen["lr_warmup"].value == 100 and "tenth of 1000" in chosen["lr_warmup"].reason
     # A tenth is no more than the recipe has.
-    laid = {"epochs": Choice(12, "recipe")}
-    assert scripts.recipe.choose(args, 118287, 1, {}, laid=laid)["lr_warmup"].value == 8000
+    fitted = {"epochs": Choice(12, "recipe")}
+    assert scripts.recipe.choose(args, 118287, 1, {}, fitted=fitted)["lr_warmup"].value == 8000
 
 
 def test_the_recipe_reaches_the_command_line(scripts):
@@ -143,8 +150,8 @@ def test_the_recipe_reaches_the_command_line(scripts):
 def test_a_resumed_run_keeps_the_decisions_of_the_same_recipe_and_batch(scripts):
     flags = "--recipe detectron_1x --epochs 6 --batch-size 2 --set short=300".split()
     first = choose(scripts, *flags, images=1000)
-    stored = json.loads(json.dumps(scripts.recipe.stored_choices(first)))
-    earlier = scripts.recipe.restored_choices(stored)
+    stored = json.loads(json.dumps(scripts.arguments_file.stored_choices(first)))
+    earlier = scripts.arguments_file.restored_choices(stored)
     # With ten images the warm-up of an epoch would be shorter.
     resumed = choose(scripts, images=10, earlier=earlier)
     assert values(resumed) == values(first) and resumed["lr_warmup"].value == 500
@@ -219,6 +226,7 @@ def test_print_recipe_shows_every_value_and_writes_nothing(shapes, tmp_path):
     "flags, messages",
     [
         (["--recipe", "detectron"], ["no recipe 'detectron'", "detectron_1x"]),
+        (["--recipe", "autto"], ["no recipe 'autto'; did you mean auto?"]),
         (["--recipe", "detectron_gn_2x", "--norm", "frozen_bn"], ["norm gn", "give --norm gn"]),
         (["--recipe", "switchnorm_2x"], ["sn or sn_nobn", "this one has gn"]),
         (
@@ -244,10 +252,12 @@ def test_weights_for_a_recipe_from_scratch_are_refused(scripts):
     args = argparse.Namespace(
         recipe="detectron_scratch_gn_3x", set=[], pretrained=False, pretrained_base=False
     )
-    scripts.recipe.check_network(args, net)
+    scripts.recipe_flags.check_recipe_network(args, net)
     for change in ({"pretrained_base": "r18.npz"}, {"set": ["transfer='coco'"]}):
         with pytest.raises(ValueError, match="trains from scratch; leave out --pretrained"):
-            scripts.recipe.check_network(argparse.Namespace(**{**vars(args), **change}), net)
+            scripts.recipe_flags.check_recipe_network(
+                argparse.Namespace(**{**vars(args), **change}), net
+            )
 
 
 @pytest.mark.parametrize(
@@ -270,9 +280,9 @@ def test_a_norm_that_no_flag_names_is_left_to_the_network(scripts):
     flags = ["--network", "faster_rcnn_resnet18_v1b_custom", "--dataset", "coco"]
     flags += ["--data-root", ".", "--recipe", "switchnorm_scratch_3x", "--set"]
     parse = scripts.train_faster_rcnn.parse_args
-    scripts.recipe.check_flags(parse([*flags, "freeze_at=0"]))
+    scripts.recipe_flags.check_recipe_before_build(parse([*flags, "freeze_at=0"]))
     with pytest.raises(InputError, match="freeze_at=2 would freeze"):
-        scripts.recipe.check_flags(parse([*flags, "freeze_at=2"]))
+        scripts.recipe_flags.check_recipe_before_build(parse([*flags, "freeze_at=2"]))
 
 
 @pytest.fixture(scope="module")
