@@ -33,12 +33,15 @@ class ImageAnnotations(NamedTuple):
         (G,) bool, COCO's ``iscrowd`` or VOC's ``difficult``.
     masks : list of dict or None
         COCO's compressed run lengths of each box's mask; None without masks.
+    without_area : tuple of str
+        The places of the boxes that were dropped because they have no area.
     """
 
     boxes: np.ndarray
     labels: np.ndarray
     crowd: np.ndarray
     masks: Optional[List[RunLengths]] = None
+    without_area: Tuple[str, ...] = ()
 
     def labeled_image(self, image: np.ndarray, image_id: int, name: str) -> LabeledImage:
         """Join these annotations with their image, and decode the masks.
@@ -97,7 +100,8 @@ def make_annotations(
     Returns
     -------
     ImageAnnotations
-        The annotations whose boxes have an area inside the image, without masks.
+        The annotations whose boxes have an area inside the image, without masks; and the places of
+        the others.
 
     Raises
     ------
@@ -112,11 +116,14 @@ def make_annotations(
         own_faults.raise_if_any()
     height, width = size
     clipped = clip_boxes(raw_boxes, height, width)
-    keep = is_sound & valid_boxes(clipped)
+    has_area = valid_boxes(clipped)
+    keep = is_sound & has_area
+    dropped = np.flatnonzero(is_sound & ~has_area).tolist()
     return ImageAnnotations(
         boxes=clipped[keep],
         labels=np.array(labels, np.int32)[keep],
         crowd=np.array(crowd, bool)[keep],
+        without_area=tuple(f"{where} {row_names[row]}" for row in dropped),
     )
 
 

@@ -103,3 +103,20 @@ def skipped_faults(dataset: Dataset) -> Tuple[str, ...]:
         One message for each fault.
     """
     return tuple(getattr(dataset, "skipped", ()))
+
+
+def boxes_without_area(dataset: Dataset) -> Tuple[str, ...]:
+    """Return the boxes that a data set left out because they have no area.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        A data set of this package, or of the user, which need not have the attribute
+        ``boxes_without_area``.
+
+    Returns
+    -------
+    tuple of str
+        The place of each such box.
+    """
+    return tuple(getattr(dataset, "boxes_without_area", ()))

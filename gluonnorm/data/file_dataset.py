@@ -77,6 +77,9 @@ class FileDataset:
         The id of each image in ``coco_truth``.
     skipped : tuple of str
         The faults for which something was left out; empty without ``skip_bad``.
+    boxes_without_area : tuple of str
+        The places of the boxes that are left out because they have no area. A COCO file's are not
+        among them, because ``coco_truth`` keeps them.
 
     Raises
     ------
@@ -106,6 +109,10 @@ class FileDataset:
                 f", every image is faulty: {first_few(self.skipped, 1)}" if self.skipped else ""
             )
             raise DataError(f"{source}: is an empty data set{reason}")
+        without_area: List[str] = []
+        for file in self._files:
+            without_area += file.annotations.without_area
+        self.boxes_without_area = tuple(without_area)
         sizes = [file.size for file in self._files]
         self._sizes = np.array(sizes, np.int64)
         ids = []

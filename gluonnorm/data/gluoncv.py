@@ -159,6 +159,18 @@ class GluonCVDataset:
         names = [self._name(position) for position in self._positions]
         return coco_format(self.classes, names, sizes, annotations)
 
+    @property
+    def boxes_without_area(self) -> Tuple[str, ...]:
+        """The places of the boxes that are left out because they have no area.
+
+        The first call decodes all images.
+        """
+        _, annotations = self._scan()
+        places: List[str] = []
+        for image_annotations in annotations:
+            places += image_annotations.without_area
+        return tuple(places)
+
     @cached_property
     def listing(self) -> Listing:
         """The images and objects of ``coco_truth`` as arrays, which are kept."""

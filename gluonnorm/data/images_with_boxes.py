@@ -2,7 +2,7 @@
 
 from typing import Any, Dict, Tuple
 
-from gluonnorm.data.faults import skipped_faults
+from gluonnorm.data.faults import boxes_without_area, skipped_faults
 from gluonnorm.data.labeled_image import DataError, Dataset, LabeledImage
 from gluonnorm.data.listing import listing_of
 from gluonnorm.data.objects import list_objects
@@ -90,6 +90,11 @@ class ImagesWithBoxes:
     def skipped(self) -> Tuple[str, ...]:
         """The messages of what the data set left out; empty if it does not tell."""
         return skipped_faults(self._dataset)
+
+    @property
+    def boxes_without_area(self) -> Tuple[str, ...]:
+        """The boxes that the data set left out for lack of an area; empty if it does not tell."""
+        return boxes_without_area(self._dataset)
 
     def sizes(self) -> np.ndarray:
         """Return the size of every image.

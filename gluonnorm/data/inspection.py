@@ -3,7 +3,7 @@
 from typing import Dict, List, NamedTuple, Optional, Protocol, Sequence, Tuple
 
 from gluonnorm.data.anchor_reach import best_anchor_ious
-from gluonnorm.data.faults import skipped_faults
+from gluonnorm.data.faults import boxes_without_area, skipped_faults
 from gluonnorm.data.labeled_image import DataError, Dataset
 from gluonnorm.data.listing import listing_of
 from gluonnorm.data.objects import ObjectTable, boxes_to_learn, list_objects
@@ -42,7 +42,8 @@ class Inspection(NamedTuple):
     images : int
         Number of images.
     boxes : int
-        Number of annotated boxes, crowd and boxes without an area included.
+        Number of annotated boxes, crowd included. Boxes without an area are counted in COCO files;
+        other formats leave them out.
     crowd : int
         Boxes that are COCO's ``iscrowd`` or VOC's ``difficult``, which training leaves out.
     learnable : int
@@ -204,6 +205,7 @@ def inspect(
     if not problems:
         warnings += _class_warnings(inspection.boxes_of_class)
         warnings += _size_warnings(objects, inclusive)
+    warnings += _area_warnings(boxes_without_area(dataset))
     warnings += _repetition_warnings(objects, listing.image_names)
     inspection = inspection._replace(problems=tuple(problems), warnings=tuple(warnings))
     if problems or preprocess is None or config is None:
@@ -324,6 +326,16 @@ def _size_warnings(objects: ObjectTable, inclusive: bool) -> List[str]:
             "of their images; is the order of their numbers x, y, width, height?"
         )
     return warnings
+
+
+def _area_warnings(places: Sequence[str]) -> List[str]:
+    """Count the boxes that the data set left out because they have no area."""
+    if not places:
+        return []
+    return [
+        f"boxes without an area are left out ({len(places)}): {first_few(places)}; correct or "
+        "remove them"
+    ]
 
 
 def _repetition_warnings(objects: ObjectTable, image_names: Sequence[str]) -> List[str]:

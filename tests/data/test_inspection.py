@@ -1,9 +1,21 @@
-from gluonnorm.data import DataError, GluonCVDataset, inspect
+import json
+
+from gluonnorm.data import (
+    DataError,
+    GluonCVDataset,
+    ImagesWithBoxes,
+    LabelmeDataset,
+    LSTDataset,
+    VOCDataset,
+    YOLODataset,
+    inspect,
+)
 from gluonnorm.rcnn import DetectorConfig
 from gluonnorm.types import Preprocess
 
 import numpy as np
 import pytest
+from PIL import Image
 
 CLASSES = ("cat", "dog")
 
@@ -202,3 +214,76 @@ def test_a_gluoncv_data_set():
     label = np.array([[10, 10, 30, 40, 1]])
     result = inspect(GluonCVDataset([(image, label)], classes=CLASSES))
     assert result.boxes_of_class == {"cat": 0, "dog": 1} and result.faults == ()
+
+
+def voc_object(name, x1, y1, x2, y2):
+    corners = f"<xmin>{x1}</xmin><ymin>{y1}</ymin><xmax>{x2}</xmax><ymax>{y2}</ymax>"
+    return f"<object><name>{name}</name><bndbox>{corners}</bndbox></object>"
+
+
+def voc_folder(root, *objects):
+    Image.new("RGB", (80, 60)).save(root / "a.jpg")
+    (root / "a.xml").write_text(f"<annotation>{''.join(objects)}</annotation>")
+    return root
+
+
+def labelme_folder(root, *shapes):
+    """``shapes`` are ``(label, corner, corner)``."""
+    Image.new("RGB", (80, 60)).save(root / "a.jpg")
+    rectangles = []
+    for label, *points in shapes:
+        rectangles.append({"label": label, "points": points, "shape_type": "rectangle"})
+    content = {"imagePath": "a.jpg", "imageHeight": 60, "imageWidth": 80, "shapes": rectangles}
+    (root / "a.json").write_text(json.dumps(content))
+    return root
+
+
+def voc_set(root):
+    objects = (voc_object("cat", 4, 4, 20, 30), voc_object("cat", 9, 9, 9, 9))
+    return VOCDataset(voc_folder(root, *objects))
+
+
+def labelme_set(root):
+    return LabelmeDataset(labelme_folder(root, ("cat", [4, 4], [20, 30]), ("cat", [9, 9], [9, 30])))
+
+
+def yolo_set(root):
+    Image.new("RGB", (80, 60)).save(root / "a.jpg")
+    (root / "a.txt").write_text("0 0.5 0.5 0.25 0.5\n0 0.5 0.5 0 0.5\n")
+    return YOLODataset(root, classes=["cat"])
+
+
+def lst_set(root):
+    Image.new("RGB", (80, 60)).save(root / "a.jpg")
+    numbers = (0, 2, 5, 0, 0.1, 0.2, 0.5, 0.6, 0, 0.1, 0.2, 0.1, 0.6)
+    (root / "a.lst").write_text("\t".join([*map(str, numbers), "a.jpg"]))
+    return LSTDataset(root / "a.lst", root, ["cat"])
+
+
+def gluoncv_set(_):
+    boxes = np.array([[4, 4, 20, 30, 0], [9, 9, 20, 9, 0]])
+    return GluonCVDataset([(np.zeros((60, 80, 3), np.uint8), boxes)], classes=["cat"])
+
+
+@pytest.mark.parametrize(
+    "make, place",
+    [
+        (voc_set, "a.xml: object 2"),
+        (labelme_set, "a.json: shape 2"),
+        (yolo_set, "a.txt: line 2"),
+        (lst_set, "a.lst: line 1: row 1"),
+        (gluoncv_set, "list[0]: row 1"),
+    ],
+)
+def test_boxes_without_an_area_are_counted(tmp_path, make, place):
+    dataset = make(tmp_path)
+    for same_boxes in (dataset, ImagesWithBoxes(dataset)):
+        (warning,) = inspect(same_boxes).warnings
+        assert warning.startswith("boxes without an area are left out (1): ")
+        assert warning.endswith(f"{place}; correct or remove them")
+
+
+def test_a_set_of_boxes_without_an_area_says_so(tmp_path):
+    dataset = VOCDataset(voc_folder(tmp_path, voc_object("cat", 9, 9, 9, 9)))
+    result = inspect(dataset)
+    assert "not one box" in result.problems[0] and "without an area" in result.warnings[0]
