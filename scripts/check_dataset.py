@@ -5,7 +5,7 @@ split the script prints
   counts     images, boxes, and boxes and images for each class
   sizes      of images and of boxes
   fault      a file or annotation that cannot be used; --skip-bad leaves these out of training
-  problem    a reason why nothing can be learned from the split
+  problem    a reason why nothing can be learned from the split, or not what is meant
   warning    what is probably not meant so, such as a class without boxes
 With --network it also says which objects that network's input and anchors can show, class by class.
 With --params a trained network says which of them its proposals reach: no detector finds the rest.
@@ -169,7 +169,7 @@ def main(args: argparse.Namespace) -> int:
         net = build_network(args, dataset.classes)
         if args.masks or (net is not None and net.has_masks):
             dataset = open_masks(dataset, notes=False)
-        inspection = inspect_for(net, dataset)
+        inspection = inspect_for(net, dataset, validation=split == "val")
         if net is not None and args.params and inspection.reach is not None:
             images = np.random.permutation(np.unique(inspection.learnable_objects.images))
             chosen = images[: args.num_judged].tolist()
@@ -209,7 +209,7 @@ def refuse_flags_without_network(args: argparse.Namespace) -> None:
             )
 
 
-def inspect_for(net: Optional[FasterRCNN], dataset: Dataset) -> Inspection:
+def inspect_for(net: Optional[FasterRCNN], dataset: Dataset, validation: bool) -> Inspection:
     """Inspect a split, for a network if there is one.
 
     Parameters
@@ -218,6 +218,8 @@ def inspect_for(net: Optional[FasterRCNN], dataset: Dataset) -> Inspection:
         The network.
     dataset : Dataset
         The split.
+    validation : bool
+        Whether it is the validation split, which may lack classes.
 
     Returns
     -------
@@ -225,8 +227,8 @@ def inspect_for(net: Optional[FasterRCNN], dataset: Dataset) -> Inspection:
         What ``inspect`` returns.
     """
     if net is None:
-        return inspect(dataset)
-    return inspect(dataset, net.preprocess, net.config, net.backbone.strides)
+        return inspect(dataset, validation=validation)
+    return inspect(dataset, net.preprocess, net.config, net.backbone.strides, validation)
 
 
 def build_network(args: argparse.Namespace, classes: Sequence[str]) -> Optional[FasterRCNN]:

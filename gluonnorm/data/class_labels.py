@@ -2,10 +2,10 @@
 
 from collections import Counter
 from typing import Counter as CounterType
-from typing import Dict, Optional, Sequence
+from typing import Dict, List, Optional, Sequence, Set, Tuple
 
 from gluonnorm.class_names import check_class_names
-from gluonnorm.data.labeled_image import DataError
+from gluonnorm.data.labeled_image import DataError, Dataset
 from gluonnorm.errors import did_you_mean, first_few
 
 
@@ -44,7 +44,7 @@ class ClassLabels:
         self._source = source
         self._label_of = {name: label for label, name in enumerate(self.classes)}
         self._spelling_of: Dict[str, str] = {_plain(name): name for name in self.classes}
-        self._used = 0
+        self._found: Set[str] = set()
         self._left_out: CounterType[str] = Counter()
 
     def find(self, name: str, where: str) -> Optional[int]:
@@ -69,7 +69,7 @@ class ClassLabels:
         """
         label = self._label_of.get(name)
         if label is not None:
-            self._used += 1
+            self._found.add(name)
             return label
         spelling = self._spelling_of.get(_plain(name))
         if spelling is not None:
@@ -88,7 +88,7 @@ class ClassLabels:
         DataError
             No object is of a chosen class, but some are of other classes.
         """
-        if self._used or not self._left_out:
+        if self._found or not self._left_out:
             return
         others = list(self._left_out)
         raise DataError(
@@ -96,6 +96,46 @@ class ClassLabels:
             f"{sum(self._left_out.values())} are of {first_few(others)}; choose among these"
             f"{did_you_mean(self.classes[0], others)}"
         )
+
+    def misnamed(self) -> Tuple[str, ...]:
+        """Say which chosen classes have no object while one of a similar name is left out.
+
+        A class without any object may be meant, as where some of a data set's images are used, so
+        it is mentioned only if its name is probably wrong.
+
+        Returns
+        -------
+        tuple of str
+            A message for each such class.
+        """
+        others = [f"{count} of {name}" for name, count in self._left_out.most_common()]
+        messages: List[str] = []
+        for name in self.classes:
+            question = "" if name in self._found else did_you_mean(name, self._left_out)
+            if question:
+                messages.append(
+                    f"{self._source}: no object is of the class {name!r}, while objects of other "
+                    f"classes are left out: {first_few(others)}; choose a name of the files, or "
+                    f"leave {name!r} out{question}"
+                )
+        return tuple(messages)
+
+
+def misnamed_classes(dataset: Dataset) -> Tuple[str, ...]:
+    """Return what a data set says of classes whose names are probably wrong.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        A data set of this package, or of the user, which need not have the attribute
+        ``misnamed_classes``.
+
+    Returns
+    -------
+    tuple of str
+        A message for each such class.
+    """
+    return tuple(getattr(dataset, "misnamed_classes", ()))
 
 
 def _plain(name: str) -> str:

@@ -66,6 +66,8 @@ class FileDataset:
         What is wrong with the data set.
     category_ids : sequence of int, optional
         The id of each class in the file, for formats with ids. None takes 1..C.
+    misnamed_classes : sequence of str
+        What is said of classes whose names are probably wrong, for formats without a list of them.
 
     Attributes
     ----------
@@ -80,6 +82,9 @@ class FileDataset:
     boxes_without_area : tuple of str
         The places of the boxes that are left out because they have no area. A COCO file's are not
         among them, because ``coco_truth`` keeps them.
+    misnamed_classes : tuple of str
+        A message for each chosen class that no object of the split has, while objects of a class
+        with a similar name are left out. Training refuses such a data set.
 
     Raises
     ------
@@ -94,6 +99,7 @@ class FileDataset:
         files: Sequence[AnnotatedFile],
         faults: Faults,
         category_ids: Optional[Sequence[int]] = None,
+        misnamed_classes: Sequence[str] = (),
     ) -> None:
         self._source = source
         self._files = _distinct_files(files, faults)
@@ -104,6 +110,7 @@ class FileDataset:
         self.category_ids = tuple(category_ids or range(1, len(self.classes) + 1))
         self._skip_bad = faults.skip
         self.skipped = faults.messages
+        self.misnamed_classes = tuple(misnamed_classes)
         if not self._files:
             reason = (
                 f", every image is faulty: {first_few(self.skipped, 1)}" if self.skipped else ""

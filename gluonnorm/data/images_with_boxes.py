@@ -2,6 +2,7 @@
 
 from typing import Any, Dict, Tuple
 
+from gluonnorm.data.class_labels import misnamed_classes
 from gluonnorm.data.faults import boxes_without_area, skipped_faults
 from gluonnorm.data.labeled_image import DataError, Dataset, LabeledImage
 from gluonnorm.data.listing import listing_of
@@ -95,6 +96,11 @@ class ImagesWithBoxes:
     def boxes_without_area(self) -> Tuple[str, ...]:
         """The boxes that the data set left out for lack of an area; empty if it does not tell."""
         return boxes_without_area(self._dataset)
+
+    @property
+    def misnamed_classes(self) -> Tuple[str, ...]:
+        """The messages of classes whose names are probably wrong; empty if there are none."""
+        return misnamed_classes(self._dataset)
 
     def sizes(self) -> np.ndarray:
         """Return the size of every image.

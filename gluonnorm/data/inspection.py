@@ -3,6 +3,7 @@
 from typing import Dict, List, NamedTuple, Optional, Protocol, Sequence, Tuple
 
 from gluonnorm.data.anchor_reach import best_anchor_ious
+from gluonnorm.data.class_labels import misnamed_classes
 from gluonnorm.data.faults import boxes_without_area, skipped_faults
 from gluonnorm.data.labeled_image import DataError, Dataset
 from gluonnorm.data.listing import listing_of
@@ -74,7 +75,7 @@ class Inspection(NamedTuple):
     faults : tuple of str
         What ``skip_bad`` left out.
     problems : tuple of str
-        Reasons why nothing can be learned.
+        Reasons why nothing can be learned, or not what is meant.
     warnings : tuple of str
         What is probably not meant so, and what will hardly be learned.
     """
@@ -97,7 +98,7 @@ class Inspection(NamedTuple):
     warnings: Tuple[str, ...]
 
     def require_boxes(self) -> None:
-        """Refuse a data set from which nothing can be learned.
+        """Refuse a data set from which nothing can be learned, or not what is meant.
 
         Raises
         ------
@@ -159,6 +160,7 @@ def inspect(
     preprocess: Optional[Preprocess] = None,
     config: Optional[AnchorSettings] = None,
     strides: Optional[Sequence[int]] = None,
+    validation: bool = False,
 ) -> Inspection:
     """Count a data set's boxes, and find what stands against learning from it.
 
@@ -177,6 +179,10 @@ def inspect(
     strides : sequence of int, optional
         The strides of the network's maps; None takes the usual ones, see
         ``DetectorConfig.anchor_grids``.
+    validation : bool
+        False judges a training set, in which a class without any object is a problem if objects of
+        a class with a similar name are left out. Of a validation set this is a warning: classes may
+        be absent from it.
 
     Returns
     -------
@@ -207,8 +213,9 @@ def inspect(
         warnings += _size_warnings(objects, inclusive)
     warnings += _area_warnings(boxes_without_area(dataset))
     warnings += _repetition_warnings(objects, listing.image_names)
+    (warnings if validation else problems).extend(misnamed_classes(dataset))
     inspection = inspection._replace(problems=tuple(problems), warnings=tuple(warnings))
-    if problems or preprocess is None or config is None:
+    if not inspection.learnable or preprocess is None or config is None:
         return inspection
     return _with_anchors(inspection, config.anchor_grids(strides), preprocess, config)
 

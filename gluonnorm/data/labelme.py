@@ -119,7 +119,9 @@ class LabelmeDataset(FileDataset):
                     file = _annotated_file(name, contents[name], images, labels, masks, faults)
                     if file is not None:
                         files.append(file)
-        super().__init__(self._root, labels.classes, files, faults)
+        super().__init__(
+            self._root, labels.classes, files, faults, misnamed_classes=labels.misnamed()
+        )
         labels.require_use()
 
     def with_masks(self) -> "LabelmeDataset":

@@ -100,7 +100,7 @@ class VOCDataset(FileDataset):
                 file = _annotated_file(source, entry, labels, one_based, faults)
                 if file is not None:
                     files.append(file)
-        super().__init__(root, labels.classes, files, faults)
+        super().__init__(root, labels.classes, files, faults, misnamed_classes=labels.misnamed())
         labels.require_use()
 
 

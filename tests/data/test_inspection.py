@@ -287,3 +287,43 @@ def test_a_set_of_boxes_without_an_area_says_so(tmp_path):
     dataset = VOCDataset(voc_folder(tmp_path, voc_object("cat", 9, 9, 9, 9)))
     result = inspect(dataset)
     assert "not one box" in result.problems[0] and "without an area" in result.warnings[0]
+
+
+CAT_AND_PLATELETS = (("cat", 4, 4, 20, 30), ("Platelets", 4, 4, 9, 9), ("Platelets", 40, 4, 49, 9))
+
+
+def voc_cells(root, classes):
+    return VOCDataset(
+        voc_folder(root, *[voc_object(*one) for one in CAT_AND_PLATELETS]), classes=classes
+    )
+
+
+def labelme_cells(root, classes):
+    shapes = [(name, [x1, y1], [x2, y2]) for name, x1, y1, x2, y2 in CAT_AND_PLATELETS]
+    return LabelmeDataset(labelme_folder(root, *shapes), classes=classes)
+
+
+@pytest.mark.parametrize("read", [voc_cells, labelme_cells])
+def test_a_class_whose_name_is_probably_wrong_is_a_problem(tmp_path, read):
+    dataset = read(tmp_path, ["cat", "Platelet"])
+    for same_classes in (dataset, ImagesWithBoxes(dataset)):
+        result = inspect(same_classes)
+        (problem,) = result.problems
+        assert "no object is of the class 'Platelet'" in problem
+        assert "left out: 2 of Platelets;" in problem
+        assert problem.endswith("did you mean Platelets?")
+        with pytest.raises(DataError, match="did you mean Platelets"):
+            result.require_boxes()
+    of_validation = inspect(dataset, validation=True)
+    assert of_validation.problems == () and of_validation.warnings[-1] == problem
+    # What the anchors reach is known all the same.
+    assert inspect(dataset, PREPROCESS, ANCHORS).reach is not None
+
+
+@pytest.mark.parametrize("read", [voc_cells, labelme_cells])
+def test_a_class_may_be_absent(tmp_path, read):
+    result = inspect(read(tmp_path, ["cat", "unicorn"]))
+    assert result.problems == ()
+    assert result.warnings == ("no box to learn from for the classes unicorn",)
+    # A chosen class that objects have is right, though the files have a similar one.
+    assert inspect(read(tmp_path, ["cat", "Platelets", "Platelet"])).problems == ()

@@ -131,6 +131,44 @@ def test_a_class_without_boxes_is_a_warning(edited):
     assert "  warning: no box to learn from for the classes unicorn" in done.stdout
 
 
+@pytest.fixture
+def cells(tmp_path):
+    """A VOC folder of two photos; each is a split."""
+    for split, names in (("train", ("WBC", "Platelets")), ("val", ("WBC",))):
+        folder = tmp_path / "cells" / split
+        folder.mkdir(parents=True)
+        Image.new("RGB", (96, 64)).save(folder / f"{split}.jpg")
+        objects = ""
+        for name in names:
+            objects += (
+                f"<object><name>{name}</name><bndbox><xmin>9</xmin><ymin>9</ymin><xmax>49</xmax>"
+                "<ymax>49</ymax></bndbox></object>"
+            )
+        (folder / f"{split}.xml").write_text(f"<annotation>{objects}</annotation>")
+    return tmp_path / "cells"
+
+
+VOC_SPLITS = ("--dataset", "voc", "--train-split", "train", "--val-split", "val")
+
+
+def test_a_class_whose_name_is_probably_wrong(cells, tmp_path):
+    flags = (*VOC_SPLITS, "--data-root", cells, "--classes", "WBC", "Platelet")
+    done = run_script("check_dataset.py", *flags)
+    assert done.returncode == 1 and done.stdout.count("  problem: ") == 1
+    assert "no object is of the class 'Platelet'" in done.stdout
+    run = (*SMALL_NETWORK, "--epochs", 1, "--batch-size", 1, "--save-prefix", tmp_path / "run")
+    done = run_script("train_faster_rcnn.py", *flags, *run)
+    assert done.returncode == 2 and not list(tmp_path.glob("run-*"))
+    error = done.stderr.splitlines()[-1]
+    assert error.startswith("error: ") and error.endswith("did you mean Platelets?")
+
+
+def test_a_validation_set_may_lack_a_class(cells):
+    flags = (*VOC_SPLITS, "--data-root", cells, "--classes", "WBC", "Platelets")
+    done = run_script("check_dataset.py", *flags)
+    assert done.returncode == 0 and done.stdout.count("  warning: no box to learn from") == 1
+
+
 def test_boxes_are_judged_in_the_input_of_a_network(edited):
     def change(content):
         for entry in content["annotations"]:
