@@ -211,6 +211,7 @@ def inspect(
     if not problems:
         warnings += _class_warnings(inspection.boxes_of_class)
         warnings += _size_warnings(objects, inclusive)
+    warnings += _spelling_warnings(dataset.classes, objects)
     warnings += _area_warnings(boxes_without_area(dataset))
     warnings += _repetition_warnings(objects, listing.image_names)
     (warnings if validation else problems).extend(misnamed_classes(dataset))
@@ -311,6 +312,23 @@ def _class_warnings(boxes_of_class: Dict[str, int]) -> List[str]:
     """Name the classes without boxes."""
     empty = [name for name, count in boxes_of_class.items() if count == 0]
     return [f"no box to learn from for the classes {first_few(empty)}"] if empty else []
+
+
+def _spelling_warnings(classes: Sequence[str], objects: ObjectTable) -> List[str]:
+    """Name the classes that are probably one, because only case and spaces set them apart."""
+    counts = np.bincount(objects.labels, minlength=len(classes)).tolist()
+    spellings: Dict[str, List[str]] = {}
+    for name, count in zip(classes, counts):
+        plain = "".join(name.casefold().split())
+        spellings.setdefault(plain, []).append(f"{name!r} (boxes: {count})")
+    warnings = []
+    for similar in spellings.values():
+        if len(similar) > 1:
+            warnings.append(
+                f"the classes {' and '.join(similar)} differ only in case or spaces; if they are "
+                "one, give them one name in the files (coco, yolo: or leave one out by --classes)"
+            )
+    return warnings
 
 
 def _size_warnings(objects: ObjectTable, inclusive: bool) -> List[str]:

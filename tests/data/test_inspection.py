@@ -327,3 +327,20 @@ def test_a_class_may_be_absent(tmp_path, read):
     assert result.warnings == ("no box to learn from for the classes unicorn",)
     # A chosen class that objects have is right, though the files have a similar one.
     assert inspect(read(tmp_path, ["cat", "Platelets", "Platelet"])).problems == ()
+
+
+def test_classes_that_differ_only_in_case_or_spaces(tmp_path):
+    objects = [voc_object("WBC", 4 * n, 4, 4 * n + 3, 9) for n in range(5)]
+    objects += [voc_object(name, 4, 30, 20, 40) for name in ("WBc", "RBC", "t cell", "t  Cell")]
+    objects.append(voc_object("tall", 4, 30, 20, 40))
+    # The names of classes are sorted, capital letters first.
+    of_wbc, of_t_cells = inspect(VOCDataset(voc_folder(tmp_path, *objects))).warnings
+    assert of_t_cells.startswith("the classes 't  Cell' (boxes: 1) and 't cell' (boxes: 1) differ")
+    assert of_wbc.startswith("the classes 'WBC' (boxes: 5) and 'WBc' (boxes: 1) differ only in")
+
+
+def test_spaces_around_a_class_of_a_list():
+    image = np.zeros((60, 80, 3), np.uint8)
+    label = np.array([[4, 4, 20, 30, 0], [4, 40, 20, 50, 1], [40, 40, 50, 50, 1]])
+    (warning,) = inspect(GluonCVDataset([(image, label)], classes=["cell", "cell "])).warnings
+    assert warning.startswith("the classes 'cell' (boxes: 1) and 'cell ' (boxes: 2) differ only in")

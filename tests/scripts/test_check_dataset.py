@@ -163,6 +163,18 @@ def test_a_class_whose_name_is_probably_wrong(cells, tmp_path):
     assert error.startswith("error: ") and error.endswith("did you mean Platelets?")
 
 
+def test_classes_that_are_probably_one(cells, tmp_path):
+    xml = cells / "train" / "train.xml"
+    xml.write_text(xml.read_text().replace("Platelets", "WBc"))
+    flags = (*VOC_SPLITS, "--data-root", cells)
+    warning = "the classes 'WBC' (boxes: 1) and 'WBc' (boxes: 1) differ only in case or spaces"
+    done = run_script("check_dataset.py", *flags, "--only", "train")
+    assert done.returncode == 0 and f"  warning: {warning}" in done.stdout
+    run = (*SMALL_NETWORK, "--print-recipe", "--save-prefix", tmp_path / "run")
+    done = run_script("train_faster_rcnn.py", *flags, *run)
+    assert done.returncode == 0 and f"note: {warning}" in done.stderr
+
+
 def test_a_validation_set_may_lack_a_class(cells):
     flags = (*VOC_SPLITS, "--data-root", cells, "--classes", "WBC", "Platelets")
     done = run_script("check_dataset.py", *flags)
