@@ -4,6 +4,7 @@
 """
 
 import argparse
+import glob
 import os
 import sys
 from typing import Any, Dict, NamedTuple, Optional, Sequence
@@ -25,6 +26,7 @@ from gluonnorm.data import (
 )
 from gluonnorm.data.faults import skipped_faults
 from gluonnorm.data.inspection import AnchorSettings
+from gluonnorm.data.labeled_image import MissingSplitError
 from gluonnorm.data.listing import listing_of
 from gluonnorm.errors import InputError, did_you_mean, first_few
 from gluonnorm.photos.prepare import resized_size
@@ -52,6 +54,11 @@ DATASET_MEMBERS = (
 # The formats whose files always name their classes. In others a number may stand for a class.
 FORMATS_WITH_NAMES = ("coco", "labelme", "voc")
 ANNOTATION_FILE = "annotations/instances_{split}.json"
+# How a script works without a validation set, by the name of its flag in the parsed command line.
+WITHOUT_VALIDATION = {
+    "val_interval": "--val-interval 0 to train without validation",
+    "only": "--only train to check the training set alone",
+}
 
 
 class _Request(NamedTuple):
@@ -117,8 +124,8 @@ def _open_split(
     args: argparse.Namespace, split: str, classes: Optional[Sequence[str]], notes: bool
 ) -> Dataset:
     """Open a split with the classes that are wanted; a factory may have others."""
-    names = getattr(args, f"{split}_split")
-    names = names or [DEFAULT_SPLITS.get(args.dataset, OTHER_SPLITS)[split]]
+    given_names = getattr(args, f"{split}_split")
+    names = given_names or [DEFAULT_SPLITS.get(args.dataset, OTHER_SPLITS)[split]]
     open_format = _open_factory if ":" in args.dataset else _OPENERS.get(args.dataset)
     if open_format is None:
         raise InputError(
@@ -130,10 +137,23 @@ def _open_split(
             f"--{split}-split has {len(names)} names, which only --dataset voc can join; give one"
         )
     refuse_flags_of_other_formats(args)
-    dataset = open_format(_Request(args, names, classes))
+    try:
+        dataset = open_format(_Request(args, names, classes))
+    except MissingSplitError as error:
+        origin = "" if given_names else " by default"
+        raise InputError(
+            f"--{split}-split is {', '.join(names)}{origin}; give the name of a split of the files"
+            f"{_without(args, split)}: {error}"
+        ) from error
     if notes:
         _report_skipped(dataset, names)
     return dataset
+
+
+def _without(args: argparse.Namespace, split: str) -> str:
+    """Say how this script works without the split; "" if it does not."""
+    ways = [way for name, way in WITHOUT_VALIDATION.items() if hasattr(args, name)]
+    return f", or {ways[0]}" if ways and split == "val" else ""
 
 
 def open_scored_dataset(args: argparse.Namespace, classes: Sequence[str]) -> MatchedClasses:
@@ -297,7 +317,7 @@ def _open_coco(request: _Request) -> Dataset:
     """Open a COCO file."""
     root = request.args.data_root
     annotations = request.args.annotations or ANNOTATION_FILE
-    annotation_file = _split_path(root, annotations, request.names[0])
+    annotation_file = _split_file(root, annotations, request.names[0], "--annotations")
     image_folder = _split_path(root, request.args.image_dir or "{split}", request.names[0])
     return COCODataset(
         annotation_file,
@@ -332,14 +352,14 @@ def _open_labelme(request: _Request) -> Dataset:
 
 def _open_record(request: _Request) -> Dataset:
     """Open a RecordIO file."""
-    record_file = _split_path(request.args.data_root, "{split}.rec", request.names[0])
+    record_file = _split_file(request.args.data_root, "{split}.rec", request.names[0])
     return RecordDataset(record_file, _named(request), **_packed_options(request.args))
 
 
 def _open_lst(request: _Request) -> Dataset:
     """Open an LST file of im2rec."""
     root = request.args.data_root
-    list_file = _split_path(root, "{split}.lst", request.names[0])
+    list_file = _split_file(root, "{split}.lst", request.names[0])
     image_folder = _split_path(root, request.args.image_dir or "", request.names[0])
     return LSTDataset(list_file, image_folder, _named(request), **_packed_options(request.args))
 
@@ -422,3 +442,41 @@ def evaluation_loader(
 def _split_path(root: str, pattern: str, split_name: str) -> str:
     """Insert the split's name into a path below the data set's folder."""
     return os.path.join(root, pattern.replace("{split}", split_name))
+
+
+def _split_file(root: str, pattern: str, split_name: str, flag: str = "") -> str:
+    """Insert the split's name into the path of a file; another name would be another file.
+
+    Parameters
+    ----------
+    root : str
+        The data set's folder.
+    pattern : str
+        The path below it, with ``{split}`` for the split's name.
+    split_name : str
+        The split.
+    flag : str
+        The flag that names files of another pattern; "" if there is none.
+
+    Returns
+    -------
+    str
+        The path.
+
+    Raises
+    ------
+    MissingSplitError
+        There is a folder, and not this file in it.
+    """
+    path = _split_path(root, pattern, split_name)
+    before, placeholder, after = pattern.partition("{split}")
+    if not placeholder or not os.path.isdir(root) or os.path.exists(path):
+        return path
+    start, end = os.path.join(root, before), after
+    matches = glob.glob(f"{glob.escape(start)}*{glob.escape(end)}")
+    known = sorted(match[len(start) : len(match) - len(end)] for match in matches)
+    other_names = f"; {flag} gives files of other names" if flag else ""
+    raise MissingSplitError(
+        f"{path}: cannot be read: No such file or directory; splits with such a file: "
+        f"{first_few(known)}{other_names}{did_you_mean(split_name, known)}"
+    )

@@ -20,6 +20,10 @@ class DataError(InputError):
         super().__init__(message.replace("\n", "\\n").replace("\r", "\\r"))
 
 
+class MissingSplitError(DataError):
+    """A data set has no split of the name that was asked for."""
+
+
 class LabeledImage(NamedTuple):
     """One image of a data set with its G annotated boxes, as the files hold them. G may be 0.
 

@@ -11,7 +11,7 @@ from gluonnorm.data.file_index import FileIndex
 from gluonnorm.data.foreign_json import recognize_json
 from gluonnorm.data.images import image_size
 from gluonnorm.data.json_file import read_json, required_text, shorten, to_integer
-from gluonnorm.data.labeled_image import DataError
+from gluonnorm.data.labeled_image import DataError, MissingSplitError
 from gluonnorm.data.labelme_shapes import LabelmeShape, read_shape
 from gluonnorm.data.masks import join_segmentations
 from gluonnorm.data.object_rows import ObjectRows
@@ -149,7 +149,7 @@ def _names_of_split(index: FileIndex, split: str) -> List[str]:
         names = [name for name in index.names if name.startswith(f"{folder}/")]
     if not names:
         folders = sorted({os.path.dirname(name) for name in index.names} - {""})
-        raise DataError(
+        raise MissingSplitError(
             f"{index.folder}: is an empty data set: no JSON files in split {split!r}; folders with "
             f"JSON files: {first_few(folders)}; the split {ALL_FILES!r} takes all "
             f"{len(index.names)}{did_you_mean(split, folders)}"

@@ -6,7 +6,8 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from gluonnorm.data.file_dataset import ALL_FILES
 from gluonnorm.data.file_index import FileIndex
-from gluonnorm.data.labeled_image import DataError
+from gluonnorm.data.labeled_image import DataError, MissingSplitError
+from gluonnorm.data.text_files import read_lines
 from gluonnorm.data.voc_xml import VOCFile
 from gluonnorm.errors import did_you_mean, first_few
 
@@ -17,6 +18,7 @@ ANNOTATION_FOLDERS = ("annotations",)
 IMAGE_FOLDERS = ("jpegimages", "images")
 # Where the lists are: the official place, and two where tools put them.
 LIST_FOLDERS = (os.path.join("ImageSets", "Main"), "ImageSets", "")
+LIST_ENDING = ".txt"
 YEAR_SPLIT = re.compile(r"(\d{4})_(.+)")
 # The second column in the list of one class, such as cat_train.txt: has it, unclear, has it not.
 LIST_FLAG = re.compile(r"(.*\S)\s+(?:-1|0|1)")
@@ -276,24 +278,45 @@ def _list_folder(folder: str) -> List[str]:
 def _list_path(folder: str, list_name: str) -> Optional[str]:
     """Return the path of a list, or None if there is none of this name."""
     for list_folder in LIST_FOLDERS:
-        path = os.path.join(folder, list_folder, list_name + ".txt")
+        path = os.path.join(folder, list_folder, list_name + LIST_ENDING)
         if os.path.isfile(path):
             return path
     return None
 
 
-def _no_such_split(folder: str, split: str) -> DataError:
+def _no_such_split(folder: str, split: str) -> MissingSplitError:
     """Make the error for a split that is neither a list nor a folder."""
     names = _list_folder(folder)
-    lists = os.path.join(folder, LIST_FOLDERS[0])
-    known = []
-    if os.path.isdir(lists):
-        known = [os.path.splitext(name)[0] for name in _list_folder(lists) if name[0] != "."]
+    lists = _names_of_lists(folder)
     parts = [name for name in names if os.path.isdir(os.path.join(folder, name))]
     xml_count = len(FileIndex(folder, XML_ENDINGS).names)
-    return DataError(
-        f"{folder}: no split {split!r}: neither {os.path.join(*LIST_FOLDERS[:1], split)}.txt nor "
-        f"a folder {split}; lists there: {first_few(known)}; folders: {first_few(parts)}; without "
-        f"lists, the split {ALL_FILES!r} takes all {xml_count} XML files"
-        f"{did_you_mean(split, known + parts)}"
+    places = ", ".join(place for place in LIST_FOLDERS if place)
+    return MissingSplitError(
+        f"{folder}: no split {split!r}: no list {split}.txt in {places} or the folder itself, and "
+        f"no folder {split}; lists there: {first_few(lists)}; folders: {first_few(parts)}; the "
+        f"split {ALL_FILES!r} takes all {xml_count} XML files{did_you_mean(split, lists + parts)}"
     )
+
+
+def _names_of_lists(folder: str) -> List[str]:
+    """Name the lists in a folder of the data set that may be a split."""
+    source = _open_folder(folder, "")
+    names: List[str] = []
+    for list_folder in LIST_FOLDERS:
+        path = os.path.join(folder, list_folder)
+        for name in _list_folder(path) if os.path.isdir(path) else []:
+            stem, ending = os.path.splitext(name)
+            if ending == LIST_ENDING and name[0] != ".":
+                # Beside the images, a text file may as well be a note.
+                if list_folder or _begins_with_image(source, os.path.join(path, name)):
+                    names.append(stem)
+    return list(dict.fromkeys(names))
+
+
+def _begins_with_image(source: VOCSource, path: str) -> bool:
+    """Tell whether the first line of a text file names an image."""
+    try:
+        files_of_line(source, read_lines(path)[0].text, path)
+    except (DataError, IndexError):
+        return False
+    return True

@@ -10,7 +10,7 @@ from gluonnorm.data.data_yaml import Value, read_data_yaml
 from gluonnorm.data.faults import Faults
 from gluonnorm.data.file_dataset import ALL_FILES
 from gluonnorm.data.file_index import FileIndex, find_path, shortened_names
-from gluonnorm.data.labeled_image import DataError
+from gluonnorm.data.labeled_image import DataError, MissingSplitError
 from gluonnorm.data.text_files import read_lines
 from gluonnorm.data.yolo_labels import is_label_file
 from gluonnorm.errors import did_you_mean, first_few
@@ -257,7 +257,7 @@ def _split_sources(folder: str, description: Description, split: str) -> List[st
         if spelled is not None:
             return [spelled]
     known = [key for key in ("train", "val", "valid", "test") if key in description.values]
-    raise DataError(
+    raise MissingSplitError(
         f"{folder}: no split {split!r}: no such key in data.yaml, which has {first_few(known)}, "
         f"and no images/{split}, {split}/images, {split} or {split}.txt; the split {ALL_FILES!r} "
         f"takes all images{did_you_mean(split, known)}"

@@ -174,6 +174,20 @@ def test_faults_in_the_folder(root, tmp_path):
         VOCDataset(root, 2007)
 
 
+def test_lists_in_every_place_are_named(root):
+    (root / "ImageSets/Main/train.txt").rename(root / "train.txt")
+    (root / "ImageSets/val.txt").write_text("one\n")
+    (root / "paddle.txt").write_text("JPEGImages/one.jpg Annotations/one.xml\n")
+    # Neither a note nor a list of classes is a list of images.
+    (root / "README.txt").write_text("Photos of cats\n")
+    (root / "labels.txt").write_text("cat\nDog\n")
+    (root / "binary.txt").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(DataError, match="lists there: none, val, paddle, train; folders: Annot"):
+        VOCDataset(root, "test")
+    for split in ("val", "paddle", "train"):
+        assert VOCDataset(root, split)[0].name == "one.jpg"
+
+
 def test_all_faults_at_once(root):
     add(root, "two", item(1, 2, 5, 8, more="<difficult>maybe</difficult>"))
     add(root, "three", item(8, 2, 5, 8) + item(1, 2, 5, 8) + item(40, 2, 50, 8))

@@ -175,6 +175,19 @@ def test_classes_that_are_probably_one(cells, tmp_path):
     assert done.returncode == 0 and f"note: {warning}" in done.stderr
 
 
+def test_without_a_validation_split(cells, tmp_path):
+    flags = (*VOC_SPLITS[:4], "--data-root", cells)
+    words = "error: --val-split is test by default; give the name of a split of the files, or "
+    done = run_script("check_dataset.py", *flags)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"{words}--only train to check the training set alone: ")
+    run = (*SMALL_NETWORK, "--save-prefix", tmp_path / "run")
+    done = run_script("train_faster_rcnn.py", *flags, *run)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"{words}--val-interval 0 to train without validation: ")
+    assert run_script("check_dataset.py", *flags, "--only", "train").returncode == 0
+
+
 def test_a_validation_set_may_lack_a_class(cells):
     flags = (*VOC_SPLITS, "--data-root", cells, "--classes", "WBC", "Platelets")
     done = run_script("check_dataset.py", *flags)

@@ -86,6 +86,43 @@ def test_a_split_that_is_absent_is_named(open_dataset, flags, folders):
         open_dataset(*flags)
 
 
+@pytest.mark.parametrize(
+    "flags, split, words",
+    [
+        ((), "val", "--val-split is test by default; give the name of a split of the files: "),
+        ((), "train", "--train-split is trainval by default; "),
+        (("--val-split", "tset"), "val", "--val-split is tset; give the name of a split of"),
+        (("--dataset", "yolo", "--classes", "a"), "val", "--val-split is val by default; "),
+        (("--dataset", "labelme"), "train", "--train-split is train by default; "),
+        (("--dataset", "record", "--classes", "a"), "val", "--val-split is val by default; "),
+        (("--dataset", "lst", "--classes", "a"), "train", "--train-split is train by default; "),
+        (("--dataset", "coco"), "val", "--val-split is val2017 by default; "),
+    ],
+)
+def test_a_missing_split_names_its_flag(open_dataset, tmp_path, flags, split, words):
+    (tmp_path / "other").mkdir()
+    for name in ("a.xml", "a.jpg", "other/a.json", "other/a.jpg"):
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(InputError) as caught:
+        open_dataset(*flags, split=split, folder=tmp_path)
+    assert str(caught.value).startswith(words)
+
+
+def test_a_missing_file_of_a_split_names_those_that_exist(open_dataset, tmp_path):
+    words = "instances_val2017.json: cannot be read: No such file .* file: train, val; --annotat"
+    with pytest.raises(InputError, match=f"--val-split is val2017 by default; .*{words}"):
+        open_dataset("--dataset", "coco", split="val")
+    (tmp_path / "a.b.lst").write_text("")
+    with pytest.raises(InputError, match="is a; .*a.lst: cannot be read: .* such a file: a.b; did"):
+        flags = ("--dataset", "lst", "--classes", "x", "--train-split", "a")
+        open_dataset(*flags, folder=tmp_path)
+    # Another split would not mend these.
+    with pytest.raises(InputError, match="^.{,4}/absent/annotations/.*cannot be read: No such"):
+        open_dataset(*COCO, folder="/absent")
+    with pytest.raises(InputError, match="^[^-].*absent.json: cannot be read: No such"):
+        open_dataset(*COCO, "--annotations", "absent.json")
+
+
 def test_unknown_formats(open_dataset):
     with pytest.raises(InputError, match="--dataset is 'coc'; .*MODULE:FACTORY.*mean coco?"):
         open_dataset("--dataset", "coc")
