@@ -26,7 +26,7 @@ from gluonnorm.data import (
 )
 from gluonnorm.data.faults import skipped_faults
 from gluonnorm.data.inspection import AnchorSettings
-from gluonnorm.data.labeled_image import MissingSplitError
+from gluonnorm.data.labeled_image import MissingImagesError, MissingSplitError
 from gluonnorm.data.listing import listing_of
 from gluonnorm.errors import InputError, did_you_mean, first_few
 from gluonnorm.photos.prepare import resized_size
@@ -145,6 +145,8 @@ def _open_split(
             f"--{split}-split is {', '.join(names)}{origin}; give the name of a split of the files"
             f"{_without(args, split)}: {error}"
         ) from error
+    except MissingImagesError as error:
+        raise InputError(f"{error} by --image-dir, relative to --data-root") from error
     if notes:
         _report_skipped(dataset, names)
     return dataset

@@ -22,7 +22,7 @@ from gluonnorm.data.file_dataset import AnnotatedFile, FileDataset
 from gluonnorm.data.image_files import ImageFolder
 from gluonnorm.data.images import image_size
 from gluonnorm.data.json_file import required_integer, required_text
-from gluonnorm.data.labeled_image import DataError
+from gluonnorm.data.labeled_image import DataError, MissingImagesError
 from gluonnorm.data.masks import RunLengths, empty_mask, read_segmentation, text_run_lengths
 from gluonnorm.errors import first_few
 from gluonnorm.photos.boxes import clip_boxes, valid_boxes
@@ -199,7 +199,7 @@ class COCODataset(FileDataset):
                 size = stated_size(entry, where) or image_size(path)
                 images.append(_Image(position, image_id, name, path, size))
         if len(missing) == len(entries):
-            raise DataError(
+            raise MissingImagesError(
                 f"{self._path}: none of its {len(entries)} images is in {self._image_dir}; no such "
                 f"image file: {first_few(missing)}; name the folder that holds the images"
             )

@@ -24,6 +24,10 @@ class MissingSplitError(DataError):
     """A data set has no split of the name that was asked for."""
 
 
+class MissingImagesError(DataError):
+    """None of a data set's images is in the folder that was named for them."""
+
+
 class LabeledImage(NamedTuple):
     """One image of a data set with its G annotated boxes, as the files hold them. G may be 0.
 

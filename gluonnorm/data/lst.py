@@ -8,9 +8,10 @@ from gluonnorm.data.faults import Faults
 from gluonnorm.data.file_dataset import AnnotatedFile, FileDataset
 from gluonnorm.data.image_files import ImageFolder
 from gluonnorm.data.images import image_size
-from gluonnorm.data.labeled_image import DataError
+from gluonnorm.data.labeled_image import DataError, MissingImagesError
 from gluonnorm.data.packed_labels import PackedRows, read_packed_label
 from gluonnorm.data.text_files import Line, read_lines
+from gluonnorm.errors import first_few
 from gluonnorm.types import PathLike
 
 import numpy as np
@@ -85,9 +86,12 @@ class LSTDataset(FileDataset):
         faults = Faults(path, skip_bad)
         images = ImageFolder(os.path.expanduser(root))
         entries: List[_Entry] = []
-        for line in read_lines(path):
+        lines = read_lines(path)
+        for line in lines:
             with faults.catch():
                 entries.append(_read_line(line, path, images, os.fspath(root)))
+        if lines and not entries:
+            _require_any_image(lines, path, images, os.fspath(root))
         meaning = PackedRows(classes, normalized, difficult)
         meaning.check_columns([entry.table for entry in entries], path)
 
@@ -122,3 +126,14 @@ def _read_line(line: Line, path: str, images: ImageFolder, root: str) -> _Entry:
     if image_path is None:
         raise DataError(f"{where}: no such image file {name.strip()!r} in {root or '.'}")
     return _Entry(where, name.strip(), image_path, table)
+
+
+def _require_any_image(lines: Sequence[Line], path: str, images: ImageFolder, root: str) -> None:
+    """Raise a MissingImagesError if no line names an image that exists."""
+    columns = [line.text.split("\t") for line in lines]
+    names = [line_columns[-1].strip() for line_columns in columns if len(line_columns) > 1]
+    if len(names) == len(lines) and not any(map(images.find, names)):
+        raise MissingImagesError(
+            f"{path}: none of its {len(names)} images is in {root or '.'}; no such image file: "
+            f"{first_few(names)}; name the folder that holds the images"
+        )

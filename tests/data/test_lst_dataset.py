@@ -105,6 +105,15 @@ def test_all_faults_at_once(root):
         read(root, line(ROW), line(name="gone.png"), line([7, *ROW[1:]], [8, *ROW[1:]]), line(ROW))
 
 
+def test_wrong_folder_of_images(root):
+    (root / "data.lst").write_text("\n".join([line(ROW), line(name="b c.png")]))
+    with pytest.raises(DataError, match="none of its 2 images is in .*photos; .*: a.png, b c.png;"):
+        open_lst(root / "data.lst", root / "photos", ["cat"])
+    # Lines without tabs have no names.
+    with pytest.raises(DataError, match="2 faults; .* has no tabs"):
+        read(root, line(ROW, separator=" "), line(ROW, separator=" "))
+
+
 def test_faults_of_the_file(root):
     with pytest.raises(DataError, match="data.lst: is an empty data set"):
         read(root, "")

@@ -123,6 +123,15 @@ def test_a_missing_file_of_a_split_names_those_that_exist(open_dataset, tmp_path
         open_dataset(*COCO, "--annotations", "absent.json")
 
 
+def test_a_wrong_folder_of_images_names_its_flag(open_dataset, tmp_path):
+    words = "name the folder that holds the images by --image-dir"
+    with pytest.raises(InputError, match=f"none of its 3 images is in .*/val/gone; .*{words}"):
+        open_dataset(*COCO, "--image-dir", "val/gone")
+    (tmp_path / "train.lst").write_text("0\t2\t5\ta.jpg\n")
+    with pytest.raises(InputError, match=f"none of its 1 images is in .*{words}"):
+        open_dataset("--dataset", "lst", "--classes", "x", folder=tmp_path)
+
+
 def test_unknown_formats(open_dataset):
     with pytest.raises(InputError, match="--dataset is 'coc'; .*MODULE:FACTORY.*mean coco?"):
         open_dataset("--dataset", "coc")
