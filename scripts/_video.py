@@ -70,6 +70,9 @@ class VideoReader:
         self.num_read = 0
         if not self._capture.isOpened():
             raise ImageError(f"{path}: cannot be read as a video: damaged, or of an unknown format")
+        # A phone that is held upright stores frames that lie on their side, and how to turn them.
+        # OpenCV 4.11 turns them only if it is told to.
+        self._capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
         frame_count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
         self.format = VideoFormat(
             frame_rate=_valid_rate(self._capture.get(cv2.CAP_PROP_FPS)),

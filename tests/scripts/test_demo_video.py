@@ -2,6 +2,7 @@
 
 import json
 import os
+import struct
 import subprocess
 import sys
 
@@ -15,6 +16,17 @@ from in_process import SCRIPTS, run_script
 from tiny_detector import CLASSES, tiny_detector
 
 SETTINGS = {"short": 64, "max_size": 96, "score_thresh": 0.0}
+# Where the box of a track in an MP4 file has its matrix (ISO 14496-12, 8.3.2), counted from its
+# type.
+MATRIX = 44
+# a b u c d v x y w. A pixel at (p, q) is shown at (a p + c q, b p + d q).
+MATRICES = {
+    "right": (0, 1, 0, -1, 0, 0, 0, 0, 1),
+    "half": (-1, 0, 0, 0, -1, 0, 0, 0, 1),
+    "left": (0, -1, 0, 1, 0, 0, 0, 0, 1),
+}
+# Counterclockwise, as NumPy turns.
+QUARTERS = {"right": 3, "half": 2, "left": 1}
 COUNT, HEIGHT, WIDTH, RATE = 12, 64, 96, 10.0
 
 
@@ -33,10 +45,9 @@ def clip(tmp_path_factory):
     return path
 
 
-def write_clip(path, rate):
+def write_clip(path, rate, code="MJPG"):
     """Write frames of blocks; an AVI file of MJPEG can have any rate."""
-    code = cv2.VideoWriter.fourcc(*"MJPG")
-    writer = cv2.VideoWriter(str(path), code, rate, (WIDTH, HEIGHT))
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*code), rate, (WIDTH, HEIGHT))
     generator = np.random.default_rng(0)
     for _ in range(COUNT):
         blocks = generator.integers(0, 256, (HEIGHT // 8, WIDTH // 8, 3), np.uint8)
@@ -99,6 +110,33 @@ def test_slow_motion(exported, tmp_path, rate, written):
     assert done.returncode == 0, done.stderr
     frames, drawn_rate = frames_of(tmp_path / "slow-detections.mp4")
     assert len(frames) == COUNT and drawn_rate == pytest.approx(written, abs=1e-6)
+
+
+@pytest.mark.parametrize("turn", MATRICES)
+def test_a_video_of_a_phone_is_turned_upright(exported, tmp_path, turn):
+    """The phone stores the frames as its sensor lies, and how they are to be shown."""
+    clip = tmp_path / "phone.mp4"
+    write_clip(clip, RATE, code="mp4v")
+    frames, _ = frames_of(clip)
+    content = bytearray(clip.read_bytes())
+    a, b, u, c, d, v, x, y, w = MATRICES[turn]
+    # The last column has 30 bits behind the point, the others have 16.
+    numbers = (a << 16, b << 16, u << 30, c << 16, d << 16, v << 30, x << 16, y << 16, w << 30)
+    struct.pack_into(">9i", content, content.index(b"tkhd") + MATRIX, *numbers)
+    clip.write_bytes(content)
+    flags = ("--exported", exported, "--output", tmp_path / "drawn", "--json", tmp_path / "a.jsonl")
+    done = run_script("demo.py", clip, *flags)
+    assert done.returncode == 0, done.stderr
+    entries = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
+    assert len(entries) == COUNT
+    predictor = Predictor(exported)
+    for entry, frame in zip(entries, frames):
+        upright = np.rot90(frame, QUARTERS[turn])
+        assert (entry["height"], entry["width"]) == upright.shape[:2]
+        boxes = [one["box"] for one in entry["detections"]]
+        np.testing.assert_array_equal(boxes, predictor(upright).boxes)
+    drawn, _ = frames_of(tmp_path / "drawn" / "phone-detections.mp4")
+    assert {frame.shape for frame in drawn} == {upright.shape}
 
 
 def test_tiles_of_frames(exported, clip, tmp_path):
