@@ -209,6 +209,11 @@ def read_settings(args: argparse.Namespace) -> ServiceSettings:
     values = {name: value for name, value in vars(args).items() if name in DEFAULTS._fields}
     values["max_body"] = int(args.max_body * MEGABYTE)
     values["max_pixels"] = int(args.max_pixels * 1e6)
+    for name, unit in (("max_body", "byte"), ("max_pixels", "pixel")):
+        if values[name] < 1:
+            raise InputError(
+                f"{flag_of(name)} is {getattr(args, name):g}, less than a {unit}; want more"
+            )
     return ServiceSettings(**values)
 
 

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import io
+import math
 import os
 import signal
 import socket
@@ -25,7 +26,7 @@ from PIL import Image
 
 KEEP_ALIVE = 15  # seconds that an idle connection stays open
 TICK = 0.05  # seconds between two looks at what is left to drain
-WARM_UP_SIZE = (480, 640)  # pixels
+WARM_UP_SIZE = (480, 640)  # height and width in pixels, where the limit allows as many
 
 
 class DrainingServer(uvicorn.Server):
@@ -173,7 +174,7 @@ def serve(settings: ServiceSettings, listener: socket.socket, on_ready: Callable
     # Photos are checked against the same limit again when they are decoded. Without it Pillow's own
     # would refuse larger ones.
     os.environ[LIMIT_VARIABLE] = str(settings.max_pixels)
-    _warm_up(predictor)
+    _warm_up(predictor, settings.max_pixels)
     counted = ServiceMetrics()
     service = DetectionService(predictor, settings, counted)
     config = uvicorn.Config(
@@ -232,12 +233,14 @@ def _open_predictor(settings: ServiceSettings) -> Predictor:
     return open_detector(flags, settings.backend)
 
 
-def _warm_up(predictor: Predictor) -> None:
+def _warm_up(predictor: Predictor, max_pixels: int) -> None:
     """Detect on a file once, so that the first client does not wait for buffers and plugins.
 
     Pillow takes the limit of pixels from its variable when the file is read.
     """
-    gray = Image.fromarray(np.full((*WARM_UP_SIZE, 3), 127, np.uint8))
+    height = min(WARM_UP_SIZE[0], math.isqrt(max_pixels))
+    width = min(WARM_UP_SIZE[1], max_pixels // height)
+    gray = Image.fromarray(np.full((height, width, 3), 127, np.uint8))
     encoded = io.BytesIO()
     gray.save(encoded, format="JPEG")
     predictor(encoded.getvalue())

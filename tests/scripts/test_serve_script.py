@@ -22,7 +22,7 @@ for package in ("fastapi", "uvicorn", "python_multipart", "prometheus_client"):
 
 CLIENT_TIMEOUT = 1.5  # seconds
 MAX_BODY = 2  # MB
-MAX_PIXELS = 0.5  # millions
+MAX_PIXELS = 0.2  # millions, fewer than those of the photo that the service begins with
 LIMITS = ("--client-timeout", CLIENT_TIMEOUT, "--max-body", MAX_BODY, "--max-pixels", MAX_PIXELS)
 
 
@@ -152,7 +152,7 @@ def test_several_headers_of_accepted_types_are_one_list(service):
         (photo(1, image_format="JPEG")[:400], 400, "photo is a damaged image"),
         (photo(1)[:30], 415, "photo is no image of a known format"),
         (bomb(20_000, 20_000), 413, "pixels"),
-        (bomb(1_000, 501), 413, "photo has 1000 x 501 pixels, more than 500000"),
+        (bomb(1_000, 201), 413, "photo has 1000 x 201 pixels, more than 200000"),
         (bytes((MAX_BODY << 20) + 1), 413, "the body is longer than 2 MB"),
     ],
 )
@@ -361,6 +361,8 @@ def test_a_client_that_never_reads_its_answers_is_cut_off(service):
         (("--queue", 0), "--queue is 0; want a finite number, more than 0"),
         (("--max-body", "inf"), "--max-body is inf; want a finite number, more than 0"),
         (("--max-pixels", "inf"), "--max-pixels is inf; want a finite number, more than 0"),
+        (("--max-pixels", 1e-7), "--max-pixels is 1e-07, less than a pixel; want more"),
+        (("--max-body", 1e-7), "--max-body is 1e-07, less than a byte; want more"),
         (("--grace", "inf"), "--client-timeout is 20 and --grace is inf; want finite numbers"),
         (("--client-timeout", "nan"), "--client-timeout is nan"),
         (("--tls-cert", "a.pem"), "--tls-cert and --tls-key belong together"),
