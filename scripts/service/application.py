@@ -129,10 +129,13 @@ class DetectionService:
             raise Refusal(
                 503, "the service is about to end; try again in 1 s", {"Retry-After": "1"}
             )
-        for name in request.query_params:
+        names = [name for name, _ in request.query_params.multi_items()]
+        for name in names:
             if name not in PARAMETERS:
                 hint = did_you_mean(name, PARAMETERS)
                 raise Refusal(400, f"there is no parameter {name[:60]!r}{hint}")
+            if names.count(name) > 1:
+                raise Refusal(400, f"{name} is in the address more than once; give one value")
         self.num_requests += 1
         start_time = time.perf_counter()
         body = Body(request, self.settings, self._body_budget)

@@ -108,6 +108,9 @@ def test_a_threshold_leaves_out_detections(service):
     answer = service.request("POST", "/v1/detect?score_threshold=0.5", content, {})
     sentence = assert_is_error(answer, 400)
     assert sentence == "there is no parameter 'score_threshold'; did you mean score_thresh?"
+    twice = "/v1/detect?score_thresh=0.9&score_thresh=0"
+    sentence = assert_is_error(service.request("POST", twice, content, {}), 400)
+    assert sentence == "score_thresh is in the address more than once; give one value"
 
 
 def test_a_picture_is_drawn_where_it_is_accepted(service, predictor):
