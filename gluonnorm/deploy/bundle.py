@@ -178,10 +178,7 @@ def read_graph_bundle(prefix: str, format: str) -> GraphBundle:
     files = {key: Path(f"{prefix}{FILE_SUFFIXES[key]}") for key in FORMAT_FILES[format]}
     missing = [str(path) for path in files.values() if not path.is_file()]
     if missing:
-        way_out = f"export with format={format!r}"
-        for key in files:
-            if prefix.endswith(FILE_SUFFIXES[key]):
-                way_out = f"give {prefix[: -len(FILE_SUFFIXES[key])]} alone"
+        way_out = _right_prefix(prefix) or f"export with format={format!r}"
         raise DeployError(f"{' and '.join(missing)} missing; {way_out}")
     graph_file = graph_path(prefix, format)
     if not manifest_file.is_file():
@@ -330,10 +327,19 @@ def require_files(prefix: str, paths: Sequence[Path]) -> None:
         f"{', '.join(prefix + suffix for suffix in BUNDLE_SUFFIXES)}, or one of ONNX, "
         f"{prefix}.onnx, or two of OpenVINO, {prefix}.xml and {prefix}.bin"
     )
-    for suffix in BUNDLE_SUFFIXES:
+    way_out = _right_prefix(prefix)
+    raise DeployError(f"{message}; {way_out}" if way_out else message)
+
+
+def _right_prefix(prefix: str) -> str:
+    """Say which prefix is meant by the name of a file or of a folder; "" for another text."""
+    # "-symbol.json" ends like the manifest, so it comes first.
+    for suffix in (*FILE_SUFFIXES.values(), BUNDLE_SUFFIXES[-1]):
         if prefix.endswith(suffix):
-            raise DeployError(f"{message}; give {prefix[: -len(suffix)]} alone")
-    raise DeployError(message)
+            return f"give {prefix[: -len(suffix)]} alone"
+    if os.path.isdir(prefix):
+        return f"{prefix} is a folder: add the first part of the files' names, as in {prefix}/model"
+    return ""
 
 
 def _other_graphs(prefix: str) -> List[str]:

@@ -10,6 +10,7 @@ from gluonnorm.deploy import DeployError, Predictor, export, load
 from gluonnorm.deploy.backends import choice
 from gluonnorm.deploy.backends.choice import RUN_TIMES, backend_module, choose_backend
 from gluonnorm.deploy.backends.graph_files import open_graph_files
+from gluonnorm.deploy.bundle import FILE_SUFFIXES
 from gluonnorm.errors import InputError
 from gluonnorm.photos.files import image_files
 
@@ -268,6 +269,26 @@ def test_a_missing_onnx_file_names_the_way_out(tmp_path, written):
         open_graph_files(str(tmp_path / "other"), None, "onnx", opener(written))
     with pytest.raises(DeployError, match="net.onnx.onnx missing; give .*net alone"):
         open_graph_files(str(tmp_path / "net.onnx"), None, "onnx", opener(written))
+
+
+@pytest.mark.parametrize("backend", [None, *RUN_TIMES])
+@pytest.mark.parametrize("suffix", [*FILE_SUFFIXES.values(), ".json"])
+def test_the_name_of_a_file_is_no_prefix(tmp_path, backend, suffix):
+    require(backend or "mxnet")
+    (tmp_path / f"net{suffix}").touch()
+    with pytest.raises(DeployError, match=f" missing; .*give {tmp_path}/net alone$"):
+        Predictor(tmp_path / f"net{suffix}", backend=backend)
+
+
+@pytest.mark.parametrize("backend", [None, *RUN_TIMES])
+def test_a_folder_is_no_prefix(tmp_path, backend):
+    require(backend or "mxnet")
+    (tmp_path / "net.onnx").touch()
+    message = (
+        f"{tmp_path} is a folder: add the first part of the files' names, as in {tmp_path}/model"
+    )
+    with pytest.raises(DeployError, match=f" missing; .*{message}$"):
+        Predictor(tmp_path, backend=backend)
 
 
 def test_contexts_are_those_of_mxnet(tmp_path, written):
