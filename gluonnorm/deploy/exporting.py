@@ -5,6 +5,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import tempfile
 from typing import Any, Dict, Iterable, Iterator, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
 from gluonnorm import __version__
@@ -28,7 +29,7 @@ from gluonnorm.deploy.onnx.convert import convert_graph
 from gluonnorm.deploy.onnx.narrow_nodes import narrow_nodes
 from gluonnorm.deploy.onnx.writer import ModelWriter, load_maker, load_writer
 from gluonnorm.deploy.weight_checks import require_float32_weights
-from gluonnorm.errors import InputError, did_you_mean
+from gluonnorm.errors import InputError, did_you_mean, first_line
 from gluonnorm.graph.conv_before_roi_align import convolve_before_roi_align
 from gluonnorm.graph.executor_safe import replace_shape_only_ops
 from gluonnorm.graph.fold import fold_graph
@@ -139,9 +140,9 @@ def export(
         A photo for calibration cannot be read.
     DeployError
         The network is not a detector; a parameter has no values, is not finite or not float32; the
-        folder cannot be made; the files could not be written completely; a layer has no form in
-        ONNX; a package is missing; or OpenVINO finds in int8 less than half of what it finds in
-        float32 on the first of the photos.
+        folder cannot be made; the files, or temporary ones, could not be written completely; a
+        layer has no form in ONNX; a package is missing; or OpenVINO finds in int8 less than half of
+        what it finds in float32 on the first of the photos.
     """
     prefix = os.fspath(prefix)
     bundle_paths(prefix)
@@ -167,7 +168,9 @@ def export(
     else:
         model_bytes, make_files = tools
         content, narrow = _onnx_content(graph, manifest, model_bytes)
-        write_contents(prefix, make_files(content, dtype, narrow, inputs), manifest)
+        with _temporary_files():
+            contents = make_files(content, dtype, narrow, inputs)
+        write_contents(prefix, contents, manifest)
     # JSON turns tuples into lists. The caller gets what a reader of the file gets.
     return json.loads(json.dumps(manifest))
 
@@ -253,6 +256,19 @@ def _onnx_content(
         metadata={MANIFEST_KEY: json.dumps(manifest)},
     )
     return content, narrow_nodes(symbol, converted)
+
+
+@contextlib.contextmanager
+def _temporary_files() -> Iterator[None]:
+    """Say where room is missing if the tools cannot write their temporary files."""
+    try:
+        yield
+    except OSError as error:
+        raise DeployError(
+            f"no temporary file could be written in {tempfile.gettempdir()} "
+            f"({error.strerror or first_line(error)}); make room there, or name another folder in "
+            "the environment variable TMPDIR"
+        ) from error
 
 
 def _check_format(format: str, dtype: str) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import tempfile
 from collections import Counter
 
 from gluonnorm.deploy import DeployError, Predictor, export
@@ -14,6 +15,7 @@ from gluonnorm.graph.trace import trace
 import numpy as np
 import pytest
 from detection_sets import assert_same_detections
+from full_disk import no_file_beyond
 from optional_packages import require
 from tiny_detector import images, tiny_detector
 
@@ -205,3 +207,19 @@ def test_a_missing_file_of_openvino_names_the_way_out(tmp_path):
     (tmp_path / "net.json").write_text(json.dumps({"provenance": {"sha256": {"onnx": ""}}}))
     with pytest.raises(DeployError, match="describes files of another format, and not .*net.xml"):
         Predictor(str(tmp_path / "net"), backend="openvino")
+
+
+@pytest.mark.parametrize("format, dtype", [("openvino", "float32"), ("onnx", "int8")])
+def test_a_full_disk_of_temporary_files_is_named(format, dtype, tmp_path, monkeypatch):
+    """Both tools write files of their own before those of the export."""
+    require("onnx")
+    require(RUN_TIMES[format])
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    calibration = photos(1) if dtype == "int8" else None
+    prefix = str(tmp_path / "out" / "tiny")
+    with no_file_beyond(1_000_000):
+        with pytest.raises(DeployError, match=f"no temporary file .* in {temporary} .*; make room"):
+            export(tiny_detector("c4"), prefix, dtype=dtype, calibration=calibration, format=format)
+    assert not list((tmp_path / "out").iterdir()) and not list(temporary.iterdir())

@@ -4,6 +4,8 @@ import os
 import tempfile
 from typing import AbstractSet, Any, Dict, Iterable
 
+from gluonnorm.errors import first_line
+
 import numpy as np
 import openvino
 
@@ -93,11 +95,20 @@ def written_files(model: openvino.Model, dtype: str) -> Dict[str, bytes]:
     -------
     dict of str to bytes
         The contents of the files, by the keys of their checksums.
+
+    Raises
+    ------
+    OSError
+        The temporary files could not be written.
     """
     model.set_rt_info(PRECISIONS[dtype], list(PRECISION))
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "model.xml")
-        openvino.save_model(model, path, compress_to_fp16=False)
+        try:
+            openvino.save_model(model, path, compress_to_fp16=False)
+        # On a full disk OpenVINO raises the error of a C++ stream.
+        except RuntimeError as error:
+            raise OSError(first_line(error)) from error
         contents = {}
         for key, suffix in (("xml", ".xml"), ("bin", ".bin")):
             with open(os.path.join(folder, f"model{suffix}"), "rb") as file:
