@@ -14,7 +14,7 @@ from gluonnorm.errors import InputError
 from gluonnorm.types import Detections
 
 from _json_detections import json_detections, json_document, json_image
-from _output import make_parent_folder, write_text
+from _output import prepare_files, write_text
 
 # Where Label Studio serves files of its own machine.
 LOCAL_FILES = "/data/local-files/?d="
@@ -70,8 +70,10 @@ def check_file_arguments(args: argparse.Namespace, photos: Sequence[Path], is_vi
     """
     if is_video and (args.coco or args.label_studio):
         raise InputError("--coco and --label-studio are for photos; of videos, give --json")
-    for flag in ("json", "coco", "label_studio"):
-        make_parent_folder(f"--{flag.replace('_', '-')}", getattr(args, flag))
+    files = [("--json", args.json), ("--coco", args.coco), ("--label-studio", args.label_studio)]
+    if args.label_studio:
+        files.append(("--label-studio", str(_interface_file(args.label_studio))))
+    prepare_files(args, files)
     if args.label_studio:
         # Label Studio imports no JSON under another name.
         if Path(args.label_studio).suffix != ".json":
@@ -80,6 +82,11 @@ def check_file_arguments(args: argparse.Namespace, photos: Sequence[Path], is_vi
             )
         for photo in photos:
             _local_url(photo, args.label_studio)
+
+
+def _interface_file(tasks_file: str) -> Path:
+    """Name the file of the labeling interface beside the tasks."""
+    return Path(tasks_file).with_suffix(".xml")
 
 
 class DetectionFiles:
@@ -156,7 +163,7 @@ class DetectionFiles:
             write_text(self._args.coco, json.dumps(coco_data(self._coco_images, classes)))
         if self._args.label_studio:
             config = label_studio_config(classes, self._detector.has_masks)
-            config_file = Path(self._args.label_studio).with_suffix(".xml")
+            config_file = _interface_file(self._args.label_studio)
             write_text(config_file, config + "\n")
             write_text(self._args.label_studio, json.dumps(self._tasks))
             print(f"{self._args.label_studio}: the labeling interface is {config_file}")

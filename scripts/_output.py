@@ -5,8 +5,9 @@ import io
 import os
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterator, Optional, Union
+from typing import Dict, Iterator, Optional, Sequence, Tuple, Union
 
+from gluonnorm.deploy.bundle import BUNDLE_SUFFIXES, FILE_SUFFIXES
 from gluonnorm.errors import InputError
 from gluonnorm.weight_files import atomic_files
 
@@ -56,6 +57,41 @@ def make_parent_folder(flag: str, path: Optional[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if not os.access(path if os.path.exists(path) else folder, os.W_OK):
         raise InputError(f"{flag} {path} cannot be written; name a file in a folder of yours")
+
+
+def prepare_files(args: argparse.Namespace, files: Sequence[Tuple[str, Optional[str]]]) -> None:
+    """Check the files that a script will write beside its network, and make their folders.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        Parsed flags of ``_model_flags.add_model_arguments``.
+    files : sequence of (str, str or None)
+        The flag and the path of each file; None or ``""`` for none.
+
+    Raises
+    ------
+    InputError
+        A file cannot be written, or would replace another one or what the script reads.
+    """
+    owners: Dict[str, str] = {}
+    for name in ("params", "detections"):
+        path = getattr(args, name, None)
+        if path:
+            owners[os.path.realpath(path)] = f"--{name}"
+    if args.exported:
+        for suffix in (*FILE_SUFFIXES.values(), BUNDLE_SUFFIXES[-1]):
+            owners[os.path.realpath(f"{args.exported}{suffix}")] = "--exported"
+    for flag, path in files:
+        make_parent_folder(flag, path)
+        # Several files may go to one device, such as /dev/null.
+        if not path or (os.path.exists(path) and not os.path.isfile(path)):
+            continue
+        owner = owners.setdefault(os.path.realpath(path), flag)
+        if owner != flag:
+            raise InputError(
+                f"{flag} would write {path}, which is a file of {owner} too; give another name"
+            )
 
 
 def write_text(path: Union[str, Path], text: str) -> None:

@@ -27,7 +27,7 @@ from _detected_dataset import DetectedDataset, add_detection_arguments, detect_d
 from _error_plot import plot_errors
 from _error_report import error_report
 from _model_flags import add_model_arguments
-from _output import add_font_argument, make_parent_folder, write_text
+from _output import add_font_argument, prepare_files, write_text
 from _results_file import read_results
 from _script_parser import ScriptParser
 
@@ -91,8 +91,7 @@ def main(args: argparse.Namespace) -> None:
             "which a detection is on the background, and at most 1"
         )
     seed_everything(args.seed)
-    make_parent_folder("--json", args.json)
-    make_parent_folder("--plot", args.plot)
+    prepare_files(args, [("--json", args.json), ("--plot", args.plot)])
     if args.detections:
         detected = read_detections(args)
     else:

@@ -25,7 +25,7 @@ from _data_flags import add_dataset_arguments
 from _detected_dataset import add_detection_arguments, detect_dataset
 from _devices import contexts
 from _model_flags import add_model_arguments
-from _output import make_parent_folder, write_text
+from _output import prepare_files, write_text
 from _scores import MASK_PREFIX, coco_scores
 from _script_parser import ScriptParser
 from _watch import watch
@@ -71,7 +71,7 @@ def main(args: argparse.Namespace) -> None:
         contexts(args.gpus)  # checked now, because the first checkpoint may appear in an hour
         watch(args.watch, lambda checkpoint: score(with_params(args, checkpoint)).scores)
         return
-    make_parent_folder("--save-json", args.save_json)
+    prepare_files(args, [("--save-json", args.save_json)])
     scored = score(args)
     if scored.scores["AP" if scored.metric == "coco" else "mAP"] < 0:
         print("no box of the ground truth counts: there is none, or all are crowd or difficult")

@@ -2,8 +2,11 @@
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import model_zoo
 from gluonnorm import deploy
@@ -284,3 +287,38 @@ def test_the_picture_has_a_legend_below_the_photo(exported, photos, tmp_path):
     assert demo(photos / "b.png", *flags).returncode == 0
     with Image.open(tmp_path / "drawn" / "b-detections.jpg") as picture:
         assert picture.width == 77 and picture.height > 50 + 10
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (
+            ("--json", "a.json", "--coco", "./a.json"),
+            "--coco would write ./a.json, .* of --json too",
+        ),
+        (("--label-studio", "a.json", "--json", "a.xml"), "a.xml, which is a file of --json too"),
+        (
+            ("--json", "tiny.json"),
+            "--json would write tiny.json, which is a file of --exported too",
+        ),
+        (
+            ("--label-studio", "tiny.json"),
+            "--label-studio would write tiny.json, .* --exported too",
+        ),
+    ],
+)
+def test_a_file_is_written_once_and_never_over_the_network(
+    exported, photos, tmp_path, monkeypatch, flags, message
+):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    shutil.copy(photos / "a.PNG", folder)
+    for path in Path(exported).parent.glob("tiny*"):
+        shutil.copy(path, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.glob("tiny*")}
+    done = demo("photos", "--exported", "tiny", "--output", "drawn", *flags)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert re.search(message, done.stderr)
+    assert not (tmp_path / "drawn").exists()
+    assert {path: path.read_bytes() for path in tmp_path.glob("tiny*")} == before

@@ -1,5 +1,6 @@
 """The files that scripts write: complete or absent, and one line if they cannot be written."""
 
+import argparse
 import importlib
 import os
 
@@ -38,6 +39,30 @@ def test_a_full_disk_leaves_the_earlier_files(output, tmp_path):
         with pytest.raises(InputError, match=r"a.jpg cannot be written \(File too large\)"):
             output.write_jpeg(tmp_path / "a.jpg", PICTURE)
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    "read, files, message",
+    [
+        ({}, [("--json", "a.json"), ("--plot", "./a.json")], "--plot would .* of --json too"),
+        ({"exported": "out/net"}, [("--save-json", "out/net.json")], "a file of --exported too"),
+        ({"exported": "out/net"}, [("--plot", "out/net.xml")], "a file of --exported too"),
+        ({"params": "a.json"}, [("--json", "a.json")], "a file of --params too; give another name"),
+        ({"detections": "a.json"}, [("--json", "a.json")], "a file of --detections too"),
+    ],
+)
+def test_no_file_replaces_another_one_or_what_is_read(
+    output, tmp_path, monkeypatch, read, files, message
+):
+    monkeypatch.chdir(tmp_path)
+    args = argparse.Namespace(**{"exported": None, "params": None, **read})
+    with pytest.raises(InputError, match=message):
+        output.prepare_files(args, files)
+    output.prepare_files(
+        args, [("--json", "new/b.json"), ("--coco", None), ("--plot", "new/b.png")]
+    )
+    assert (tmp_path / "new").is_dir()
+    output.prepare_files(args, [("--json", os.devnull), ("--coco", os.devnull)])
 
 
 def test_links_and_pipes_stay_what_they_are(output, tmp_path):
