@@ -287,6 +287,19 @@ def test_the_network_stays_as_it_was_and_the_predictor_sees_what_it_learns():
     assert len(predictor(photo).ids) > 3 == len(Predictor.from_network(net)(photo).ids)
 
 
+def test_a_predictor_inside_of_a_training_step_predicts():
+    """As the teacher of another network does; these norms would take the photo's statistics."""
+    net = tiny_detector("fpn", norm="bn", **SETTINGS)
+    photo = photo_of(50, 77)
+    predictor = Predictor.from_network(net)
+    expected = predictor(photo)
+    assert len(expected.ids) > 3
+    with mx.autograd.record():
+        assert_same(predictor(photo), expected)
+    with mx.autograd.train_mode():
+        assert_same(predictor(photo), expected)
+
+
 def test_a_network_that_has_seen_no_image_yet():
     net = Fake("sample", np.zeros((1, 3, 4, 4), np.float32))
     with pytest.raises(mx.gluon.parameter.DeferredInitializationError):

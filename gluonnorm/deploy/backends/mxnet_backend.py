@@ -39,7 +39,10 @@ class MXNetBackend:
 
     def run(self, pixels: np.ndarray) -> Outputs:
         """Run the network on a batch, see ``Backend.run``."""
-        outputs = self._graph(mx.nd.array(pixels, ctx=self._ctx))
+        # Inside of autograd.record(), norms would take the statistics of the photo, dropout would
+        # drop values, and MXNet would keep every map for a backward pass.
+        with mx.autograd.pause():
+            outputs = self._graph(mx.nd.array(pixels, ctx=self._ctx))
         arrays = [output.asnumpy() for output in outputs]
         further = arrays[self._num_outputs :]
         return Outputs(arrays[: self._num_outputs], further[0] if further else None)
