@@ -313,6 +313,39 @@ def test_a_bad_photo_is_one_line_and_the_others_go_on(built, networks, photos, r
                 prepare(str(tmp_path / name), Preprocess())
 
 
+@pytest.mark.parametrize("run_time", RUN_TIMES)
+def test_no_picture_replaces_another_one(built, networks, run_time, tmp_path):
+    """Names that a number would make equal, a long name, and a photo that no JPEG file can hold."""
+    (tmp_path / "more").mkdir()
+    # A letter has 3 bytes.
+    names = ("a.png", "more/a.png", "a-2.png", f"{'猫' * 83}.png")
+    for name in names:
+        Image.new("RGB", (50, 40)).save(tmp_path / name)
+    Image.new("L", (65501, 1)).save(tmp_path / "long.png")
+    flags = ["--exported", networks / "fpn", "--json", "found.json", "--output", "drawn"]
+    done = detect(built, run_time, *flags, "long.png", *names, cwd=tmp_path)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("error: long.png: has a side of 65501 pixels")
+    drawn = {path.name for path in (tmp_path / "drawn").iterdir()}
+    stems = ("a", "a-2", "a-2-2", "猫" * 66)  # 200 bytes are kept
+    assert drawn == {f"{stem}-detections.jpg" for stem in stems}
+    entries = json.loads((tmp_path / "found.json").read_text())["images"]
+    assert [entry["file"] for entry in entries] == ["long.png", *names]
+
+
+@pytest.mark.parametrize("run_time", RUN_TIMES)
+def test_results_never_replace_the_network(built, networks, photos, run_time, tmp_path):
+    for path in networks.glob("fpn*"):
+        shutil.copy(path, tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    for name in ("fpn.json", "./fpn.onnx"):
+        flags = ["--exported", tmp_path / "fpn", "--json", name, "--output", "drawn"]
+        done = detect(built, run_time, *flags, photos[0], cwd=tmp_path)
+        message = f"--json would write {name}, which is a file of --exported too; give another name"
+        assert (done.returncode, done.stderr) == (1, f"error: {message}\n")
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 BROKEN = {
     "missing weights": ("-0000.params", None, "fpn-0000.params is missing"),
     "missing manifest": (".json", None, "fpn.json is missing"),

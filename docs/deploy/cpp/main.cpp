@@ -3,7 +3,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
-#include <map>
+#include <set>
 
 #include "backend.h"
 #include "detections.h"
@@ -20,6 +20,10 @@ namespace {
 
 constexpr int FAILED = 1;
 constexpr int WRONG_ARGUMENTS = 2;
+constexpr int LONGEST_JPEG = 65500;   // pixels of a side
+constexpr size_t LONGEST_STEM = 200;  // bytes; a file's name has at most 255
+const char* const EXPORT_SUFFIXES[] = {"-symbol.json", "-0000.params", ".json",
+                                       ".onnx",        ".xml",         ".bin"};
 
 const char* const USAGE =
     "usage: detect [--score-thresh S] [--output FOLDER] [--json FILE] --exported PREFIX PHOTO...\n"
@@ -78,13 +82,50 @@ Arguments parse(const std::vector<std::string>& words) {
   return arguments;
 }
 
-// The drawn picture of a photo. Photos of several folders may share one name.
+// Tell whether a byte of UTF-8 continues a letter.
+bool is_inside_letter(char byte) { return (static_cast<unsigned char>(byte) & 0xc0) == 0x80; }
+
+// Find a name for the drawn picture of a photo, because photos of several folders may share one. A
+// long name is cut off, so that the picture's name, which is longer, is not too long for a file.
 std::string picture_path(const Arguments& arguments, const std::string& photo,
-                         std::map<std::string, int>* used_names) {
-  const std::string stem = fs::path(photo).stem().string();
-  const int number = ++(*used_names)[stem];
-  const std::string name = number == 1 ? stem : stem + "-" + std::to_string(number);
+                         std::set<std::string>* used_names) {
+  std::string stem = fs::path(photo).stem().string();
+  if (stem.size() > LONGEST_STEM) {
+    size_t end = LONGEST_STEM;
+    while (end > 0 && is_inside_letter(stem[end])) {
+      --end;
+    }
+    stem.resize(end);
+  }
+  std::string name = stem;
+  for (int number = 2; !used_names->insert(name).second; ++number) {
+    name = stem + "-" + std::to_string(number);
+  }
   return (fs::path(arguments.output_folder) / (name + "-detections.jpg")).string();
+}
+
+// Read a photo whose picture a JPEG file can hold.
+Photo read_drawable(const std::string& path) {
+  Photo photo = read_photo(path);
+  const int longest = std::max(photo.height, photo.width);
+  if (longest > LONGEST_JPEG) {
+    throw UserError(path + ": has a side of " + std::to_string(longest) +
+                    " pixels, and the pictures are JPEG, which has at most " +
+                    std::to_string(LONGEST_JPEG) + "; cut it into shorter parts");
+  }
+  return photo;
+}
+
+// Refuse a file of results that would replace a file of the network.
+void check_json_path(const Arguments& arguments) {
+  for (const char* suffix : EXPORT_SUFFIXES) {
+    std::error_code ignored;
+    const fs::path exported = fs::weakly_canonical(arguments.prefix + suffix, ignored);
+    if (exported == fs::weakly_canonical(arguments.json_path, ignored)) {
+      throw UserError("--json would write " + arguments.json_path +
+                      ", which is a file of --exported too; give another name");
+    }
+  }
 }
 
 // Count the drawn detections of each class, such as "2 cat, 1 dog".
@@ -109,18 +150,19 @@ int detect(const Arguments& arguments) {
   const Network network = load_network(arguments.prefix);
   const Manifest& manifest = network.manifest;
   // Before the work, so that a wrong name does not cost the results.
-  make_parent_folder((fs::path(arguments.output_folder) / "any.jpg").string());
   if (!arguments.json_path.empty()) {
+    check_json_path(arguments);
     make_parent_folder(arguments.json_path);
   }
+  make_parent_folder((fs::path(arguments.output_folder) / "any.jpg").string());
   int status = EXIT_SUCCESS;
-  std::map<std::string, int> used_names;
+  std::set<std::string> used_names;
   nlohmann::json entries = nlohmann::json::array();
   for (const std::string& path : arguments.photos) {
     Photo photo;
     std::vector<Detection> detections;
     try {
-      photo = read_photo(path);
+      photo = read_drawable(path);
       const Tensor input = network_input(photo, manifest);
       detections = detections_in_photo(network.backend->run(input), input, photo, manifest);
     } catch (const UserError& error) {
