@@ -11,6 +11,7 @@ from typing import Iterator, NamedTuple, Optional
 
 from gluonnorm.errors import InputError
 from gluonnorm.photos.files import ImageError
+from gluonnorm.types import PathLike
 from gluonnorm.weight_files import remove_if_exists
 
 import cv2
@@ -66,7 +67,7 @@ class VideoReader:
             raise ImageError(f"{path}: no such video file")
         _be_quiet()
         self.path = path
-        self._capture = cv2.VideoCapture(str(path))
+        self._capture = cv2.VideoCapture(_opened_name(path))
         self.num_read = 0
         if not self._capture.isOpened():
             raise ImageError(f"{path}: cannot be read as a video: damaged, or of an unknown format")
@@ -159,7 +160,7 @@ class VideoWriter:
             code = cv2.VideoWriter.fourcc(*CODEC)
             size = width, height
             rate = _writable_rate(self._frame_rate)
-            self._writer = cv2.VideoWriter(self._path, code, rate, size)
+            self._writer = cv2.VideoWriter(_opened_name(self._path), code, rate, size)
             if not self._writer.isOpened():
                 raise self._error()
         self._writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
@@ -177,7 +178,7 @@ class VideoWriter:
         if self._writer is None:
             return
         self._writer.release()
-        written = cv2.VideoCapture(self._path)
+        written = cv2.VideoCapture(_opened_name(self._path))
         # A complete file tells the number of its frames exactly.
         if written.get(cv2.CAP_PROP_FRAME_COUNT) != self._num_written:
             raise self._error()
@@ -238,6 +239,15 @@ def _writable_rate(frame_rate: float) -> float:
         if frame_rate * 10**decimals <= LARGEST_TERM:
             return round(frame_rate, decimals)
     return round(frame_rate, 1)
+
+
+def _opened_name(path: PathLike) -> str:
+    """The name under which OpenCV opens a file.
+
+    FFmpeg takes the beginning of a name such as 2026-05-01T10:30:00.mp4 for a protocol like http,
+    unless a slash comes first.
+    """
+    return os.path.abspath(path)
 
 
 def _be_quiet() -> None:

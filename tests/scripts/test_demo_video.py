@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -137,6 +138,16 @@ def test_a_video_of_a_phone_is_turned_upright(exported, tmp_path, turn):
         np.testing.assert_array_equal(boxes, predictor(upright).boxes)
     drawn, _ = frames_of(tmp_path / "drawn" / "phone-detections.mp4")
     assert {frame.shape for frame in drawn} == {upright.shape}
+
+
+def test_a_name_with_the_time_is_no_address(exported, clip, tmp_path, monkeypatch):
+    """FFmpeg would take what is before the first colon for a protocol."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(clip, "2026-05-01T10:30:00.avi")
+    done = run_script("demo.py", "2026-05-01T10:30:00.avi", "--exported", exported, "--output", ".")
+    target = "2026-05-01T10:30:00-detections.mp4"
+    assert done == (0, f"2026-05-01T10:30:00.avi: {COUNT} frames -> {target}\n", "")
+    assert len(frames_of(tmp_path / target)[0]) == COUNT
 
 
 def test_tiles_of_frames(exported, clip, tmp_path):
