@@ -1,8 +1,9 @@
 """MXNet's files of an exported network as a block of Gluon, without any network code."""
 
+import contextlib
 import os
 import warnings
-from typing import List, Sequence, Tuple, Union
+from typing import Iterator, List, Sequence, Tuple, Union
 
 from gluonnorm.deploy.bundle import Bundle, DeployError, Manifest, read_bundle
 from gluonnorm.errors import InputError, first_line
@@ -56,7 +57,8 @@ def load(
     for device in devices:
         _check_device(device)
     try:
-        block = _build_block(bundle, devices, on_cpu)
+        with classic_arrays():
+            block = _build_block(bundle, devices, on_cpu)
     # MXNet's messages quote bytes of damaged files, which can raise UnicodeDecodeError.
     except (AssertionError, KeyError, UnicodeDecodeError, mx.MXNetError) as error:
         raise DeployError(
@@ -65,6 +67,18 @@ def load(
         ) from error
     hybridize_for_inference(block)
     return block, bundle.manifest
+
+
+@contextlib.contextmanager
+def classic_arrays() -> Iterator[None]:
+    """Let MXNet work with ``mx.nd`` arrays, also in a program that has called ``npx.set_np()``.
+
+    Detectors are made of the operators of ``mx.nd``. With NumPy's arrays MXNet refuses their files,
+    and the outputs of their layers.
+    """
+    # MXNet refuses the opposite order.
+    with mx.util.np_array(False), mx.util.np_shape(False):
+        yield
 
 
 def _build_block(bundle: Bundle, devices: List[mx.Context], on_cpu: bool) -> mx.gluon.SymbolBlock:

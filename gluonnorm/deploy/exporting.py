@@ -24,6 +24,7 @@ from gluonnorm.deploy.bundle_writer import (
 )
 from gluonnorm.deploy.candidate_count import with_candidates
 from gluonnorm.deploy.detector_settings import require_detector
+from gluonnorm.deploy.exported_block import classic_arrays
 from gluonnorm.deploy.formats import DTYPES, FORMATS
 from gluonnorm.deploy.onnx.convert import convert_graph
 from gluonnorm.deploy.onnx.narrow_nodes import narrow_nodes
@@ -64,6 +65,7 @@ class _Graph(NamedTuple):
     values: Dict[str, mx.nd.NDArray]
 
 
+@classic_arrays()
 def export(
     net: mx.gluon.HybridBlock,
     prefix: PathLike,

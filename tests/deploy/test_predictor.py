@@ -1,6 +1,7 @@
 """From a photo to detections, in process and from exported files: the same as the evaluation."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 from gluonnorm.data import AspectGroupSampler, EvalTransform, LabeledImage, Loader, batchify
@@ -298,6 +299,25 @@ def test_a_predictor_inside_of_a_training_step_predicts():
         assert_same(predictor(photo), expected)
     with mx.autograd.train_mode():
         assert_same(predictor(photo), expected)
+
+
+def test_a_program_with_arrays_of_numpy(exported, tmp_path):
+    """Programs of MXNet's newer interface call npx.set_np() once, at their beginning."""
+    net, photo = tiny_detector("fpn", **SETTINGS), photo_of(50, 77)
+    before = Predictor.from_network(net)
+    from_network, from_files = before(photo), Predictor(exported)(photo)
+    mx.npx.set_np()
+    try:
+        assert_same(before(photo), from_network)
+        assert_same(Predictor.from_network(net)(photo), from_network)
+        assert_same(Predictor(exported)(photo), from_files)
+        export(net, tmp_path / "again")
+        assert_same(Predictor(tmp_path / "again")(photo), from_files)
+        assert isinstance(mx.np.ones(2) + 1, mx.np.ndarray) and mx.util.is_np_array()
+        with ThreadPoolExecutor(1) as thread:
+            assert_same(thread.submit(before, photo).result(), from_network)
+    finally:
+        mx.npx.reset_np()
 
 
 def test_a_network_that_has_seen_no_image_yet():

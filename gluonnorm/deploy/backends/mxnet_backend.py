@@ -5,7 +5,7 @@ from typing import Optional, Sequence, Tuple, Type, Union
 from gluonnorm.deploy.backends.backend import Backend, Outputs
 from gluonnorm.deploy.bundle import OUTPUTS, DeployError, Manifest
 from gluonnorm.deploy.candidate_count import expose_candidate_count
-from gluonnorm.deploy.exported_block import load
+from gluonnorm.deploy.exported_block import classic_arrays, load
 from gluonnorm.deploy.weight_checks import require_finite_weights, require_float32_weights
 from gluonnorm.graph.trace import contexts, hybridize_for_inference
 
@@ -32,7 +32,8 @@ class MXNetBackend:
     def __init__(self, net: mx.gluon.HybridBlock) -> None:
         self.net = net
         self._ctx = contexts(net)[0]
-        self._graph, self._num_outputs = expose_candidate_count(net)
+        with classic_arrays():
+            self._graph, self._num_outputs = expose_candidate_count(net)
         self.has_masks = self._num_outputs == len(OUTPUTS)
         require_finite_weights(net)
         hybridize_for_inference(self._graph)
@@ -41,9 +42,9 @@ class MXNetBackend:
         """Run the network on a batch, see ``Backend.run``."""
         # Inside of autograd.record(), norms would take the statistics of the photo, dropout would
         # drop values, and MXNet would keep every map for a backward pass.
-        with mx.autograd.pause():
+        with classic_arrays(), mx.autograd.pause():
             outputs = self._graph(mx.nd.array(pixels, ctx=self._ctx))
-        arrays = [output.asnumpy() for output in outputs]
+            arrays = [output.asnumpy() for output in outputs]
         further = arrays[self._num_outputs :]
         return Outputs(arrays[: self._num_outputs], further[0] if further else None)
 
