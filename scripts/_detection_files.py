@@ -98,6 +98,11 @@ class DetectionFiles:
         Parsed flags of demo.py.
     detector : Predictor
         What detects.
+
+    Raises
+    ------
+    InputError
+        Label Studio cannot have the names of the classes.
     """
 
     def __init__(self, args: argparse.Namespace, detector: Predictor) -> None:
@@ -106,6 +111,10 @@ class DetectionFiles:
         self._entries: List[Dict[str, Any]] = []
         self._coco_images: List[Tuple[str, Tuple[int, int], Detections]] = []
         self._tasks: List[Dict[str, Any]] = []
+        # A class name that it cannot hold is an error before the work.
+        self._config = ""
+        if args.label_studio:
+            self._config = label_studio_config(detector.classes, detector.has_masks)
 
     def add(self, photo: Path, size: Tuple[int, int], detections: Detections) -> None:
         """Collect the detections of a photo.
@@ -162,9 +171,8 @@ class DetectionFiles:
         if self._args.coco:
             write_text(self._args.coco, json.dumps(coco_data(self._coco_images, classes)))
         if self._args.label_studio:
-            config = label_studio_config(classes, self._detector.has_masks)
             config_file = _interface_file(self._args.label_studio)
-            write_text(config_file, config + "\n")
+            write_text(config_file, self._config + "\n")
             write_text(self._args.label_studio, json.dumps(self._tasks))
             print(f"{self._args.label_studio}: the labeling interface is {config_file}")
 

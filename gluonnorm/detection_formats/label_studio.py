@@ -4,6 +4,7 @@ The format is described at https://labelstud.io/guide/predictions and
 https://labelstud.io/guide/task_format.
 """
 
+import re
 import zlib
 from typing import Any, Dict, List, Sequence, Tuple
 from xml.sax.saxutils import quoteattr
@@ -12,6 +13,7 @@ from gluonnorm.class_colors import class_colors, hex_color
 from gluonnorm.cropped_masks import Crop, CroppedMasks
 from gluonnorm.detection_formats.brush_runs import brush_runs
 from gluonnorm.detection_formats.object_rows import class_names, objects_inside
+from gluonnorm.errors import InputError
 from gluonnorm.types import Detections
 
 import numpy as np
@@ -19,6 +21,8 @@ import numpy as np
 # How the labeling interface calls its parts, by which predictions find them.
 LABELS_NAME = "label"
 IMAGE_NAME = "image"
+# All but the characters of XML 1.0 (https://www.w3.org/TR/xml/#charsets).
+NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def label_studio_config(classes: Sequence[str], masks: bool = False) -> str:
@@ -37,6 +41,11 @@ def label_studio_config(classes: Sequence[str], masks: bool = False) -> str:
         The XML for Settings, Labeling Interface, Code. The labels have the colors of
         ``visualize.draw``.
 
+    Raises
+    ------
+    InputError
+        A name has a character that XML cannot hold.
+
     Examples
     --------
     >>> print(label_studio_config(["cell"]))
@@ -47,6 +56,13 @@ def label_studio_config(classes: Sequence[str], masks: bool = False) -> str:
       </RectangleLabels>
     </View>
     """
+    for name in classes:
+        unwritable = NO_XML.search(name)
+        if unwritable:
+            raise InputError(
+                f"class {name!r} has {unwritable.group()!r}, which no XML file can hold, and Label "
+                "Studio reads its labels from one; export the network with another name"
+            )
     tag = "BrushLabels" if masks else "RectangleLabels"
     lines = [
         "<View>",

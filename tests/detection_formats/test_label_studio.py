@@ -111,6 +111,45 @@ def test_the_interface_has_the_names_and_colors_that_predictions_need():
             assert region["type"] == kind
 
 
+def xml_holds(character):
+    """Tell whether a parser of XML reads a character."""
+    try:
+        ElementTree.fromstring(f"<a>{character}</a>".encode())
+    except (ElementTree.ParseError, UnicodeEncodeError):
+        return False
+    return True
+
+
+def test_class_names_that_no_xml_file_holds_are_refused():
+    points = (
+        0,
+        1,
+        8,
+        0xB,
+        0x1F,
+        0x7F,
+        0x85,
+        0xD7FF,
+        0xD800,
+        0xDFFF,
+        0xE000,
+        0xFFFD,
+        0xFFFE,
+        0x1F600,
+    )
+    characters = [chr(point) for point in points] + ["\t", "\n", "\r", "\u0301"]
+    held = [character for character in characters if xml_holds(character)]
+    assert 5 < len(held) < len(characters) - 5
+    for character in characters:
+        name = f"a{character}b"
+        if character in held:
+            labels = ElementTree.fromstring(label_studio_config(["c", name]))[1]
+            assert labels[1].get("value") == name
+            continue
+        with pytest.raises(InputError, match="^class 'a.*b' has .*, which no XML file can hold"):
+            label_studio_config(["c", name])
+
+
 def test_brush_regions_hold_the_masks_exactly():
     masks = ellipses()
     for form in (masks, CroppedMasks.of(masks)):
