@@ -4,14 +4,13 @@
 classes below it, and those of ``_evaluator.py`` and ``_run_pictures.py``.
 """
 
-import argparse
 import itertools
 import warnings
 from dataclasses import asdict
-from typing import Callable, Iterable, Iterator, List, Optional, Sequence
+from typing import Callable, Iterable, Iterator, List, Sequence
 
 from gluonnorm import training
-from gluonnorm.data import Batch, Dataset, MatchedClasses
+from gluonnorm.data import Batch, MatchedClasses
 from gluonnorm.errors import InputError, first_line
 from gluonnorm.graph.recalibrate import has_live_norms, recalibrate
 from gluonnorm.rcnn import FasterRCNN
@@ -19,6 +18,7 @@ from gluonnorm.rcnn import FasterRCNN
 import mxnet as mx
 from _distributed import StatisticsAverage
 from _evaluator import EarlyStop, Evaluator, KeepLast
+from _prepared_run import PreparedRun
 from _run_pictures import CurvePicture, MixingPicture
 from _schedule import update_size
 from _tensorboard import make_tensorboard_log
@@ -26,41 +26,25 @@ from _terminal import write_line
 from end_report.measures import FinishedRun, measure_run, run_flags
 from end_report.report import end_report
 
+# Gives the batches of an epoch, behind the first ones: batches(epoch, skip).
+EpochBatches = Callable[[int, int], Iterable[Batch]]
+
 
 def make_callbacks(
-    args: argparse.Namespace,
-    net: FasterRCNN,
-    step: training.TrainStep,
-    ctx: List[mx.Context],
-    batches: Callable[[int, int], Iterable[Batch]],
-    train_set: Dataset,
-    val_set: Optional[Dataset],
-    workers: training.Workers,
+    run: PreparedRun, step: training.TrainStep, batches: EpochBatches
 ) -> List[training.Callback]:
     """Make the callbacks that log, save, evaluate and draw.
 
     In a distributed run, worker 0 alone does this. The others only take part in what all must do.
 
-    It takes the parsed command line, because it is the border between flags and objects.
-
     Parameters
     ----------
-    args : argparse.Namespace
-        What ``parse_args`` returns.
-    net : FasterRCNN
-        The network that is being trained.
+    run : PreparedRun
+        The run, with its flags, network and data.
     step : training.TrainStep
-        Trains it. The state of its optimizer is saved.
-    ctx : list of mx.Context
-        The devices that hold the weights.
+        Trains the network. The state of its optimizer is saved.
     batches : callable
         What ``epoch_batches`` returns.
-    train_set : Dataset
-        The images of these batches.
-    val_set : Dataset or None
-        What is evaluated; None never evaluates.
-    workers : training.Workers
-        The workers of a distributed run, or this process alone.
 
     Returns
     -------
@@ -72,20 +56,16 @@ def make_callbacks(
     InputError
         ``--recalibrate`` for a network without running statistics.
     """
+    args, net, train_set = run.args, run.net, run.loader.dataset
     prefix = args.save_prefix
-    statistics: List[training.Callback] = []
-    if args.recalibrate:
-        recalibration = Recalibration(net, batches, ctx, args.recalibrate, args.accumulate)
-        statistics.append(recalibration)
-    if workers.count > 1:
-        statistics.append(StatisticsAverage(net, workers, args.save_steps))
-    if workers.rank > 0:
+    statistics = _statistics_callbacks(run, batches)
+    if run.workers.rank > 0:
         return statistics
     text = training.TextLog(f"{prefix}.log", args.log_interval)
     metrics = training.MetricsLog(f"{prefix}-metrics.jsonl")
     # Before the saver, so that each checkpoint and each evaluation has the new statistics.
     callbacks: List[training.Callback] = [text, metrics, *statistics]
-    if ctx[0].device_type == "cpu":
+    if run.ctx[0].device_type == "cpu":
         callbacks.append(training.SharedProcessorsLog(text))
     if step.loss_scale is not None:
         callbacks.append(training.OverflowLog(text, step.loss_scale))
@@ -99,47 +79,61 @@ def make_callbacks(
     )
     callbacks.append(saver)
     # After the saver, so that an evaluation that fails costs no weights.
-    if val_set is None:
-        callbacks.append(KeepLast(saver, metrics))
-    else:
-        evaluator = Evaluator(
-            net,
-            ctx,
-            val_set,
-            saver,
-            text,
-            metrics,
-            interval=args.val_interval,
-            threads=args.num_workers,
-        )
-        callbacks.append(evaluator)
-        if args.patience:
-            callbacks.append(EarlyStop(evaluator, saver, text, args.patience))
+    callbacks += _scoring_callbacks(run, saver, text, metrics)
     callbacks.append(CurvePicture(metrics, f"{prefix}-curve.png", args.network, args.font))
     callbacks.append(MixingPicture(net, f"{prefix}-mixing.png", args.network))
     if args.tensorboard:
-        shown = train_set if val_set is None else val_set
+        shown = train_set if run.val_set is None else run.val_set
         callbacks.append(make_tensorboard_log(args, net, step, metrics, shown))
-    finished = _finished_run(args, net, ctx[0], train_set, val_set, workers.count)
-    callbacks.append(EndReport(finished, text, metrics))
+    callbacks.append(EndReport(_finished_run(run), text, metrics))
     return callbacks
 
 
-def _finished_run(
-    args: argparse.Namespace,
-    net: FasterRCNN,
-    ctx: mx.Context,
-    train_set: Dataset,
-    val_set: Optional[Dataset],
-    machines: int,
-) -> FinishedRun:
+def _statistics_callbacks(run: PreparedRun, batches: EpochBatches) -> List[training.Callback]:
+    """Make the callbacks that all workers need, for the running statistics of norms."""
+    args = run.args
+    callbacks: List[training.Callback] = []
+    if args.recalibrate:
+        callbacks.append(
+            Recalibration(run.net, batches, run.ctx, args.recalibrate, args.accumulate)
+        )
+    if run.workers.count > 1:
+        callbacks.append(StatisticsAverage(run.net, run.workers, args.save_steps))
+    return callbacks
+
+
+def _scoring_callbacks(
+    run: PreparedRun,
+    saver: training.CheckpointSaver,
+    text: training.TextLog,
+    metrics: training.MetricsLog,
+) -> List[training.Callback]:
+    """Make the callbacks that decide which weights are the best."""
+    if run.val_set is None:
+        return [KeepLast(saver, metrics)]
+    evaluator = Evaluator(
+        run.net,
+        run.ctx,
+        run.val_set,
+        saver,
+        text,
+        metrics,
+        interval=run.args.val_interval,
+        threads=run.args.num_workers,
+    )
+    if not run.args.patience:
+        return [evaluator]
+    return [evaluator, EarlyStop(evaluator, saver, text, run.args.patience)]
+
+
+def _finished_run(run: PreparedRun) -> FinishedRun:
     """Collect what the report at the end of a run looks at."""
     unknown: Sequence[str] = ()
     # Classes that --classes leaves out are missing on purpose.
-    if isinstance(val_set, MatchedClasses) and not args.classes:
-        unknown = val_set.left_out
-    flags = run_flags(args, update_size(args) * machines)
-    return FinishedRun(flags, net, ctx, train_set, val_set, unknown)
+    if isinstance(run.val_set, MatchedClasses) and not run.args.classes:
+        unknown = run.val_set.left_out
+    flags = run_flags(run.args, update_size(run.args) * run.workers.count)
+    return FinishedRun(flags, run.net, run.ctx[0], run.loader.dataset, run.val_set, unknown)
 
 
 class Recalibration(training.Callback):
@@ -173,7 +167,7 @@ class Recalibration(training.Callback):
     def __init__(
         self,
         net: FasterRCNN,
-        batches: Callable[[int, int], Iterable[Batch]],
+        batches: EpochBatches,
         ctx: List[mx.Context],
         num_batches: int,
         parts: int = 1,

@@ -32,11 +32,10 @@ import argparse
 import sys
 from dataclasses import asdict
 from functools import partial
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from gluonnorm import training
-from gluonnorm.data import Dataset, Loader
-from gluonnorm.rcnn import FasterRCNN
+from gluonnorm.data import Dataset
 from gluonnorm.visualize import open_font
 from model_zoo.recipes.automatic import AUTO
 from model_zoo.recipes.choice import Choices
@@ -65,6 +64,7 @@ from _distributed import (
     share_start,
 )
 from _losses import add_loss_arguments
+from _prepared_run import PreparedRun
 from _recipe import choose, follows_rules, with_choices
 from _recipe_flags import (
     add_recipe_arguments,
@@ -133,33 +133,6 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-class PreparedRun(NamedTuple):
-    """What a run needs before its first step.
-
-    Attributes
-    ----------
-    args : argparse.Namespace
-        The command line; every flag of the schedule has a value.
-    choices : dict of str to Choice
-        Where the values of the schedule come from.
-    checkpoint : str or None
-        The checkpoint that ``--resume`` names; None if it names none.
-    net : FasterRCNN
-        The network, with its first weights.
-    loader : Loader
-        The training batches.
-    val_set : Dataset or None
-        What is evaluated; None never evaluates.
-    """
-
-    args: argparse.Namespace
-    choices: Choices
-    checkpoint: Optional[str]
-    net: FasterRCNN
-    loader: Loader
-    val_set: Optional[Dataset]
-
-
 def main(args: argparse.Namespace) -> None:
     """Build everything that the flags describe, and train.
 
@@ -184,7 +157,7 @@ def main(args: argparse.Namespace) -> None:
             print_plan(prepared)
         return
     if workers.rank > 0:
-        train(prepare(args, ctx, workers), ctx, workers)
+        train(prepare(args, ctx, workers))
         return
     with training.PrefixLock(args.save_prefix) as lock:
         if lock.note:
@@ -192,7 +165,7 @@ def main(args: argparse.Namespace) -> None:
         prepared = prepare(args, ctx, workers)
         if prepared.args.recipe == AUTO:
             print_plan(prepared)
-        train(prepared, ctx, workers)
+        train(prepared)
     print(f"checkpoint {training.latest(args.save_prefix)}")
     print(f"log        {args.save_prefix}.log")
     print(f"curve      {args.save_prefix}-curve.png")
@@ -271,7 +244,7 @@ def prepare(
     check_epoch_steps(completed, len(loader))
     note_long_interval(completed)
     note_slow_dtype(completed.dtype)
-    return PreparedRun(completed, choices, checkpoint, net, loader, val_set)
+    return PreparedRun(completed, choices, checkpoint, net, loader, val_set, ctx, workers)
 
 
 def read_earlier_run(
@@ -348,31 +321,26 @@ def open_sets(
     return train_set, open_scored_dataset(args, train_set.classes)
 
 
-def train(run: PreparedRun, ctx: List[mx.Context], workers: training.Workers) -> None:
+def train(run: PreparedRun) -> None:
     """Train under a prefix that no other run uses.
 
     Parameters
     ----------
     run : PreparedRun
         What ``prepare`` returns.
-    ctx : list of mx.Context
-        The devices that hold the weights.
-    workers : Workers
-        This process among those that share the batches.
 
     Raises
     ------
     GluonnormError
         Whatever the user can mend: flags, checkpoints, a loss that is not finite.
     """
-    args, net, loader = run.args, run.net, run.loader
+    args, net, loader, workers = run.args, run.net, run.loader, run.workers
     batches = epoch_batches(loader)
     steps_per_epoch = args.epoch_steps or len(loader)
     batch_size = update_size(args) * workers.count
     rate = make_schedule(args, steps_per_epoch)
     trainer = make_trainer(args, net, workers.kvstore)
-    step = make_step(args, net, trainer, ctx)
-    callbacks = make_callbacks(args, net, step, ctx, batches, loader.dataset, run.val_set, workers)
+    step = make_step(args, net, trainer, run.ctx)
     loop = training.Loop(
         step,
         batches,
@@ -380,9 +348,9 @@ def train(run: PreparedRun, ctx: List[mx.Context], workers: training.Workers) ->
         rate,
         steps_per_epoch,
         batch_size,
-        args.seed,
-        callbacks,
-        workers,
+        seed=args.seed,
+        callbacks=make_callbacks(run, step, batches),
+        workers=workers,
     )
 
     spec = asdict(net.spec)

@@ -1,12 +1,16 @@
 """Turn the class names of a data set's objects into labels."""
 
 from collections import Counter
+from difflib import get_close_matches
 from typing import Counter as CounterType
-from typing import Dict, List, Optional, Sequence, Set, Tuple
+from typing import Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 from gluonnorm.class_names import check_class_names
 from gluonnorm.data.labeled_image import DataError, Dataset
 from gluonnorm.errors import did_you_mean, first_few
+
+# The likeness of two names (0 to 1, of difflib) from which one is probably the other, misspelled.
+NEAR = 0.8
 
 
 class ClassLabels:
@@ -111,13 +115,13 @@ class ClassLabels:
         others = [f"{count} of {name}" for name, count in self._left_out.most_common()]
         messages: List[str] = []
         for name in self.classes:
-            question = "" if name in self._found else did_you_mean(name, self._left_out)
-            if question:
-                messages.append(
-                    f"{self._source}: no object is of the class {name!r}, while objects of other "
-                    f"classes are left out: {first_few(others)}; choose a name of the files, or "
-                    f"leave {name!r} out{question}"
-                )
+            if name in self._found or not _has_near_name(name, self._left_out):
+                continue
+            messages.append(
+                f"{self._source}: no object is of the class {name!r}, while objects of other "
+                f"classes are left out: {first_few(others)}; choose a name of the files, or "
+                f"leave {name!r} out{did_you_mean(name, self._left_out)}"
+            )
         return tuple(messages)
 
 
@@ -136,6 +140,12 @@ def misnamed_classes(dataset: Dataset) -> Tuple[str, ...]:
         A message for each such class.
     """
     return tuple(getattr(dataset, "misnamed_classes", ()))
+
+
+def _has_near_name(name: str, others: Iterable[str]) -> bool:
+    """Tell whether a name is probably one of the others, misspelled, as "car" is of "cars"."""
+    plain_others = [_plain(other) for other in others]
+    return bool(get_close_matches(_plain(name), plain_others, n=1, cutoff=NEAR))
 
 
 def _plain(name: str) -> str:
