@@ -339,8 +339,11 @@ def _add_error_answers(application: FastAPI) -> None:
     async def no_route(request: Request, error: HTTPException) -> Response:
         # request.url fails on some headers Host.
         path = request.scope["path"]
+        headers = dict(getattr(error, "headers", None) or {})
         sentence = f"{request.method} {path[:80]}: {str(error.detail).lower()}"
-        return error_response(error.status_code, sentence, getattr(error, "headers", None))
+        if "Allow" in headers:
+            sentence += f"; this address takes {headers['Allow']}"
+        return error_response(error.status_code, sentence, headers)
 
     @application.exception_handler(RequestValidationError)
     async def wrong_value(request: Request, error: RequestValidationError) -> Response:
