@@ -112,15 +112,12 @@ class PhotoOutputs(NamedTuple):
     ----------
     outputs : list of numpy.ndarray
         ids (D, 1), scores (D, 1), boxes (D, 4) and perhaps masks (D, M, M).
-    prepared : PreparedPhoto
+    photo : NamedPhoto
         The photo.
-    place : _TilePlace or None
-        Where it is, if it is a tile of a larger photo.
     """
 
     outputs: List[np.ndarray]
-    prepared: PreparedPhoto
-    place: Optional[_TilePlace] = None
+    photo: NamedPhoto
 
 
 class Predictor:
@@ -353,7 +350,7 @@ class Predictor:
         tiles: List[TileDetections] = []
         for photo_outputs in in_batches(photos, _input_shape, self.run, self._batch_size):
             detections = self.detections(photo_outputs)
-            place = photo_outputs.place
+            place = photo_outputs.photo.place
             if place is None:
                 yield detections
                 continue
@@ -503,7 +500,7 @@ class Predictor:
         results = []
         for index, photo in enumerate(photos):
             photo_outputs = [output[index] for output in outputs]
-            results.append(PhotoOutputs(photo_outputs, photo.prepared, photo.place))
+            results.append(PhotoOutputs(photo_outputs, photo))
         return results
 
     def detections(self, photo_outputs: PhotoOutputs, cropped: bool = False) -> Detections:
@@ -529,11 +526,11 @@ class Predictor:
             scores,
             boxes,
             masks=masks[0] if masks else None,
-            scale=photo_outputs.prepared.scale,
-            size=photo_outputs.prepared.size,
+            scale=photo_outputs.photo.prepared.scale,
+            size=photo_outputs.photo.prepared.size,
             mask_paste=self.mask_paste,
             inclusive=self.preprocess.inclusive,
-            cropped=cropped or photo_outputs.place is not None,
+            cropped=cropped or photo_outputs.photo.place is not None,
         )
 
     def _count_truncated(self, candidate_scores: np.ndarray) -> None:

@@ -48,7 +48,7 @@ def json_answer(
         rows: List[Dict[str, Any]] = []
         for detections in _detections_in_parts(predictor, outputs, score_thresh):
             rows.extend(json_detections(detections, predictor.classes))
-        height, width = outputs.prepared.size
+        height, width = outputs.photo.prepared.size
         entries.append(json_image(name, height, width, rows))
     document = json_document(entries, predictor.classes, predictor.preprocess.inclusive)
     return json.dumps(document).encode()
@@ -112,9 +112,9 @@ def _parts(outputs: PhotoOutputs, score_thresh: float) -> Iterator[PhotoOutputs]
     """Split the rows of a photo's outputs, without those of a lower score."""
     ids, scores = outputs.outputs[:2]
     rows = np.flatnonzero((ids[:, 0] >= 0) & (scores[:, 0] >= score_thresh))
-    height, width = outputs.prepared.size
+    height, width = outputs.photo.prepared.size
     step = max(1, MASK_BYTES // (height * width))
     for start in range(0, len(rows), step):
         part_rows = rows[start : start + step]
         part = [array[part_rows] for array in outputs.outputs]
-        yield PhotoOutputs(part, outputs.prepared)
+        yield PhotoOutputs(part, outputs.photo)

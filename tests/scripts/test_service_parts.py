@@ -51,9 +51,7 @@ class PretendedPredictor:
             raise ImageError(f"{names[0]}is too narrow")
         if width == FAULTY:
             raise RuntimeError("/a/secret/path.py is broken")
-        return [
-            PhotoOutputs([np.full(1, index)], item.prepared) for index, item in enumerate(photos)
-        ]
+        return [PhotoOutputs([np.full(1, index)], item) for index, item in enumerate(photos)]
 
 
 def prepared(width, name):
@@ -116,7 +114,7 @@ def test_only_the_photos_of_a_faulty_batch_fail(model):
             job.result(WAIT)
     with pytest.raises(RuntimeError):
         faulty.result(WAIT)
-    assert good.result(WAIT).prepared.size == (8, 8)
+    assert good.result(WAIT).photo.prepared.size == (8, 8)
     assert model.thread.is_alive()
 
 
