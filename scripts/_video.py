@@ -19,6 +19,10 @@ import numpy as np
 
 CODEC = "mp4v"  # MPEG-4 part 2. OpenCV's packages on the index have no encoder of H.264
 USUAL_RATE = 25.0  # frames a second, for files that do not tell their own
+# Some formats count frames by duration and rate. A whole file then has at least this share of the
+# frames that it counts, less these few at its end.
+COUNTED_SHARE = 0.99
+COUNTED_TOO_MANY = 2
 LARGEST_TERM = 65535  # of the fraction by which MPEG-4 part 2 writes a frame rate
 # FFmpeg prints about each faulty file; what is wrong is told in one line of this program.
 QUIET = {"OPENCV_FFMPEG_LOGLEVEL": "-8"}
@@ -112,8 +116,7 @@ class VideoReader:
             The message; "" if the file was complete, or does not tell how many frames it has.
         """
         wanted = self.format.frame_count
-        # Some formats count by duration and rate, which may be a frame or two more than there are.
-        if wanted is None or self.num_read >= 0.99 * wanted - 2:
+        if wanted is None or self.num_read >= COUNTED_SHARE * wanted - COUNTED_TOO_MANY:
             return ""
         return f"{self.path}: is cut off or damaged: {self.num_read} of {wanted} frames were read"
 
