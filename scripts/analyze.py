@@ -6,7 +6,7 @@ masks is judged by its boxes and by its masks. Instead of a network, --detection
 of the same data set.
 
 Examples:
-  python scripts/analyze.py --params runs/blood-0001025.json \\
+  python scripts/analyze.py --params runs/blood-best.json \\
       --dataset voc --data-root BCCD --val-split val --plot blood.png
   python scripts/analyze.py --detections results.json \\
       --dataset coco --data-root coco --json errors.json

@@ -19,7 +19,7 @@ Examples:
       --val-split val --network faster_rcnn_resnet50_v2_custom --set short=300 max_size=600
   python scripts/check_dataset.py --dataset coco --data-root nuclei --masks --draw pictures
   python scripts/check_dataset.py --dataset voc --data-root BCCD --train-split train \\
-      --val-split val --params runs/blood-0001025.json --json blood.json --plot blood
+      --val-split val --params runs/blood-best.json --json blood.json --plot blood
 """
 
 import argparse

@@ -11,7 +11,7 @@ the other scripts
 
 and a network of this package for torchvision:
 
-    python scripts/convert.py --save-as torchvision --params runs/net-0001025.json --output net.pth
+    python scripts/convert.py --save-as torchvision --params runs/net-best.json --output net.pth
 """
 
 import argparse

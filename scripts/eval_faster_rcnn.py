@@ -9,7 +9,7 @@ AP50 of boxes) as PREFIX-watch-best.json. Started again, it goes on where it was
 
 Example: the COCO and class-wise AP of a checkpoint on the val split of a VOC folder
 
-    python scripts/eval_faster_rcnn.py --params runs/blood-0001025.json \\
+    python scripts/eval_faster_rcnn.py --params runs/blood-best.json \\
         --dataset voc --data-root BCCD --val-split val --metric coco
 """
 

@@ -2,16 +2,16 @@
 
 Example: a checkpoint to out/blood-symbol.json, out/blood-0000.params and out/blood.json
 
-    python scripts/export.py --params runs/blood-0001025.json --output out/blood --image photo.jpg
+    python scripts/export.py --params runs/blood-best.json --output out/blood --image photo.jpg
 
 and the same in int8 for the CPU, calibrated on 50 photos of a folder:
 
-    python scripts/export.py --params runs/blood-0001025.json --output out/blood8 \\
+    python scripts/export.py --params runs/blood-best.json --output out/blood8 \\
         --dtype int8 --calibration photos
 
 and as out/blood.onnx and out/blood.json, for onnxruntime and OpenVINO:
 
-    python scripts/export.py --params runs/blood-0001025.json --output out/blood --format onnx
+    python scripts/export.py --params runs/blood-best.json --output out/blood --format onnx
 
 The files are read back in their run time and run on the image (on noise without --image) beside the
 network. In float32 the largest difference is printed, and one that is more than

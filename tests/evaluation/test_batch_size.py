@@ -51,7 +51,7 @@ def test_batch_size_and_devices_do_not_change_detections(kind, evaluation_loader
     dataset = PhotosWithoutBoxes()
     runs = []
     for batch_size, devices in ((1, 1), (2, 1), (4, 1), (1, 2), (2, 2), (3, 2)):
-        loader = evaluation_loader(dataset, net.preprocess, batch_size, workers=2)
+        loader = evaluation_loader(dataset, net.preprocess, batch_size, threads=2)
         mask_paste = "sample" if net.has_masks else None
         runs.append(dict(predict(net, loader, contexts[:devices], mask_paste)))
     alone = runs[0]
@@ -71,7 +71,7 @@ def test_batch_size_and_devices_do_not_change_detections(kind, evaluation_loader
 def test_images_of_one_size_share_batches_and_no_others(rounding, evaluation_loader):
     preprocess = tiny_detector("c4", **SETTINGS, rounding=rounding).preprocess
     dataset = PhotosWithoutBoxes()
-    loader = evaluation_loader(dataset, preprocess, 3, workers=1)
+    loader = evaluation_loader(dataset, preprocess, 3, threads=1)
     sizes = [resized_size(*size, preprocess) for size in SIZES]
     full_batches = 0
     for batch in loader:

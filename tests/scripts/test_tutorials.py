@@ -5,6 +5,7 @@ test_serve_process.py starts and stops, and whatever fetches published weights.
 """
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any, Dict, List, Sequence
@@ -79,7 +80,7 @@ def run_page(page: str, changes: Changes, more: Changes) -> List[str]:
 
 
 def replaced(flags: Sequence[str], changes: Changes) -> List[str]:
-    """The flags of a command after the changes; a checkpoint becomes the newest of its run."""
+    """The flags of a command after the changes; a checkpoint of a step becomes the newest one."""
     result = list(flags)
     for part, substitute in changes.items():
         words = part.split()
@@ -87,7 +88,7 @@ def replaced(flags: Sequence[str], changes: Changes) -> List[str]:
             if result[index : index + len(words)] == words:
                 result[index : index + len(words)] = substitute
     for index, flag in enumerate(result):
-        if flag.startswith("runs/") and flag.endswith(".json"):
+        if re.fullmatch(r"runs/.*-\d+\.json", flag):
             result[index] = str(training.latest(flag.rpartition("-")[0]))
     return result
 
@@ -170,7 +171,7 @@ def test_deploy_without_mxnet(own_photos: Path, tmp_path: Path, monkeypatch) -> 
     monkeypatch.chdir(tmp_path)
     shutil.copytree(own_photos / "runs", "runs")
     shutil.copy(next((own_photos / "photos" / "val").glob("*.jpg")), "photo.jpg")
-    changes = {"runs/blood-0001025.json": ["runs/photos-0.json"]}
+    changes = {"runs/blood-best.json": ["runs/photos-best.json"]}
     scripts = run_page("without_mxnet", changes, {})
     assert scripts == ["export", "demo"]
     assert Path("drawn/photo-detections.jpg").is_file()
