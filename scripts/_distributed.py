@@ -14,6 +14,7 @@ from gluonnorm.data import Dataset
 from gluonnorm.data.listing import listing_of
 from gluonnorm.errors import InputError, first_few
 from gluonnorm.job_watch import HELP_FLAGS, ROLE, Job, Member
+from gluonnorm.nn.replace_norms import RUNNING_STATISTICS
 
 import mxnet as mx
 import numpy as np
@@ -23,7 +24,6 @@ CRASHED = 1
 GUIDE = "docs/distributed.md has the commands"
 # Flags that may differ from machine to machine: paths, devices, and what only worker 0 looks at.
 LOCAL_FLAGS = ("data_root", "font", "gpus", "num_workers", "resume", "save_prefix")
-RUNNING_STATISTICS = ("running_mean", "running_var")
 
 # This process in the watch over the run; None in a run of one process.
 _member: Optional[Member] = None
