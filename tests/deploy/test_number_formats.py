@@ -212,8 +212,9 @@ def test_a_missing_file_of_openvino_names_the_way_out(tmp_path):
 @pytest.mark.parametrize("format, dtype", [("openvino", "float32"), ("onnx", "int8")])
 def test_a_full_disk_of_temporary_files_is_named(format, dtype, tmp_path, monkeypatch):
     """Both tools write files of their own before those of the export."""
-    require("onnx")
-    require(RUN_TIMES[format])
+    require("onnx", RUN_TIMES[format])
+    if dtype == "int8":
+        require_int8()
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
