@@ -7,14 +7,13 @@ from typing import Optional, Sequence, Union
 from gluonnorm.backbones import FPN, Backbone, ResNetV2
 from gluonnorm.conversion import Report, load, load_backbone
 from gluonnorm.conversion.classes import share_classes
-from gluonnorm.errors import InputError, did_you_mean, first_few
+from gluonnorm.errors import InputError, first_few
 from gluonnorm.weight_files import read_arrays
 from model_zoo.catalogue import MODELS
 from model_zoo.download import download
 from model_zoo.published_weights import (
-    KEY_PHRASE,
-    PUBLISHED_WEIGHTS,
     PublishedWeights,
+    find_weights,
     resolve_base,
     resolve_pretrained,
 )
@@ -64,7 +63,7 @@ def load_pretrained(
     --------
     >>> load_pretrained(net, True, "maskrcnn_resnet50_fpn_v2")  # doctest: +SKIP
     """
-    record = resolve_pretrained(name) if value is True else _find_record(str(value))
+    record = resolve_pretrained(name) if value is True else find_weights(str(value))
     if record is None and str(value).endswith(".json"):
         raise InputError(
             f"pretrained={str(value)!r} is a description, not weights: "
@@ -118,7 +117,7 @@ def load_pretrained_base(
         preprocess = None if model is None else net.preprocess
         record: Optional[PublishedWeights] = resolve_base(backbone, norm, preprocess, model)
     else:
-        record = _find_record(str(value))
+        record = find_weights(str(value))
     if record is None:
         load_base(_resnet_of(net), _fourth_stage_of(net), str(value))
     else:
@@ -198,16 +197,6 @@ def _classes_of(record: PublishedWeights) -> Optional[Sequence[str]]:
         if name in MODELS and MODELS[name].classes is not None:
             return MODELS[name].classes
     return None
-
-
-def _find_record(value: str) -> Optional[PublishedWeights]:
-    """Return the published file of a key; None if the value is the path of a file instead."""
-    if value in PUBLISHED_WEIGHTS:
-        return PUBLISHED_WEIGHTS[value]
-    if Path(value).exists():
-        return None
-    suggestion = did_you_mean(value, PUBLISHED_WEIGHTS)
-    raise InputError(f"{value}: no such file of weights, nor {KEY_PHRASE}{suggestion}")
 
 
 def _load_base_record(

@@ -1,7 +1,9 @@
 """The published weights by their keys, and the choice of the file that fits a model."""
 
+import os
 from typing import Dict, List, Optional, Set
 
+from gluonnorm import training
 from gluonnorm.errors import InputError, did_you_mean, first_few
 from gluonnorm.types import Preprocess
 from model_zoo.catalogue import codebase_of
@@ -24,6 +26,39 @@ def _collect_records() -> Dict[str, PublishedWeights]:
 
 #: The published files by key.
 PUBLISHED_WEIGHTS = _collect_records()
+
+
+def find_weights(value: str) -> Optional[PublishedWeights]:
+    """Find the published file of a key, or see that a file of the user exists.
+
+    Parameters
+    ----------
+    value : str
+        A key of ``PUBLISHED_WEIGHTS``, or the path of a file.
+
+    Returns
+    -------
+    PublishedWeights or None
+        The published file; None: ``value`` is the path of a file.
+
+    Raises
+    ------
+    InputError
+        There is neither; the message names what is spelled nearly so, and the best weights of a run
+        whose prefix was given.
+    """
+    if value in PUBLISHED_WEIGHTS:
+        return PUBLISHED_WEIGHTS[value]
+    if os.path.exists(value):
+        return None
+    best = training.best_path(value)
+    if os.path.exists(best):
+        suggestion = f"; did you mean {best}?"
+    else:
+        folder, name = os.path.split(value)
+        files = os.listdir(folder or ".") if os.path.isdir(folder or ".") else []
+        suggestion = did_you_mean(value, PUBLISHED_WEIGHTS) or did_you_mean(name, files)
+    raise InputError(f"{value}: no such file of weights, nor {KEY_PHRASE}{suggestion}")
 
 
 def resolve_pretrained(name: str) -> PublishedWeights:

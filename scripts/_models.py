@@ -4,16 +4,14 @@ They take the parsed command line, because they are the border between flags and
 """
 
 import argparse
-import os
 from typing import Any, Dict, Optional, Sequence
 
 import model_zoo
-from gluonnorm import training
 from gluonnorm.deploy import Predictor
-from gluonnorm.errors import InputError, did_you_mean
+from gluonnorm.errors import InputError
 from gluonnorm.graph.trace import hybridize_for_inference
 from model_zoo.catalogue import BACKBONES
-from model_zoo.published_weights import PUBLISHED_WEIGHTS
+from model_zoo.published_weights import find_weights
 
 import mxnet as mx
 from _cli import parse_settings
@@ -75,7 +73,7 @@ def open_network(
     CheckpointError
         A checkpoint is damaged or of another network.
     """
-    _require_weights(args.params)
+    find_weights(args.params)  # an error, if there is nothing of this name
     # Before the weights are loaded, so that a mistyped setting is reported at once.
     settings = parse_settings(args.set)
     if not args.params.endswith(".json"):
@@ -84,18 +82,6 @@ def open_network(
     net = model_zoo.from_checkpoint(args.params, ctx, stated)
     net.configure(**settings)
     return net
-
-
-def _require_weights(path: str) -> None:
-    """Refuse a path without a file that names no published weights either."""
-    if os.path.exists(path) or path in PUBLISHED_WEIGHTS:
-        return
-    best = training.best_path(path)
-    hint = f"; did you mean {best}?" if os.path.exists(best) else ""
-    folder = os.path.dirname(path) or "."
-    if not hint and os.path.isdir(folder):
-        hint = did_you_mean(os.path.basename(path), os.listdir(folder))
-    raise InputError(f"--params {path}: there is no such file{hint}")
 
 
 def _network_of_weights(

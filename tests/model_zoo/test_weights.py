@@ -15,7 +15,7 @@ from gluonnorm.nn import make_norm
 from gluonnorm.weight_files import read_arrays, write_arrays
 from model_zoo import published_weights
 from model_zoo.pretrained import load_pretrained, load_pretrained_base, load_record
-from model_zoo.published_weights import PUBLISHED_WEIGHTS, PublishedWeights
+from model_zoo.published_weights import PUBLISHED_WEIGHTS, PublishedWeights, find_weights
 from model_zoo.weights import load_base, load_weights
 
 import mxnet as mx
@@ -285,9 +285,6 @@ def publish(monkeypatch, tmp_path):
         monkeypatch.setattr(
             published_weights, "PUBLISHED_WEIGHTS", {record.key: record, **PUBLISHED_WEIGHTS}
         )
-        monkeypatch.setattr(
-            "model_zoo.pretrained.PUBLISHED_WEIGHTS", published_weights.PUBLISHED_WEIGHTS
-        )
         return record
 
     publisher.server = server
@@ -546,6 +543,18 @@ def test_neither_key_nor_file(v1):
             "did you mean torchvision/resnet50",
         ):
             load()
+
+
+@pytest.mark.parametrize(
+    "given, meant",
+    [("blod-best.params", "blood-best.params"), ("blood", "{folder}/blood-best.json")],
+)
+def test_a_file_that_is_spelled_nearly_so_is_named(tmp_path, given, meant):
+    for ending in ("params", "json"):
+        (tmp_path / f"blood-best.{ending}").touch()
+    meant = meant.format(folder=tmp_path)
+    with pytest.raises(InputError, match=f"no such file of weights.*did you mean .*{meant}"):
+        find_weights(str(tmp_path / given))
 
 
 @pytest.fixture(scope="module")

@@ -232,7 +232,7 @@ EXPORT = [
         (
             "export.py",
             [*EXPORT, "--params", "cut.param"],
-            ["no such file; did you mean", "cut.params"],
+            ["no such file of weights", "did you mean", "cut.params"],
         ),
         ("export.py", [*EXPORT, "--params", "cut.params"], ["cut.params"]),
         (
