@@ -102,14 +102,12 @@ def choose(
         layers.append(choose_settings(case, _values_of(layers)))
     sizes = {size: _first(size, [*layers, _default_choices(1)]) for size in UPDATE_SIZES}
     total_batch = sizes["batch_size"].value * sizes["accumulate"].value * machines
+    known = _values_of(layers)
+    length = known.get("epochs"), known.get("epoch_steps")
     if case is not None:
-        known = _values_of(layers)
-        length = known.get("epochs"), known.get("epoch_steps")
         layers.append(choose_schedule(case.weights, images, total_batch, *length))
     elif name.value not in (None, AUTO):
         recipe = get_recipe(name.value)
-        known = _values_of(layers)
-        length = known.get("epochs"), known.get("epoch_steps")
         layers.append(_recipe_choices(recipe, total_batch, images, *length, fitted is not None))
     choices = {"recipe": name, **sizes, MACHINES: Choice(machines, DEFAULT, "share an update")}
     for destination in SCHEDULE_FLAGS:

@@ -55,7 +55,7 @@ def json_answer(
 
 
 def png_answer(
-    predictor: Predictor, content: bytes, outputs: PhotoOutputs, score_thresh: float
+    predictor: Predictor, image: Image.Image, outputs: PhotoOutputs, score_thresh: float
 ) -> bytes:
     """Draw the detections on a photo.
 
@@ -63,8 +63,8 @@ def png_answer(
     ----------
     predictor : Predictor
         The detector.
-    content : bytes
-        The photo's file.
+    image : PIL.Image.Image
+        The photo.
     outputs : PhotoOutputs
         The network's outputs for it.
     score_thresh : float
@@ -75,7 +75,7 @@ def png_answer(
     bytes
         A PNG file.
     """
-    picture = read_image(content)
+    picture = read_image(image)
     # The best masks are drawn last, on top of the others, and boxes and labels on all masks.
     unmasked: List[Detections] = []
     for part in reversed(list(_parts(outputs, score_thresh))):

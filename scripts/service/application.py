@@ -20,7 +20,7 @@ from service.media_types import JSON_TYPE, PNG_TYPE, accepted_type
 from service.metrics import METRICS_TYPE, ServiceMetrics, metrics_text
 from service.model_thread import ModelThread, QueueFull
 from service.multipart_form import Upload
-from service.photo_header import check_header
+from service.photo_header import open_upload
 from service.refusal import Refusal, error_response
 from service.settings import MEGABYTE, ServiceSettings
 from service.uploads import BODIES_IN_MEMORY, Body
@@ -168,7 +168,7 @@ class DetectionService:
                 return await self._on_photo_thread(
                     png_answer,
                     self._predictor,
-                    bytes(uploads[0].content),
+                    open_upload(uploads[0], self.settings.max_pixels),
                     photos_outputs[0],
                     threshold,
                 )
@@ -207,8 +207,8 @@ class DetectionService:
 
     def _read(self, upload: Upload) -> NamedPhoto:
         """Decode and prepare a photo."""
-        check_header(upload, self.settings.max_pixels)
-        return self._predictor.read(upload.content, name=f"{upload.name}: ")
+        image = open_upload(upload, self.settings.max_pixels)
+        return self._predictor.read(image, name=f"{upload.name}: ")
 
     async def _on_photo_thread(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Run a function on one of the threads for photos."""

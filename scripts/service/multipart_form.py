@@ -175,13 +175,18 @@ def _parameters(disposition: bytes) -> Dict[str, str]:
 
     RFC 7578 forbids ``filename*`` in forms, and versions of python-multipart differ in what they
     make of it. Some clients send names with letters beyond ASCII in it alone, so it is read where
-    there is no plain ``filename``.
+    there is no plain ``filename``. A header that cannot be read is refused with 400.
     """
     message = Message()
     message["Content-Disposition"] = disposition.decode("latin-1")
     parameters: Dict[str, str] = {}
-    # Plain parameters come first.
-    for name, value in message.get_params([], header="Content-Disposition"):
+    try:
+        # Plain parameters come first.
+        named_values = message.get_params([], header="Content-Disposition")
+    # What it raises on faulty headers is not documented. A TypeError is among it.
+    except Exception:
+        raise Refusal(400, "a part of the form has a faulty Content-Disposition") from None
+    for name, value in named_values:
         if isinstance(value, tuple):
             charset = value[0] or ""
             text = collapse_rfc2231_value(value) if charset.lower() in CHARSETS else ""

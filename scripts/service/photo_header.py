@@ -1,4 +1,4 @@
-"""The kind and the size of an uploaded image, known from its first bytes."""
+"""Open an uploaded image whose kind and size, known from its first bytes, are allowed."""
 
 import io
 
@@ -12,8 +12,11 @@ from PIL import Image, UnidentifiedImageError
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 
 
-def check_header(upload: Upload, max_pixels: int) -> None:
-    """Check that a file is an image of a usual format and not too large, before it is decoded.
+def open_upload(upload: Upload, max_pixels: int) -> Image.Image:
+    """Open a file that is an image of a usual format and not too large, without decoding it.
+
+    The image must be decoded from what this returns. A file may be an image of two formats, and
+    Pillow, if it is asked again, may take the one that was not checked.
 
     Parameters
     ----------
@@ -22,6 +25,11 @@ def check_header(upload: Upload, max_pixels: int) -> None:
     max_pixels : int
         The most pixels.
 
+    Returns
+    -------
+    PIL.Image.Image
+        The image.
+
     Raises
     ------
     Refusal
@@ -29,8 +37,7 @@ def check_header(upload: Upload, max_pixels: int) -> None:
         damaged.
     """
     try:
-        with Image.open(io.BytesIO(upload.content), formats=FORMATS) as image:
-            width, height = image.size
+        image = Image.open(io.BytesIO(upload.content), formats=FORMATS)
     except Image.DecompressionBombError:
         raise Refusal(
             413, f"{upload.name} has more than {max_pixels} pixels; make it smaller"
@@ -42,8 +49,10 @@ def check_header(upload: Upload, max_pixels: int) -> None:
     # What Pillow raises on damaged files is not documented, and is of many classes.
     except Exception:
         raise Refusal(400, f"{upload.name} is a damaged image; send it again") from None
+    width, height = image.size
     if width * height > max_pixels:
         raise Refusal(
             413,
             f"{upload.name} has {width} x {height} pixels, more than {max_pixels}; make it smaller",
         )
+    return image

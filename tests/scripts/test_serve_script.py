@@ -92,6 +92,17 @@ def test_a_raw_body_is_one_photo(service, predictor):
     assert answer.status == 200
 
 
+def test_a_file_of_two_formats_is_the_image_that_was_checked(service):
+    """Pillow takes this file as PCD of 768 x 512 pixels, unless it is told which formats to try."""
+    content = photo(1, (10, 12), image_format="WEBP").ljust(2048, b"\0") + b"PCD_OPA"
+    content += bytes(768 * 512 * 3)
+    assert Image.open(io.BytesIO(content)).format == "PCD"
+    answer = service.post(content)
+    assert answer.status == 200, answer
+    (entry,) = answer.json()["images"]
+    assert (entry["height"], entry["width"]) == (10, 12)
+
+
 def test_a_threshold_leaves_out_detections(service):
     content = photo(3)
     every = service.post(content).json()["images"][0]["detections"]

@@ -179,6 +179,14 @@ def test_the_name_of_a_file_in_a_form(parts, parameters, name):
     assert (upload.name, bytes(upload.content)) == (name, b"content")
 
 
+def test_a_faulty_name_of_a_file_is_refused(parts):
+    form = parts.multipart_form.MultipartForm("multipart/form-data; boundary=x", max_images=1)
+    parameters = "name=\"file\"; filename*=utf-8''a; filename*0=b"
+    with pytest.raises(parts.refusal.Refusal, match="faulty Content-Disposition") as refused:
+        form.write(f"--x\r\nContent-Disposition: form-data; {parameters}\r\n\r\n".encode())
+    assert refused.value.status == 400
+
+
 class PretendedTransport:
     """Notes how much of an answer is left, and whether the connection was cut off."""
 
