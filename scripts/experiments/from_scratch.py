@@ -74,7 +74,7 @@ def scratch_flags(data: str, short: int, norm: str, images_of_update: int) -> Tu
     short : int
         The shorter side of the images, in pixels.
     norm : str
-        The norm of all layers.
+        The norm of the backbone. ``bn`` and ``frozen_bn`` leave pyramid and heads without norms.
     images_of_update : int
         Images of an update. Rate and warm-up follow from it, by the linear rule.
 

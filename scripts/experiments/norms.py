@@ -4,6 +4,9 @@ The claim of Group Normalization (arXiv 1803.08494), Switchable Normalization (a
 "Rethinking ImageNet Pre-training" (arXiv 1811.08883) is that batch statistics of one or two images
 do not suffice, and that group and switchable norms do not mind. All rows of a data set see the same
 number of images, and their learning rate follows the linear rule.
+
+Of a network with ``bn`` or ``frozen_bn`` only the backbone has norms, as in the codebases; with the
+others the pyramid and the heads have them as well. So ``bn`` is also tried in all layers.
 """
 
 from typing import List, Tuple
@@ -20,7 +23,12 @@ RECALIBRATION_BATCHES = "100"
 
 
 def _make_row(
-    data: str, norm: str, batch_size: int, accumulate: int = 1, recalibrated: bool = False
+    data: str,
+    norm: str,
+    batch_size: int,
+    accumulate: int = 1,
+    recalibrated: bool = False,
+    in_all_layers: bool = False,
 ) -> Row:
     """Make a row."""
     flags = [*scratch_flags(data, SIZES[data], norm, batch_size * accumulate)]
@@ -36,6 +44,10 @@ def _make_row(
         flags += ["--recalibrate", RECALIBRATION_BATCHES]
         label += "-recalibrated"
         name += ", recalibrated"
+    if in_all_layers:
+        flags += ["--head-norm", norm]
+        label += "-all"
+        name += ", in all layers"
     if norm.startswith("sn"):
         # The mixing weights of each epoch are read from its checkpoint.
         flags += ["--save-interval", "1"]
@@ -53,6 +65,7 @@ def _make_rows() -> Tuple[Row, ...]:
                 rows.append(_make_row(data, norm, batch_size))
         for batch_size in BATCH_SIZES:
             rows.append(_make_row(data, "bn", batch_size, recalibrated=True))
+            rows.append(_make_row(data, "bn", batch_size, in_all_layers=True))
         # Eight images an update, whose statistics are those of one.
         for norm in ("bn", "gn"):
             rows.append(_make_row(data, norm, 1, accumulate=8))
