@@ -190,7 +190,8 @@ def serve(settings: ServiceSettings, listener: socket.socket, on_ready: Callable
     server = DrainingServer(config, service, settings.grace, on_ready)
     # uvicorn repeats the signal after a clean end, when its own handlers are gone. By default it
     # would end the process with the status of a process that was killed.
-    signal.signal(signal.SIGTERM, server.handle_exit)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, server.handle_exit)
     try:
         server.run(sockets=[listener])
     finally:

@@ -64,7 +64,7 @@ class WorkerGroup:
         self._listener = listener
         self._write_times = write_times(settings.exported)
         self._workers: List[_Worker] = []
-        self._num_signals = 0
+        self._signals: List[int] = []
 
     def run(self, on_ready: Callable[[], None]) -> None:
         """Serve until SIGTERM or Ctrl-C, and until all workers have answered what they accepted.
@@ -89,9 +89,9 @@ class WorkerGroup:
         try:
             self._workers = [self._start() for _ in range(self._settings.workers)]
             self._require_ready()
-            if not self._num_signals:
+            if not self._signals:
                 on_ready()
-            while not self._num_signals:
+            while not self._signals:
                 self._replace_ended()
         finally:
             self._listener.close()
@@ -99,8 +99,8 @@ class WorkerGroup:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _take_signal(self, number: int, frame: Any) -> None:
-        """Count signals; the second one ends the workers at once."""
-        self._num_signals += 1
+        """Note the signal; the second one ends the workers at once."""
+        self._signals.append(number)
 
     def _start(self) -> _Worker:
         """Start a worker."""
@@ -116,9 +116,9 @@ class WorkerGroup:
     def _require_ready(self) -> None:
         """Wait until all workers answer requests."""
         for worker in self._workers:
-            while not self._num_signals and not worker.reports.poll(TICK):
+            while not self._signals and not worker.reports.poll(TICK):
                 pass
-            if self._num_signals:
+            if self._signals:
                 return
             try:
                 problem = worker.reports.recv()
@@ -131,25 +131,28 @@ class WorkerGroup:
         """Wait a moment for the end of a worker, and start another one in its place."""
         wait([worker.process.sentinel for worker in self._workers], TICK)
         for index, worker in enumerate(self._workers):
-            if self._num_signals or worker.process.is_alive():
+            if self._signals or worker.process.is_alive():
                 continue
             pid = worker.process.pid
             reason = _reported_problem(worker) or f"status {worker.process.exitcode}"
             print(f"worker {pid} ended ({reason}); starting another one", file=sys.stderr)
             mark_process_dead(pid)
             time.sleep(RESTART_PAUSE)
-            if not self._num_signals:
+            if not self._signals:
                 self._workers[index] = self._start()
 
     def _drain(self) -> None:
         """Let all workers finish what they have accepted."""
-        num_signals = self._num_signals
+        # Ctrl-C remains Ctrl-C, which has no grace. After an error there was no signal.
+        number = self._signals[0] if self._signals else signal.SIGTERM
         for worker in self._workers:
-            worker.process.terminate()
+            if worker.process.is_alive():
+                assert worker.process.pid is not None
+                os.kill(worker.process.pid, number)
         for worker in self._workers:
             while worker.process.is_alive():
                 worker.process.join(TICK)
-                if self._num_signals > num_signals:
+                if len(self._signals) > 1:
                     worker.process.kill()
 
 
@@ -219,8 +222,10 @@ def run_worker(
             )
         reports.send(READY)
 
-    # Ctrl-C reaches all processes of a terminal. The parent tells its workers when to end.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Ctrl-C reaches all processes of a terminal's group. The parent alone takes it, and tells its
+    # workers when to end. Until they serve, they end at once and without a traceback.
+    os.setpgrp()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         import_plugins(settings.plugin)

@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import shutil
 import signal
 import ssl
@@ -170,6 +171,19 @@ def end_while_a_client_sends(service):
         connection.sendall(content[100:])
         assert read_status(connection) == 200
     assert service.process.wait(30) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+def test_ctrl_c_ends_the_service_without_the_grace(tmp_path, workers):
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    prefix = export_tiny(tmp_path, format="onnx")
+    flags = ("--workers", workers, "--backend", "onnxruntime", "--grace", 600)
+    with HttpService(prefix, *flags) as service:
+        service.process.send_signal(signal.SIGINT)
+        assert service.process.wait(60) == 0
+    assert not re.search("Traceback|interrupted", "".join(service.log))
 
 
 @pytest.fixture(scope="module")
