@@ -9,14 +9,14 @@ import sys
 from collections import deque
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Callable, Deque, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Deque, Dict, Iterator, Optional, Sequence, Tuple
 
 from gluonnorm.deploy import Predictor
 from gluonnorm.photos.files import ImageError
 from gluonnorm.types import Detections
 
 import numpy as np
-from _drawing import draw_as_asked, unused_name
+from _drawing import draw_as_asked
 from _json_detections import json_detections, json_image
 from _output import output_file
 from _video import VideoReader, video_file
@@ -25,13 +25,17 @@ from tqdm import tqdm
 WriteEntry = Callable[[Dict[str, Any]], None]
 
 
-def draw_videos(files: Sequence[Path], detector: Predictor, args: argparse.Namespace) -> bool:
+def draw_videos(
+    files: Sequence[Path], pictures: Sequence[Path], detector: Predictor, args: argparse.Namespace
+) -> bool:
     """Detect and draw on videos, frame by frame; only a few frames are in memory.
 
     Parameters
     ----------
     files : sequence of pathlib.Path
         The videos.
+    pictures : sequence of pathlib.Path
+        The drawn video of each file.
     detector : Predictor
         The detector.
     args : argparse.Namespace
@@ -49,11 +53,8 @@ def draw_videos(files: Sequence[Path], detector: Predictor, args: argparse.Names
         A file cannot be written, or masks alone are to be drawn and the detector gives none.
     """
     all_read = True
-    used_names: List[str] = []
     with _json_lines(args.json) as write_entry:
-        for file in files:
-            name = f"{unused_name(file.stem, used_names)}-detections.mp4"
-            target = Path(args.output) / name
+        for file, target in zip(files, pictures):
             try:
                 reader = VideoReader(file)
                 _draw_video(reader, target, detector, args, write_entry)

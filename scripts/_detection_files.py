@@ -66,14 +66,14 @@ def check_file_arguments(args: argparse.Namespace, photos: Sequence[Path], is_vi
     Raises
     ------
     InputError
-        A file cannot be written, or it cannot hold these photos.
+        A file cannot be written, would replace what is read, or cannot hold these photos.
     """
     if is_video and (args.coco or args.label_studio):
         raise InputError("--coco and --label-studio are for photos; of videos, give --json")
     files = [("--json", args.json), ("--coco", args.coco), ("--label-studio", args.label_studio)]
     if args.label_studio:
         files.append(("--label-studio", str(_interface_file(args.label_studio))))
-    prepare_files(args, files)
+    prepare_files(args, files, photos)
     if args.label_studio:
         # Label Studio imports no JSON under another name.
         if Path(args.label_studio).suffix != ".json":

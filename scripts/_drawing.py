@@ -2,7 +2,8 @@
 
 import argparse
 import os
-from typing import List
+from pathlib import Path
+from typing import List, Sequence
 
 from gluonnorm.deploy import Predictor
 from gluonnorm.errors import InputError
@@ -59,6 +60,42 @@ def draw_as_asked(
         font=args.font,
         legend=legend,
     )
+
+
+def picture_paths(folder: str, files: Sequence[Path], ending: str) -> List[Path]:
+    """Name the drawn pictures of photos, or the drawn videos.
+
+    Parameters
+    ----------
+    folder : str
+        The folder of the pictures.
+    files : sequence of pathlib.Path
+        The photos or videos.
+    ending : str
+        The end of each name, such as ``"-detections.jpg"``.
+
+    Returns
+    -------
+    list of pathlib.Path
+        The picture of each file, all different.
+
+    Raises
+    ------
+    InputError
+        A picture would replace one of the files.
+    """
+    used_names: List[str] = []
+    photos = {os.path.realpath(file) for file in files}
+    pictures = []
+    for file in files:
+        picture = Path(folder) / f"{unused_name(file.stem, used_names)}{ending}"
+        if os.path.realpath(picture) in photos:
+            raise InputError(
+                f"the picture of {file} would replace {picture}, which is one of the photos; give "
+                "another folder with --output"
+            )
+        pictures.append(picture)
+    return pictures
 
 
 def unused_name(stem: str, used_names: List[str]) -> str:

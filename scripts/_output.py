@@ -5,16 +5,19 @@ import io
 import os
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Dict, Iterator, Optional, Sequence, Tuple, Union
+from typing import Iterator, Optional, Sequence, Tuple, Union
 
 from gluonnorm.deploy.bundle import BUNDLE_SUFFIXES, FILE_SUFFIXES
 from gluonnorm.errors import InputError
+from gluonnorm.photos.files import IMAGE_SUFFIXES
 from gluonnorm.weight_files import atomic_files
 
 import numpy as np
+from _photos import VIDEO_SUFFIXES
 from PIL import Image
 
 JPEG_QUALITY = 92
+PICTURE_FLAGS = ("--plot",)  # the flags whose files are pictures; those of all others are text
 LONGEST_JPEG = 65500  # pixels of a side
 
 
@@ -59,7 +62,11 @@ def make_parent_folder(flag: str, path: Optional[str]) -> None:
         raise InputError(f"{flag} {path} cannot be written; name a file in a folder of yours")
 
 
-def prepare_files(args: argparse.Namespace, files: Sequence[Tuple[str, Optional[str]]]) -> None:
+def prepare_files(
+    args: argparse.Namespace,
+    files: Sequence[Tuple[str, Optional[str]]],
+    photos: Sequence[Path] = (),
+) -> None:
     """Check the files that a script will write beside its network, and make their folders.
 
     Parameters
@@ -68,13 +75,16 @@ def prepare_files(args: argparse.Namespace, files: Sequence[Tuple[str, Optional[
         Parsed flags of ``_model_flags.add_model_arguments``.
     files : sequence of (str, str or None)
         The flag and the path of each file; None or ``""`` for none.
+    photos : sequence of pathlib.Path
+        The photos or videos that the script reads.
 
     Raises
     ------
     InputError
-        A file cannot be written, or would replace another one or what the script reads.
+        A file cannot be written, or would replace another one or what the script reads, or text
+        would replace an image or a video.
     """
-    owners: Dict[str, str] = {}
+    owners = {os.path.realpath(photo): "the photos" for photo in photos}
     for name in ("params", "detections"):
         path = getattr(args, name, None)
         if path:
@@ -91,6 +101,13 @@ def prepare_files(args: argparse.Namespace, files: Sequence[Tuple[str, Optional[
         if owner != flag:
             raise InputError(
                 f"{flag} would write {path}, which is a file of {owner} too; give another name"
+            )
+        # In "--json a.jpg b.jpg" the name of the file was forgotten, and a photo takes its place.
+        is_media = Path(path).suffix.lower() in (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES)
+        if is_media and flag not in PICTURE_FLAGS and os.path.exists(path):
+            raise InputError(
+                f"{flag} would replace {path}, an image or a video, by text; give the name of a "
+                f"file to write after {flag}"
             )
 
 

@@ -15,7 +15,7 @@ one file; --coco and --label-studio write what is drawn for other programs. A vi
 import argparse
 import sys
 from pathlib import Path
-from typing import List, Optional, Sequence
+from typing import Optional, Sequence
 
 from gluonnorm.deploy import Predictor
 from gluonnorm.errors import InputError
@@ -29,7 +29,7 @@ import numpy as np
 from _cli import add_plugin_argument, add_seed_argument, run, seed_everything
 from _detection_files import DetectionFiles, add_file_arguments, check_file_arguments
 from _detector import open_detector
-from _drawing import draw_as_asked, unused_name
+from _drawing import draw_as_asked, picture_paths
 from _model_flags import add_model_arguments
 from _output import LONGEST_JPEG, add_font_argument, write_jpeg
 from _photos import are_videos, list_photos
@@ -123,11 +123,11 @@ def main(args: argparse.Namespace) -> int:
     files = list_photos(args.images)
     is_video = are_videos(files)
     detector = open_detector(args, args.backend, tiling_of(args))
-    folder = Path(args.output)
     # Before the work, so that a wrong name does not cost the results.
     check_file_arguments(args, files, is_video)
+    pictures = picture_paths(args.output, files, f"-detections.{'mp4' if is_video else 'jpg'}")
     open_font(args.font)
-    folder.mkdir(parents=True, exist_ok=True)
+    Path(args.output).mkdir(parents=True, exist_ok=True)
     if is_video:
         demo_video = import_late(
             "_demo_video",
@@ -135,19 +135,23 @@ def main(args: argparse.Namespace) -> int:
             "a video needs OpenCV and tqdm",
             "install them with pip install 'opencv-python<4.12' tqdm",
         )
-        all_read = demo_video.draw_videos(files, detector, args)
+        all_read = demo_video.draw_videos(files, pictures, detector, args)
     else:
-        all_read = draw_images(files, detector, args)
+        all_read = draw_images(files, pictures, detector, args)
     return 0 if all_read else UNREADABLE
 
 
-def draw_images(files: Sequence[Path], detector: Predictor, args: argparse.Namespace) -> bool:
+def draw_images(
+    files: Sequence[Path], pictures: Sequence[Path], detector: Predictor, args: argparse.Namespace
+) -> bool:
     """Detect and draw, image by image.
 
     Parameters
     ----------
     files : sequence of pathlib.Path
         The image files.
+    pictures : sequence of pathlib.Path
+        The drawn picture of each file.
     detector : Predictor
         The detector.
     args : argparse.Namespace
@@ -158,11 +162,9 @@ def draw_images(files: Sequence[Path], detector: Predictor, args: argparse.Names
     bool
         Whether all images could be read.
     """
-    folder = Path(args.output)
     detection_files = DetectionFiles(args, detector)
-    used_names: List[str] = []
     all_read = True
-    for file in files:
+    for file, target in zip(files, pictures):
         try:
             image = read_drawable(file)
             detections = detect(image, detector, file)
@@ -172,7 +174,6 @@ def draw_images(files: Sequence[Path], detector: Predictor, args: argparse.Names
             all_read = False
             continue
         picture = draw_as_asked(image, detections, detector, args, legend=True)
-        target = folder / f"{unused_name(file.stem, used_names)}-detections.jpg"
         # The legend below a photo of the largest height is cut off.
         write_jpeg(target, picture[:LONGEST_JPEG])
         print(f"{file}: {summary(detections, detector.classes, args.score_thresh)} -> {target}")

@@ -346,6 +346,30 @@ def test_results_never_replace_the_network(built, networks, photos, run_time, tm
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+@pytest.mark.parametrize("run_time", RUN_TIMES)
+def test_results_never_replace_a_photo(built, networks, run_time, tmp_path):
+    for name in ("a.png", "b.png", "b-detections.jpg"):
+        Image.new("RGB", (50, 40)).save(tmp_path / name)
+    (tmp_path / "shot").write_bytes((tmp_path / "a.png").read_bytes())
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    cases = [
+        ("--json would replace a.png, an image, by text", ["--json", "a.png", "b.png"]),
+        (
+            "--json would write ./shot, which is a file of the photos too",
+            ["shot", "--json", "./shot"],
+        ),
+        (
+            "the picture of b.png would replace b-detections.jpg, which is one of the photos",
+            ["b.png", "b-detections.jpg", "--output", "."],
+        ),
+    ]
+    for message, words in cases:
+        done = detect(built, run_time, "--exported", networks / "fpn", *words, cwd=tmp_path)
+        assert done.returncode == 1 and done.stderr.count("\n") == 1
+        assert done.stderr.startswith(f"error: {message}; give ")
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 BROKEN = {
     "missing weights": ("-0000.params", None, "fpn-0000.params is missing"),
     "missing manifest": (".json", None, "fpn.json is missing"),

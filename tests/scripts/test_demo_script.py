@@ -322,3 +322,31 @@ def test_a_file_is_written_once_and_never_over_the_network(
     assert re.search(message, done.stderr)
     assert not (tmp_path / "drawn").exists()
     assert {path: path.read_bytes() for path in tmp_path.glob("tiny*")} == before
+
+
+@pytest.mark.parametrize("flag", ["--json", "--coco"])
+def test_a_forgotten_name_of_a_file_costs_no_photo(exported, photos, tmp_path, flag):
+    """The photo after the flag would be taken for the file to write."""
+    for name in ("a.png", "b.png"):
+        shutil.copy(photos / "b.png", tmp_path / name)
+    before = (photos / "b.png").read_bytes()
+    flags = "--exported", exported, "--output", tmp_path / "drawn"
+    done = demo(*flags, flag, tmp_path / "a.png", tmp_path / "b.png")
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert f"{flag} would replace {tmp_path / 'a.png'}, an image" in done.stderr
+    done = demo(tmp_path / "a.png", *flags, flag, tmp_path / "a.png")
+    assert done.returncode == 2 and "a.png, which is a file of the photos too" in done.stderr
+    assert [(tmp_path / name).read_bytes() for name in ("a.png", "b.png")] == [before, before]
+    assert not (tmp_path / "drawn").exists()
+
+
+def test_no_picture_replaces_a_photo(exported, photos, tmp_path):
+    names = ("a-detections.jpg", "a.png")
+    for name in names:
+        shutil.copy(photos / "b.png", tmp_path / name)
+    done = demo(tmp_path, "--exported", exported, "--output", tmp_path)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    message = f"the picture of {tmp_path / 'a.png'} would replace {tmp_path / 'a-detections.jpg'}, "
+    assert message in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == list(names)
+    assert (tmp_path / names[0]).read_bytes() == (photos / "b.png").read_bytes()

@@ -65,6 +65,22 @@ def test_no_file_replaces_another_one_or_what_is_read(
     output.prepare_files(args, [("--json", os.devnull), ("--coco", os.devnull)])
 
 
+@pytest.mark.parametrize("name", ["a.JPG", "clip.mp4", "./shot"])
+def test_text_never_replaces_a_photo(output, tmp_path, monkeypatch, name):
+    """An image or a video of that name, or one that the script reads, whatever its name."""
+    monkeypatch.chdir(tmp_path)
+    args = argparse.Namespace(exported=None, params=None)
+    files = [("--json", name)]
+    photos = [tmp_path / "other.png", tmp_path / "shot"]
+    output.prepare_files(args, files[: name != "./shot"], photos)  # there is no such file yet
+    (tmp_path / name).write_bytes(b"pixels")
+    with pytest.raises(InputError, match=f"--json would (write|replace) {name}, "):
+        output.prepare_files(args, files, photos)
+    assert (tmp_path / name).read_bytes() == b"pixels"
+    # A plot is a picture, and made anew.
+    output.prepare_files(args, [("--plot", "plot.png")])
+
+
 def test_links_and_pipes_stay_what_they_are(output, tmp_path):
     (tmp_path / "link.json").symlink_to(tmp_path / "file.json")
     output.write_text(tmp_path / "link.json", "text")

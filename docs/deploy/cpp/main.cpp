@@ -116,16 +116,47 @@ Photo read_drawable(const std::string& path) {
   return photo;
 }
 
-// Refuse a file of results that would replace a file of the network.
+// Tell whether two paths lead to one file, which need not exist.
+bool is_same_file(const std::string& path, const std::string& other) {
+  std::error_code ignored;
+  return fs::weakly_canonical(path, ignored) == fs::weakly_canonical(other, ignored);
+}
+
+// Refuse a file of results that would replace a file of the network, a photo, or another image.
 void check_json_path(const Arguments& arguments) {
+  const std::string& path = arguments.json_path;
+  const std::string message = "--json would write " + path + ", which is a file of ";
   for (const char* suffix : EXPORT_SUFFIXES) {
-    std::error_code ignored;
-    const fs::path exported = fs::weakly_canonical(arguments.prefix + suffix, ignored);
-    if (exported == fs::weakly_canonical(arguments.json_path, ignored)) {
-      throw UserError("--json would write " + arguments.json_path +
-                      ", which is a file of --exported too; give another name");
+    if (is_same_file(arguments.prefix + suffix, path)) {
+      throw UserError(message + "--exported too; give another name");
     }
   }
+  for (const std::string& photo : arguments.photos) {
+    if (is_same_file(photo, path)) {
+      throw UserError(message + "the photos too; give another name");
+    }
+  }
+  // In "--json a.jpg b.jpg" the name of the file was forgotten, and a photo takes its place.
+  if (is_file(path) && is_image(read_file(path))) {
+    throw UserError("--json would replace " + path +
+                    ", an image, by text; give the name of a file to write after --json");
+  }
+}
+
+// Name the drawn picture of each photo. None may replace a photo.
+std::vector<std::string> picture_paths(const Arguments& arguments) {
+  std::set<std::string> used_names;
+  std::vector<std::string> pictures;
+  for (const std::string& photo : arguments.photos) {
+    pictures.push_back(picture_path(arguments, photo, &used_names));
+    for (const std::string& other : arguments.photos) {
+      if (is_same_file(pictures.back(), other)) {
+        throw UserError("the picture of " + photo + " would replace " + other +
+                        ", which is one of the photos; give another folder with --output");
+      }
+    }
+  }
+  return pictures;
 }
 
 // Count the drawn detections of each class, such as "2 cat, 1 dog".
@@ -154,11 +185,13 @@ int detect(const Arguments& arguments) {
     check_json_path(arguments);
     make_parent_folder(arguments.json_path);
   }
+  const std::vector<std::string> pictures = picture_paths(arguments);
   make_parent_folder((fs::path(arguments.output_folder) / "any.jpg").string());
   int status = EXIT_SUCCESS;
-  std::set<std::string> used_names;
   nlohmann::json entries = nlohmann::json::array();
-  for (const std::string& path : arguments.photos) {
+  for (size_t index = 0; index < arguments.photos.size(); ++index) {
+    const std::string& path = arguments.photos[index];
+    const std::string& picture = pictures[index];
     Photo photo;
     std::vector<Detection> detections;
     try {
@@ -173,7 +206,6 @@ int detect(const Arguments& arguments) {
     }
     entries.push_back(photo_entry(path, photo, detections, manifest));
     draw(detections, manifest, arguments.score_threshold, &photo);
-    const std::string picture = picture_path(arguments, path, &used_names);
     write_file(picture, encode_jpeg(photo));
     std::cout << path << ": " << summary(detections, manifest, arguments.score_threshold) << " -> "
               << picture << std::endl;

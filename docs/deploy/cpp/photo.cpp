@@ -29,14 +29,20 @@ bool starts_with(const std::string& content, const std::string& signature) {
   return content.compare(0, signature.size(), signature) == 0;
 }
 
+bool is_jpeg(const std::string& content) { return starts_with(content, "\xff\xd8\xff"); }
+
+bool is_png(const std::string& content) { return starts_with(content, "\x89PNG\r\n\x1a\n"); }
+
 }  // namespace
+
+bool is_image(const std::string& content) { return is_jpeg(content) || is_png(content); }
 
 Photo read_photo(const std::string& path) {
   const std::string content = read_file(path);
-  if (starts_with(content, "\xff\xd8\xff")) {
+  if (is_jpeg(content)) {
     return turn_upright(decode_jpeg(content, path));
   }
-  if (starts_with(content, "\x89PNG\r\n\x1a\n")) {
+  if (is_png(content)) {
     return turn_upright(decode_png(content, path));
   }
   throw UserError(path + ": cannot be read as an image: it is neither JPEG nor PNG" +

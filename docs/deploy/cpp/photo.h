@@ -20,6 +20,9 @@ struct StoredPhoto {
   int orientation = 1;  // EXIF's number; 1 is upright
 };
 
+// Tell whether the content of a file begins as that of a JPEG or PNG file.
+bool is_image(const std::string& content);
+
 // Read a photo as gluonnorm reads it in Python: gray levels, palettes and CMYK become RGB,
 // transparency is dropped, 16 bits a channel become 8. UserError if the file is missing, cut off or
 // damaged, is no JPEG and no PNG, has more pixels than the limit, or holds gray levels whose white
