@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 
+import model_zoo
 from gluonnorm.deploy import Predictor, export, load
 from gluonnorm.deploy.bundle import manifest_digest
 from gluonnorm.photos.prepare import prepare
@@ -18,6 +19,7 @@ from gluonnorm.types import Preprocess
 import mxnet as mx
 import numpy as np
 import pytest
+from mxnet.gluon import nn
 from photo_files import write_photo_files
 from PIL import Image
 from pycocotools import mask as run_length_codec
@@ -311,6 +313,23 @@ def test_a_bad_photo_is_one_line_and_the_others_go_on(built, networks, photos, r
             patch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
             with pytest.raises(ValueError):
                 prepare(str(tmp_path / name), Preprocess())
+
+
+def test_a_photo_that_the_network_cannot_take_is_named(built, tmp_path):
+    features = nn.HybridSequential()
+    # On a map of one column, this pooling has no output.
+    features.add(nn.Conv2D(8, 3, 4, 1), nn.AvgPool2D(2, 2), nn.Conv2D(8, 3, 2, 1))
+    settings = {"short": 64, "max_size": 96, "multiple": 1, "rpn_test_post_nms": 10, "roi_size": 3}
+    net = model_zoo.get_faster_rcnn(features, nn.Conv2D(8, 3), classes=["cat"], **settings)
+    export(net, str(tmp_path / "own"))
+    for name, size in (("a.png", (40, 50)), ("narrow.png", (3, 2000)), ("b.png", (50, 40))):
+        Image.new("RGB", size, (99, 99, 99)).save(tmp_path / name)
+    flags = ["--exported", "own", "--json", "found.json"]
+    done = detect(built, "mxnet", *flags, "a.png", "narrow.png", "b.png", cwd=tmp_path)
+    assert done.returncode == 1 and done.stderr.startswith("error: narrow.png: MXNet: ")
+    first, refused, last = json.loads((tmp_path / "found.json").read_text())["images"]
+    assert done.stderr == f"error: {refused['error']}\n"
+    assert "detections" in first and "detections" in last
 
 
 @pytest.mark.parametrize("run_time", RUN_TIMES)

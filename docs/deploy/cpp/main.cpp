@@ -159,6 +159,17 @@ std::vector<std::string> picture_paths(const Arguments& arguments) {
   return pictures;
 }
 
+// Run the network on a photo. What the network says about its input refers to the photo.
+std::vector<Detection> detect_on(const Photo& photo, const std::string& path,
+                                 const Network& network) {
+  try {
+    const Tensor input = network_input(photo, network.manifest);
+    return detections_in_photo(network.backend->run(input), input, photo, network.manifest);
+  } catch (const UserError& error) {
+    throw UserError(path + ": " + error.what());
+  }
+}
+
 // Count the drawn detections of each class, such as "2 cat, 1 dog".
 std::string summary(const std::vector<Detection>& detections, const Manifest& manifest,
                     float score_threshold) {
@@ -196,8 +207,7 @@ int detect(const Arguments& arguments) {
     std::vector<Detection> detections;
     try {
       photo = read_drawable(path);
-      const Tensor input = network_input(photo, manifest);
-      detections = detections_in_photo(network.backend->run(input), input, photo, manifest);
+      detections = detect_on(photo, path, network);
     } catch (const UserError& error) {
       std::cerr << "error: " << error.what() << std::endl;
       entries.push_back({{"file", path}, {"error", error.what()}});

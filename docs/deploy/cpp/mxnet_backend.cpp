@@ -34,7 +34,7 @@ class MxnetBackend : public Backend {
     // MXNet would print a line about oneDNN.
     setenv("MXNET_SUBGRAPH_VERBOSE", "0", /*overwrite=*/0);
     // Otherwise large arrays are copied by threads of their own, beside those of MXNet's engine,
-    // and suppression becomes up to ten times as slow: see docs/deploy.md.
+    // and suppression becomes up to ten times as slow: see docs/exported_files.md.
     setenv("MXNET_CPU_PARALLEL_SIZE", "2147483647", /*overwrite=*/0);
   }
 
