@@ -238,7 +238,7 @@ class Detections(NamedTuple):
         (N,) int32, foreground class counted from 0.
     masks : numpy.ndarray, CroppedMasks or None
         (N, H, W) bool in the image's own pixels; None if the network has no masks. They are
-        ``CroppedMasks``, which can be used like an array, if the image was taken in several tiles.
+        ``CroppedMasks``, which can be used like an array, if the predictor takes tiles.
     inclusive : bool
         False: a box is ``x2 - x1`` wide. True: its far corner is its last pixel, so that it is
         ``x2 - x1 + 1`` wide and may have ``x2 = x1`` (Detectron, SwitchNorm_Detection).

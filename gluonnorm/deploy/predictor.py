@@ -146,7 +146,8 @@ class Predictor:
     tile : int or None
         Side of the tiles in which larger photos are taken, in pixels of the photo. Each tile is
         prepared like a photo of its own, and an object that several tiles show is detected once.
-        None takes every photo as it is.
+        Masks are then ``CroppedMasks``, also those of a photo of one tile. None takes every photo
+        as it is.
     overlap : float
         The least share of a tile's side that it has in common with its neighbor, in 0..0.9. An
         object longer than that is cut in every tile, and put together from its parts.
@@ -512,8 +513,8 @@ class Predictor:
             What ``run`` returned, or some of its rows.
         cropped : bool
             Whether masks are ``CroppedMasks``, which take the time and the memory of their boxes.
-            False makes an array of all pixels of the photo for each mask. Those of tiles are
-            always cropped.
+            False makes an array of all pixels of the photo for each mask. A predictor with
+            ``tile`` always crops them.
 
         Returns
         -------
@@ -530,7 +531,7 @@ class Predictor:
             size=photo_outputs.photo.prepared.size,
             mask_paste=self.mask_paste,
             inclusive=self.preprocess.inclusive,
-            cropped=cropped or photo_outputs.photo.place is not None,
+            cropped=cropped or self._tiling is not None,
         )
 
     def _count_truncated(self, candidate_scores: np.ndarray) -> None:
@@ -561,8 +562,9 @@ def _photo_handling(
     """Check how the caller wants photos to be taken; raises InputError."""
     if not is_positive_integer(batch_size):
         raise InputError(f"batch_size is {batch_size!r}; want an integer of at least 1")
-    tiling = None if tile is None else Tiling(tile, overlap)
-    return _PhotoHandling(resize, int(batch_size), tiling)
+    # A wrong overlap is an error also where no tile uses it.
+    tiling = Tiling(1 if tile is None else tile, overlap)
+    return _PhotoHandling(resize, int(batch_size), None if tile is None else tiling)
 
 
 def _check_gpu(gpu: Any, ctx: Any) -> None:

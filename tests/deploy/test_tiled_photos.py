@@ -129,6 +129,8 @@ def test_a_photo_of_one_tile_gives_what_it_gives_without_tiles(kind):
         found = tiled(photo)
         assert height == 3 or len(found.ids) > 3
         assert_same(found, plain(photo))
+        # Masks have one type, whatever the size of the photo.
+        assert kind == "fpn" or isinstance(found.masks, CroppedMasks)
     larger = np.concatenate([photo] * 60)  # 180 x 90
     assert len(plain(larger).ids) > 3 and len(tiled(larger).ids) > 3
 
@@ -159,6 +161,7 @@ def test_a_bad_photo_comes_after_the_results_of_those_before_it(mosaic):
         ({"tile": "1024"}, "tile is '1024'"),
         ({"tile": 64, "overlap": 1}, "overlap is 1; want the share of a tile"),
         ({"tile": 64, "overlap": -0.1}, "overlap is -0.1"),
+        ({"overlap": 5}, "overlap is 5; want the share of a tile"),
     ],
 )
 def test_wrong_values_are_errors_before_anything_is_opened(options, message):
