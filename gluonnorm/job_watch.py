@@ -17,7 +17,7 @@ import threading
 import time
 from typing import Any, Dict, List, NamedTuple, Optional
 
-from gluonnorm.errors import InputError
+from gluonnorm.errors import InputError, first_line
 
 ROLE = "DMLC_ROLE"
 ROLES = ("worker", "server", "scheduler")
@@ -73,7 +73,7 @@ class Job(NamedTuple):
             raise InputError(f"{ROLE} is {role!r}; want one of {', '.join(ROLES)}")
         return cls(
             role=role,
-            host=_variable("DMLC_PS_ROOT_URI"),
+            host=_host("DMLC_PS_ROOT_URI"),
             port=_number("DMLC_PS_ROOT_PORT"),
             worker_count=_number("DMLC_NUM_WORKER"),
             server_count=_number("DMLC_NUM_SERVER"),
@@ -89,6 +89,19 @@ def _variable(name: str) -> str:
             "variables of docs/distributed.md"
         )
     return value
+
+
+def _host(name: str) -> str:
+    """Read a variable of the environment that holds the name or the address of a machine."""
+    text = _variable(name)
+    try:
+        text.encode("idna")
+    except UnicodeError as error:
+        # Python looks up no such name, and its error would be no OSError.
+        raise InputError(
+            f"{name} is {text!r} ({first_line(error)}); want the name or the address of a machine"
+        ) from error
+    return text
 
 
 def _number(name: str) -> int:

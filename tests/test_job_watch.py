@@ -117,6 +117,7 @@ def test_the_environment_is_read(environment):
     "name, value, message",
     [
         ("DMLC_ROLE", "master", "DMLC_ROLE is 'master'; want one of worker, server, scheduler"),
+        ("DMLC_PS_ROOT_URI", "a..b", "DMLC_PS_ROOT_URI is 'a..b' .*; want the name"),
         ("DMLC_NUM_WORKER", "two", "DMLC_NUM_WORKER is 'two'; want a number of at least 1"),
         ("DMLC_NUM_SERVER", "0", "DMLC_NUM_SERVER is '0'; want a number of at least 1"),
         ("DMLC_PS_ROOT_URI", "", "but DMLC_PS_ROOT_URI is not set"),

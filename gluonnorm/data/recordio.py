@@ -145,7 +145,7 @@ def _open_records(path: str) -> mx.recordio.MXIndexedRecordIO:
     keys = set()
     for line in read_lines(index_path):
         columns = line.text.split("\t")
-        if len(columns) != 2 or not all(column.isdigit() for column in columns):
+        if len(columns) != 2 or not all(column.isdecimal() for column in columns):
             raise DataError(
                 f"{index_path}: line {line.number} is {line.text[:40]!r}; want a key and a position"
             )

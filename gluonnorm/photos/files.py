@@ -250,7 +250,8 @@ def _set_pixel_limit() -> None:
     text = os.environ.get(LIMIT_VARIABLE)
     if text is None:
         return
-    if not text.isdigit() or int(text) < 1:
+    # isdigit would accept digits that int does not, such as a superscript 2.
+    if not text.isdecimal() or int(text) < 1:
         raise InputError(f"{LIMIT_VARIABLE} is {text!r}; want a number of pixels, at least 1")
     Image.MAX_IMAGE_PIXELS = int(text)
 

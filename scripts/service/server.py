@@ -130,7 +130,7 @@ def bind(settings: ServiceSettings) -> socket.socket:
     Raises
     ------
     InputError
-        The address is in use, or not one of this machine.
+        The address is in use, or not one of this machine, or the host is no name.
     """
     try:
         family, _, _, _, address = socket.getaddrinfo(
@@ -139,7 +139,8 @@ def bind(settings: ServiceSettings) -> socket.socket:
         listener = socket.socket(family)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
+        # UnicodeError: the name has an empty part, as "a..b" has, or one of more than 63 letters.
         raise InputError(
             f"--host {settings.host} --port {settings.port} cannot be listened on "
             f"({_reason(error)}); give another port or address"

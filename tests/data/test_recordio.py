@@ -178,6 +178,9 @@ def test_index_of_another_file(tmp_path):
     path.with_suffix(".idx").write_text("5 0\n")
     with pytest.raises(DataError, match="a.idx: line 1 is '5 0'; want a key and a position"):
         open_record(path, ["cat"])
+    path.with_suffix(".idx").write_text("5\t²\n", encoding="utf-8")
+    with pytest.raises(DataError, match="a.idx: line 1 is .*; want a key and a position"):
+        open_record(path, ["cat"])
     path.with_suffix(".idx").write_text("")
     with pytest.raises(DataError, match="a.idx: is an empty data set"):
         open_record(path, ["cat"])

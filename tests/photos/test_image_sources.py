@@ -141,7 +141,7 @@ def test_the_limit_can_be_raised_and_lowered(monkeypatch):
             read_image(source)
     monkeypatch.setenv("GLUONNORM_MAX_PIXELS", "54")
     assert read_image(content).shape == (6, 9, 3)
-    for text in ("0", "-1", "many", "1e6", ""):
+    for text in ("0", "-1", "many", "1e6", "", "²"):
         monkeypatch.setenv("GLUONNORM_MAX_PIXELS", text)
         with pytest.raises(InputError, match="GLUONNORM_MAX_PIXELS is .*; want a number of pixels"):
             read_image(content)

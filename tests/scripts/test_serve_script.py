@@ -388,6 +388,9 @@ def test_a_client_that_never_reads_its_answers_is_cut_off(service):
         (("--api-key", "schlüssel"), "has letters that no header can hold"),
         # An address that is kept for documentation.
         (("--host", "192.0.2.1"), "--host 192.0.2.1 --port 0 cannot be listened on"),
+        (("--host", "a..b"), "--host a..b --port 0 cannot be listened on"),
+        (("--host", ".example.com"), "--host .example.com --port 0 cannot be listened on"),
+        (("--host", "a" * 64), f"--host {'a' * 64} --port 0 cannot be listened on"),
         (("--port", 99999), "--port is 99999; want 0 to 65535"),
         (("--queue", 4, "--max-images", 5), "--max-images is 5 and --queue is 4; want no more"),
         (("--port", -1), "--port is -1; want 0 to 65535"),
