@@ -146,11 +146,14 @@ def _checksums_of_same_network(manifest_path: Path, manifest: Manifest) -> Dict[
         checksums = earlier["provenance"].pop("sha256")
         weights = checksums.pop("weights")
         checksums.pop(MANIFEST_DIGEST_KEY)
+        earlier["provenance"].pop("versions")
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         # There is none, it is of an earlier version, or it is not a manifest.
         return {}
     # The trip through JSON turns tuples into the lists that are in the file.
     new = json.loads(json.dumps(manifest))
+    # The files of a network remain its files when a package is upgraded between two exports.
+    del new["provenance"]["versions"]
     is_same = weights == new["provenance"].pop("sha256")["weights"] and earlier == new
     return checksums if is_same else {}
 

@@ -63,6 +63,19 @@ def test_both_formats_share_a_prefix(net, written, tmp_path, formats):
     load(str(tmp_path / "tiny"))
 
 
+def test_an_upgrade_between_two_exports_is_no_other_network(net, written, tmp_path, monkeypatch):
+    export(net, str(tmp_path / "tiny"))
+    for package in (EXPORT.np, EXPORT.mx):
+        monkeypatch.setattr(package, "__version__", "99.1")
+    monkeypatch.setattr(EXPORT, "__version__", "99.1")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        manifest = export(net, str(tmp_path / "tiny"), format="onnx")
+    assert set(manifest["provenance"]["versions"].values()) == {"99.1"}
+    assert sorted(checksums(tmp_path)) == ["onnx", "params", "record", "symbol", "weights"]
+    load(str(tmp_path / "tiny"))
+
+
 @pytest.mark.parametrize("change", ["weights", "settings", "size"])
 def test_files_of_another_network_are_no_longer_described(written, tmp_path, change):
     prefix = str(tmp_path / "tiny")
