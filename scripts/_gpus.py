@@ -34,3 +34,23 @@ def gpu_numbers(gpus: str) -> List[int]:
         raise InputError(
             f"--gpus is {gpus!r}; want numbers with commas between them, or nothing for the CPU"
         ) from None
+
+
+def refuse_several_gpus(gpus: str) -> None:
+    """Check ``--gpus`` of a script that runs the network on one device, photo after photo.
+
+    Parameters
+    ----------
+    gpus : str
+        The value of ``--gpus``.
+
+    Raises
+    ------
+    InputError
+        The text is no list of numbers, or names more than one GPU.
+    """
+    if len(gpu_numbers(gpus)) > 1:
+        raise InputError(
+            f"--gpus is {gpus!r}; want one number, because this script runs the network on one "
+            "GPU: start a process for each of them"
+        )

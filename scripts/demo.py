@@ -30,6 +30,7 @@ from _cli import add_plugin_argument, add_seed_argument, run, seed_everything
 from _detection_files import DetectionFiles, add_file_arguments, check_file_arguments
 from _detector import open_detector
 from _drawing import draw_as_asked, picture_paths
+from _gpus import refuse_several_gpus
 from _model_flags import add_model_arguments
 from _output import LONGEST_JPEG, add_font_argument, write_jpeg
 from _photos import are_videos, list_photos
@@ -94,7 +95,9 @@ def parse_args() -> argparse.Namespace:
         help=f"of a tile that its neighbor sees too, 0 to {MOST_OVERLAP:g} (default: "
         f"{DEFAULT_OVERLAP:g}); longer objects are put together from parts",
     )
-    parser.add_argument("--gpus", default="", help="e.g. 0, not in OpenVINO (default: the CPU)")
+    parser.add_argument(
+        "--gpus", default="", help="one, e.g. 0, not in OpenVINO (default: the CPU)"
+    )
     add_seed_argument(parser)
     add_font_argument(parser)
     add_plugin_argument(parser)
@@ -119,6 +122,7 @@ def main(args: argparse.Namespace) -> int:
         raise InputError(
             f"--score-thresh is {args.score_thresh:g}; want a score in 0..1, such as 0.5"
         )
+    refuse_several_gpus(args.gpus)
     seed_everything(args.seed)
     files = list_photos(args.images)
     is_video = are_videos(files)

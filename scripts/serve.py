@@ -18,6 +18,7 @@ from gluonnorm.errors import InputError
 from gluonnorm.late_import import import_late
 
 from _cli import add_plugin_argument, add_seed_argument, flag_of, run, seed_everything
+from _gpus import refuse_several_gpus
 from _script_parser import ScriptParser
 from service.settings import MEGABYTE, ServiceSettings
 
@@ -43,7 +44,9 @@ def parse_args() -> argparse.Namespace:
         choices=list(RUN_TIMES),
         help="what runs the files (default: the first of these that is installed and has them)",
     )
-    parser.add_argument("--gpus", default="", help="e.g. 0, not in OpenVINO (default: the CPU)")
+    parser.add_argument(
+        "--gpus", default="", help="one, e.g. 0, not in OpenVINO (default: the CPU)"
+    )
     parser.add_argument(
         "--host",
         default=DEFAULTS.host,
@@ -174,7 +177,7 @@ def read_settings(args: argparse.Namespace) -> ServiceSettings:
     Raises
     ------
     InputError
-        A number is not positive or not finite, or flags are missing.
+        A number is not positive or not finite, flags are missing, or there are several GPUs.
     """
     if args.max_images is None:
         args.max_images = min(DEFAULTS.max_images, args.queue)
@@ -188,6 +191,7 @@ def read_settings(args: argparse.Namespace) -> ServiceSettings:
             f"--max-images is {args.max_images} and --queue is {args.queue}; want no more photos "
             "of one request than may wait"
         )
+    refuse_several_gpus(args.gpus)
     # The system would take a larger one without its highest bits.
     if not 0 <= args.port <= LAST_PORT:
         raise InputError(f"--port is {args.port}; want 0 to {LAST_PORT}, where 0 is any free one")

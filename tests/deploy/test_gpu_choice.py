@@ -137,11 +137,11 @@ def test_a_context_and_a_gpu_at_once(prefix):
 @pytest.mark.parametrize(
     "run_time, gpus, message",
     [
-        ("onnxruntime", "0,1", "want one number with --backend onnxruntime"),
+        ("onnxruntime", "0,1", "--gpus is '0,1'; want one number"),
         ("onnxruntime", "x", "--gpus is 'x'; want numbers with commas"),
         ("onnxruntime", "-1", "gpu is -1; want the number"),
         ("mxnet", "0", "backend='onnxruntime' runs ONNX files on newer ones"),
-        ("mxnet", "0,1", "--gpus asks for GPU 0, but MXNet sees 0"),
+        ("mxnet", "0,1", "--gpus is '0,1'; want one number"),
     ],
 )
 def test_scripts_hand_the_gpu_over(prefix, tmp_path, run_time, gpus, message):
@@ -151,3 +151,16 @@ def test_scripts_hand_the_gpu_over(prefix, tmp_path, run_time, gpus, message):
     done = run_script("demo.py", tmp_path / "photo.png", *flags)
     assert done.returncode == 2 and done.stderr.count("\n") == 1
     assert done.stderr.startswith("error: ") and message in done.stderr
+
+
+@pytest.mark.parametrize("model", ["--exported", "--params"])
+def test_a_script_that_uses_one_gpu_takes_one(tmp_path, model):
+    """MXNet would load the network on both, and use the first one."""
+    (tmp_path / "photo.png").touch()
+    calls = [("demo.py", tmp_path / "photo.png", model, "net")]
+    if model == "--exported":
+        calls.append(("serve.py", "--port", 0, model, "net"))
+    for call in calls:
+        done = run_script(*call, "--gpus", "0,1")
+        assert done.returncode == 2 and done.stderr.count("\n") == 1
+        assert done.stderr.startswith("error: --gpus is '0,1'; want one number, because this")
