@@ -70,3 +70,28 @@ def test_the_page_about_deploying_detects_in_each_python(tmp_path, monkeypatch) 
         assert done.returncode == 0, done.stderr
         assert (tmp_path / "drawn" / "photo-detections.jpg").is_file()
         shutil.rmtree("drawn")
+
+
+def test_the_page_about_serving_has_the_default_limits(monkeypatch) -> None:
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    monkeypatch.setattr("sys.argv", ["serve.py", "--exported", "out/net"])
+    serve = importlib.import_module("serve")
+    args = serve.parse_args()
+    serve.read_settings(args)  # chooses --max-images
+    text = (REPOSITORY / "docs" / "serving.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `--([a-z-]+) [A-Z]+` \| (\d+)[ ,]", text, flags=re.MULTILINE)
+    assert len(rows) == 7
+    for flag, default in rows:
+        assert getattr(args, flag.replace("-", "_")) == int(default), flag
+
+
+def test_docker_gets_the_files_that_its_image_is_made_of_and_no_others() -> None:
+    lines = (REPOSITORY / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    dockerfile = (REPOSITORY / "docs/deploy/docker/Dockerfile").read_text(encoding="utf-8")
+    sources = []
+    for line in re.findall(r"^COPY (.*)$", dockerfile, flags=re.MULTILINE):
+        sources += line.split()[:-1]
+    assert "*" in lines
+    assert sorted(line[1:] for line in lines if line.startswith("!")) == sorted(sources)
+    # Docker would open the port to other machines, and the service asks for no key by default.
+    assert "-p 127.0.0.1:8000:8000 " in dockerfile
