@@ -19,7 +19,8 @@ CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
 CUDA_OPTIONS = {
     # By default a GPU rounds the factors of convolutions and matrix products to the 10 bits of
-    # TF32. Boxes then differ from those of the CPU by half a pixel, scores by 0.02.
+    # TF32. Boxes then differ from those of the CPU by up to a pixel, scores by up to
+    # 0.03.
     "use_tf32": "0",
     # By default cuDNN tries every algorithm of every convolution for each new size of image. The
     # algorithms that it finds were no faster on an H100.
