@@ -7,8 +7,14 @@
 # packages stays as it is.
 set -euo pipefail
 folder=${1:?give a folder}
-# The mirror of this system's own packages.
-mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -m1 '/debian/$')
+# The mirror of this system's own packages. Ubuntu has none of Debian.
+mirrors=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages')
+mirror=$(grep -m1 '/debian/$' <<<"$mirrors" || true)
+if [ -z "$mirror" ]; then
+    echo "error: apt has no mirror of Debian here; take the headers of a release from" \
+        "https://github.com/microsoft/onnxruntime/releases, not newer than your library" >&2
+    exit 1
+fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$work/lists/partial" "$work/cache/archives/partial"
