@@ -5,11 +5,12 @@ The claim of Group Normalization (arXiv 1803.08494), Switchable Normalization (a
 do not suffice, and that group and switchable norms do not mind. All rows of a data set see the same
 number of images, and their learning rate follows the linear rule.
 
-Of a network with ``bn`` or ``frozen_bn`` only the backbone has norms, as in the codebases; with the
-others the pyramid and the heads have them as well. So ``bn`` is also tried in all layers.
+Of a network with ``bn`` or ``frozen_bn`` only the backbone has norms, as in the codebases. With the
+others the pyramid and the heads have them as well. So ``bn`` is also tried in all layers, and
+``gn`` in the backbone alone.
 """
 
-from typing import List, Tuple
+from typing import List, Optional, Tuple
 
 from experiments.from_scratch import scratch_flags
 from experiments.rows import Experiment, Row
@@ -20,6 +21,10 @@ BATCH_SIZES = (1, 2, 8)
 SIZES = {"nuclei": 192, "blood": 128}
 # Batches of exact averages that replace the running statistics of bn.
 RECALIBRATION_BATCHES = "100"
+# Where a norm is, if not where its name puts it, and the norm of pyramid and heads that does this.
+# A frozen norm without statistics does nothing.
+HEAD_NORMS = {"all": "bn", "backbone": "frozen_bn"}
+PLACES = {"all": "in all layers", "backbone": "in the backbone alone"}
 
 
 def _make_row(
@@ -28,9 +33,9 @@ def _make_row(
     batch_size: int,
     accumulate: int = 1,
     recalibrated: bool = False,
-    in_all_layers: bool = False,
+    place: Optional[str] = None,
 ) -> Row:
-    """Make a row."""
+    """Make a row; ``place`` is a key of ``PLACES``."""
     flags = [*scratch_flags(data, SIZES[data], norm, batch_size * accumulate)]
     flags += ["--batch-size", str(batch_size), "--dtype", "bfloat16"]
     label = f"{data}-{norm}-{batch_size}"
@@ -44,10 +49,10 @@ def _make_row(
         flags += ["--recalibrate", RECALIBRATION_BATCHES]
         label += "-recalibrated"
         name += ", recalibrated"
-    if in_all_layers:
-        flags += ["--head-norm", norm]
-        label += "-all"
-        name += ", in all layers"
+    if place is not None:
+        flags += ["--head-norm", HEAD_NORMS[place]]
+        label += f"-{place}"
+        name += f", {PLACES[place]}"
     if norm.startswith("sn"):
         # The mixing weights of each epoch are read from its checkpoint.
         flags += ["--save-interval", "1"]
@@ -65,7 +70,8 @@ def _make_rows() -> Tuple[Row, ...]:
                 rows.append(_make_row(data, norm, batch_size))
         for batch_size in BATCH_SIZES:
             rows.append(_make_row(data, "bn", batch_size, recalibrated=True))
-            rows.append(_make_row(data, "bn", batch_size, in_all_layers=True))
+            rows.append(_make_row(data, "bn", batch_size, place="all"))
+            rows.append(_make_row(data, "gn", batch_size, place="backbone"))
         # Eight images an update, whose statistics are those of one.
         for norm in ("bn", "gn"):
             rows.append(_make_row(data, norm, 1, accumulate=8))
