@@ -13,15 +13,16 @@ Example:
 """
 
 import argparse
+from typing import Sequence
 
-from gluonnorm.errors import InputError
+from gluonnorm.errors import InputError, first_few
 
 from _cli import add_plugin_argument, add_seed_argument, run, seed_everything
 from _output import make_parent_folder, write_text
 from _script_parser import ScriptParser
 from run_report.detected_run import detect_run
 from run_report.page import ReportedRun, Shown, make_page
-from run_report.run_files import read_runs
+from run_report.run_files import RunFiles, read_runs
 
 
 def parse_args() -> argparse.Namespace:
@@ -41,6 +42,14 @@ def parse_args() -> argparse.Namespace:
         "--data-root",
         metavar="FOLDER",
         help="where the data set of the runs is now (default: where it was in training)",
+    )
+    parser.add_argument(
+        "--dataset",
+        action="append",
+        default=[],
+        metavar="MODULE:FACTORY",
+        help="the function that makes the data set of a run, if the run was trained with such a "
+        "--dataset: the file of a run alone does not get it imported. May be repeated",
     )
     parser.add_argument(
         "--no-detections",
@@ -85,17 +94,42 @@ def main(args: argparse.Namespace) -> None:
     make_parent_folder("--output", output)
     # All runs are read first, so that a wrong name does not cost the detections of the others.
     all_files = read_runs(args.runs)
+    check_factories(args.dataset, all_files)
     reported = []
     for files in all_files:
         detected, reason = None, "--no-detections was given"
         if not args.no_detections:
-            detected, reason = detect_run(files, args.data_root, args.gpus)
+            detected, reason = detect_run(files, args.data_root, args.dataset, args.gpus)
             if reason:
                 print(f"note: {files.prefix} without detections: {reason}")
         reported.append(ReportedRun(files, detected, reason))
     shown = Shown(args.score_thresh, args.num_cases, args.data_root)
     write_text(output, make_page(reported, shown))
     print(f"page  {output}")
+
+
+def check_factories(factories: Sequence[str], runs: Sequence[RunFiles]) -> None:
+    """Refuse a factory that makes the data set of no run.
+
+    Parameters
+    ----------
+    factories : sequence of str
+        The values of ``--dataset``.
+    runs : sequence of RunFiles
+        The runs.
+
+    Raises
+    ------
+    InputError
+        There is such a factory.
+    """
+    known = [str(run.arguments.get("dataset")) for run in runs]
+    for factory in factories:
+        if ":" not in factory or factory not in known:
+            raise InputError(
+                f"--dataset is {factory!r}; want the MODULE:FACTORY with which a run was trained, "
+                f"and leave it out for all others; the runs have {first_few(known)}"
+            )
 
 
 if __name__ == "__main__":

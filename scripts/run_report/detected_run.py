@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 import time
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Collection, Dict, List, NamedTuple, NoReturn, Optional, Sequence, Tuple
 
 import model_zoo
 from gluonnorm import training
@@ -17,6 +17,7 @@ from gluonnorm.rcnn import FasterRCNN
 from model_zoo.weights import load_weights
 from run_report.kept_detections import Found, fingerprint, keep_found, read_found
 from run_report.run_files import RunFiles
+from run_report.setup_sections import dataset_flag_names, flags_of
 
 import mxnet as mx
 import numpy as np
@@ -65,7 +66,7 @@ class DetectedRun(NamedTuple):
 
 
 def detect_run(
-    run: RunFiles, data_root: Optional[str], gpus: str
+    run: RunFiles, data_root: Optional[str], factories: Collection[str], gpus: str
 ) -> Tuple[Optional[DetectedRun], str]:
     """Detect with the best weights of a run, or with its newest checkpoint.
 
@@ -75,6 +76,8 @@ def detect_run(
         The run.
     data_root : str or None
         Where the data set is now; None takes the place of the training.
+    factories : collection of str
+        The ``MODULE:FACTORY`` that the command line names; no other one is imported.
     gpus : str
         The value of ``--gpus``.
 
@@ -91,17 +94,27 @@ def detect_run(
         There is no such GPU.
     """
     ctx = contexts(gpus)
-    flags = dataset_flags(run, data_root)
-    flags.gpus = gpus
-    flags.batch_size = len(ctx)
     try:
+        flags = dataset_flags(run, data_root, factories)
+        flags.gpus = gpus
+        flags.batch_size = len(ctx)
         net, weights = _open_network(run, ctx)
         return _detect(net, weights, flags, ctx, run.prefix), ""
     except (GluonnormError, OSError) as error:
         return None, one_line(error)
 
 
-def dataset_flags(run: RunFiles, data_root: Optional[str]) -> argparse.Namespace:
+class _StoredFlagsParser(argparse.ArgumentParser):
+    """Parse the flags that a file holds; a wrong one is an error and does not end the script."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise the error."""
+        raise InputError(f"the flags of its data set are damaged: {message}")
+
+
+def dataset_flags(
+    run: RunFiles, data_root: Optional[str], factories: Collection[str]
+) -> argparse.Namespace:
     """Return the flags of a run's data set; those that its version did not have are the defaults.
 
     Parameters
@@ -110,20 +123,33 @@ def dataset_flags(run: RunFiles, data_root: Optional[str]) -> argparse.Namespace
         The run.
     data_root : str or None
         Another place of the data set.
+    factories : collection of str
+        The ``MODULE:FACTORY`` that the command line names.
 
     Returns
     -------
     argparse.Namespace
         What ``open_dataset`` takes.
+
+    Raises
+    ------
+    InputError
+        The data set is a factory that the command line does not name, or a flag is damaged.
     """
-    parser = argparse.ArgumentParser()
-    add_dataset_arguments(parser)
-    flags = parser.parse_args(["--data-root", ""])
-    for name in vars(flags):
-        if name in run.arguments:
-            setattr(flags, name, run.arguments[name])
+    arguments = dict(run.arguments)
     if data_root is not None:
-        flags.data_root = data_root
+        arguments["data_root"] = data_root
+    parser = _StoredFlagsParser(allow_abbrev=False)
+    add_dataset_arguments(parser)
+    # The trip through the command line checks the type of each value.
+    words = flags_of(arguments, dataset_flag_names())
+    flags = parser.parse_args(["--data-root", "", *words])
+    # A file comes from anywhere, and a factory is code that would run.
+    if ":" in flags.dataset and flags.dataset not in factories:
+        raise InputError(
+            f"its data set is made by {flags.dataset}, and a function is imported only if the "
+            f"command line names it; if you trust it, give --dataset {flags.dataset}"
+        )
     return flags
 
 

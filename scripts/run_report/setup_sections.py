@@ -120,7 +120,7 @@ def commands(run: RunFiles, weights: Optional[str], data_root: Optional[str] = N
     arguments = dict(run.arguments)
     if data_root is not None:
         arguments["data_root"] = data_root
-    data = flags_of(arguments, _dataset_names())
+    data = flags_of(arguments, dataset_flag_names())
     own_names = [name for name in arguments if name not in NOT_REPEATED]
     lines = [_command("train_faster_rcnn.py", flags_of(arguments, own_names))]
     if weights is not None:
@@ -179,8 +179,14 @@ def flags_of(arguments: Dict[str, Any], names: Sequence[str]) -> List[str]:
     return words
 
 
-def _dataset_names() -> List[str]:
-    """List the names of the flags of a data set."""
+def dataset_flag_names() -> List[str]:
+    """List the flags of a data set.
+
+    Returns
+    -------
+    list of str
+        Their names in the parsed command line.
+    """
     parser = argparse.ArgumentParser()
     add_dataset_arguments(parser)
     return list(vars(parser.parse_args(["--data-root", ""])))

@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 import shutil
+import sys
 from dataclasses import asdict
 from html.parser import HTMLParser
 from types import SimpleNamespace
@@ -224,6 +225,66 @@ def test_a_run_whose_data_set_is_gone(folder):
     shutil.rmtree(folder / "shapes")
     text = lacking(folder, "--data-root", folder / "shapes")
     assert "instances_val.json" in text and "are missing:" in text
+
+
+FACTORY = """
+import pathlib
+from gluonnorm.data import COCODataset
+pathlib.Path(__file__).with_name("imported").touch()
+def shapes(root, split, classes):
+    return COCODataset(f"{root}/annotations/instances_{split}.json", f"{root}/{split}", classes)
+"""
+
+
+@pytest.fixture
+def change_arguments(folder):
+    """A function that changes flags in the file of the run."""
+
+    def change(**flags):
+        path = folder / "a&b-arguments.json"
+        content = json.loads(path.read_text())
+        content["arguments"].update(flags)
+        path.write_text(json.dumps(content))
+
+    return change
+
+
+def test_a_factory_is_imported_only_if_the_command_line_names_it(
+    folder, change_arguments, monkeypatch
+):
+    (folder / "made_for_report.py").write_text(FACTORY)
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.delitem(sys.modules, "made_for_report", raising=False)
+    name = "made_for_report:shapes"
+    change_arguments(dataset=name)
+    text = lacking(folder)
+    assert f"if you trust it, give --dataset {name}" in text
+    assert not (folder / "imported").exists()
+    assert "a&amp;b-best.json on 2 images" in lacking(folder, "--dataset", name)
+    assert (folder / "imported").exists()
+
+
+@pytest.mark.parametrize("name", ["coco", "os:system"])
+def test_a_factory_of_no_run_is_refused(folder, name):
+    done = run_script("report.py", folder / "a&b", "--dataset", name, "--no-detections")
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert f"--dataset is '{name}'; want the MODULE:FACTORY" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        ({"dataset": 5}, "--dataset is '5'"),
+        ({"num_workers": "two"}, "are damaged: argument -j/--num-workers: invalid int value"),
+        ({"sixth_number": 1}, "are damaged: argument --sixth-number: invalid choice"),
+        ({"one_based": "yes"}, "are damaged: unrecognized arguments: yes"),
+    ],
+)
+def test_damaged_flags_of_the_data_set_are_named(folder, change_arguments, flags, message):
+    change_arguments(**flags)
+    assert message in html.unescape(lacking(folder))
 
 
 def test_a_run_without_metrics(folder):
