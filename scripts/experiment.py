@@ -38,7 +38,6 @@ from experiments.kept_run import (
     KeptRun,
     read_result,
     result_path,
-    write_result,
 )
 from experiments.mixing_plot import plot_mixing
 from experiments.plot import plot_experiment
@@ -345,7 +344,8 @@ def make_runs(
     Raises
     ------
     InputError
-        A training ended with an error. Those that run are waited for, and no other begins.
+        A training ended with an error. Those that run are waited for and keep their results, and no
+        other begins.
     """
     threads = max(1, physical_cores() // jobs)
     waiting = iter(runs)
@@ -355,7 +355,9 @@ def make_runs(
             """Begin the next runs."""
             tasks = set()
             for row, seed in islice(waiting, count):
-                tasks.add(pool.submit(run_row, experiment, row, seed, places, folder, threads))
+                tasks.add(
+                    pool.submit(run_row, experiment, row, seed, places, folder, results, threads)
+                )
             return tasks
 
         running = begin(jobs)
@@ -363,7 +365,6 @@ def make_runs(
             done, running = wait(running, return_when=FIRST_COMPLETED)
             for task in done:
                 result = task.result()
-                write_result(result, result_path(experiment.name, result.row, result.seed, results))
                 progress.update()
                 score = experiment.scores[0]
                 progress.write(

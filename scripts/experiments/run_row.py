@@ -9,7 +9,7 @@ from statistics import mean, median
 from typing import Any, Dict, List, Mapping
 
 import model_zoo
-from experiments.kept_run import KeptRun
+from experiments.kept_run import KeptRun, result_path, write_result
 from experiments.rows import Experiment, Row
 from gluonnorm import __version__, training
 from gluonnorm._runtime import processor_name
@@ -26,9 +26,10 @@ def run_row(
     seed: int,
     places: Mapping[str, str],
     folder: Path,
+    results: Path,
     threads: int,
 ) -> KeptRun:
-    """Train one row with one seed. A run that was interrupted is continued.
+    """Train one row with one seed, and write the result. A run that was interrupted is continued.
 
     Parameters
     ----------
@@ -41,7 +42,9 @@ def run_row(
     places : mapping of str to str
         The file or folder that a name in the row's flags stands for.
     folder : pathlib.Path
-        The folder of the run's files. They are deleted at the end of the run, but for its log.
+        The folder of the run's files. Once the result is written they are deleted, but for the log.
+    results : pathlib.Path
+        The folder of results.
     threads : int
         Threads of the training process.
 
@@ -53,7 +56,7 @@ def run_row(
     Raises
     ------
     InputError
-        The training ended with an error.
+        The training ended with an error, or the result cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     prefix = folder / f"{row.label}-seed{seed}"
@@ -85,6 +88,7 @@ def run_row(
         losses=_mean_losses(metrics),
         mixing_weights=_mixing_weights(str(prefix)),
     )
+    write_result(result, result_path(experiment.name, row.label, seed, results))
     for file_name in folder.glob(f"{prefix.name}-*"):
         file_name.unlink()
     return result

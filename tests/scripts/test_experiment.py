@@ -109,11 +109,53 @@ def test_after_a_failure_no_other_run_begins(tiny, monkeypatch, tmp_path):
         return SimpleNamespace(row=row.label, seed=1, scores={"AP": 0.5})
 
     monkeypatch.setattr(script, "run_row", fail)
-    monkeypatch.setattr(script, "write_result", lambda *_: None)
     runs = [script.Run(row, seed) for seed in range(20) for row in tiny.rows]
     with pytest.raises(InputError, match="out of memory"):
         script.make_runs(tiny, runs, {}, tmp_path, tmp_path, jobs=1)
     assert begun == ["gn", "sn_nobn"]
+
+
+# Stands in for the training script: what it would leave, or an error for the other norm.
+QUICK_TRAINING = """
+import json, sys, time
+from pathlib import Path
+if "sn_nobn" in sys.argv:
+    sys.exit(3)
+time.sleep(1)
+prefix = sys.argv[sys.argv.index("--save-prefix") + 1]
+losses = {"step": 1, "epoch": 0, "losses": {"sum": 1.0}, "images_per_second": 2.0}
+scores = {"step": 1, "epoch": 1, "eval": {"AP": 0.25}}
+rows = [json.dumps(row) + chr(10) for row in (losses, scores)]
+Path(prefix + "-metrics.jsonl").write_text("".join(rows))
+"""
+
+
+def test_a_run_that_has_ended_keeps_its_result_if_another_one_fails(
+    tiny, part, monkeypatch, tmp_path
+):
+    script = importlib.import_module("experiment")
+    (tmp_path / "quick.py").write_text(QUICK_TRAINING)
+    monkeypatch.setattr(part("run_row"), "SCRIPT", tmp_path / "quick.py")
+    runs = [script.Run(row, 4) for row in tiny.rows]
+    folder, results = tmp_path / "runs", tmp_path / "results"
+    # The first run ends after the failure of the second one.
+    with pytest.raises(InputError, match="sn_nobn, seed 4: training ended with status 3"):
+        script.make_runs(tiny, runs, {}, folder, results, jobs=2)
+    content = json.loads((results / "tiny" / "gn-seed4.json").read_text())
+    assert content["evaluations"] == [{"step": 1, "epoch": 1, "scores": {"AP": 0.25}}]
+    assert not (folder / "gn-seed4-metrics.jsonl").exists()
+
+
+def test_a_result_that_cannot_be_written_keeps_the_files_of_its_run(
+    tiny, part, monkeypatch, tmp_path
+):
+    (tmp_path / "quick.py").write_text(QUICK_TRAINING)
+    module = part("run_row")
+    monkeypatch.setattr(module, "SCRIPT", tmp_path / "quick.py")
+    (tmp_path / "results").write_text("no folder")
+    with pytest.raises(OSError):
+        module.run_row(tiny, tiny.rows[0], 4, {}, tmp_path / "runs", tmp_path / "results", 1)
+    assert (tmp_path / "runs" / "gn-seed4-metrics.jsonl").exists()
 
 
 @pytest.mark.parametrize(
@@ -163,8 +205,8 @@ def test_shapes_are_drawn_once_and_again_if_they_are_not_complete(part, tmp_path
     assert image.read_bytes() == content
 
 
-def test_nuclei_are_divided_by_their_file_names(part, tmp_path):
-    source = tmp_path / "source"
+def write_nuclei(source):
+    """Write a data set of 203 images without a picture."""
     (source / "annotations").mkdir(parents=True)
     (source / "images").mkdir()
     # Ids fall while names rise.
