@@ -47,7 +47,7 @@ def split_nuclei(source: str, target: Path) -> None:
     Raises
     ------
     InputError
-        The annotation file is missing or damaged.
+        The annotation file is missing or damaged, or a folder is where the link should be.
     """
     content = read_json(os.path.join(source, "annotations", "instances_train.json"))
     images = sorted(content["images"], key=lambda image: image["file_name"])
@@ -62,9 +62,20 @@ def split_nuclei(source: str, target: Path) -> None:
     for split, part in parts.items():
         text = json.dumps(_with_images(content, part))
         (annotations / f"instances_{split}.json").write_text(text, encoding="utf-8")
-    link = target / "images"
-    if not link.exists():
-        link.symlink_to(Path(source, "images").resolve(), target_is_directory=True)
+    _link_images(Path(source, "images").resolve(), target / "images")
+
+
+def _link_images(images: Path, link: Path) -> None:
+    """Link a folder of images; a link to another folder is replaced."""
+    if link.is_symlink():
+        if link.resolve() == images:
+            return
+        link.unlink()
+    elif link.exists():
+        raise InputError(
+            f"{link} is no link to {images}; move it away, or give another folder of --runs"
+        )
+    link.symlink_to(images, target_is_directory=True)
 
 
 def _with_images(content: Dict[str, Any], images: List[Dict[str, Any]]) -> Dict[str, Any]:

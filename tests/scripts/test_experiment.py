@@ -214,6 +214,11 @@ def write_nuclei(source):
     annotations = [{"id": image["id"], "image_id": image["id"]} for image in images]
     content = {"images": images, "annotations": annotations, "categories": [{"id": 1}]}
     (source / "annotations" / "instances_train.json").write_text(json.dumps(content))
+
+
+def test_nuclei_are_divided_by_their_file_names(part, tmp_path):
+    source = tmp_path / "source"
+    write_nuclei(source)
     part("data_sets").split_nuclei(str(source), tmp_path / "target")
     for split, numbers in (("train", range(200)), ("val", range(200, 203))):
         path = tmp_path / "target" / "annotations" / f"instances_{split}.json"
@@ -225,6 +230,24 @@ def write_nuclei(source):
             300 - number for number in numbers
         }
     assert (tmp_path / "target" / "images").resolve() == (source / "images").resolve()
+
+
+def test_another_folder_of_nuclei_brings_its_own_images(part, tmp_path):
+    split = part("data_sets").split_nuclei
+    link = tmp_path / "target" / "images"
+    for name in ("one", "other", "one"):
+        if not (tmp_path / name).exists():
+            write_nuclei(tmp_path / name)
+        split(str(tmp_path / name), tmp_path / "target")
+        assert link.resolve() == (tmp_path / name / "images").resolve()
+    # A link whose folder has gone is replaced too.
+    (tmp_path / "one" / "images").rmdir()
+    split(str(tmp_path / "other"), tmp_path / "target")
+    assert link.resolve() == (tmp_path / "other" / "images").resolve()
+    link.unlink()
+    link.mkdir()
+    with pytest.raises(InputError, match="images is no link to .*move it away"):
+        split(str(tmp_path / "other"), tmp_path / "target")
 
 
 def test_raw_weights_compute_of_pixels_what_the_others_compute_of_normalized_ones(part, tmp_path):
