@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from typing import Any, Dict, Optional
 
 import gluonnorm
-from gluonnorm.errors import InputError
+from gluonnorm.errors import InputError, one_line
 from gluonnorm.weight_files import read_description
 from model_zoo.recipes import Choice
 from model_zoo.recipes.choice import Choices
@@ -59,6 +59,59 @@ def write_arguments(
         "gluonnorm": gluonnorm.__version__,
     }
     _write(prefix, content)
+
+
+def read_arguments(prefix: str) -> Dict[str, Any]:
+    """Read what a run was started with.
+
+    Parameters
+    ----------
+    prefix : str
+        The prefix of its files.
+
+    Returns
+    -------
+    dict
+        "arguments" and, as far as its version wrote them, what ``write_arguments`` writes.
+
+    Raises
+    ------
+    InputError
+        The file is damaged, or of something else than a training run.
+    OSError
+        There is no such file, or it cannot be read.
+    """
+    path = arguments_path(prefix)
+    try:
+        content = read_description(path)
+    except ValueError as error:
+        raise InputError(
+            f"{path} cannot be read ({one_line(error)}); start the run again, which writes it anew"
+        ) from error
+    arguments = content.get("arguments")
+    if not isinstance(arguments, dict) or "network" not in arguments:
+        raise InputError(
+            f"{path} has no arguments of a training run, but {', '.join(content) or 'nothing'}; "
+            "give the --save-prefix of train_faster_rcnn.py"
+        )
+    for name in ("choices", "spec"):
+        if not isinstance(content.get(name, {}), dict):
+            raise _damaged(path, name, content[name], "an object")
+    for name, choice in content.get("choices", {}).items():
+        if not isinstance(choice, dict):
+            raise _damaged(path, f"choices.{name}", choice, "value, origin and reason")
+    config = content.get("spec", {}).get("config", {})
+    if not isinstance(config, dict):
+        raise _damaged(path, "spec.config", config, "an object")
+    return content
+
+
+def _damaged(path: str, field: str, value: Any, wanted: str) -> InputError:
+    """Make the error for a field of a wrong type."""
+    return InputError(
+        f"{path} is damaged: {field} is {value!r}; want {wanted}; start the run again, which "
+        "writes it anew"
+    )
 
 
 def read_choices(prefix: str) -> Choices:
@@ -142,8 +195,7 @@ def write_last_epoch(prefix: str, epoch: int) -> None:
     epoch : int
         The number of complete epochs.
     """
-    content = read_description(arguments_path(prefix))
-    _write(prefix, {**content, LAST_EPOCH: epoch})
+    _write(prefix, {**read_arguments(prefix), LAST_EPOCH: epoch})
 
 
 def read_last_epoch(prefix: str) -> Optional[int]:
@@ -158,12 +210,20 @@ def read_last_epoch(prefix: str) -> Optional[int]:
     -------
     int or None
         The number of complete epochs; None if the run has not begun.
+
+    Raises
+    ------
+    InputError
+        The file is damaged.
     """
     path = arguments_path(prefix)
     if not os.path.exists(path):
         return None
-    content = read_description(path)
-    return content.get(LAST_EPOCH, content["arguments"]["epochs"])
+    content = read_arguments(prefix)
+    epochs = content.get(LAST_EPOCH, content["arguments"].get("epochs"))
+    if not isinstance(epochs, int):
+        raise _damaged(path, "the number of epochs", epochs, "an integer")
+    return epochs
 
 
 def _write(prefix: str, content: Dict[str, Any]) -> None:

@@ -61,6 +61,10 @@ WITHOUT_VALIDATION = {
 }
 
 
+class MissingClassesError(InputError):
+    """Files hold numbers for their classes, and nothing says which classes these are."""
+
+
 class _Request(NamedTuple):
     """What a function that opens a format needs to know.
 
@@ -120,12 +124,56 @@ def open_dataset(
     return dataset
 
 
+def check_scored_dataset(args: argparse.Namespace, classes: Optional[Sequence[str]]) -> None:
+    """Open the validation split as for scoring, before the network that is scored is there.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        Parsed flags of ``add_dataset_arguments``.
+    classes : sequence of str or None
+        The classes of the network; None if they are not known yet.
+
+    Raises
+    ------
+    InputError
+        As for ``open_scored_dataset``.
+    """
+    if classes is not None:
+        open_scored_dataset(args, classes)
+        return
+    try:
+        _open_split(args, "val", args.classes, notes=False)
+    except MissingClassesError:
+        # The classes will be the network's. Until then there is no more to be read.
+        if not os.path.isdir(args.data_root):
+            raise InputError(f"--data-root {args.data_root}: there is no such folder") from None
+
+
+def split_names(args: argparse.Namespace, split: str) -> Sequence[str]:
+    """Return the names of a split in the files.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        Parsed flags of ``add_dataset_arguments``.
+    split : str
+        ``"train"`` or ``"val"``.
+
+    Returns
+    -------
+    sequence of str
+        What the flag gives, or the default of the format.
+    """
+    given_names = getattr(args, f"{split}_split")
+    return given_names or [DEFAULT_SPLITS.get(args.dataset, OTHER_SPLITS)[split]]
+
+
 def _open_split(
     args: argparse.Namespace, split: str, classes: Optional[Sequence[str]], notes: bool
 ) -> Dataset:
     """Open a split with the classes that are wanted; a factory may have others."""
-    given_names = getattr(args, f"{split}_split")
-    names = given_names or [DEFAULT_SPLITS.get(args.dataset, OTHER_SPLITS)[split]]
+    names = split_names(args, split)
     open_format = _open_factory if ":" in args.dataset else _OPENERS.get(args.dataset)
     if open_format is None:
         raise InputError(
@@ -140,7 +188,7 @@ def _open_split(
     try:
         dataset = open_format(_Request(args, names, classes))
     except MissingSplitError as error:
-        origin = "" if given_names else " by default"
+        origin = "" if getattr(args, f"{split}_split") else " by default"
         raise InputError(
             f"--{split}-split is {', '.join(names)}{origin}; give the name of a split of the files"
             f"{_without(args, split)}: {error}"
@@ -403,7 +451,7 @@ def _packed_options(args: argparse.Namespace) -> Dict[str, Any]:
 def _named(request: _Request) -> Sequence[str]:
     """Require classes for a format whose files hold numbers for them."""
     if request.classes is None:
-        raise InputError(
+        raise MissingClassesError(
             f"--dataset {request.args.dataset} holds no class names; give --classes NAME ..."
         )
     return request.classes

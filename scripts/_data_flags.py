@@ -1,6 +1,7 @@
 """The flags that say where a data set is, and what its files do not say about themselves."""
 
 import argparse
+from typing import List
 
 from gluonnorm.errors import InputError
 
@@ -108,6 +109,19 @@ def add_dataset_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="threads that read and resize images (default: 2)",
     )
+
+
+def dataset_flag_names() -> List[str]:
+    """List the flags of ``add_dataset_arguments``.
+
+    Returns
+    -------
+    list of str
+        Their names in the parsed command line.
+    """
+    parser = argparse.ArgumentParser()
+    add_dataset_arguments(parser)
+    return list(vars(parser.parse_args(["--data-root", ""])))
 
 
 def refuse_flags_of_other_formats(args: argparse.Namespace) -> None:

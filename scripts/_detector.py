@@ -39,8 +39,7 @@ def open_detector(
     CheckpointError, DeployError
         A checkpoint or an export is damaged or of another network.
     """
-    if backend is not None and not args.exported:
-        raise InputError("--backend runs exported files; give --exported, or leave it out")
+    check_backend(args, backend)
     if args.exported and args.set:
         raise InputError("--set cannot change exported files; give it to scripts/export.py")
     options: Dict[str, Any] = {}
@@ -60,6 +59,23 @@ def open_detector(
     elif numbers:
         raise InputError(f"--gpus is {args.gpus!r}; want one number with --backend {run_time}")
     return Predictor(args.exported, backend=run_time, **options)
+
+
+def check_backend(args: argparse.Namespace, backend: Optional[str]) -> None:
+    """Refuse a run time where there are no exported files.
+
+    Parameters
+    ----------
+    args, backend
+        As for ``open_detector``.
+
+    Raises
+    ------
+    InputError
+        There is a run time, and no exported files.
+    """
+    if backend is not None and not args.exported:
+        raise InputError("--backend runs exported files; give --exported, or leave it out")
 
 
 def _import_with_mxnet(module: str, flag: str) -> Any:

@@ -1,20 +1,30 @@
-"""Score the checkpoints of a training run as they appear: ``eval_faster_rcnn.py --watch``."""
+"""Score the checkpoints of a training run as they appear: ``eval_faster_rcnn.py --watch``.
 
+A run may go back: ``--resume OLDER_CHECKPOINT`` repeats steps with other weights, and a new run may
+take the prefix of a deleted one. So each row of ``PREFIX-watch.jsonl`` names the weights that it is
+about, and rows about other weights than those of the run are set aside.
+"""
+
+import json
 import os
 import time
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Mapping, Optional, Set, Tuple
 
 from gluonnorm import training
 from gluonnorm.errors import InputError, one_line
+from gluonnorm.training.checkpoint_folder import ASIDE_ENDING
 
 from _arguments_file import read_last_epoch
+from _cli import flag_of
+from _output import write_text
 from _scores import decisive_name, headlines
 from _terminal import write_line
 
 POLL_SECONDS = 5.0
+Row = Dict[str, Any]
 
 
-def watch(prefix: str, score: Callable[[str], Dict[str, float]]) -> None:
+def watch(prefix: str, flags: Dict[str, Any], score: Callable[[str], Dict[str, float]]) -> None:
     """Score each checkpoint of a run, the oldest first, until the last one of the run.
 
     A run that has not begun, or that was stopped and may be continued, is waited for.
@@ -25,13 +35,17 @@ def watch(prefix: str, score: Callable[[str], Dict[str, float]]) -> None:
     ----------
     prefix : str
         The ``--save-prefix`` of the run.
+    flags : dict of str to any
+        The flags that decide the scores, "metric" among them, by their names in the parsed command
+        line. They are kept with the scores.
     score : callable
         Computes the scores of a checkpoint, which it is given as the path of its ``.json``.
 
     Raises
     ------
     InputError
-        There is no such folder, or another watcher is at work on this run.
+        There is no such folder, another watcher is at work on this run, an earlier one scored it
+        by other flags, or a file of the run is damaged.
     """
     folder = os.path.dirname(prefix) or "."
     if not os.path.isdir(folder):
@@ -39,8 +53,9 @@ def watch(prefix: str, score: Callable[[str], Dict[str, float]]) -> None:
     own_prefix = f"{prefix}-watch"
     with training.PrefixLock(own_prefix):
         metrics = training.MetricsLog(f"{own_prefix}.jsonl")
-        rows = _earlier_rows(metrics.path)
-        unreadable: List[str] = []
+        rows = _rows_of_run(prefix, own_prefix, _earlier_rows(metrics.path))
+        _check_flags(metrics.path, rows, flags)
+        unreadable: Set[Tuple[str, str]] = set()
         is_waiting = False
         while not _is_complete(prefix, rows):
             path = _next_checkpoint(prefix, rows, unreadable)
@@ -49,37 +64,156 @@ def watch(prefix: str, score: Callable[[str], Dict[str, float]]) -> None:
                     write_line(f"waiting for the next checkpoint of {prefix}; Ctrl-C ends the wait")
                 is_waiting = True
                 time.sleep(POLL_SECONDS)
+                # The run may have gone back meanwhile.
+                rows = _rows_of_run(prefix, own_prefix, rows)
                 continue
             is_waiting = False
+            weights = _weights_of(path)
             row = _score_checkpoint(path, own_prefix, score, rows)
             if row is None:
-                unreadable.append(path)
+                unreadable.add((path, weights))
                 continue
+            row["flags"] = flags
             metrics.write(row)
             rows.append(row)
-    if rows:
-        best = max(rows, key=_decisive_score)
-        write_line(f"the best is step {best['step']}, kept as {own_prefix}-best.json")
+            rows = _rows_of_run(prefix, own_prefix, rows)
+    best = max(rows, key=_decisive_score)
+    write_line(f"the best is step {best['step']}, kept as {own_prefix}-best.json")
 
 
-def _earlier_rows(path: str) -> List[Dict[str, Any]]:
+def _earlier_rows(path: str) -> List[Row]:
     """Read what an earlier watcher has scored."""
-    return training.read_metrics(path) if os.path.exists(path) else []
+    rows = training.read_metrics(path) if os.path.exists(path) else []
+    for row in rows:
+        if not isinstance(row.get("epoch"), int) or not isinstance(row.get("eval"), dict):
+            raise InputError(
+                f"{path}: the row of step {row['step']} has no epoch or no scores; remove the row"
+            )
+    return rows
 
 
-def _is_complete(prefix: str, rows: List[Dict[str, Any]]) -> bool:
+def _rows_of_run(prefix: str, own_prefix: str, rows: List[Row]) -> List[Row]:
+    """Keep the rows about weights of the run, and set the others aside.
+
+    If the best weights were those of a row that goes, they go too. The other weights with a score
+    may have been deleted by the run, so all that there are then compete again.
+    """
+    stale_step = _first_stale_step(prefix, rows)
+    kept = [row for row in rows if stale_step is None or row["step"] < stale_step]
+    if not _is_best_kept(own_prefix, kept):
+        kept = []
+    if len(kept) == len(rows):
+        return rows
+    path = f"{own_prefix}.jsonl"
+    os.replace(path, path + ASIDE_ENDING)
+    write_text(path, "".join(f"{json.dumps(row)}\n" for row in kept))
+    also = ""
+    best = training.best_path(own_prefix)
+    if not kept and os.path.exists(best):
+        training.set_aside([best])
+        also = f" and {best}"
+    write_line(
+        f"{len(rows) - len(kept)} of {len(rows)} scores in {path} are of other weights than those "
+        f"of the run and its best ones; the earlier {path}{also} now end in {ASIDE_ENDING}"
+    )
+    return kept
+
+
+def _first_stale_step(prefix: str, rows: List[Row]) -> Optional[int]:
+    """Find the first step whose score is of other weights than the run has; None if there is none.
+
+    Without a checkpoint nothing is known of the run.
+    """
+    checkpoints = training.newest_first(prefix)
+    if not checkpoints:
+        return None
+    row_of_path = {training.checkpoint_path(prefix, row["step"]): row for row in rows}
+    stale = []
+    for path in checkpoints:
+        if path in row_of_path and not _is_about(row_of_path[path], path):
+            stale.append(row_of_path[path]["step"])
+    # The newest checkpoint is never deleted by the run, so the run has gone back behind others.
+    newest_step = _step_of(checkpoints[0])
+    stale += [row["step"] for row in rows if newest_step is not None and row["step"] > newest_step]
+    return min(stale, default=None)
+
+
+def _is_about(row: Row, path: str) -> bool:
+    """Tell whether a row is about the weights of a checkpoint of its step."""
+    weights = _weights_of(path)
+    if not weights:
+        return True  # damaged, or just deleted: it says nothing about the row
+    if "weights" in row:
+        return row["weights"] == weights
+    # A row of an earlier version has no weights, but was written after its checkpoint.
+    try:
+        return os.path.getmtime(path) <= row.get("time", 0)
+    except OSError:
+        return True
+
+
+def _is_best_kept(own_prefix: str, rows: List[Row]) -> bool:
+    """Tell whether the best weights are those of the best row; True without rows."""
+    if not rows:
+        return True
+    best_row = max(rows, key=_decisive_score)
+    path = training.best_path(own_prefix)
+    weights = _weights_of(path)
+    return _step_of(path) == best_row["step"] and best_row.get("weights", weights) == weights
+
+
+def _weights_of(path: str) -> str:
+    """Return the SHA-256 of a checkpoint's weights, as its header states it; "" without one."""
+    try:
+        return training.read(path)["files"]["params"]["sha256"]
+    except training.DamagedCheckpoint:
+        return ""
+
+
+def _step_of(path: str) -> Optional[int]:
+    """Return the step of a checkpoint; None if there is no header that can be read."""
+    try:
+        return training.read(path)["state"]["step"]
+    except training.DamagedCheckpoint:
+        return None
+
+
+def _check_flags(path: str, rows: List[Row], flags: Mapping[str, Any]) -> None:
+    """Refuse scores that cannot be compared with those of an earlier watcher."""
+    for row in rows:
+        earlier = row.get("flags")
+        if earlier is None:
+            # A version without flags: the names of the scores tell COCO's from VOC's.
+            is_coco = "AP50" in row["eval"]
+            earlier = {**flags}
+            if is_coco != (flags["metric"] == "coco"):
+                earlier["metric"] = "coco" if is_coco else "voc"
+        changes = []
+        for name, value in flags.items():
+            if earlier.get(name) != value:
+                changes.append(f"{flag_of(name)} was {earlier.get(name)} and is {value}")
+        if changes:
+            raise InputError(
+                f"{path} has scores that cannot be compared with these: {'; '.join(changes)}; give "
+                f"the same flags, or move {path} away to score all checkpoints anew"
+            )
+
+
+def _is_complete(prefix: str, rows: List[Row]) -> bool:
     """Tell whether the last epoch of the run has been scored."""
     last_epoch = read_last_epoch(prefix)
-    return bool(rows) and last_epoch is not None and rows[-1]["epoch"] >= last_epoch
+    if not rows or last_epoch is None or not training.newest_first(prefix):
+        return False
+    return max(row["epoch"] for row in rows) >= last_epoch
 
 
 def _next_checkpoint(
-    prefix: str, rows: List[Dict[str, Any]], unreadable: List[str]
+    prefix: str, rows: List[Row], unreadable: Set[Tuple[str, str]]
 ) -> Optional[str]:
     """Find the oldest checkpoint that has not been scored."""
     scored = {training.checkpoint_path(prefix, row["step"]) for row in rows}
     for path in reversed(training.newest_first(prefix)):
-        if path not in scored and path not in unreadable:
+        if path not in scored and (path, _weights_of(path)) not in unreadable:
             return path
     return None
 
@@ -88,8 +222,8 @@ def _score_checkpoint(
     path: str,
     own_prefix: str,
     score: Callable[[str], Dict[str, float]],
-    rows: List[Dict[str, Any]],
-) -> Optional[Dict[str, Any]]:
+    rows: List[Row],
+) -> Optional[Row]:
     """Score a checkpoint; None if it cannot be read or has gone."""
     # The run may delete the checkpoint meanwhile, so this works on a second name of its files.
     try:
@@ -98,9 +232,15 @@ def _score_checkpoint(
         write_line(f"{path} was deleted by the run before it could be scored")
         return None
     try:
-        state = training.read(kept)["state"]
+        header = training.read(kept)
+        state = header["state"]
         scores = score(kept)
-        row = {"step": state["step"], "epoch": state["epoch"], "eval": scores}
+        row = {
+            "step": state["step"],
+            "epoch": state["epoch"],
+            "weights": header["files"]["params"]["sha256"],
+            "eval": scores,
+        }
         is_best = all(_decisive_score(row) > _decisive_score(other) for other in rows)
         if is_best:
             training.mark_best(kept)
@@ -114,6 +254,6 @@ def _score_checkpoint(
     return row
 
 
-def _decisive_score(row: Dict[str, Any]) -> float:
+def _decisive_score(row: Row) -> float:
     """The score that decides which checkpoint is the best."""
     return row["eval"].get(decisive_name(row["eval"]), -1.0)

@@ -15,20 +15,27 @@ Example: the COCO and class-wise AP of a checkpoint on the val split of a VOC fo
 
 import argparse
 import json
+import os
 from typing import Any, Dict, List, NamedTuple, Tuple
 
 from gluonnorm.errors import InputError
 from gluonnorm.evaluation import evaluate_voc
 
+from _arguments_file import arguments_path, read_arguments
 from _cli import add_plugin_argument, add_seed_argument, run, seed_everything
-from _data_flags import add_dataset_arguments
+from _data import check_scored_dataset, split_names
+from _data_flags import add_dataset_arguments, dataset_flag_names
 from _detected_dataset import add_detection_arguments, detect_dataset
+from _detector import check_backend
 from _devices import contexts
 from _model_flags import add_model_arguments
+from _models import check_network_flags, check_stated_network
 from _output import prepare_files, write_text
 from _scores import MASK_PREFIX, coco_scores
 from _script_parser import ScriptParser
 from _watch import watch
+
+UNSCORED_FLAGS = ("train_split", "num_workers")  # of a data set: the scores are the same
 
 
 def parse_args() -> argparse.Namespace:
@@ -68,8 +75,12 @@ def main(args: argparse.Namespace) -> None:
     if args.watch:
         if args.save_json:
             raise InputError("--save-json is for one network; leave it out with --watch")
-        contexts(args.gpus)  # checked now, because the first checkpoint may appear in an hour
-        watch(args.watch, lambda checkpoint: score(with_params(args, checkpoint)).scores)
+        check_before_waiting(args)
+        watch(
+            args.watch,
+            deciding_flags(args),
+            lambda checkpoint: score(with_params(args, checkpoint)).scores,
+        )
         return
     prepare_files(args, [("--save-json", args.save_json)])
     scored = score(args)
@@ -83,6 +94,69 @@ def main(args: argparse.Namespace) -> None:
     # Last, so that a full disk does not cost the scores.
     if args.save_json:
         write_text(args.save_json, json.dumps(scored.results))
+
+
+def check_before_waiting(args: argparse.Namespace) -> None:
+    """Check the flags that the first checkpoint needs, because it may appear in an hour.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        What ``parse_args`` returns.
+
+    Raises
+    ------
+    InputError
+        A flag is wrong, or the data set cannot be read.
+    """
+    for flag, value in (("--batch-size", args.batch_size), ("--num-workers", args.num_workers)):
+        if value < 1:
+            raise InputError(f"{flag} is {value}; want at least 1")
+    contexts(args.gpus)
+    check_backend(args, args.backend)
+    check_network_flags(args)
+    spec: Dict[str, Any] = {}
+    path = arguments_path(args.watch)
+    if os.path.exists(path):
+        spec = read_arguments(args.watch).get("spec", {})
+    check_stated_network(args, spec, args.classes, path)
+    check_scored_dataset(args, spec.get("classes"))
+
+
+def metric_of(args: argparse.Namespace) -> str:
+    """Name the metric.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        What ``parse_args`` returns.
+
+    Returns
+    -------
+    str
+        "coco", "voc07" or "voc12".
+    """
+    return args.metric or ("voc07" if args.dataset == "voc" else "coco")
+
+
+def deciding_flags(args: argparse.Namespace) -> Dict[str, Any]:
+    """Collect the flags that the scores of a network depend on.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        What ``parse_args`` returns.
+
+    Returns
+    -------
+    dict of str to any
+        Values that JSON can hold, by the names of the flags in the parsed command line.
+    """
+    names = [name for name in dataset_flag_names() if name not in UNSCORED_FLAGS]
+    flags = {name: getattr(args, name) for name in names}
+    flags["data_root"] = os.path.realpath(args.data_root)
+    flags["val_split"] = list(split_names(args, "val"))
+    return {"metric": metric_of(args), **flags, "set": args.set}
 
 
 class Scored(NamedTuple):
@@ -137,7 +211,7 @@ def score(args: argparse.Namespace) -> Scored:
     Scored
         Detections and scores.
     """
-    metric = args.metric or ("voc07" if args.dataset == "voc" else "coco")
+    metric = metric_of(args)
     detected = detect_dataset(args, with_masks=metric == "coco")
     if metric == "coco":
         scores = coco_scores(detected.ground_truth, detected.results, detected.has_masks)

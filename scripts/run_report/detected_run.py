@@ -17,11 +17,11 @@ from gluonnorm.rcnn import FasterRCNN
 from model_zoo.weights import load_weights
 from run_report.kept_detections import Found, fingerprint, keep_found, read_found
 from run_report.run_files import RunFiles
-from run_report.setup_sections import dataset_flag_names, flags_of
+from run_report.setup_sections import flags_of
 
 import mxnet as mx
 import numpy as np
-from _data_flags import add_dataset_arguments
+from _data_flags import add_dataset_arguments, dataset_flag_names
 from _detected_dataset import detect_images, open_judged_dataset
 from _devices import contexts
 from _proposals import judge_proposals, spaced_images

@@ -7,9 +7,8 @@ from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 
 from gluonnorm import training
 from gluonnorm.errors import InputError, did_you_mean, one_line
-from gluonnorm.weight_files import read_description
 
-from _arguments_file import arguments_path
+from _arguments_file import arguments_path, read_arguments
 from _scores import decisive_name
 
 ARGUMENTS_ENDING = arguments_path("")
@@ -132,18 +131,7 @@ def read_run(prefix: str, name: str) -> RunFiles:
     path = arguments_path(prefix)
     if not os.path.exists(path):
         raise InputError(f"{prefix} is no training run: there is no {path}; {_way_out(prefix)}")
-    try:
-        content = read_description(path)
-    except ValueError as error:
-        raise InputError(
-            f"{path} cannot be read ({one_line(error)}); start the run again, which writes it anew"
-        ) from error
-    arguments = content.get("arguments")
-    if not isinstance(arguments, dict) or "network" not in arguments:
-        raise InputError(
-            f"{path} has no arguments of a training run, but {', '.join(content) or 'nothing'}; "
-            "give the --save-prefix of train_faster_rcnn.py"
-        )
+    content = read_arguments(prefix)
     notes = []
     rows: List[Dict[str, Any]] = []
     metrics_path = prefix + METRICS_ENDING
@@ -157,9 +145,9 @@ def read_run(prefix: str, name: str) -> RunFiles:
     return RunFiles(
         prefix=prefix,
         name=name,
-        arguments=arguments,
-        choices=_dict_of(content, "choices"),
-        spec=_dict_of(content, "spec"),
+        arguments=content["arguments"],
+        choices=content.get("choices", {}),
+        spec=content.get("spec", {}),
         versions={name: str(content[name]) for name in _VERSIONS if name in content},
         rows=rows,
         notes=tuple(notes),
@@ -178,12 +166,6 @@ def _saved_epochs(prefix: str) -> int:
         except training.DamagedCheckpoint:
             continue
     return 0
-
-
-def _dict_of(content: Dict[str, Any], name: str) -> Dict[str, Any]:
-    """Return an entry that is a dict; an empty one if this version did not write it."""
-    value = content.get(name)
-    return value if isinstance(value, dict) else {}
 
 
 def _way_out(prefix: str) -> str:

@@ -1,6 +1,5 @@
 """How a run was made: its settings with their reasons, its environment, and its commands."""
 
-import argparse
 import json
 import platform
 import shlex
@@ -12,7 +11,7 @@ from run_report.run_files import RunFiles
 
 import mxnet as mx
 from _cli import flag_of
-from _data_flags import add_dataset_arguments
+from _data_flags import dataset_flag_names
 
 # What a command that repeats the run leaves out: the values are in the other flags.
 NOT_REPEATED = ("recipe", "minutes", "print_recipe", "resume")
@@ -177,19 +176,6 @@ def flags_of(arguments: Dict[str, Any], names: Sequence[str]) -> List[str]:
         elif value is not True:
             words.append(str(value))
     return words
-
-
-def dataset_flag_names() -> List[str]:
-    """List the flags of a data set.
-
-    Returns
-    -------
-    list of str
-        Their names in the parsed command line.
-    """
-    parser = argparse.ArgumentParser()
-    add_dataset_arguments(parser)
-    return list(vars(parser.parse_args(["--data-root", ""])))
 
 
 def _command(script: str, words: Sequence[str]) -> str:

@@ -1,6 +1,8 @@
 """``eval_faster_rcnn.py --watch``: every checkpoint once, the best one kept, and an end."""
 
+import hashlib
 import json
+import re
 import shutil
 import time
 
@@ -122,6 +124,226 @@ def test_a_watcher_goes_on_where_it_was_and_waits_for_what_is_to_come(shapes, fo
     # The score of the earlier watcher is still the best one, so its weights stay.
     assert "the best is step 2" in done.stdout
     assert (folder / "shapes-watch-best.params").read_bytes() == kept
+
+
+def steps_scored(done):
+    """The steps that a watcher has scored, as it printed them."""
+    assert done.returncode == 0, done.stderr
+    return [int(step) for step in re.findall("^step ([0-9]+), epoch", done.stdout, re.MULTILINE)]
+
+
+def weights_of(path):
+    return hashlib.sha256(path.with_suffix(".params").read_bytes()).hexdigest()
+
+
+def change_rows(folder, change):
+    log = folder / "shapes-watch.jsonl"
+    rows = [json.loads(line) for line in log.read_text().splitlines()]
+    for row in rows:
+        change(row)
+    log.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def keep_as_best(folder, step):
+    for ending in ("json", "params"):
+        best = folder / f"shapes-watch-best.{ending}"
+        best.unlink()  # it is a second name of a checkpoint's file
+        best.write_bytes((folder / f"shapes-{step:07}.{ending}").read_bytes())
+
+
+def as_earlier_version(row):
+    del row["weights"], row["flags"]
+
+
+def test_scores_of_an_earlier_version_count(shapes, folder, monkeypatch):
+    forbid_waiting(monkeypatch)
+    assert steps_scored(evaluate(shapes, "--watch", folder / "shapes")) == [2, 4]
+    change_rows(folder, as_earlier_version)
+    again = evaluate(shapes, "--watch", folder / "shapes")
+    assert steps_scored(again) == [] and "the best is step" in again.stdout
+
+
+def of_other_weights(row):
+    row["weights"] = "0" * 64
+
+
+def before_these_checkpoints(row):
+    as_earlier_version(row)
+    row["time"] = 1e9  # in 2001
+
+
+@pytest.mark.parametrize("change", [of_other_weights, before_these_checkpoints])
+@pytest.mark.parametrize("best_is_there", [True, False])
+def test_scores_of_another_run_with_the_same_steps_do_not_count(
+    shapes, folder, monkeypatch, change, best_is_there
+):
+    forbid_waiting(monkeypatch)
+    assert evaluate(shapes, "--watch", folder / "shapes").returncode == 0
+    scores = [row["eval"] for row in scored(folder)]
+
+    def lead(row):
+        change(row)
+        row["eval"]["AP50"] = 2.0
+
+    change_rows(folder, lead)
+    earlier = (folder / "shapes-watch.jsonl").read_text()
+    if not best_is_there:
+        for path in folder.glob("shapes-watch-best.*"):
+            path.unlink()
+    done = evaluate(shapes, "--watch", folder / "shapes")
+    assert steps_scored(done) == [2, 4]
+    assert "2 of 2 scores in" in done.stdout and ".aside" in done.stdout
+    assert [row["eval"] for row in scored(folder)] == scores
+    assert (folder / "shapes-watch.jsonl.aside").read_text() == earlier
+    assert (folder / "shapes-watch-best.json.aside").exists() == best_is_there
+    best = int(re.search("the best is step ([0-9]+)", done.stdout)[1])
+    assert weights_of(folder / "shapes-watch-best.json") == weights_of(
+        folder / f"shapes-{best:07}.json"
+    )
+
+
+def test_scores_whose_best_weights_are_gone_are_computed_again(shapes, folder, monkeypatch):
+    forbid_waiting(monkeypatch)
+    assert evaluate(shapes, "--watch", folder / "shapes").returncode == 0
+    (folder / "shapes-watch-best.json").unlink()
+    assert steps_scored(evaluate(shapes, "--watch", folder / "shapes")) == [2, 4]
+    assert (folder / "shapes-watch-best.json").exists()
+
+
+def test_a_run_that_repeats_steps_is_scored_again(shapes, folder, monkeypatch):
+    forbid_waiting(monkeypatch)
+    assert evaluate(shapes, "--watch", folder / "shapes").returncode == 0
+    # As if the step that is repeated had been the best one.
+    before = weights_of(folder / "shapes-0000004.json")
+    change_rows(folder, lambda row: row["eval"].update(AP50=row["step"]))
+    keep_as_best(folder, 4)
+    flags = ("--epochs", 2, "--val-interval", 0, "--seed", 5)
+    resumed = train(shapes, folder, *flags, "--resume", folder / "shapes-0000002.json")
+    assert resumed.returncode == 0, resumed.stderr
+    repeated = weights_of(folder / "shapes-0000004.json")
+    assert repeated != before
+    # The best weights are of the part that the run no longer has, so all weights compete again.
+    done = evaluate(shapes, "--watch", folder / "shapes")
+    assert steps_scored(done) == [2, 4]
+    rows = scored(folder)
+    assert [row["weights"] for row in rows] == [
+        weights_of(folder / "shapes-0000002.json"),
+        repeated,
+    ]
+    assert max(row["eval"]["AP50"] for row in rows) <= 1
+    assert weights_of(folder / "shapes-watch-best.json") in [row["weights"] for row in rows]
+
+
+def test_a_run_that_has_just_gone_back_is_not_complete(shapes, folder, monkeypatch):
+    assert evaluate(shapes, "--watch", folder / "shapes").returncode == 0
+    change_rows(folder, lambda row: row["eval"].update(AP50=1 / row["step"]))
+    keep_as_best(folder, 2)
+    training.set_aside([str(folder / "shapes-0000004.json")])
+
+    def stop(seconds):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(time, "sleep", stop)
+    done = evaluate(shapes, "--watch", folder / "shapes")
+    assert done.returncode == 130 and "waiting for the next checkpoint" in done.stdout
+    assert [row["step"] for row in scored(folder)] == [2]
+    assert (folder / "shapes-watch-best.json").exists()
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (["--metric", "voc07"], "--metric was coco and is voc07"),
+        (["--val-split", "train"], "--val-split was ['val'] and is ['train']"),
+        (["--set", "nms_thresh=0.3"], "--set was [] and is ['nms_thresh=0.3']"),
+    ],
+)
+def test_scores_by_other_flags_are_not_compared(shapes, folder, flags, message):
+    assert evaluate(shapes, "--watch", folder / "shapes").returncode == 0
+    before = (folder / "shapes-watch.jsonl").read_text()
+    done = evaluate(shapes, "--watch", folder / "shapes", *flags)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert message in done.stderr and "give the same flags, or move " in done.stderr
+    assert (folder / "shapes-watch.jsonl").read_text() == before
+
+
+@pytest.mark.parametrize(
+    "first, second", [("coco", "voc07"), ("voc12", "coco")], ids=["coco first", "voc first"]
+)
+def test_the_metric_of_an_earlier_version_is_known_by_its_scores(shapes, folder, first, second):
+    assert evaluate(shapes, "--watch", folder / "shapes", "--metric", first).returncode == 0
+    change_rows(folder, as_earlier_version)
+    done = evaluate(shapes, "--watch", folder / "shapes", "--metric", second)
+    assert done.returncode == 2
+    assert f"--metric was {first.rstrip('12')} and is {second}" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (["--dataset", "coc"], "--dataset is 'coc'; want"),
+        (["--data-root", "nowhere"], "nowhere"),
+        (["--val-split", "gone"], "--val-split is gone"),
+        (["--classes", "unicorn"], "unicorn"),
+        (
+            ["--dataset", "record", "--data-root", "nowhere"],
+            "--data-root nowhere: there is no such",
+        ),
+        (["--network", "faster_rcnn_fpn_resnet18"], "no model 'faster_rcnn_fpn_resnet18'"),
+        (["--network", "resnet18_v1b"], "resnet18_v1b is a bare backbone"),
+        (["--base-network", "resnet"], "no backbone is called 'resnet'"),
+        (["--norm", "gm"], "no norm is called 'gm'"),
+        (["--set", "nms_tresh=0.3"], "a detector has no setting 'nms_tresh'; did you mean"),
+        (["--backend", "mxnet"], "--backend runs exported files"),
+        (["--batch-size", "0"], "--batch-size is 0; want at least 1"),
+        (["--num-workers", "0"], "--num-workers is 0; want at least 1"),
+    ],
+)
+def test_wrong_flags_are_errors_before_the_first_checkpoint(
+    shapes, tmp_path, monkeypatch, flags, message
+):
+    forbid_waiting(monkeypatch)
+    done = evaluate(shapes, "--watch", tmp_path / "run", *flags)
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr and done.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_another_network_than_that_of_the_run_is_an_error_before_the_first_checkpoint(
+    shapes, folder, monkeypatch
+):
+    forbid_waiting(monkeypatch)
+    for path in folder.glob("shapes-0*"):
+        path.unlink()
+    done = evaluate(shapes, "--watch", folder / "shapes", "--norm", "bn")
+    assert done.returncode == 2
+    assert "shapes-arguments.json is of a run of another network: its.norm is 'gn'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        ("{", "cannot be read"),
+        ("{}", "no arguments of a training run"),
+        ('{"arguments": {"network": "a"}}', "the number of epochs is None; want an integer"),
+        ('{"arguments": {"network": "a", "epochs": "2"}}', "the number of epochs is '2'"),
+        ('{"arguments": {"network": "a"}, "spec": 1}', "spec is 1; want an object"),
+    ],
+)
+def test_a_damaged_file_of_the_run_is_one_line(shapes, folder, monkeypatch, content, message):
+    forbid_waiting(monkeypatch)
+    (folder / "shapes-arguments.json").write_text(content)
+    (folder / "shapes-watch.jsonl").write_text('{"step": 2, "epoch": 1, "eval": {"AP50": 1}}\n')
+    done = evaluate(shapes, "--watch", folder / "shapes")
+    assert done.returncode == 2
+    assert message in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_a_damaged_row_of_scores_is_one_line(shapes, folder):
+    (folder / "shapes-watch.jsonl").write_text('{"step": 2}\n')
+    done = evaluate(shapes, "--watch", folder / "shapes")
+    assert done.returncode == 2
+    assert "the row of step 2 has no epoch or no scores; remove the row" in done.stderr
 
 
 def test_a_run_that_patience_has_ended_is_not_waited_for(shapes, folder, monkeypatch):
