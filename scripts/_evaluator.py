@@ -9,6 +9,7 @@ from gluonnorm.rcnn import FasterRCNN
 
 import mxnet as mx
 from _arguments_file import write_last_epoch
+from _metrics_file import read_rows
 from _scores import class_score_prefix, decisive_name, evaluate, headlines
 from _terminal import write_line
 
@@ -235,9 +236,14 @@ def earlier_evaluations(metrics_path: str, step: int) -> List[Dict[str, Any]]:
     Returns
     -------
     list of dict
-        Rows with ``step`` and ``eval``, steps ascending.
+        Rows with ``step``, ``epoch`` and ``eval``, steps ascending.
+
+    Raises
+    ------
+    InputError
+        A row is damaged.
     """
     if not os.path.exists(metrics_path):
         return []
-    rows = training.read_metrics(metrics_path)
+    rows = read_rows(metrics_path)
     return [row for row in rows if "eval" in row and row["step"] <= step]

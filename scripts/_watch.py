@@ -16,6 +16,7 @@ from gluonnorm.training.checkpoint_folder import ASIDE_ENDING
 
 from _arguments_file import read_last_epoch
 from _cli import flag_of
+from _metrics_file import read_rows
 from _output import write_text
 from _scores import decisive_name, headlines
 from _terminal import write_line
@@ -83,12 +84,10 @@ def watch(prefix: str, flags: Dict[str, Any], score: Callable[[str], Dict[str, f
 
 def _earlier_rows(path: str) -> List[Row]:
     """Read what an earlier watcher has scored."""
-    rows = training.read_metrics(path) if os.path.exists(path) else []
-    for row in rows:
-        if not isinstance(row.get("epoch"), int) or not isinstance(row.get("eval"), dict):
-            raise InputError(
-                f"{path}: the row of step {row['step']} has no epoch or no scores; remove the row"
-            )
+    rows = read_rows(path) if os.path.exists(path) else []
+    lacking = [row["step"] for row in rows if "eval" not in row]
+    if lacking:
+        raise InputError(f"{path}: the row of step {lacking[0]} has no scores; remove the row")
     return rows
 
 

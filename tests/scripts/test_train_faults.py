@@ -192,6 +192,14 @@ def test_going_back_to_the_best_weights_keeps_them(shapes, earlier):
     assert Path(f"{earlier}-best.params").read_bytes() == best
 
 
+def test_a_damaged_row_of_scores_is_one_line(shapes, earlier):
+    with open(f"{earlier}-metrics.jsonl", "a") as file:
+        file.write('{"step": 99, "eval": {"AP50": 1}}\n')
+    done = train(shapes, earlier, "--resume")
+    assert done.returncode == 2
+    assert "the row of step 99 has None as epoch, which is no number of epochs" in done.stderr
+
+
 def test_a_damaged_checkpoint_by_name_is_refused(shapes, earlier):
     states = Path(f"{earlier}-0000006.states")
     states.unlink()

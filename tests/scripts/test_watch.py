@@ -339,11 +339,20 @@ def test_a_damaged_file_of_the_run_is_one_line(shapes, folder, monkeypatch, cont
     assert message in done.stderr and done.stderr.count("\n") == 1
 
 
-def test_a_damaged_row_of_scores_is_one_line(shapes, folder):
-    (folder / "shapes-watch.jsonl").write_text('{"step": 2}\n')
+@pytest.mark.parametrize(
+    "row, message",
+    [
+        ('{"step": 2, "epoch": 1}', "has no scores"),
+        ('{"step": 2, "eval": {"AP50": 1}}', "has None as epoch, which is no number of epochs"),
+        ('{"step": 2, "epoch": 1, "eval": [1]}', "has [1] as eval, which is no object"),
+        ('{"step": 2, "epoch": 1, "eval": {"AP50": "1"}}', "has '1' as eval AP50"),
+    ],
+)
+def test_a_damaged_row_of_scores_is_one_line(shapes, folder, row, message):
+    (folder / "shapes-watch.jsonl").write_text(f"{row}\n")
     done = evaluate(shapes, "--watch", folder / "shapes")
-    assert done.returncode == 2
-    assert "the row of step 2 has no epoch or no scores; remove the row" in done.stderr
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert f"shapes-watch.jsonl: the row of step 2 {message}" in done.stderr
 
 
 def test_a_run_that_patience_has_ended_is_not_waited_for(shapes, folder, monkeypatch):
