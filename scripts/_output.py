@@ -66,17 +66,20 @@ def prepare_files(
     args: argparse.Namespace,
     files: Sequence[Tuple[str, Optional[str]]],
     photos: Sequence[Path] = (),
+    others: Sequence[Tuple[str, str]] = (),
 ) -> None:
     """Check the files that a script will write beside its network, and make their folders.
 
     Parameters
     ----------
     args : argparse.Namespace
-        Parsed flags of ``_model_flags.add_model_arguments``.
+        Parsed command line, with or without the flags of ``_model_flags.add_model_arguments``.
     files : sequence of (str, str or None)
         The flag and the path of each file; None or ``""`` for none.
     photos : sequence of pathlib.Path
         The photos or videos that the script reads.
+    others : sequence of (str, str)
+        The owner and the path of other files that must not be replaced.
 
     Raises
     ------
@@ -85,13 +88,17 @@ def prepare_files(
         would replace an image or a video.
     """
     owners = {os.path.realpath(photo): "the photos" for photo in photos}
+    owners.update((os.path.realpath(path), owner) for owner, path in others)
     for name in ("params", "detections"):
         path = getattr(args, name, None)
         if path:
             owners[os.path.realpath(path)] = f"--{name}"
-    if args.exported:
+            # The weights of a checkpoint are beside its header.
+            owners[os.path.realpath(f"{os.path.splitext(path)[0]}.params")] = f"--{name}"
+    exported = getattr(args, "exported", None)
+    if exported:
         for suffix in (*FILE_SUFFIXES.values(), BUNDLE_SUFFIXES[-1]):
-            owners[os.path.realpath(f"{args.exported}{suffix}")] = "--exported"
+            owners[os.path.realpath(f"{exported}{suffix}")] = "--exported"
     for flag, path in files:
         make_parent_folder(flag, path)
         # Several files may go to one device, such as /dev/null.

@@ -48,6 +48,7 @@ def test_a_full_disk_leaves_the_earlier_files(output, tmp_path):
         ({"exported": "out/net"}, [("--save-json", "out/net.json")], "a file of --exported too"),
         ({"exported": "out/net"}, [("--plot", "out/net.xml")], "a file of --exported too"),
         ({"params": "a.json"}, [("--json", "a.json")], "a file of --params too; give another name"),
+        ({"params": "a.json"}, [("--json", "a.params")], "a file of --params too"),
         ({"detections": "a.json"}, [("--json", "a.json")], "a file of --detections too"),
     ],
 )
