@@ -18,11 +18,11 @@ from typing import Sequence
 from gluonnorm.errors import InputError, first_few
 
 from _cli import add_plugin_argument, add_seed_argument, run, seed_everything
-from _output import make_parent_folder, write_text
+from _output import prepare_files, write_text
 from _script_parser import ScriptParser
 from run_report.detected_run import detect_run
 from run_report.page import ReportedRun, Shown, make_page
-from run_report.run_files import RunFiles, read_runs
+from run_report.run_files import RunFiles, owned_files, read_runs
 
 
 def parse_args() -> argparse.Namespace:
@@ -68,7 +68,7 @@ def parse_args() -> argparse.Namespace:
         type=int,
         default=6,
         metavar="N",
-        help="pictures of each kind of mistake and run (default: 6)",
+        help="pictures of each kind of mistake and run; 0 leaves them out (default: 6)",
     )
     parser.add_argument("--gpus", default="", help="e.g. 0,1 (default: the CPU)")
     add_seed_argument(parser)
@@ -91,7 +91,8 @@ def main(args: argparse.Namespace) -> None:
         )
     seed_everything(args.seed)
     output = args.output or f"{args.runs[0]}-report.html"
-    make_parent_folder("--output", output)
+    owned = [(f"the run {run}", path) for run in args.runs for path in owned_files(run)]
+    prepare_files(args, [("--output", output)], others=owned)
     # All runs are read first, so that a wrong name does not cost the detections of the others.
     all_files = read_runs(args.runs)
     check_factories(args.dataset, all_files)
@@ -102,6 +103,8 @@ def main(args: argparse.Namespace) -> None:
             detected, reason = detect_run(files, args.data_root, args.dataset, args.gpus)
             if reason:
                 print(f"note: {files.prefix} without detections: {reason}")
+            for text in detected.notes if detected else ():
+                print(f"note: {text}")
         reported.append(ReportedRun(files, detected, reason))
     shown = Shown(args.score_thresh, args.num_cases, args.data_root)
     write_text(output, make_page(reported, shown))

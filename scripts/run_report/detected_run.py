@@ -52,6 +52,8 @@ class DetectedRun(NamedTuple):
         The reach of anchors and proposals; None for a network without anchors.
     seconds : float
         The time from the files of the data set to the results, when they were found.
+    notes : tuple of str
+        What is wrong with the weights that should have been judged.
     """
 
     weights: str
@@ -63,6 +65,7 @@ class DetectedRun(NamedTuple):
     matches: Dict[str, Matches]
     inspection: Optional[Inspection]
     seconds: float
+    notes: Tuple[str, ...] = ()
 
 
 def detect_run(
@@ -98,8 +101,10 @@ def detect_run(
         flags = dataset_flags(run, data_root, factories)
         flags.gpus = gpus
         flags.batch_size = len(ctx)
-        net, weights = _open_network(run, ctx)
-        return _detect(net, weights, flags, ctx, run.prefix), ""
+        net, weights, faults = _open_network(run, ctx)
+        detected = _detect(net, weights, flags, ctx, run.prefix)
+        notes = tuple(f"{fault}, so {weights} is judged instead." for fault in faults)
+        return detected._replace(notes=notes), ""
     except (GluonnormError, OSError) as error:
         return None, one_line(error)
 
@@ -153,8 +158,13 @@ def dataset_flags(
     return flags
 
 
-def _open_network(run: RunFiles, ctx: Sequence[mx.Context]) -> Tuple[FasterRCNN, str]:
-    """Open the weights of the best score, or the newest whole checkpoint; return their file too."""
+def _open_network(
+    run: RunFiles, ctx: Sequence[mx.Context]
+) -> Tuple[FasterRCNN, str, Tuple[str, ...]]:
+    """Open the weights of the best score, or the newest whole checkpoint.
+
+    Returns the network, the file of its weights, and what is wrong with those that come first.
+    """
     best_header = training.best_path(run.prefix)
     best_weights = f"{os.path.splitext(best_header)[0]}.params"
     paths = training.newest_first(run.prefix)
@@ -164,14 +174,15 @@ def _open_network(run: RunFiles, ctx: Sequence[mx.Context]) -> Tuple[FasterRCNN,
         # A run of an earlier version has no header beside its best weights.
         net = model_zoo.from_spec(run.spec, ctx)
         load_weights(net, best_weights)
-        return net, best_weights
-    faults: List[GluonnormError] = []
+        return net, best_weights, ()
+    errors: List[training.DamagedCheckpoint] = []
     for path in paths:
         try:
-            return model_zoo.from_checkpoint(path, ctx), path
+            net = model_zoo.from_checkpoint(path, ctx)
+            return net, path, tuple(error.fault for error in errors)
         except training.DamagedCheckpoint as error:
-            faults.append(error)
-    raise faults[0] if faults else InputError(f"there is no {best_header} and no checkpoint")
+            errors.append(error)
+    raise errors[0] if errors else InputError(f"there is no {best_header} and no checkpoint")
 
 
 def _detect(

@@ -12,13 +12,12 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 import gluonnorm
 from gluonnorm.data import Dataset
 from gluonnorm.rcnn import FasterRCNN
+from run_report.run_files import DETECTIONS_ENDING
 
 import mxnet as mx
 import numpy as np
 from _output import write_text
 from tqdm import tqdm
-
-ENDING = "-report-detections.json"
 
 
 class Found(NamedTuple):
@@ -98,7 +97,7 @@ def read_found(prefix: str, key: str) -> Optional[Found]:
         None if nothing was kept, or under another fingerprint, or if the file is damaged.
     """
     try:
-        with open(prefix + ENDING, encoding="utf-8") as file:
+        with open(prefix + DETECTIONS_ENDING, encoding="utf-8") as file:
             content = json.load(file)
         return Found(**content["found"]) if content["fingerprint"] == key else None
     except (OSError, ValueError, KeyError, TypeError):
@@ -123,4 +122,4 @@ def keep_found(prefix: str, key: str, found: Found) -> None:
         The file cannot be written.
     """
     content = {"fingerprint": key, "found": found._asdict()}
-    write_text(prefix + ENDING, json.dumps(content))
+    write_text(prefix + DETECTIONS_ENDING, json.dumps(content))

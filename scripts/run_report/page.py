@@ -58,7 +58,7 @@ class Shown(NamedTuple):
     score_thresh : float
         Detections with a lower score find nothing.
     num_cases : int
-        Pictures of each kind.
+        Pictures of each kind; 0 leaves the sections of pictures out.
     data_root : str or None
         Where the data set is now; None is the place of the training.
     """
@@ -114,6 +114,7 @@ def _run_part(run: ReportedRun, shown: Shown) -> Html:
         parts.append(note(f"{missing}: {run.reason}."))
     else:
         weights = run.detected.weights
+        parts += [note(text) for text in run.detected.notes]
         parts.append(note(_judged(run.detected)))
         parts += _detection_sections(run.detected, shown)
     parts.append(_speed(run))
@@ -134,6 +135,9 @@ def _judged(detected: DetectedRun) -> str:
 
 def _detection_sections(detected: DetectedRun, shown: Shown) -> List[Html]:
     """Write everything that needs detections, in the order in which it is wanted."""
+    cases: List[Html] = []
+    if shown.num_cases:
+        cases = case_sections(detected, shown.score_thresh, shown.num_cases)
     return [
         class_scores(detected),
         size_scores(detected),
@@ -141,7 +145,7 @@ def _detection_sections(detected: DetectedRun, shown: Shown) -> List[Html]:
         precision_recall(detected),
         confusion_tables(detected, shown.score_thresh),
         score_calibration(detected),
-        *case_sections(detected, shown.score_thresh, shown.num_cases),
+        *cases,
         found_sizes(detected, shown.score_thresh),
         reachable_recall(detected),
     ]

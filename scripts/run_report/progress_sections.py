@@ -10,6 +10,8 @@ from run_report.svg import Line, line_chart
 MOST_POINTS = 200  # of a curve; more cannot be told apart on the page
 SCORE_CURVES = ("AP50", "AP", "segm/AP50", "segm/AP", "mAP07")
 MINUTE = 60.0
+SHORTEST_PAUSE = 2 * MINUTE
+PAUSE_FACTOR = 10  # of the usual time between two rows
 
 
 def headline(runs: Sequence[RunFiles]) -> Html:
@@ -85,7 +87,10 @@ def complete_epochs(run: RunFiles) -> int:
 
 
 def duration(run: RunFiles) -> str:
-    """Write the time from the first row of the metrics to the last one.
+    """Write the time of training and evaluations, without the pauses of a run that was resumed.
+
+    A gap between two rows is a pause if it is longer than ``SHORTEST_PAUSE`` and ``PAUSE_FACTOR``
+    times what is usual before rows of its kind, losses or scores; the usual time counts instead.
 
     Parameters
     ----------
@@ -97,10 +102,19 @@ def duration(run: RunFiles) -> str:
     str
         Minutes, or hours and minutes.
     """
-    times = [row["time"] for row in run.rows if "time" in row]
-    if len(times) < 2:
+    timed = [row for row in run.rows if "time" in row]
+    gaps_by_kind: Dict[bool, List[float]] = {}
+    for earlier, row in zip(timed, timed[1:]):
+        gaps_by_kind.setdefault("eval" in row, []).append(row["time"] - earlier["time"])
+    if not gaps_by_kind:
         return "–"
-    minutes = round((times[-1] - times[0]) / MINUTE)
+    seconds = 0.0
+    for gaps in gaps_by_kind.values():
+        usual = median(gaps)
+        longest = max(SHORTEST_PAUSE, PAUSE_FACTOR * usual)
+        # A clock that was set back makes a gap below 0.
+        seconds += sum(gap if 0 <= gap <= longest else usual for gap in gaps)
+    minutes = round(seconds / MINUTE)
     return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
 
 

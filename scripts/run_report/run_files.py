@@ -9,10 +9,13 @@ from gluonnorm import training
 from gluonnorm.errors import InputError, did_you_mean, one_line
 
 from _arguments_file import arguments_path, read_arguments
+from _metrics_file import read_rows
 from _scores import decisive_name
 
 ARGUMENTS_ENDING = arguments_path("")
 METRICS_ENDING = "-metrics.jsonl"
+DETECTIONS_ENDING = "-report-detections.json"
+PAGE_ENDING = ".html"
 
 
 class RunFiles(NamedTuple):
@@ -136,7 +139,7 @@ def read_run(prefix: str, name: str) -> RunFiles:
     rows: List[Dict[str, Any]] = []
     metrics_path = prefix + METRICS_ENDING
     try:
-        rows = training.read_metrics(metrics_path)
+        rows = read_rows(metrics_path)
     except (InputError, OSError) as error:
         notes.append(f"The losses and scores of training are missing: {one_line(error)}.")
     else:
@@ -153,6 +156,26 @@ def read_run(prefix: str, name: str) -> RunFiles:
         notes=tuple(notes),
         saved_epochs=_saved_epochs(prefix),
     )
+
+
+def owned_files(prefix: str) -> List[str]:
+    """List the files of a run, which a page must not replace.
+
+    Parameters
+    ----------
+    prefix : str
+        Its ``--save-prefix``.
+
+    Returns
+    -------
+    list of str
+        Those that there are, but for pages, and those that every run gets.
+    """
+    found = glob.glob(f"{glob.escape(prefix)}-*")
+    paths = [path for path in found if not path.endswith(PAGE_ENDING)]
+    best = os.path.splitext(training.best_path(prefix))[0]
+    endings = (ARGUMENTS_ENDING, METRICS_ENDING, DETECTIONS_ENDING, ".log")
+    return [*paths, f"{best}.json", f"{best}.params", *(prefix + ending for ending in endings)]
 
 
 _VERSIONS = ("python", "mxnet", "gluonnorm")

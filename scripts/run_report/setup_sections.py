@@ -16,6 +16,7 @@ from _data_flags import dataset_flag_names
 # What a command that repeats the run leaves out: the values are in the other flags.
 NOT_REPEATED = ("recipe", "minutes", "print_recipe", "resume")
 NETWORK_FLAGS = ("network", "base_network", "norm", "head_norm", "rescale", "set")
+AGAIN_ENDING = "-again"  # of the prefix of a run that is repeated
 REPEATED_FLAGS = ("plugin",)  # each value has its own flag
 
 
@@ -119,6 +120,9 @@ def commands(run: RunFiles, weights: Optional[str], data_root: Optional[str] = N
     arguments = dict(run.arguments)
     if data_root is not None:
         arguments["data_root"] = data_root
+    if "save_prefix" in arguments:
+        # Training refuses the prefix of an earlier run.
+        arguments["save_prefix"] = f"{arguments['save_prefix']}{AGAIN_ENDING}"
     data = flags_of(arguments, dataset_flag_names())
     own_names = [name for name in arguments if name not in NOT_REPEATED]
     lines = [_command("train_faster_rcnn.py", flags_of(arguments, own_names))]
@@ -135,7 +139,7 @@ def commands(run: RunFiles, weights: Optional[str], data_root: Optional[str] = N
         lines.append(_command("check_dataset.py", [*judged, *data, "--only", "val"]))
     explanation = note(
         "The first one trains with the same values, those included that a recipe or the time "
-        "allowed has chosen."
+        "allowed has chosen, under another prefix."
     )
     return section("Commands", explanation, *[element("pre", line) for line in lines])
 

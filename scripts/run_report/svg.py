@@ -13,6 +13,9 @@ TOP = 12
 BOTTOM = 50
 NUM_COLORS = 8  # of the variables --s0, --s1 ... of page.css
 MOST_TICKS = 6
+# Of a number in a chart: lengths of axes beyond these are infinite or 0 for a computer.
+LARGEST = 1e300
+SMALLEST = 1e-300
 
 
 class Line(NamedTuple):
@@ -83,7 +86,7 @@ def line_chart(
     Parameters
     ----------
     lines : sequence of Line
-        The curves. Points that are not finite are left out.
+        The curves. Points that are not finite, or beyond ``LARGEST``, are left out.
     x_title, y_title : str
         What the axes show, with the unit.
     x_limits, y_limits : (float, float) or None
@@ -149,7 +152,8 @@ def bar_chart(parts: Sequence[Bars], labels: Sequence[str], x_title: str, y_titl
 
 def _finite(points: Sequence[Tuple[float, float]]) -> List[Tuple[float, float]]:
     """Leave out points that cannot be drawn."""
-    return [(x, y) for x, y in points if math.isfinite(x) and math.isfinite(y)]
+    # NaN is in no range.
+    return [(x, y) for x, y in points if abs(x) <= LARGEST and abs(y) <= LARGEST]
 
 
 def _scale(
@@ -157,7 +161,7 @@ def _scale(
 ) -> _Scale:
     """Make the scale of an axis."""
     low, high = limits or (min([0.0, *values]), max([0.0, *values]))
-    if high <= low:
+    if high - low < SMALLEST:
         high = low + 1
     return _Scale(low, high, start, stop)
 

@@ -215,7 +215,13 @@ def test_a_run_without_weights(folder):
 def test_a_run_with_damaged_weights(folder):
     best, newest = [folder / f"a&b-{name}.params" for name in ("best", "0000004")]
     best.write_bytes(best.read_bytes()[:1000])
-    assert "a&amp;b-0000004.json on 2 images" in lacking(folder)
+    text = lacking(folder)
+    assert "a&amp;b-0000004.json on 2 images" in text
+    assert re.search(
+        "a&amp;b-best.params is damaged: 1000 bytes, [0-9]+ were written, so [^ ]*/a&amp;b-0000004"
+        ".json is judged instead",
+        text,
+    )
     newest.write_bytes(newest.read_bytes()[:1000])
     text = lacking(folder)
     assert "all else that needs detections are missing" in text and "a&amp;b-best" in text
@@ -293,6 +299,52 @@ def test_a_run_without_metrics(folder):
     assert "The losses and scores of training are missing" in text
 
 
+@pytest.mark.parametrize(
+    "row, message",
+    [
+        ({"step": 9, "eval": {"AP50": 1.0}}, "step 9 has None as epoch"),
+        ({"step": 9, "epoch": "3", "eval": {"AP50": 1.0}}, "step 9 has '3' as epoch"),
+        ({"step": 9, "epoch": 3, "eval": {"AP50": "1.0"}}, "step 9 has '1.0' as eval AP50"),
+        ({"step": 9, "epoch": 3, "eval": 1.0}, "step 9 has 1.0 as eval, which is no object"),
+        ({"step": 9, "epoch": 3, "losses": {"box": None}}, "step 9 has None as losses box"),
+        ({"step": 9, "time": "noon"}, "step 9 has 'noon' as time"),
+        ({"step": 9, "time": float("nan")}, "step 9 has nan as time"),
+    ],
+)
+def test_a_damaged_row_of_metrics_is_a_note(folder, row, message):
+    with (folder / "a&b-metrics.jsonl").open("a") as file:
+        file.write(json.dumps(row) + "\n")
+    text = html.unescape(lacking(folder, "--no-detections"))
+    assert "The losses and scores of training are missing" in text and message in text
+
+
+def test_no_pictures_are_asked_for(folder):
+    text = lacking(folder, "--num-cases", 0)
+    assert "Worst" not in text and "Sizes found and missed" in text
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("a&b-best.json", "a&b-best.params", "a&b-0000004.states", "a&b-arguments.json"),
+        *("a&b-metrics.jsonl", "a&b-report-detections.json", "a&b.log"),
+    ],
+)
+def test_the_page_replaces_no_file_of_a_run(folder, name):
+    path = folder / name
+    before = path.read_bytes() if path.exists() else None
+    done = run_script("report.py", folder / "a&b", "--output", path, "--no-detections")
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert f"--output would write {path}, which is a file of the run {folder}/a&b" in done.stderr
+    assert (path.read_bytes() if path.exists() else None) == before
+
+
+def test_a_page_is_written_again(folder):
+    for _ in range(2):
+        done = run_script("report.py", folder / "a&b", "--output", folder / "a&b-page.html")
+        assert done.returncode == 0, done.stderr
+
+
 def test_the_last_epoch_of_a_run_without_evaluations_counts(folder):
     path = folder / "a&b-metrics.jsonl"
     steps = [line for line in path.read_text().splitlines() if "losses" in line]
@@ -324,6 +376,11 @@ def test_a_run_of_a_version_with_other_settings(folder):
     assert "segm/AP 0.250" in text
 
 
+def change_json(path, **changes):
+    """Change entries of a JSON file."""
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
 @pytest.mark.parametrize(
     "change, message",
     [
@@ -331,6 +388,9 @@ def test_a_run_of_a_version_with_other_settings(folder):
         (lambda path: path.write_text('{"arguments": {'), "cannot be read"),
         (lambda path: path.write_text("[]"), "cannot be read"),
         (lambda path: path.write_text('{"weights": 1}'), "no arguments of a training run"),
+        (lambda path: change_json(path, choices={"lr": 0.1}), "choices.lr is 0.1; want value, "),
+        (lambda path: change_json(path, choices=[]), "choices is []; want an object"),
+        (lambda path: change_json(path, spec={"config": 1}), "spec.config is 1; want an object"),
     ],
 )
 def test_no_run(folder, change, message):
@@ -512,6 +572,37 @@ def test_a_point_is_where_the_axes_say(part):
     assert "a &lt; b" in text and "nan" not in text
 
 
+def test_points_that_no_axis_can_show_are_left_out(part):
+    svg = part("svg")
+    numbers = (1e308, -1e308, float("inf"), 10**400, 2.0, 1.0)
+    line = svg.Line("loss", list(enumerate(numbers)), 0)
+    text = svg.line_chart([line], "x", "y")
+    # The steps 4 and 5 are left, from 2 to the half of it.
+    middle = (svg.TOP + svg.HEIGHT - svg.BOTTOM) / 2
+    left = svg.LEFT + 4 / 5 * (svg.WIDTH - svg.RIGHT - svg.LEFT)
+    assert f'points="{left:g},{svg.TOP} {svg.WIDTH - svg.RIGHT},{middle:g}"' in text
+    tiny = svg.Line("loss", [(0, 5e-324), (1, -5e-324)], 0)
+    assert "<polyline" in svg.line_chart([tiny], "x", "y")
+
+
+@pytest.mark.parametrize(
+    "pause, evaluation, expected",
+    [(0, 30, "11 min"), (90, 30, "12 min"), (7200, 30, "11 min"), (0, 1200, "50 min")],
+)
+def test_the_time_of_a_run_has_no_pauses(part, pause, evaluation, expected):
+    # Two epochs of 300 updates a second each, and two evaluations. The pause is before update 450,
+    # and may be a slow moment if it is short.
+    rows, now = [], 1e9
+    for step in range(601):
+        now += 1 + pause * (step == 450)
+        rows.append({"step": step, "epoch": step // 301, "losses": {}, "time": now})
+        if step in (300, 600):
+            now += evaluation
+            rows.append({"step": step, "epoch": step // 300, "eval": {"AP50": 1}, "time": now})
+    run = SimpleNamespace(rows=rows)
+    assert part("progress_sections").duration(run) == expected
+
+
 def test_crops_stay_in_the_photo(part):
     crop = part("pictures").crop_around([250, 10, 40, 20], (200, 300))
     assert (crop.left, crop.top, crop.side) == (200, 0, 100)
@@ -527,6 +618,7 @@ def test_the_command_has_the_flags_of_the_run(part):
 
 def test_the_commands_have_the_plugins_of_the_run_and_the_data_set_where_it_is_now(part):
     arguments = {"network": "mine", "dataset": "coco", "data_root": "then", "plugin": ["one", "b"]}
+    arguments["save_prefix"] = "runs/mine"
     run = SimpleNamespace(arguments=arguments, spec={})
     text = part("setup_sections").commands(run, "run-best.json", "now")
     written = [html.unescape(pre) for pre in re.findall("<pre>(.*?)</pre>", text, re.DOTALL)]
@@ -540,6 +632,8 @@ def test_the_commands_have_the_plugins_of_the_run_and_the_data_set_where_it_is_n
     for script, words in (("train_faster_rcnn", lines[0]), ("check_dataset", lines[3])):
         args = importlib.import_module(script).parse_args(words[2:])
         assert args.plugin == ["one", "b"] and args.data_root == "now"
+    # Training refuses a prefix that has checkpoints.
+    assert lines[0][lines[0].index("--save-prefix") + 1] == "runs/mine-again"
     for words in lines[1:3]:
         assert words[2:6] == ["--plugin", "one", "--plugin", "b"]
 
