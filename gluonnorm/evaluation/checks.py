@@ -1,18 +1,19 @@
 """Checks of ground truth and results before they are scored.
 
 pycocotools computes with whatever it gets: a crowd flag ``"0"`` is true for it, an area of -1 puts
-a box into no range of sizes, and NaN makes a wrong score without a word.
+a box into no range of sizes, a box of a negative width overlaps nothing, annotations of unknown
+categories are left out, and NaN makes a wrong score without a word.
 """
 
 import math
 from numbers import Real
-from typing import Any, Dict, List, Mapping, Sequence, Set
+from typing import Any, Dict, Iterable, List, Mapping, Sequence, Set, Tuple
 
 from gluonnorm.errors import InputError, first_few
 
-import numpy as np
-
 IOU_TYPES = ("bbox", "segm")
+BOX_NUMBERS = 4  # x, y, width, height
+IDS = (("image_id", "images"), ("category_id", "categories"))
 
 
 def check_results(ground_truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> None:
@@ -21,33 +22,70 @@ def check_results(ground_truth: Mapping[str, Any], results: Sequence[Mapping[str
     Parameters
     ----------
     ground_truth : mapping
-        A COCO dict with ``images`` and ``categories``.
+        A COCO dict with ``images``, ``annotations`` and ``categories``.
     results : sequence of mapping
         COCO result entries with ``image_id``, ``category_id``, ``score`` and perhaps ``bbox``.
 
     Raises
     ------
     InputError
-        A result has an image or category that the ground truth does not have, two categories have
-        the same name, or a score or a box of a result is not finite. The message names the ids.
+        As for ``check_ids``; a result has an image or category that the ground truth does not have,
+        a score is not a finite number, or a box of a result is not four finite numbers, of which
+        the sides are not negative. The message names the ids or the result.
     """
-    names = [category["name"] for category in ground_truth["categories"]]
-    if len(set(names)) < len(names):
-        raise InputError(
-            f"two categories of the ground truth have the same name; the names are {names}"
-        )
-    for key, section in (("image_id", "images"), ("category_id", "categories")):
-        known = {entry["id"] for entry in ground_truth[section]}
-        used = {result[key] for result in results}
-        unknown = sorted(used - known)
+    check_ids(ground_truth)
+    _require_keys(results, "result", ("image_id", "category_id", "score"))
+    for key, section in IDS:
+        unknown, known = _unknown_ids(ground_truth, results, key, section)
         if unknown:
             raise InputError(
                 f"{len(unknown)} {key} values of the results are not in the ground truth: "
                 f"{first_few(list(map(str, unknown)))}; it has {_described(section, known)}; "
                 "ground truth and results must come from the same data set"
             )
-    _require_finite([[result["score"]] for result in results], "result", "score")
-    _require_finite([result.get("bbox", ()) for result in results], "result", "bbox")
+    for number, result in enumerate(results):
+        score = result["score"]
+        if not _is_number(score):
+            raise InputError(f"result number {number} has score {score!r}; want a number")
+        _require_finite([score], f"result number {number} has score {score}")
+    _check_boxes(results, "result")
+
+
+def check_ids(ground_truth: Mapping[str, Any]) -> None:
+    """Check that the annotations of a ground truth are of its images and categories.
+
+    Parameters
+    ----------
+    ground_truth : mapping
+        A COCO dict.
+
+    Raises
+    ------
+    InputError
+        A section is missing, two categories have the same name, or an annotation has an image or
+        category that the ground truth does not have.
+    """
+    for section in ("images", "annotations", "categories"):
+        if section not in ground_truth:
+            raise InputError(
+                f"the ground truth has no {section}; want a COCO dict with images, annotations and "
+                "categories"
+            )
+    names = [category["name"] for category in ground_truth["categories"]]
+    if len(set(names)) < len(names):
+        raise InputError(
+            f"two categories of the ground truth have the same name; the names are {names}"
+        )
+    annotations = ground_truth["annotations"]
+    _require_keys(annotations, "annotation", ("image_id", "category_id"))
+    for key, section in IDS:
+        unknown, known = _unknown_ids(ground_truth, annotations, key, section)
+        if unknown:
+            raise InputError(
+                f"{len(unknown)} {key} values of the annotations are not in the ground truth: "
+                f"{first_few(list(map(str, unknown)))}; it has {_described(section, known)}; add "
+                "what is missing, or leave these annotations out"
+            )
 
 
 def check_comparison(
@@ -68,7 +106,8 @@ def check_comparison(
     ------
     InputError
         ``iou_type`` is something else; ``check_results`` finds a fault; a result has no ``bbox``;
-        or an annotation or a result has no ``segmentation``, or one of another size than its image.
+        an annotation or a result has no ``segmentation``, or one of another size than its image; or
+        a result has something else than run lengths.
     """
     if iou_type not in IOU_TYPES:
         raise InputError(
@@ -83,7 +122,7 @@ def check_comparison(
 
 def _require_boxes(results: Sequence[Mapping[str, Any]]) -> None:
     """Check that every result has a box."""
-    lacking = [number for number, result in enumerate(results) if "bbox" not in result]
+    lacking = [number for number, result in enumerate(results) if _has_no_box(result)]
     if lacking:
         raise InputError(
             f"result number {lacking[0]} has no bbox, the first of {len(lacking)} without; "
@@ -113,9 +152,19 @@ def _require_masks(ground_truth: Mapping[str, Any], results: Sequence[Mapping[st
             )
         for number, entry in enumerate(entries):
             mask = entry["segmentation"]
-            # Polygons have no size of their own.
             if not isinstance(mask, Mapping):
-                continue
+                # Polygons have no size of their own.
+                if description == "annotation":
+                    continue
+                raise InputError(
+                    f"result number {number} has a {type(mask).__name__} as segmentation; want run "
+                    "lengths, an object with size and counts"
+                )
+            if "size" not in mask or "counts" not in mask:
+                raise InputError(
+                    f"{description} number {number} has a segmentation with {', '.join(mask)}; "
+                    "want run lengths, with size and counts"
+                )
             size = sizes.get(entry["image_id"])
             if size is not None and tuple(mask["size"]) != size:
                 raise InputError(
@@ -142,10 +191,17 @@ def checked_annotations(ground_truth: Mapping[str, Any]) -> List[Dict[str, Any]]
     Raises
     ------
     InputError
-        Another crowd flag, an area that is no number, or a box that is not finite.
+        Another crowd flag, an area that is no number, or a box that is missing or not four finite
+        numbers, of which the sides are not negative.
     """
     annotations = ground_truth["annotations"]
-    _require_finite([entry["bbox"] for entry in annotations], "annotation", "bbox")
+    lacking = [number for number, entry in enumerate(annotations) if _has_no_box(entry)]
+    if lacking:
+        raise InputError(
+            f"annotation number {lacking[0]} has no bbox, the first of {len(lacking)} without; "
+            "give every one a box"
+        )
+    _check_boxes(annotations, "annotation")
     checked = []
     for number, entry in enumerate(annotations):
         crowd = entry.get("iscrowd")
@@ -172,10 +228,72 @@ def box_area(entry: Mapping[str, Any]) -> float:
     return width * height
 
 
-def _described(section: str, ids: Set[int]) -> str:
+def _require_keys(
+    entries: Sequence[Mapping[str, Any]], description: str, keys: Sequence[str]
+) -> None:
+    """Raise InputError if an entry lacks a key."""
+    for number, entry in enumerate(entries):
+        for key in keys:
+            if key not in entry:
+                raise InputError(f"{description} number {number} has no {key}")
+
+
+def _unknown_ids(
+    ground_truth: Mapping[str, Any], entries: Sequence[Mapping[str, Any]], key: str, section: str
+) -> Tuple[List[Any], Set[Any]]:
+    """List the ids of entries that a section of the ground truth lacks, and those that it has."""
+    known = {entry["id"] for entry in ground_truth[section]}
+    used = {entry[key] for entry in entries}
+    return _in_order(used - known), known
+
+
+def _in_order(ids: Iterable[Any]) -> List[Any]:
+    """Sort ids, which may be of several types."""
+    return sorted(ids, key=lambda value: (type(value).__name__, value))
+
+
+def _described(section: str, ids: Set[Any]) -> str:
     """Say which images or categories a ground truth has."""
-    shown = first_few([str(known) for known in sorted(ids)])
+    shown = first_few([str(known) for known in _in_order(ids)])
     return f"{len(ids)} {section} with the ids {shown}" if ids else f"no {section}"
+
+
+def _has_no_box(entry: Mapping[str, Any]) -> bool:
+    """Whether an annotation or result has no box; results of masks may have an empty one."""
+    box = entry.get("bbox")
+    return box is None or (isinstance(box, (list, tuple)) and not box)
+
+
+def _check_boxes(entries: Sequence[Mapping[str, Any]], description: str) -> None:
+    """Raise InputError if a box is not four finite numbers, or has a negative side."""
+    for number, entry in enumerate(entries):
+        if _has_no_box(entry):
+            continue
+        box = entry["bbox"]
+        if not _is_box(box):
+            raise InputError(
+                f"{description} number {number} has bbox {box!r}; want four numbers: x, y, width, "
+                "height"
+            )
+        _require_finite(box, f"{description} number {number} has bbox {list(box)}")
+        if min(box[2], box[3]) < 0:
+            raise InputError(
+                f"{description} number {number} has bbox {list(box)}; want x, y, width, height, of "
+                "which width and height are not negative"
+            )
+
+
+def _is_box(box: Any) -> bool:
+    """Whether a value is a sequence of four numbers."""
+    try:
+        return len(box) == BOX_NUMBERS and all(_is_number(value) for value in box)
+    except TypeError:  # no sequence
+        return False
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a value is a number, of Python or NumPy."""
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def _area(annotation: Mapping[str, Any], number: int) -> float:
@@ -189,14 +307,9 @@ def _area(annotation: Mapping[str, Any], number: int) -> float:
     return stated if math.isfinite(stated) and stated >= 0 else box_area(annotation)
 
 
-def _require_finite(rows: Sequence[Sequence[float]], description: str, key: str) -> None:
-    """Raise InputError if a row of numbers has NaN or infinity."""
-    values = np.array([value for row in rows for value in row], np.float64)
-    if np.isfinite(values).all():
-        return
-    for number, row in enumerate(rows):
-        if not np.isfinite(row).all():
-            raise InputError(
-                f"{description} number {number} has {key} {list(row)}; want finite numbers, so the "
-                "network has diverged or the file is damaged"
-            )
+def _require_finite(values: Sequence[float], subject: str) -> None:
+    """Raise InputError if a number is NaN or infinity; ``subject`` begins the message."""
+    if not all(map(math.isfinite, values)):
+        raise InputError(
+            f"{subject}; want finite numbers, so the network has diverged or the file is damaged"
+        )

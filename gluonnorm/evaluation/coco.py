@@ -47,9 +47,11 @@ def evaluate_coco(
     Raises
     ------
     InputError
-        An unknown ``iou_type``; a result of an image or category that the ground truth does not
-        have; two categories of one name; a score or a box that is not finite; a crowd flag other
-        than 0 and 1; with ``iou_type="segm"`` an annotation or result without ``segmentation``.
+        An unknown ``iou_type``; an annotation or result of an image or category that the ground
+        truth does not have; two categories of one name; a score that is not a finite number; a box
+        that is missing or not four finite numbers, of which the sides are not negative; a crowd
+        flag other than 0 and 1; with ``iou_type="segm"`` an annotation without ``segmentation`` or
+        a result without run lengths.
     """
     evaluation = make_evaluation(ground_truth, results, iou_type)
     with contextlib.redirect_stdout(io.StringIO()):
@@ -167,4 +169,8 @@ def _mean_precision(precision: np.ndarray) -> float:
 
 def _mask_area(result: Mapping[str, Any]) -> float:
     """Area of a result's mask in square pixels."""
-    return float(run_length_codec.area(result["segmentation"]))
+    mask = result["segmentation"]
+    if isinstance(mask["counts"], (list, tuple)):
+        # Uncompressed lengths, of which every second one is inside.
+        return float(sum(mask["counts"][1::2]))
+    return float(run_length_codec.area(mask))

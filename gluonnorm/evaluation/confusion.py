@@ -3,6 +3,7 @@
 from collections import defaultdict
 from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple
 
+from gluonnorm.evaluation.checks import check_ids
 from gluonnorm.evaluation.coco import sorted_categories
 from gluonnorm.evaluation.matches import NOTHING, RIGHT, WRONG, Matches
 
@@ -60,7 +61,13 @@ def confuse_classes(
     -------
     Confusion
         The counts. Crowd and detections on it are left out.
+
+    Raises
+    ------
+    InputError
+        An annotation has an image or category that the ground truth does not have.
     """
+    check_ids(ground_truth)
     categories = sorted_categories(ground_truth)
     label_of_id = {category["id"]: label for label, category in enumerate(categories)}
     nothing = len(categories)

@@ -4,7 +4,7 @@ from collections import defaultdict
 from typing import Any, Callable, Dict, List, Mapping, Sequence, Set, Tuple
 
 from gluonnorm.errors import InputError
-from gluonnorm.evaluation.checks import check_results, checked_annotations
+from gluonnorm.evaluation.checks import check_comparison, checked_annotations
 from gluonnorm.evaluation.coco import sorted_categories
 
 import numpy as np
@@ -59,14 +59,15 @@ def evaluate_voc(
     Raises
     ------
     InputError
-        An unknown ``metric``; a result of an image or category that the ground truth does not have;
-        two categories of one name; a score or a box that is not finite; a crowd flag other than 0
-        and 1.
+        An unknown ``metric``; an annotation or result of an image or category that the ground truth
+        does not have; two categories of one name; a score that is not a finite number; a box that
+        is missing or not four finite numbers, of which the sides are not negative; a crowd flag
+        other than 0 and 1.
     """
     if metric not in _AVERAGE_PRECISIONS:
         known = ", ".join(_AVERAGE_PRECISIONS)
         raise InputError(f"metric is {metric!r}; the VOC metrics are {known}")
-    check_results(ground_truth, results)
+    check_comparison(ground_truth, results, "bbox")
     annotations_by_class = _group_by(checked_annotations(ground_truth), "category_id")
     results_by_class = _group_by(results, "category_id")
     average_precision = _AVERAGE_PRECISIONS[metric]

@@ -4,7 +4,14 @@ import io
 import json
 
 from gluonnorm.errors import InputError
-from gluonnorm.evaluation import coco_results, evaluate_coco, evaluate_voc
+from gluonnorm.evaluation import (
+    coco_results,
+    confuse_classes,
+    evaluate_coco,
+    evaluate_voc,
+    explain_errors,
+    match_detections,
+)
 from gluonnorm.evaluation.coco import METRICS
 from gluonnorm.types import Detections
 
@@ -185,6 +192,12 @@ def test_results_of_another_data_set_are_refused(bad, message):
         evaluate_coco(tiny_truth(), bad)
 
 
+def test_unknown_ids_of_several_types_are_named():
+    results = [result(category_id=None), result(category_id="cat"), result(category_id=8)]
+    with pytest.raises(InputError, match="3 category_id values .*: None, 8, cat; it has 2 "):
+        evaluate_coco(tiny_truth(), results)
+
+
 def test_unknown_kind_and_repeated_names_are_refused():
     with pytest.raises(ValueError, match="'keypoints'.*'bbox' and 'segm'"):
         evaluate_coco(tiny_truth(), [], iou_type="keypoints")
@@ -274,7 +287,7 @@ def test_an_area_that_is_none_is_that_of_the_box(area):
     assert scores["APs"] == scores["APl"] == -1
 
 
-@pytest.mark.parametrize("evaluate", [evaluate_coco, evaluate_voc])
+@pytest.mark.parametrize("evaluate", [evaluate_coco, evaluate_voc, explain_errors])
 @pytest.mark.parametrize(
     "annotation, result, message",
     [
@@ -282,14 +295,78 @@ def test_an_area_that_is_none_is_that_of_the_box(area):
         ({"iscrowd": 2}, {}, "annotation number 0 has iscrowd 2; want 0 or 1"),
         ({"area": "12"}, {}, "annotation number 0 has the area '12'; want a number"),
         ({"bbox": [1, 2, float("nan"), 4]}, {}, "annotation number 0 has bbox .*; want finite"),
-        ({}, {"score": float("nan")}, "result number 0 has score .nan.; want finite"),
+        ({}, {"score": float("nan")}, "result number 0 has score nan; want finite"),
         ({}, {"bbox": [1, 2, 3, float("inf")]}, "result number 0 has bbox .*; want finite"),
+        ({}, {"score": "0.9"}, "result number 0 has score '0.9'; want a number"),
+        ({}, {"score": None}, "result number 0 has score None; want a number"),
+        ({}, {"bbox": [1, 2, 3]}, r"result number 0 has bbox \[1, 2, 3\]; want four numbers"),
+        ({}, {"bbox": 7}, "result number 0 has bbox 7; want four numbers"),
+        ({}, {"bbox": [1, 2, "3", 4]}, "result number 0 has bbox .*; want four numbers"),
+        ({}, {"bbox": [50, 50, -40, -40]}, "result number 0 has bbox .*not negative"),
+        ({}, {"bbox": None}, "result number 0 has no bbox"),
+        ({"bbox": [1, 2, 3]}, {}, r"annotation number 0 has bbox \[1, 2, 3\]; want four numbers"),
+        ({"bbox": [50, 50, 40, -40]}, {}, "annotation number 0 has bbox .*not negative"),
+        ({"bbox": None}, {}, "annotation number 0 has no bbox"),
+        ({"category_id": 2}, {}, "category_id values of the annotations are not .*: 2; it has 2 "),
+        ({"image_id": 6}, {}, "image_id values of the annotations are not .*: 6; it has 2 images"),
+        ({"category_id": None}, {"category_id": "a"}, "of the annotations are not .*: None; it"),
+        ({"category_id": "3"}, {}, "category_id values of the annotations are not .*: 3; it has "),
     ],
 )
 def test_values_that_would_make_a_wrong_score_are_refused(evaluate, annotation, result, message):
     row = {"image_id": 5, "category_id": 3, "bbox": [10, 10, 40, 40], "score": 0.5, **result}
     with pytest.raises(InputError, match=message):
         evaluate(tiny_truth(**annotation), [row])
+
+
+@pytest.mark.parametrize("evaluate", [evaluate_coco, evaluate_voc, explain_errors])
+@pytest.mark.parametrize("key", ["image_id", "category_id", "score", "bbox"])
+def test_a_result_without_a_key_is_named(evaluate, key):
+    incomplete = result()
+    del incomplete[key]
+    with pytest.raises(InputError, match=f"result number 1 has no {key}"):
+        evaluate(tiny_truth(), [result(), incomplete])
+
+
+@pytest.mark.parametrize("evaluate", [evaluate_coco, evaluate_voc, explain_errors])
+@pytest.mark.parametrize("section", ["images", "annotations", "categories"])
+def test_a_ground_truth_without_a_section_is_named(evaluate, section):
+    truth = tiny_truth()
+    del truth[section]
+    with pytest.raises(InputError, match=f"the ground truth has no {section}"):
+        evaluate(truth, [result()])
+
+
+def test_classes_of_annotations_are_checked_before_they_are_counted():
+    truth = tiny_truth()
+    matches = match_detections(truth, [result()])
+    truth["annotations"][0]["category_id"] = 2
+    with pytest.raises(InputError, match="category_id values of the annotations"):
+        confuse_classes(truth, [result()], matches, 0.5)
+
+
+@pytest.mark.parametrize(
+    "mask, message",
+    [
+        ([[10, 10, 50, 10, 50, 50]], "result number 0 has a list as segmentation; want run"),
+        ({"counts": [0, 10000]}, "result number 0 has a segmentation with counts; want run"),
+    ],
+)
+def test_masks_of_results_are_run_lengths(mask, message):
+    truth = tiny_truth(segmentation=[[10, 10, 50, 10, 50, 50, 10, 50]])
+    with pytest.raises(InputError, match=message):
+        evaluate_coco(truth, [{**result(), "segmentation": mask}], "segm")
+
+
+@pytest.mark.parametrize("box", [None, []])
+def test_masks_need_no_boxes_and_may_have_uncompressed_run_lengths(box):
+    # 40 columns of 100 rows, of which 40 are inside: the square of the annotation.
+    lengths = [10 * 100 + 10, *[40, 60] * 39, 40, 50 * 100 - 10 + 60]
+    mask = {"size": [100, 100], "counts": lengths}
+    assert sum(lengths) == 100 * 100
+    truth = tiny_truth(segmentation=[[10, 10, 50, 10, 50, 50, 10, 50]])
+    scores = evaluate_coco(truth, [{**result(), "bbox": box, "segmentation": mask}], "segm")
+    assert scores["AP"] == scores["APm"] == pytest.approx(1)
 
 
 @pytest.mark.parametrize("crowd", [None, 0, 0.0, False])
