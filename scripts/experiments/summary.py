@@ -1,12 +1,13 @@
 """The page of an experiment: a table of means and spreads, a picture and the commands."""
 
 from statistics import mean, stdev
-from typing import List, NamedTuple, Sequence
+from typing import List, NamedTuple, Sequence, Set
 
 from experiments.kept_run import KeptRun
 from experiments.rows import Experiment, Row
 
 MISSING = ""
+SEVERAL = 2  # runs of a row, from which on there is a spread
 
 
 class RowSummary(NamedTuple):
@@ -83,23 +84,26 @@ def make_page(
     str
         The page in Markdown.
     """
+    runs = {len(summary.results) for summary in summaries if summary.results}
+    other_seeds = ""
+    if max(runs, default=0) >= SEVERAL:
+        other_seeds = " The other seeds of a row differ in `--seed` alone."
     return "\n".join(
         [
             f"# {experiment.title}",
             "",
-            f"`scripts/experiment.py {experiment.name}` made these runs and wrote this page. Each "
-            "score is the mean of several seeds ± their standard deviation. "
+            f"`scripts/experiment.py {experiment.name}` made these runs and wrote this page. "
+            f"{_what_scores_are(runs)} "
             f"The files `{experiment.name}/*.json` have all scores and losses of each run.",
             "",
             *_table(experiment, summaries),
             "",
             f"![{experiment.title}]({picture})",
             "",
-            *_mixing(mixing_pictures),
+            *_mixing(mixing_pictures, runs),
             "## Commands",
             "",
-            "A name in capitals stands for a folder or file of yours. The other seeds of a row "
-            "differ in `--seed` alone.",
+            f"A name in capitals stands for a folder or file of yours.{other_seeds}",
             "",
             "```",
             *_commands(summaries),
@@ -109,16 +113,29 @@ def make_page(
     )
 
 
-def _mixing(pictures: Sequence[str]) -> List[str]:
+def _what_scores_are(runs: Set[int]) -> str:
+    """Say of how many seeds the scores are; ``runs`` has the numbers of runs that rows have."""
+    if max(runs, default=0) < SEVERAL:
+        return "Each score is of a single run."
+    if min(runs) >= SEVERAL:
+        return "Each score is the mean of several seeds ± their standard deviation."
+    return (
+        "A score with ± is the mean of several seeds and their standard deviation, any other score "
+        "is of a single run."
+    )
+
+
+def _mixing(pictures: Sequence[str], runs: Set[int]) -> List[str]:
     """Write the part about switchable norms, if there are any."""
     if not pictures:
         return []
+    of_seeds = ", as the mean of the seeds" if max(runs, default=0) >= SEVERAL else ""
     lines = [
         "## Mixing weights",
         "",
-        "The share of each statistic in each switchable norm, from the image to the heads, as the "
-        "mean of the seeds. Shares begin equal. A curve is an epoch whose checkpoint was kept, the "
-        "last one the darkest.",
+        "The share of each statistic in each switchable norm, from the image to the heads"
+        f"{of_seeds}. Shares begin equal. A curve is an epoch whose checkpoint was kept, the last "
+        "one the darkest.",
         "",
     ]
     for picture in pictures:

@@ -191,6 +191,26 @@ def test_mean_and_spread(part):
     assert part("summary").format_values([]) == ""
 
 
+MEAN = "Each score is the mean of several seeds ± their standard deviation."
+SINGLE = "Each score is of a single run."
+BOTH = "A score with ± is the mean of several seeds and their standard deviation, any other"
+OTHER_SEEDS = "The other seeds of a row differ in `--seed` alone."
+
+
+@pytest.mark.parametrize(
+    "counts, expected",
+    [((2, 3), MEAN), ((2, 0), MEAN), ((1, 1), SINGLE), ((1, 0), SINGLE), ((2, 1), BOTH)],
+)
+def test_the_page_says_of_how_many_seeds_its_scores_are(tiny, part, counts, expected):
+    summary = part("summary")
+    run = SimpleNamespace(scores={"AP": 0.5}, command="python scripts/train_faster_rcnn.py")
+    summaries = [summary.RowSummary(row, (run,) * count) for row, count in zip(tiny.rows, counts)]
+    page = summary.make_page(tiny, summaries, "tiny.png", ["mixing.png"])
+    assert [text for text in (MEAN, SINGLE, BOTH) if text in page] == [expected]
+    assert (OTHER_SEEDS in page) == (max(counts) > 1)
+    assert ("as the mean of the seeds" in page) == (max(counts) > 1)
+
+
 def test_shapes_are_drawn_once_and_again_if_they_are_not_complete(part, tmp_path):
     draw = part("data_sets").draw_shapes_once
     draw(tmp_path)
