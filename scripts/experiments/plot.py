@@ -1,7 +1,7 @@
 """The picture of an experiment: the mean of each row with its spread."""
 
 from statistics import mean, stdev
-from typing import List, Sequence
+from typing import Any, Dict, List, Sequence
 
 from experiments.rows import Experiment
 from experiments.summary import RowSummary
@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 
 # Lengths in inches.
 PANEL_WIDTH = 6.0
+LEGEND_WIDTH = 2.0
 HEIGHT = 4.5
 # Rows of one place on the axis stand side by side within this width, in places.
 SPREAD = 0.5
@@ -33,12 +34,14 @@ def plot_experiment(experiment: Experiment, summaries: Sequence[RowSummary], png
     panels = _values_of(experiment.panel, summaries)
     # Each series has the same color in all panels.
     series = _values_of(experiment.series, summaries)
-    figure = blank_figure(PANEL_WIDTH * len(panels), HEIGHT)
+    figure = blank_figure(PANEL_WIDTH * len(panels) + LEGEND_WIDTH, HEIGHT)
     grid = figure.subplots(1, len(panels), sharey="row", squeeze=False)
     for axes, panel in zip(grid[0], panels):
         shown = [summary for summary in summaries if summary.row.factors[experiment.panel] == panel]
         _draw_panel(axes, experiment, shown, series)
         axes.set_title(f"{experiment.panel}: {panel}")
+    if experiment.series != experiment.x:
+        _draw_legend(grid[0], experiment.series)
     save_png(figure, png_path)
 
 
@@ -83,8 +86,22 @@ def _draw_panel(
     axes.set_xlabel(experiment.x)
     axes.set_ylabel(score)
     axes.grid(axis="y", alpha=0.3)
-    if is_side_by_side:
-        axes.legend(title=experiment.series, fontsize="small")
+
+
+def _draw_legend(panels: Sequence[Axes], title: str) -> None:
+    """Draw one legend for all panels, to the right of them, where it hides no row."""
+    shown: Dict[str, Any] = {}
+    for axes in panels:
+        for handle, name in zip(*axes.get_legend_handles_labels()):
+            shown.setdefault(name, handle)
+    panels[-1].legend(
+        list(shown.values()),
+        list(shown),
+        title=title,
+        fontsize="small",
+        loc="upper left",
+        bbox_to_anchor=(1.02, 1),
+    )
 
 
 def _deviation(values: Sequence[float]) -> float:
