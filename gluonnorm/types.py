@@ -254,7 +254,28 @@ class Detections(NamedTuple):
 
 def _is_finite_number(value: Any) -> bool:
     """True for an integer or floating-point number, but not for a bool, NaN or infinity."""
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    return is_number(value) and math.isfinite(value)
+
+
+def is_number(value: Any) -> bool:
+    """Tell whether a value is a real number of Python or NumPy.
+
+    Parameters
+    ----------
+    value : object
+        Any value.
+
+    Returns
+    -------
+    bool
+        True also for NaN and infinity; False for a bool.
+
+    Examples
+    --------
+    >>> [is_number(value) for value in (3, 2.5, float("nan"), True, "3")]
+    [True, True, True, False, False]
+    """
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def is_positive_integer(value: Any) -> bool:

@@ -1,10 +1,10 @@
 """Rows of losses and scores that scripts have written, checked before anything is made of them."""
 
-from numbers import Real
 from typing import Any, Dict, List, Mapping
 
 from gluonnorm import training
 from gluonnorm.errors import InputError
+from gluonnorm.types import is_number
 
 LARGEST = 1e300  # of a step, a time or a speed; losses may be infinite
 
@@ -45,18 +45,13 @@ def _fault(row: Mapping[str, Any]) -> str:
         if not isinstance(values, dict):
             return f"has {values!r} as {name}, which is no object"
         for key, value in values.items():
-            if not _is_number(value):
+            if not is_number(value):
                 return f"has {value!r} as {name} {key}, which is no number"
     for name in ("step", "time", "images_per_second"):
         # NaN is in no range.
-        if not (_is_number(row.get(name, 0)) and abs(row.get(name, 0)) <= LARGEST):
+        if not (is_number(row.get(name, 0)) and abs(row.get(name, 0)) <= LARGEST):
             return f"has {row[name]!r} as {name}, which is no finite number"
     epoch = row.get("epoch", None if "eval" in row else 0)
     if not isinstance(epoch, int):
         return f"has {epoch!r} as epoch, which is no number of epochs"
     return ""
-
-
-def _is_number(value: Any) -> bool:
-    """Whether a value of a JSON file is a number."""
-    return isinstance(value, Real) and not isinstance(value, bool)

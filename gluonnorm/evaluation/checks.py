@@ -10,6 +10,7 @@ from numbers import Real
 from typing import Any, Dict, Iterable, List, Mapping, Sequence, Set, Tuple
 
 from gluonnorm.errors import InputError, first_few
+from gluonnorm.types import is_number
 
 IOU_TYPES = ("bbox", "segm")
 BOX_NUMBERS = 4  # x, y, width, height
@@ -45,7 +46,7 @@ def check_results(ground_truth: Mapping[str, Any], results: Sequence[Mapping[str
             )
     for number, result in enumerate(results):
         score = result["score"]
-        if not _is_number(score):
+        if not is_number(score):
             raise InputError(f"result number {number} has score {score!r}; want a number")
         _require_finite([score], f"result number {number} has score {score}")
     _check_boxes(results, "result")
@@ -286,14 +287,9 @@ def _check_boxes(entries: Sequence[Mapping[str, Any]], description: str) -> None
 def _is_box(box: Any) -> bool:
     """Whether a value is a sequence of four numbers."""
     try:
-        return len(box) == BOX_NUMBERS and all(_is_number(value) for value in box)
+        return len(box) == BOX_NUMBERS and all(is_number(value) for value in box)
     except TypeError:  # no sequence
         return False
-
-
-def _is_number(value: Any) -> bool:
-    """Whether a value is a number, of Python or NumPy."""
-    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def _area(annotation: Mapping[str, Any], number: int) -> float:

@@ -2,11 +2,10 @@
 
 import math
 from dataclasses import dataclass
-from numbers import Real
 from typing import List, NamedTuple
 
 from gluonnorm.errors import InputError
-from gluonnorm.types import is_positive_integer
+from gluonnorm.types import is_number, is_positive_integer
 
 import numpy as np
 
@@ -76,9 +75,8 @@ class Tiling:
                 "least 1, or None for photos without tiles"
             )
         object.__setattr__(self, "tile", int(self.tile))
-        is_number = isinstance(self.overlap, Real) and not isinstance(self.overlap, bool)
         # NaN is not in the range either.
-        if not is_number or not 0 <= self.overlap <= MOST_OVERLAP:
+        if not is_number(self.overlap) or not 0 <= self.overlap <= MOST_OVERLAP:
             raise InputError(
                 f"overlap is {self.overlap!r}; want the share of a tile that its neighbor sees "
                 f"too, from 0 to {MOST_OVERLAP}, such as 0.2"

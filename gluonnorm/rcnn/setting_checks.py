@@ -4,10 +4,10 @@ A requirement says what the value of a setting must be. A check raises InputErro
 names the setting, its value and what is allowed.
 """
 
-from numbers import Real
 from typing import Any, Callable, NamedTuple
 
 from gluonnorm.errors import InputError
+from gluonnorm.types import is_number
 
 ANCHOR_SIZES_HINT = "give one tuple of sizes for each feature map, all equally long"
 
@@ -155,11 +155,6 @@ def check_anchor_sizes(value: Any) -> None:
             raise InputError(f"anchor_sizes is {value!r}; {ANCHOR_SIZES_HINT}")
 
 
-def _is_number(value: Any) -> bool:
-    """Tell whether a value is a real number; True and False are not."""
-    return isinstance(value, Real) and not isinstance(value, bool)
-
-
 def _is_integer(value: Any) -> bool:
     """Tell whether a value is an integer that JSON can store; True and False are not."""
     return isinstance(value, int) and not isinstance(value, bool)
@@ -167,7 +162,7 @@ def _is_integer(value: Any) -> bool:
 
 def _is_positive(value: Any) -> bool:
     """Tell whether a value is a number above 0."""
-    return _is_number(value) and value > 0
+    return is_number(value) and value > 0
 
 
 def _is_positive_tuple(value: Any) -> bool:
@@ -177,12 +172,12 @@ def _is_positive_tuple(value: Any) -> bool:
 
 def _is_fraction(value: Any) -> bool:
     """Tell whether a value is a number in 0..1."""
-    return _is_number(value) and 0 <= value <= 1
+    return is_number(value) and 0 <= value <= 1
 
 
 def _is_not_negative(value: Any) -> bool:
     """Tell whether a value is a number of at least 0."""
-    return _is_number(value) and value >= 0
+    return is_number(value) and value >= 0
 
 
 def _is_count_or_all(value: Any) -> bool:
