@@ -36,6 +36,7 @@ REPLACED: Dict[str, Tuple[str, ...]] = {
     "no warm-up": ("--lr-warmup", "0"),
     "rate in two steps": ("--lr-mode", "step", "--lr-decay-epoch", "2.7,3.6"),
     "gradients not clipped": ("--clip-gradient", "0"),
+    "norms in the backbone alone": ("--head-norm", "frozen_bn"),
 }
 
 
