@@ -263,6 +263,7 @@ def _with_anchors(
         positive=config.rpn_pos_iou_thresh,
         reached=config.pos_iou_thresh,
         anchor_lengths=np.concatenate([grid.lengths for grid in grids]),
+        finest_stride=min(grid.stride for grid in grids),
         anchors=best_anchor_ious(
             learnable.boxes, learnable.input_sizes, grids, preprocess.multiple
         ),

@@ -10,6 +10,8 @@ import numpy as np
 MANY = 0.2
 # A stage is blamed if it loses more of the objects than this.
 LOSS = 0.1
+# Objects of fewer cells of the finest map lie between its anchors, whatever the anchors' sizes.
+FEW_CELLS = 3
 
 
 class Reach(NamedTuple):
@@ -24,6 +26,8 @@ class Reach(NamedTuple):
     anchor_lengths : numpy.ndarray
         (A,) float64, square roots of the areas of a cell's anchors on all maps, in pixels of the
         network's input.
+    finest_stride : int
+        Pixels of the network's input between neighboring anchors of the finest map.
     anchors : numpy.ndarray
         (L,) float64, the best IoU of each object with the anchors of its image.
     candidates : numpy.ndarray or None
@@ -36,6 +40,7 @@ class Reach(NamedTuple):
     positive: float
     reached: float
     anchor_lengths: np.ndarray
+    finest_stride: int
     anchors: np.ndarray
     candidates: Optional[np.ndarray] = None
     proposals: Optional[np.ndarray] = None
@@ -155,8 +160,14 @@ def _anchor_warning(name: str, share: ClassReach, reach: Reach) -> str:
     """Say how many objects of a class no anchor reaches."""
     smallest = reach.anchor_lengths.min()
     largest = reach.anchor_lengths.max()
+    few_cells = FEW_CELLS * reach.finest_stride
     way_out = "choose anchor_sizes and anchor_ratios closer to its boxes"
-    if share.length < smallest:
+    if share.length < few_cells and smallest <= few_cells:
+        way_out = (
+            "choose a longer short, because boxes as small as this lie between the anchors, which "
+            f"are {reach.finest_stride} pixels apart"
+        )
+    elif share.length < smallest:
         way_out = "choose smaller anchor_sizes, or a longer short"
     elif share.length > largest:
         way_out = "choose larger anchor_sizes, or a shorter short"

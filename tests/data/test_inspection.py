@@ -166,6 +166,18 @@ def test_reach_of_the_anchors():
     assert inspect(Annotated(boxes), PREPROCESS).reach is None
 
 
+def test_objects_between_the_anchors_need_larger_photos():
+    """A square of two cells has an IoU of 0.39 with an anchor of its size half a cell off."""
+    config = DetectorConfig(anchor_sizes=((8,),), anchor_ratios=(1,))
+    # Anchors are centered on multiples of four pixels.
+    between = [(14, 14, 8, 8, 0, 0), (34, 26, 8, 8, 0, 0)]
+    inspection = inspect(Annotated([between]), PREPROCESS, config, strides=(4,))
+    assert inspection.reach.anchors == pytest.approx(36 / (2 * 64 - 36))
+    (warning,) = [text for text in inspection.warnings if "no anchor" in text]
+    assert "8 pixels large (median), the anchors 8 to 8: choose a longer short, because" in warning
+    assert warning.endswith("which are 4 pixels apart")
+
+
 @pytest.mark.parametrize(
     "box, way_out",
     [

@@ -17,7 +17,7 @@ import pytest
 from in_process import SCRIPTS, run_script
 
 STEPS = 20  # of an epoch
-FAR = Reach(0.7, 0.5, np.array([32.0, 512.0]), np.zeros(0))
+FAR = Reach(0.7, 0.5, np.array([32.0, 512.0]), 4, np.zeros(0))
 
 
 @pytest.fixture()
