@@ -7,7 +7,7 @@ categories are left out, and NaN makes a wrong score without a word.
 
 import math
 from numbers import Real
-from typing import Any, Dict, Iterable, List, Mapping, Sequence, Set, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, Sequence, Set
 
 from gluonnorm.errors import InputError, first_few
 from gluonnorm.types import is_number
@@ -36,14 +36,8 @@ def check_results(ground_truth: Mapping[str, Any], results: Sequence[Mapping[str
     """
     check_ids(ground_truth)
     _require_keys(results, "result", ("image_id", "category_id", "score"))
-    for key, section in IDS:
-        unknown, known = _unknown_ids(ground_truth, results, key, section)
-        if unknown:
-            raise InputError(
-                f"{len(unknown)} {key} values of the results are not in the ground truth: "
-                f"{first_few(list(map(str, unknown)))}; it has {_described(section, known)}; "
-                "ground truth and results must come from the same data set"
-            )
+    way_out = "ground truth and results must come from the same data set"
+    _require_known_ids(ground_truth, results, "results", way_out)
     for number, result in enumerate(results):
         score = result["score"]
         if not is_number(score):
@@ -77,16 +71,9 @@ def check_ids(ground_truth: Mapping[str, Any]) -> None:
         raise InputError(
             f"two categories of the ground truth have the same name; the names are {names}"
         )
-    annotations = ground_truth["annotations"]
-    _require_keys(annotations, "annotation", ("image_id", "category_id"))
-    for key, section in IDS:
-        unknown, known = _unknown_ids(ground_truth, annotations, key, section)
-        if unknown:
-            raise InputError(
-                f"{len(unknown)} {key} values of the annotations are not in the ground truth: "
-                f"{first_few(list(map(str, unknown)))}; it has {_described(section, known)}; add "
-                "what is missing, or leave these annotations out"
-            )
+    _require_keys(ground_truth["annotations"], "annotation", ("image_id", "category_id"))
+    way_out = "add what is missing, or leave these annotations out"
+    _require_known_ids(ground_truth, ground_truth["annotations"], "annotations", way_out)
 
 
 def check_comparison(
@@ -239,13 +226,19 @@ def _require_keys(
                 raise InputError(f"{description} number {number} has no {key}")
 
 
-def _unknown_ids(
-    ground_truth: Mapping[str, Any], entries: Sequence[Mapping[str, Any]], key: str, section: str
-) -> Tuple[List[Any], Set[Any]]:
-    """List the ids of entries that a section of the ground truth lacks, and those that it has."""
-    known = {entry["id"] for entry in ground_truth[section]}
-    used = {entry[key] for entry in entries}
-    return _in_order(used - known), known
+def _require_known_ids(
+    ground_truth: Mapping[str, Any], entries: Sequence[Mapping[str, Any]], owner: str, way_out: str
+) -> None:
+    """Raise InputError if an entry has an image or category that the ground truth does not have."""
+    for key, section in IDS:
+        known = {entry["id"] for entry in ground_truth[section]}
+        unknown = _in_order({entry[key] for entry in entries} - known)
+        if unknown:
+            raise InputError(
+                f"{len(unknown)} {key} values of the {owner} are not in the ground truth: "
+                f"{first_few(list(map(str, unknown)))}; it has {_described(section, known)}; "
+                f"{way_out}"
+            )
 
 
 def _in_order(ids: Iterable[Any]) -> List[Any]:
