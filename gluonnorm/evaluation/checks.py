@@ -15,6 +15,12 @@ from gluonnorm.types import is_number
 IOU_TYPES = ("bbox", "segm")
 BOX_NUMBERS = 4  # x, y, width, height
 IDS = (("image_id", "images"), ("category_id", "categories"))
+# The sections of a ground truth, what one of their entries is called, and the keys that it needs.
+SECTIONS = (
+    ("images", "image", ("id",)),
+    ("annotations", "annotation", ("image_id", "category_id")),
+    ("categories", "category", ("id", "name")),
+)
 
 
 def check_results(ground_truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> None:
@@ -57,21 +63,21 @@ def check_ids(ground_truth: Mapping[str, Any]) -> None:
     Raises
     ------
     InputError
-        A section is missing, two categories have the same name, or an annotation has an image or
-        category that the ground truth does not have.
+        A section is missing, an entry lacks its id or name, two categories have the same name, or
+        an annotation has an image or category that the ground truth does not have.
     """
-    for section in ("images", "annotations", "categories"):
+    for section, description, keys in SECTIONS:
         if section not in ground_truth:
             raise InputError(
                 f"the ground truth has no {section}; want a COCO dict with images, annotations and "
                 "categories"
             )
+        _require_keys(ground_truth[section], description, keys)
     names = [category["name"] for category in ground_truth["categories"]]
     if len(set(names)) < len(names):
         raise InputError(
             f"two categories of the ground truth have the same name; the names are {names}"
         )
-    _require_keys(ground_truth["annotations"], "annotation", ("image_id", "category_id"))
     way_out = "add what is missing, or leave these annotations out"
     _require_known_ids(ground_truth, ground_truth["annotations"], "annotations", way_out)
 

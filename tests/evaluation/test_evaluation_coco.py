@@ -337,6 +337,24 @@ def test_a_ground_truth_without_a_section_is_named(evaluate, section):
         evaluate(truth, [result()])
 
 
+@pytest.mark.parametrize("evaluate", [evaluate_coco, evaluate_voc, explain_errors])
+@pytest.mark.parametrize(
+    "section, key, message",
+    [
+        ("images", "id", "image number 0 has no id"),
+        ("annotations", "image_id", "annotation number 0 has no image_id"),
+        ("annotations", "category_id", "annotation number 0 has no category_id"),
+        ("categories", "id", "category number 0 has no id"),
+        ("categories", "name", "category number 0 has no name"),
+    ],
+)
+def test_an_entry_of_a_ground_truth_without_a_key_is_named(evaluate, section, key, message):
+    truth = tiny_truth()
+    del truth[section][0][key]
+    with pytest.raises(InputError, match=message):
+        evaluate(truth, [result()])
+
+
 def test_classes_of_annotations_are_checked_before_they_are_counted():
     truth = tiny_truth()
     matches = match_detections(truth, [result()])
