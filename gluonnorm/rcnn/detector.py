@@ -12,7 +12,7 @@ from gluonnorm.nn import is_frozen
 from gluonnorm.rcnn.config import DetectorConfig, ModelSpec
 from gluonnorm.rcnn.new_classes import ReuseWeights, reused_classes
 from gluonnorm.rcnn.saved_parameters import check_saved_parameters
-from gluonnorm.types import PathLike, Preprocess
+from gluonnorm.types import PathLike, Preprocess, is_number
 
 import mxnet as mx
 import numpy as np
@@ -165,8 +165,8 @@ class Detector(mx.gluon.HybridBlock):
         InputError
             A value is wrong.
         """
-        is_number = isinstance(nms_thresh, (int, float))
-        is_disabled = is_number and not 0 <= nms_thresh <= 1
+        # NaN is neither below 0 nor above 1, so it is refused as a wrong value.
+        is_disabled = is_number(nms_thresh) and (nms_thresh < 0 or nms_thresh > 1)
         self.configure(
             nms_thresh=1.0 if is_disabled else nms_thresh,
             nms_topk=nms_topk,

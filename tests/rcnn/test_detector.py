@@ -258,7 +258,7 @@ def test_set_nms_is_the_suppression_of_a_loop(arguments, hybrid):
 def test_set_nms_without_suppression_and_without_an_end():
     net = tiny_detector("fpn", score_thresh=0.01)
     rows = candidates(net, images())
-    for off in (-1, 2):
+    for off in (-1, 2, np.float32(2), float("inf")):
         net.set_nms(off, post_nms=60)
         assert int((net(images())[0] >= 0).sum().asscalar()) == len(rows)
     net.set_nms(post_nms=-1)
@@ -268,6 +268,8 @@ def test_set_nms_without_suppression_and_without_an_end():
         net.set_nms(nms_topk=0)
     with pytest.raises(InputError, match="nms_thresh is '0.3'; it must be a number"):
         net.set_nms("0.3")
+    with pytest.raises(InputError, match="nms_thresh is nan; it must be a number"):
+        net.set_nms(float("nan"))
 
 
 @pytest.mark.parametrize("norm", ["frozen_bn", "gn", "bn"])
