@@ -7,7 +7,6 @@ from gluonnorm.backbones import FPN
 from gluonnorm.errors import InputError, first_line
 from gluonnorm.nn import make_norm
 from gluonnorm.rcnn import FasterRCNN, ModelSpec
-from gluonnorm.types import IMAGENET_MEAN, IMAGENET_STD
 from model_zoo.assemble import (
     DetectorParts,
     as_double_head,
@@ -70,7 +69,6 @@ def from_spec(spec: Union[ModelSpec, Dict[str, Any]], ctx: Context = None) -> Fa
         )
     if spec.model not in MODELS:
         raise unknown_model(spec.model, MODELS)
-    _check_rescale(spec)
 
     model = MODELS[spec.model]
     norm = spec.norm or model.norm
@@ -82,16 +80,6 @@ def from_spec(spec: Union[ModelSpec, Dict[str, Any]], ctx: Context = None) -> Fa
         raise InputError(
             f"the settings make no network ({first_line(error)}); are they those of the file?"
         ) from error
-
-
-def _check_rescale(spec: ModelSpec) -> None:
-    """Refuse a rescale layer for input that has other constants than the layer's own."""
-    input_constants = (spec.config.order, spec.config.mean, spec.config.std)
-    if spec.rescale and input_constants != ("RGB", IMAGENET_MEAN, IMAGENET_STD):
-        raise InputError(
-            f"rescale={spec.rescale!r} knows ImageNet's mean and std in RGB only, and"
-            f" {spec.model!r} has others; leave it out"
-        )
 
 
 def build_backbone(

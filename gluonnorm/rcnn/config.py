@@ -366,7 +366,8 @@ class DetectorConfig:
 class ModelSpec:
     """What a file must state so that the same network can be built again.
 
-    ``dataclasses.asdict`` turns it into the dictionary that checkpoints and exports store.
+    ``dataclasses.asdict`` turns it into the dictionary that checkpoints and exports store. A
+    ``rescale`` raises InputError beside an ``order``, ``mean`` or ``std`` that is not ImageNet's.
 
     Attributes
     ----------
@@ -393,6 +394,17 @@ class ModelSpec:
     classes: Tuple[str, ...]
     config: DetectorConfig
     backbone: Optional[str] = None
+
+    def __post_init__(self) -> None:
+        # The rescale layer has ImageNet's constants in RGB, whatever the settings are.
+        config = self.config
+        input_constants = (config.order, config.mean, config.std)
+        if self.rescale and input_constants != ("RGB", IMAGENET_MEAN, IMAGENET_STD):
+            raise InputError(
+                f"rescale={self.rescale!r} knows ImageNet's mean and std in RGB only, and"
+                f" {self.model!r} has order={config.order!r}, mean={config.mean},"
+                f" std={config.std}; leave it out, or order, mean and std as they are"
+            )
 
     @classmethod
     def from_dict(cls, values: Dict[str, Any]) -> "ModelSpec":

@@ -215,6 +215,17 @@ def test_attributes_have_gluoncvs_names():
     assert not hasattr(net, "features")
 
 
+@pytest.mark.parametrize(
+    "changes", [{"order": "BGR"}, {"mean": (0, 0, 0)}, {"std": (1, 1, 1)}], ids=str
+)
+def test_a_rescale_layer_keeps_the_constants_of_the_input(changes):
+    net = tiny_detector("c4", rescale="denormalize")
+    with pytest.raises(InputError, match="rescale='denormalize' knows .* as they are"):
+        net.configure(**changes)
+    assert from_spec(net.spec).preprocess == net.preprocess
+    tiny_detector("c4").configure(**changes)
+
+
 def candidates(net, x):
     """Every (RoI, class) pair above the score threshold, sorted: id, score, box."""
     net.configure(nms_thresh=1.0, nms_topk=-1, force_nms=False, max_detections=60)
