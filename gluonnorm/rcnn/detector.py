@@ -125,11 +125,14 @@ class Detector(mx.gluon.HybridBlock):
                 "are frozen when a network is built; give it to get_model, or freeze more stages by"
                 " net.backbone.freeze_at(n)"
             )
-        if _weight_shape_settings(config) != _weight_shape_settings(self.config):
-            raise InputError(
-                f"{', '.join(changes)}: widths, RoI size and number of anchors are those of the "
-                "weights; build another network to change them"
-            )
+        shape_settings = _weight_shape_settings(self.config)
+        for name, value in _weight_shape_settings(config).items():
+            if value != shape_settings[name]:
+                raise InputError(
+                    f"{name} is {getattr(self.config, name)} and would be {getattr(config, name)}: "
+                    "widths, RoI size and number of anchors are those of the weights; build another"
+                    " network to change them"
+                )
         self.spec = replace(self.spec, config=config)
         # MXNet keeps the traced graph, in which the old settings are constants.
         self._clear_cached_op()
@@ -365,15 +368,10 @@ def _check_images(images: mx.nd.NDArray) -> None:
         )
 
 
-def _weight_shape_settings(config: DetectorConfig) -> Tuple[int, ...]:
-    """List the settings on which the shapes of weights depend."""
-    anchors_of_levels = [len(sizes) for sizes in config.anchor_sizes]
-    return (
-        config.fpn_channels,
-        config.rpn_channels,
-        config.rpn_convs,
-        config.roi_size,
-        config.mask_channels,
-        len(config.anchor_ratios),
-        *anchors_of_levels,
-    )
+def _weight_shape_settings(config: DetectorConfig) -> Dict[str, Any]:
+    """Collect the settings on which the shapes of weights depend; of the anchors, their numbers."""
+    names = ("fpn_channels", "rpn_channels", "rpn_convs", "roi_size", "mask_channels")
+    settings: Dict[str, Any] = {name: getattr(config, name) for name in names}
+    settings["anchor_ratios"] = len(config.anchor_ratios)
+    settings["anchor_sizes"] = [len(sizes) for sizes in config.anchor_sizes]
+    return settings

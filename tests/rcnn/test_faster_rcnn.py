@@ -91,10 +91,14 @@ def test_configure_reaches_a_hybridized_network():
         net.configure(score_tresh=0.5)
     with pytest.raises(InputError, match="nms_thresh is 2; it must be a number in 0..1"):
         net.configure(nms_thresh=2)
+    channels = net.config.rpn_channels
     with pytest.raises(
-        InputError, match="rpn_channels: widths, RoI size and number of anchors are those of the"
+        InputError,
+        match=f"^rpn_channels is {channels} and would be 7: widths, RoI size and number of anchors",
     ):
-        net.configure(rpn_channels=7)
+        net.configure(nms_thresh=0.5, rpn_channels=7)
+    with pytest.raises(InputError, match=r"^anchor_ratios is .* and would be \(1\.0,\): widths"):
+        net.configure(anchor_ratios=(1.0,))
     # The layers would learn on, and the description of the network say otherwise.
     with pytest.raises(InputError, match=r"freeze_at is None and would be 3.*backbone\.freeze_at"):
         net.configure(freeze_at=3)

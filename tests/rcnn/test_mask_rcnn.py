@@ -154,7 +154,8 @@ def test_an_exported_graph_has_four_outputs_and_gives_the_same(kind, tmp_path):
 
 
 def test_other_settings_of_the_masks_are_shapes_of_weights(net):
+    channels = net.config.mask_channels
     with pytest.raises(
-        InputError, match="mask_channels: widths, RoI size and number of anchors are those of the"
+        InputError, match=f"mask_channels is {channels} and would be 64: widths, RoI size and"
     ):
         net.configure(mask_channels=64)

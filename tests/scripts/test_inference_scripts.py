@@ -361,7 +361,7 @@ def test_demo_draws_what_it_can_and_says_what_it_cannot(folder, exported):
         (
             "export.py",
             ["--params", "net-0000003.json", "--set", "rpn_channels=8", "--output", "other/net"],
-            "rpn_channels: widths, RoI size and number of anchors are those of the weights",
+            "and would be 8: widths, RoI size and number of anchors are those of the weights",
         ),
         (
             "demo.py",
