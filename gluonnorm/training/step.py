@@ -93,11 +93,12 @@ class TrainStep:
             )
         if parts < 1:
             raise InputError(f"parts is {parts}; a batch has at least 1")
+        reads_gradients = loss_scale is not None or (max_norm is not None and len(contexts) > 1)
         # A store that updates the weights does so before anybody has seen the gradients.
-        if loss_scale is not None and trainer._kvstore_params["update_on_kvstore"] is not False:
+        if reads_gradients and trainer._kvstore_params["update_on_kvstore"] is not False:
             raise InputError(
-                "with a loss scale the step looks at the gradients before the update; build the "
-                "trainer with update_on_kvstore=False"
+                "with a loss scale or max_norm and several contexts the step looks at the "
+                "gradients before the update; build the trainer with update_on_kvstore=False"
             )
         # Without a kvstore the trainer of MXNet 1.9.1 updates each replica with its own gradient.
         # The replicas would become different networks, without any error.

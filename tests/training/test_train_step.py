@@ -1,5 +1,6 @@
 import math
 
+from gluonnorm.errors import InputError
 from gluonnorm.training import TrainStep
 
 import mxnet as mx
@@ -91,6 +92,13 @@ def test_clipping_over_two_contexts_equals_one() -> None:
         np.testing.assert_allclose(
             value, tiny.weights(one)[name], rtol=1e-4, atol=1e-6, err_msg=name
         )
+
+
+@pytest.mark.parametrize("update_on_kvstore", [None, True])
+def test_clipping_over_two_contexts_needs_the_gradients_before_the_update(update_on_kvstore):
+    with pytest.raises(InputError, match="max_norm and several contexts.*update_on_kvstore=False"):
+        tiny.build(TWO, max_norm=0.3, update_on_kvstore=update_on_kvstore)
+    tiny.build(max_norm=0.3, update_on_kvstore=update_on_kvstore)
 
 
 @pytest.mark.parametrize("contexts", [(mx.cpu(),), TWO])
