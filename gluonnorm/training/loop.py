@@ -120,7 +120,7 @@ class Loop:
     batch_size : int
         Images in a full batch, over all processes. The gradient is divided by it.
     seed : int
-        Any number of at least 0.
+        Any integer of at least 0.
     callbacks : sequence of Callback
         Called in this order at each moment.
     workers : Workers, optional
@@ -132,6 +132,11 @@ class Loop:
         Updates launched so far.
     epochs : int
         Epochs that are complete at the end of the run; 0 before ``fit``, and fewer after ``end``.
+
+    Raises
+    ------
+    InputError
+        ``steps_per_epoch`` or ``batch_size`` is less than 1, or ``seed`` is negative.
 
     Examples
     --------
@@ -156,6 +161,10 @@ class Loop:
             raise InputError(
                 f"steps_per_epoch is {steps_per_epoch}; an epoch needs at least one batch"
             )
+        if batch_size < 1:
+            raise InputError(f"batch_size is {batch_size}; a batch holds at least one image")
+        if seed < 0:
+            raise InputError(f"seed is {seed}; NumPy takes seeds of at least 0")
         self.train_step = train_step
         self.batches = batches
         self.adapt = adapt

@@ -292,6 +292,10 @@ def test_bad_arguments() -> None:
     _, step = tiny.build()
     with pytest.raises(InputError, match="steps_per_epoch is 0"):
         tiny.make_loop(step, steps_per_epoch=0)
+    with pytest.raises(InputError, match="batch_size is 0"):
+        tiny.make_loop(step, batch_size=0)
+    with pytest.raises(InputError, match="seed is -1"):
+        tiny.make_loop(step, seed=-1)
     with pytest.raises(InputError, match="start is -1"):
         tiny.make_loop(step).fit(epochs=1, start=-1)
     with pytest.raises(InputError, match="epoch 1 ended after 6 batches, but steps_per_epoch is 7"):
