@@ -142,7 +142,7 @@ def read(path: str) -> Dict[str, Any]:
     fault = _header_fault(header)
     if fault:
         raise DamagedCheckpoint(f"{path} is JSON but not of a checkpoint ({fault})", RIGHT_FILE)
-    if header.get(HEADER_DIGEST_KEY, _header_digest(header)) != _header_digest(header):
+    if HEADER_DIGEST_KEY in header and header[HEADER_DIGEST_KEY] != _header_digest(header):
         raise DamagedCheckpoint(
             f"{path} was altered since it was written (its own SHA-256 differs)",
             f"copy it again, or take the field {HEADER_DIGEST_KEY!r} out if you mean the change",
