@@ -288,9 +288,9 @@ def keep_weights(path: str, prefix: str) -> str:
     Raises
     ------
     FileNotFoundError
-        The checkpoint was deleted meanwhile.
+        The checkpoint was deleted meanwhile. Nothing remains under the new names.
     OSError
-        The files cannot be written.
+        The files cannot be written. Nothing remains under the new names either.
     """
     stem = os.path.splitext(path)[0]
     step = stem.rpartition("-")[2]
@@ -300,7 +300,7 @@ def keep_weights(path: str, prefix: str) -> str:
         # A header is deleted before its weights: if it is still there, the weights were complete.
         for ending in ("params", HEADER_ENDING):
             _link_or_copy(f"{stem}.{ending}", f"{prefix}-{step}.{ending}")
-    except FileNotFoundError:
+    except OSError:
         remove_checkpoint(kept)
         raise
     return kept

@@ -4,6 +4,7 @@ import os
 
 from gluonnorm.training import (
     CheckpointError,
+    keep_weights,
     latest,
     load,
     mark_best,
@@ -303,6 +304,23 @@ def test_best_without_hard_links(trained, monkeypatch) -> None:
 
     monkeypatch.setattr(os, "link", refuse)
     assert os.path.getsize(mark_best(path)) == os.path.getsize(f"{prefix}-0000003.params")
+
+
+def test_weights_that_cannot_be_kept_leave_nothing(trained, monkeypatch) -> None:
+    net, trainer, prefix = trained
+    path = save(prefix, net, trainer, {"step": 3}, tiny.SPEC)
+    before = names(prefix)
+
+    def refuse(*_):
+        raise OSError(errno.EPERM, "no hard links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    # The weights are copied, and the longer header finds no room.
+    limit = os.path.getsize(f"{prefix}-0000003.params")
+    assert limit < os.path.getsize(path)
+    with no_file_beyond(limit), pytest.raises(OSError):
+        keep_weights(path, f"{prefix}-kept")
+    assert names(prefix) == before
 
 
 def test_json_is_written_last(trained, monkeypatch) -> None:
