@@ -25,20 +25,13 @@ from gluonnorm.deploy.detector_settings import (
     settings_of_manifest,
     settings_of_network,
 )
+from gluonnorm.deploy.photo_reader import NamedPhoto, PhotoReader, with_names
 from gluonnorm.errors import InputError
-from gluonnorm.photos.files import ImageError, image_files, source_name
+from gluonnorm.photos.files import ImageError
 from gluonnorm.photos.merge_tiles import TileDetections, merge_tiles
 from gluonnorm.photos.paste import detections_in_photo
-from gluonnorm.photos.prepare import (
-    Photo,
-    Photos,
-    PreparedPhoto,
-    is_image_source,
-    load_photo,
-    prepare_checked,
-    refuse_single_photo,
-)
-from gluonnorm.photos.tiles import DEFAULT_OVERLAP, Tiling, Window
+from gluonnorm.photos.prepare import Photo, Photos, refuse_single_photo
+from gluonnorm.photos.tiles import DEFAULT_OVERLAP, Tiling
 from gluonnorm.types import Detections, PathLike, is_positive_integer
 
 import numpy as np
@@ -65,44 +58,6 @@ class _PhotoHandling(NamedTuple):
     resize: bool
     batch_size: int
     tiling: Optional[Tiling]
-
-
-class _TilePlace(NamedTuple):
-    """Where a tile is.
-
-    Attributes
-    ----------
-    window : Window
-        Its place in the photo.
-    photo_size : tuple of int
-        Height and width of the photo.
-    """
-
-    window: Window
-    photo_size: Tuple[int, int]
-
-    @property
-    def is_last(self) -> bool:
-        """Whether this is the last tile of its photo, in the lower right corner."""
-        return (self.window.bottom, self.window.right) == self.photo_size
-
-
-class NamedPhoto(NamedTuple):
-    """A prepared photo and its name in messages.
-
-    Attributes
-    ----------
-    prepared : PreparedPhoto
-        The network's input, the scale, the photo's size.
-    name : str
-        The beginning of an error message about this photo, "" for a single array.
-    place : _TilePlace or None
-        Where it is, if it is a tile of a larger photo.
-    """
-
-    prepared: PreparedPhoto
-    name: str
-    place: Optional[_TilePlace] = None
 
 
 class PhotoOutputs(NamedTuple):
@@ -262,9 +217,9 @@ class Predictor:
         self.truncated_photos = 0
         self._score_thresh = settings.score_thresh
         self._backend = opened
-        self._resize = handling.resize
+        self._reader = PhotoReader(settings.preprocess, handling.resize, handling.tiling)
+        self._crops_masks = handling.tiling is not None
         self._batch_size = handling.batch_size
-        self._tiling = handling.tiling
         # MXNet gives each thread that runs a static graph at the same time buffers of its own, and
         # keeps them: four threads would take four times the memory, and gain nothing, because the
         # network uses all cores by itself.
@@ -341,13 +296,13 @@ class Predictor:
         ...     print(detections.scores)
         """
         refuse_single_photo(images)
-        yield from self._detect(_with_names(images), resize)
+        yield from self._detect(with_names(images), resize)
 
     def _detect(
         self, named_photos: Iterable[Tuple[str, Photo]], resize: Optional[bool]
     ) -> Iterator[Detections]:
         """Detect objects on photos, each with the beginning of an error message about it."""
-        photos = ahead(self._prepared(named_photos, resize), count=2 * self._batch_size)
+        photos = ahead(self._reader.read_all(named_photos, resize), count=2 * self._batch_size)
         tiles: List[TileDetections] = []
         for photo_outputs in in_batches(photos, _input_shape, self.run, self._batch_size):
             detections = self.detections(photo_outputs)
@@ -359,31 +314,6 @@ class Predictor:
             if place.is_last:
                 yield merge_tiles(tiles, *place.photo_size)
                 tiles = []
-
-    def _prepared(
-        self, named_photos: Iterable[Tuple[str, Photo]], resize: Optional[bool]
-    ) -> Iterator[NamedPhoto]:
-        """Read and prepare photos one after the other, large ones tile by tile."""
-        for name, photo in named_photos:
-            if self._tiling is None:
-                yield self.read(photo, resize, name)
-            else:
-                # A generator of its own lets go of the photo before the next one is read.
-                yield from self._tiles(photo, resize, name, self._tiling)
-
-    def _tiles(
-        self, photo: Photo, resize: Optional[bool], name: str, tiling: Tiling
-    ) -> Iterator[NamedPhoto]:
-        """Read a photo and prepare its tiles. A photo of one tile is no tile, but a photo."""
-        image = self._load(photo, name)
-        name = _name_in_messages(photo, name)
-        height, width = image.shape[:2]
-        windows = tiling.windows(height, width)
-        for window in windows:
-            part = window.part_of(image)
-            prepared = prepare_checked(part, self.preprocess, self._resizes(resize))
-            place = _TilePlace(window, (height, width)) if len(windows) > 1 else None
-            yield NamedPhoto(prepared, name, place)
 
     def prepare(self, photo: Photo, resize: Optional[bool] = None) -> np.ndarray:
         """Prepare the network's input for one photo.
@@ -453,20 +383,7 @@ class Predictor:
         ImageError
             The file cannot be read, or the array is not a photo.
         """
-        image = self._load(photo, name)
-        prepared = prepare_checked(image, self.preprocess, self._resizes(resize))
-        return NamedPhoto(prepared, _name_in_messages(photo, name))
-
-    def _load(self, photo: Photo, name: str) -> np.ndarray:
-        """Read and check a photo; ``name`` is the beginning of an error message about it."""
-        try:
-            return load_photo(photo)
-        except ImageError as error:
-            raise ImageError(f"{name}{error}") from error
-
-    def _resizes(self, resize: Optional[bool]) -> bool:
-        """Whether a call resizes photos; None takes the setting of the predictor."""
-        return self._resize if resize is None else resize
+        return self._reader.read(photo, resize, name)
 
     def run(self, photos: List[NamedPhoto]) -> List[PhotoOutputs]:
         """Run the network on photos that have the same size after resizing, the second step.
@@ -531,7 +448,7 @@ class Predictor:
             size=photo_outputs.photo.prepared.size,
             mask_paste=self.mask_paste,
             inclusive=self.preprocess.inclusive,
-            cropped=cropped or self._tiling is not None,
+            cropped=cropped or self._crops_masks,
         )
 
     def _count_truncated(self, candidate_scores: np.ndarray) -> None:
@@ -575,22 +492,6 @@ def _check_gpu(gpu: Any, ctx: Any) -> None:
         raise InputError(f"gpu is {gpu!r}; want the number of a GPU, from 0, or None for the CPU")
     if ctx is not None:
         raise InputError(f"gpu is {gpu} and ctx is {ctx!r}; give one of them")
-
-
-def _with_names(images: Union[PathLike, Iterable[Photo]]) -> Iterator[Tuple[str, Photo]]:
-    """Pair each photo with the beginning of an error message about it."""
-    if isinstance(images, (str, os.PathLike)):
-        # The message about a file contains its path already.
-        for path in image_files(images):
-            yield "", path
-        return
-    for number, image in enumerate(images):
-        yield f"images[{number}]: ", image
-
-
-def _name_in_messages(photo: Any, name: str) -> str:
-    """Add the file of a photo, if it has one, to the beginning of an error message about it."""
-    return f"{name}{source_name(photo)}: " if is_image_source(photo) else name
 
 
 def _input_shape(photo: NamedPhoto) -> Tuple[int, ...]:

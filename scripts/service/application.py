@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Awaitable, Callable, List, Optional
 
 from gluonnorm.class_colors import class_colors
-from gluonnorm.deploy.predictor import NamedPhoto, PhotoOutputs, Predictor
+from gluonnorm.deploy.photo_reader import NamedPhoto
+from gluonnorm.deploy.predictor import PhotoOutputs, Predictor
 from gluonnorm.errors import did_you_mean
 from gluonnorm.photos.files import ImageError
 from service.answers import DRAWN_SCORE, json_answer, png_answer

@@ -8,7 +8,8 @@ from collections import deque
 from concurrent.futures import Future
 from typing import Deque, List, NamedTuple, Tuple
 
-from gluonnorm.deploy.predictor import NamedPhoto, PhotoOutputs, Predictor
+from gluonnorm.deploy.photo_reader import NamedPhoto
+from gluonnorm.deploy.predictor import PhotoOutputs, Predictor
 from gluonnorm.photos.files import ImageError
 from service.metrics import ServiceMetrics
 

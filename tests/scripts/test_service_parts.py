@@ -5,7 +5,8 @@ import importlib
 import threading
 from types import SimpleNamespace
 
-from gluonnorm.deploy.predictor import NamedPhoto, PhotoOutputs
+from gluonnorm.deploy.photo_reader import NamedPhoto
+from gluonnorm.deploy.predictor import PhotoOutputs
 from gluonnorm.photos.files import ImageError
 from gluonnorm.photos.prepare import PreparedPhoto
 from gluonnorm.types import Preprocess
