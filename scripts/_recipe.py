@@ -6,8 +6,9 @@ reads flags as if each had been given.
 """
 
 import argparse
+from collections import ChainMap
 from dataclasses import fields
-from typing import Any, Dict, Optional, Sequence
+from typing import Any, Dict, Mapping, Optional
 
 from gluonnorm import training
 from gluonnorm.errors import InputError, did_you_mean
@@ -93,31 +94,36 @@ def choose(
         There is no such recipe.
     """
     name = _recipe_name(args, earlier)
-    kept = _kept_decisions(name, args, earlier, machines)
-    layers = [_given_flags(args), kept, fitted or {}]
+    # The first map that has a value wins, so each map that is appended fills what is still open.
+    chosen = ChainMap(
+        _given_flags(args), _kept_decisions(name, args, earlier, machines), fitted or {}
+    )
     if case is not None:
         if args.multi_scale:
             short = max(args.multi_scale)
-            layers.append({"short": Choice(short, RECIPE, "the largest length of --multi-scale")})
-        layers.append(choose_settings(case, _values_of(layers)))
-    sizes = {size: _first(size, [*layers, _default_choices(1)]) for size in UPDATE_SIZES}
+            reason = "the largest length of --multi-scale"
+            chosen.maps.append({"short": Choice(short, RECIPE, reason)})
+        chosen.maps.append(choose_settings(case, _values_of(chosen)))
+    sizes = {size: chosen.get(size, Choice(DEFAULTS[size], DEFAULT)) for size in UPDATE_SIZES}
     total_batch = sizes["batch_size"].value * sizes["accumulate"].value * machines
-    known = _values_of(layers)
-    length = known.get("epochs"), known.get("epoch_steps")
+    length = _value_of("epochs", chosen), _value_of("epoch_steps", chosen)
     if case is not None:
-        layers.append(choose_schedule(case.weights, images, total_batch, *length))
+        chosen.maps.append(choose_schedule(case.weights, images, total_batch, *length))
     elif name.value not in (None, AUTO):
         recipe = get_recipe(name.value)
-        layers.append(_recipe_choices(recipe, total_batch, images, *length, fitted is not None))
+        is_fitted = fitted is not None
+        chosen.maps.append(_recipe_choices(recipe, total_batch, images, *length, is_fitted))
+    chosen.maps.append(_default_choices(total_batch))
     choices = {"recipe": name, **sizes, MACHINES: Choice(machines, DEFAULT, "share an update")}
     for destination in SCHEDULE_FLAGS:
-        choices[destination] = _first(destination, [*layers, _default_choices(total_batch)])
+        choices[destination] = chosen[destination]
     if choices["bias_wd"].value is None:
         choices["bias_wd"] = Choice(choices["wd"].value, DEFAULT, "that of weights")
-    kept_layers = layers[1:] if name.value is None else layers
-    for setting in RECIPE_SETTINGS:
-        if any(setting in layer for layer in kept_layers):
-            choices[setting] = _first(setting, layers)
+    # A run without a recipe keeps no settings: its flags are given again.
+    if name.value is not None:
+        for setting in RECIPE_SETTINGS:
+            if setting in chosen:
+                choices[setting] = chosen[setting]
     return choices
 
 
@@ -189,26 +195,14 @@ def _kept_decisions(
     return kept
 
 
-def _values_of(layers: Sequence[Choices]) -> Dict[str, Any]:
-    """Collect the values that stand, of the first layer that has one."""
-    values: Dict[str, Any] = {}
-    for layer in layers:
-        for name, choice in layer.items():
-            values.setdefault(name, choice.value)
-    return values
+def _values_of(choices: Mapping[str, Choice]) -> Dict[str, Any]:
+    """Return the values of choices without their origins."""
+    return {name: choice.value for name, choice in choices.items()}
 
 
-def _value_of(name: str, choices: Choices) -> Any:
+def _value_of(name: str, choices: Mapping[str, Choice]) -> Any:
     """Return the value of a choice; None if there is none."""
     return choices[name].value if name in choices else None
-
-
-def _first(name: str, layers: Sequence[Choices]) -> Any:
-    """Return the choice of the first layer that has one of this name; None if no layer has."""
-    for layer in layers:
-        if name in layer:
-            return layer[name]
-    return None
 
 
 def _recipe_choices(
