@@ -22,7 +22,7 @@ from _training_parts import build_network
 def examine(args: argparse.Namespace, dataset: Dataset, ctx: List[mx.Context]) -> TrainingCase:
     """Collect what the rules of the automatic recipe look at.
 
-    The network is built once as the flags alone describe it, because nobody else knows what its
+    The network is built once as the flags alone describe it, because only a network tells what its
     strides are and which of its layers the weights fill.
 
     Parameters

@@ -227,11 +227,12 @@ def prepare(
     if net.has_masks:
         train_set = open_masks(train_set)
         val_set = None if val_set is None else open_masks(val_set)
-    require_boxes(train_set, training_preprocess(args, net.preprocess), net.config)
+    require_boxes(train_set, training_preprocess(completed, net.preprocess), net.config)
     if val_set is not None and completed.val_interval:
         require_scored_boxes(val_set)
     loader = make_loader(completed, train_set, net.preprocess, workers.rank, workers.count)
     if args.minutes is not None and not args.resume:
+        # Only args tells whether --val-interval was given: completed has its default.
         fitted = fit_to_minutes(
             completed, net, loader, val_set, ctx, workers.count, args.val_interval
         )

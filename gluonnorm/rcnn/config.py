@@ -137,7 +137,7 @@ class DetectorConfig:
     rpn_nms_thresh : float
         IoU in 0..1 above which the better proposal suppresses the other.
     rpn_min_size : float
-        Proposals with a shorter side are dropped; in pixels.
+        Proposals with a side shorter than this are dropped; in pixels.
     rpn_num_sample : int
         Anchors of an image that the losses of the RPN read.
     rpn_pos_iou_thresh : float
@@ -243,7 +243,7 @@ class DetectorConfig:
         if isinstance(self.short, int):
             object.__setattr__(self, "short", (self.short,))
         self._check_input()
-        self._check_numbers()
+        self._check_requirements()
         self._check_anchors()
 
     def override(self, **changes: Any) -> "DetectorConfig":
@@ -339,15 +339,17 @@ class DetectorConfig:
         grids = []
         for stride, sizes in zip(strides, self.anchor_sizes):
             anchors = cell_anchors(stride, sizes, self.anchor_ratios, self.convention)
+            # The far corners of an AnchorGrid are exclusive, those of some conventions inclusive.
             anchors[:, 2:] += self.convention.offset
-            grids.append(AnchorGrid(stride, anchors, self.convention.anchor_stride == "map"))
+            spans_input = self.convention.anchor_stride == "map"
+            grids.append(AnchorGrid(stride, anchors, spans_input))
         return tuple(grids)
 
     def _check_input(self) -> None:
         """Check the settings of the network's input: Preprocess raises InputError for them."""
         self.preprocess(normalize=True, multiple=1)
 
-    def _check_numbers(self) -> None:
+    def _check_requirements(self) -> None:
         """Check the settings that have a requirement of their own."""
         for name, requirement in REQUIREMENTS.items():
             check_setting(name, getattr(self, name), requirement)
@@ -462,7 +464,7 @@ def _check_description(values: Any, known: List[str]) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """Replace lists, also nested ones, by tuples, and what NumPy made by numbers of Python."""
+    """Turn lists into tuples, also nested ones, and NumPy's numbers and arrays into Python's."""
     if isinstance(value, (np.generic, np.ndarray)):
         value = value.tolist()
     if not isinstance(value, (list, tuple)):

@@ -256,12 +256,14 @@ class LossBlock(mx.gluon.HybridBlock):
 
     def _shared(self, F: Any, features: LossFeatures, rois: Tensor, size: int) -> Tensor:
         """Compute the features of RoIs (B, R, 4) that both heads read: (B * R, C, h, w)."""
-        num_maps = len(self._roi_strides)
+        # Maps of larger strides serve the RPN alone.
+        maps = features.maps[: len(self._roi_strides)]
         settings = (self._roi_strides, size, self._config.roi_sample_ratio, self._config.convention)
         if self._is_on_cpu():
-            pooled = roi_product(F, features.maps[:num_maps], features.rows, rois, *settings)
+            pooled = roi_product(F, maps, features.rows, rois, *settings)
         else:
-            pooled = roi_align(F, features.maps[:num_maps], rois, *settings, inside=True)
+            # Proposals and ground truth are clipped to the image.
+            pooled = roi_align(F, maps, rois, *settings, inside=True)
         return self.box_head.shared(pooled)
 
     def _is_on_cpu(self) -> bool:

@@ -378,6 +378,7 @@ def _checked_means(launched: _LaunchedStep, workers: Workers) -> Tuple[Dict[str,
 
     NonFiniteLoss is raised on all workers if a mean is not finite.
     """
+    # A worker without an image of its own has computed losses that do not count.
     own_count = len(launched.names)
     per_image = {name: vector.asnumpy()[:own_count] for name, vector in launched.losses.items()}
     own_means = [float(vector.mean()) if own_count else 0.0 for vector in per_image.values()]

@@ -51,10 +51,10 @@ class TrainStep:
         The largest 2-norm of the gradient of the mean loss, over all parameters together. A larger
         gradient is scaled down to it. ``math.inf`` only measures the gradient.
     parts : int
-        Into how many parts a batch is divided whose gradients are computed one after the other and
-        added up. The update is that of the complete batch, with the memory of a part and a second
-        copy of the gradients. Norms with live statistics see the parts: theirs are those of fewer
-        images.
+        The number of parts into which a batch is divided. Their gradients are computed one after
+        the other and added up. The update is that of the complete batch, with the memory of a part
+        and a second copy of the gradients. Norms with live statistics compute them over a part,
+        which has fewer images.
     loss_scale : LossScale, optional
         For a graph that computes in float16. A step whose gradients overflow makes no update.
 

@@ -16,7 +16,7 @@ from model_zoo.recipes.training_case import BACKBONE_WEIGHTS, DETECTOR_WEIGHTS, 
 import numpy as np
 
 AUTO = "auto"
-# The shorter side that a small object shall have, in pixels, and in cells of a coarse map.
+# The shorter side that a small object should have, in pixels, and in cells of a coarse map.
 SMALL_SIDE = 24.0
 SMALL_CELLS = 2.5
 LARGEST_ENLARGEMENT = 2.0
@@ -78,8 +78,8 @@ def choose_settings(case: TrainingCase, given: Values) -> Dict[str, Choice]:
     case : TrainingCase
         The data set, the network, its weights and the machine.
     given : Mapping of str to object
-        Values that stand already, by the names of flags and of the detector's settings. Later rules
-        follow from them.
+        Values that are decided already, by the names of flags and of the detector's settings. Later
+        rules follow from them.
 
     Returns
     -------
@@ -114,15 +114,15 @@ def choose_schedule(
     batch_size : int
         The photos of an update, on all machines together.
     epochs : int or None
-        The length, if it stands already.
+        The length, if it is decided already.
     epoch_steps : int or None
         The updates of an epoch, if they are fewer than the data set has.
 
     Returns
     -------
     dict of str to Choice
-        "epochs", "lr", "lr_mode", "lr_decay_epoch", which serves another mode, "lr_warmup" and
-        "clip_gradient".
+        "epochs", "lr", "lr_mode", "lr_decay_epoch" (read only if the user chooses another mode),
+        "lr_warmup" and "clip_gradient".
     """
     length = _epochs(photos)
     updates = (epochs or length.value) * (epoch_steps or math.ceil(photos / batch_size))
@@ -136,7 +136,7 @@ def choose_schedule(
         "lr_mode": _choice("cosine", "it falls to 0 at the end, however long the run is"),
         "lr_decay_epoch": _choice(decays, "as by default after 70 % and 90 % of the run"),
         "lr_warmup": _choice(warmup, f"a tenth of {updates} updates, at most {WARMUP_UPDATES}"),
-        "clip_gradient": _choice(10.0, "a photo that is all wrong shall not undo the others"),
+        "clip_gradient": _choice(10.0, "a photo that is all wrong should not undo the others"),
     }
 
 
