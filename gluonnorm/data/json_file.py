@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Optional, Set, Tuple
 
 from gluonnorm.data.labeled_image import DataError
 from gluonnorm.errors import one_line
-from gluonnorm.types import PathLike
+from gluonnorm.types import PathLike, is_number
 
 MAX_INTEGER = 2**63  # what NumPy's and MXNet's integers hold
 SHOWN_CHARACTERS = 60  # of a long text in a message
@@ -154,7 +154,7 @@ def to_float(value: Any) -> Optional[float]:
     >>> to_float(3), to_float(True), to_float("3"), to_float(10**400)
     (3.0, None, None, inf)
     """
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if not is_number(value):
         return None
     try:
         return float(value)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence
 
 from gluonnorm.errors import GluonnormError, InputError
+from gluonnorm.types import is_number
 from gluonnorm.weight_files import file_digest, parse_description, read_description
 
 # Symbol, parameters, manifest. The manifest is the last file that gets its name, so a manifest
@@ -280,8 +281,7 @@ def _manifest_fault(manifest: Manifest) -> str:
     if not isinstance(config, dict) or not isinstance(config.get("convention", {}), dict):
         return "config or config.convention is no object"
     threshold = config.get("score_thresh", 0)
-    is_number = isinstance(threshold, (int, float)) and not isinstance(threshold, bool)
-    if not is_number or not math.isfinite(threshold):
+    if not is_number(threshold) or not math.isfinite(threshold):
         return f"config.score_thresh is {threshold!r}, no number"
     return _classes_fault(manifest)
 

@@ -6,7 +6,6 @@ categories are left out, and NaN makes a wrong score without a word.
 """
 
 import math
-from numbers import Real
 from typing import Any, Dict, Iterable, List, Mapping, Sequence, Set
 
 from gluonnorm.errors import InputError, first_few
@@ -296,7 +295,7 @@ def _area(annotation: Mapping[str, Any], number: int) -> float:
     area = annotation.get("area")
     if area is None:
         return box_area(annotation)
-    if not isinstance(area, Real):
+    if not is_number(area):
         raise InputError(f"annotation number {number} has the area {area!r}; want a number")
     stated = float(area)
     return stated if math.isfinite(stated) and stated >= 0 else box_area(annotation)

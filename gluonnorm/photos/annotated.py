@@ -3,7 +3,7 @@
 from typing import NamedTuple, Optional
 
 from gluonnorm.errors import InputError
-from gluonnorm.types import Shape
+from gluonnorm.types import Shape, is_number
 
 import numpy as np
 
@@ -110,7 +110,7 @@ def check_share(name: str, value: float) -> None:
     value : float
         Its value, which must be in 0 to 1.
     """
-    if not isinstance(value, (int, float)) or not 0 <= value <= 1:
+    if not is_number(value) or not 0 <= value <= 1:
         raise InputError(f"{name} is {value!r}; want a number from 0 to 1")
 
 

@@ -5,7 +5,7 @@ from typing import Any, Callable, Mapping, NamedTuple, Sequence, Tuple
 
 from gluonnorm.errors import InputError, did_you_mean, first_few
 from gluonnorm.rcnn.losses import cross_entropy
-from gluonnorm.types import Tensor
+from gluonnorm.types import Tensor, is_number
 
 BACKGROUND = "background"
 LEAST_MISS = 1e-6  # of 1 minus a probability
@@ -133,10 +133,9 @@ class WeightedClassLoss:
                     f"there is no class {name!r} to be weighted"
                     f"{did_you_mean(name, names) or ';'} the classes are {first_few(names)}"
                 )
-            is_number = isinstance(weight, (int, float)) and not isinstance(weight, bool)
-            if not is_number or not 0 < weight < math.inf:
+            if not is_number(weight) or not 0 < weight < math.inf:
                 raise InputError(f"the weight of class {name!r} is {weight!r}; want above 0")
-        self._weights = {names.index(name): weight for name, weight in weights.items()}
+        self._weights = {names.index(name): float(weight) for name, weight in weights.items()}
         self._class_loss = class_loss
 
     def __call__(self, F: Any, logits: Tensor, labels: Tensor, setting: ClassLossSetting) -> Tensor:

@@ -2,10 +2,11 @@
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, Optional, Tuple
+from typing import Optional, Tuple
 
 from gluonnorm.errors import InputError
 from gluonnorm.training import scale_for_batch
+from gluonnorm.types import is_number
 
 UNITS = ("iterations", "epochs")
 # Each of these means nothing below its limit.
@@ -127,7 +128,7 @@ class Recipe:
             )
         for name, smallest in SMALLEST.items():
             value = getattr(self, name)
-            if not _is_number(value) or value < smallest:
+            if not is_number(value) or not smallest <= value < math.inf:
                 raise InputError(
                     f"recipe {self.name!r}: {name} is {value!r}; give a number of at least "
                     f"{smallest}"
@@ -271,8 +272,3 @@ class Recipe:
     def _in_epochs(self, point: float) -> float:
         """Convert a point of the schedule to epochs."""
         return point if self.unit == "epochs" else point * self.batch_size / self.images
-
-
-def _is_number(value: Any) -> bool:
-    """Whether a value is a finite number."""
-    return isinstance(value, (int, float)) and math.isfinite(value)

@@ -294,6 +294,7 @@ def test_an_area_that_is_none_is_that_of_the_box(area):
         ({"iscrowd": "0"}, {}, "annotation number 0 has iscrowd '0'; want 0 or 1"),
         ({"iscrowd": 2}, {}, "annotation number 0 has iscrowd 2; want 0 or 1"),
         ({"area": "12"}, {}, "annotation number 0 has the area '12'; want a number"),
+        ({"area": True}, {}, "annotation number 0 has the area True; want a number"),
         ({"bbox": [1, 2, float("nan"), 4]}, {}, "annotation number 0 has bbox .*; want finite"),
         ({}, {"score": float("nan")}, "result number 0 has score nan; want finite"),
         ({}, {"bbox": [1, 2, 3, float("inf")]}, "result number 0 has bbox .*; want finite"),

@@ -253,6 +253,7 @@ def test_probabilities():
         ("quarter_turn", {"propability": 1}, "has no setting 'propability'.*mean probability"),
         ("vertical_flip", {"probability": 1.5}, "probability is 1.5; want a number from 0 to 1"),
         ("vertical_flip", {"probability": "no"}, "probability is 'no'"),
+        ("vertical_flip", {"probability": True}, "probability is True"),
         ("color_jitter", {"hue": 0.6}, "hue is 0.6; want a share of a full turn"),
         ("color_jitter", {"contrast": -1}, "contrast is -1"),
         ("random_crop", {"min_scale": 0}, "min_scale and min_visible must be more than 0"),
@@ -265,6 +266,10 @@ def test_probabilities():
 def test_wrong_settings(name, settings, message):
     with pytest.raises(InputError, match=message):
         make_augment(name, **settings)
+
+
+def test_numbers_of_numpy_are_numbers():
+    assert make_augment("vertical_flip", probability=np.float32(0.25)).probability == 0.25
 
 
 def changed_by(photo, rng, **fields):

@@ -75,8 +75,9 @@ def test_the_slope_of_the_focal_loss_is_finite_and_that_of_its_values(gamma):
 
 
 @pytest.mark.parametrize("base", [softmax_class_loss, focal_class_loss])
-def test_weights_multiply_the_loss_of_their_class(base):
-    weights = {"background": 0.5, CLASSES[1]: 3.0}
+@pytest.mark.parametrize("number", [float, np.float32, np.float64])
+def test_weights_multiply_the_loss_of_their_class(base, number):
+    weights = {"background": number(0.5), CLASSES[1]: number(3)}
     factors = np.array([0.5, 1.0, 3.0, 1.0])[LABELS.astype(int)]
     found = values(WeightedClassLoss(CLASSES, weights, base))
     np.testing.assert_allclose(found, factors * values(base), rtol=1e-5)
@@ -90,6 +91,7 @@ def test_weights_multiply_the_loss_of_their_class(base):
         ({"disc": 0}, "weight of class 'disc' is 0; want above 0"),
         ({"disc": float("nan")}, "is nan; want above 0"),
         ({"disc": "3"}, "is '3'; want above 0"),
+        ({"disc": True}, "is True; want above 0"),
     ],
 )
 def test_wrong_weights(weights, words):
