@@ -238,7 +238,8 @@ def missing_runs(
         All rows with the first seed, then all with the second: a page of few seeds has all rows.
     """
     runs = []
-    for seed in seeds:
+    # Two runs of one seed would write the same files at once.
+    for seed in dict.fromkeys(seeds):
         for row in rows:
             if read_result(result_path(experiment.name, row.label, seed, results)) is None:
                 runs.append(Run(row, seed))

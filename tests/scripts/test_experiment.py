@@ -98,6 +98,17 @@ def test_a_training_that_fails_is_an_error_that_names_its_output(tiny, tmp_path)
     assert not (tmp_path / "results" / "tiny").exists()
 
 
+def test_a_seed_that_is_given_twice_is_run_once(tiny, tmp_path):
+    script = importlib.import_module("experiment")
+    runs = script.missing_runs(tiny, tiny.rows, [4, 1, 4], tmp_path)
+    assert [(run.row.label, run.seed) for run in runs] == [
+        ("gn", 4),
+        ("sn_nobn", 4),
+        ("gn", 1),
+        ("sn_nobn", 1),
+    ]
+
+
 def test_after_a_failure_no_other_run_begins(tiny, monkeypatch, tmp_path):
     script = importlib.import_module("experiment")
     begun = []
