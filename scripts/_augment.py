@@ -27,6 +27,7 @@ def add_augment_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("augmentation")
     group.add_argument(
         "--augment",
+        action="extend",
         nargs="+",
         default=[],
         metavar="NAME",
@@ -37,6 +38,7 @@ def add_augment_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--multi-scale",
         type=int,
+        action="extend",
         nargs="+",
         metavar="PIXELS",
         help="resize each training photo to one of these lengths of the shorter side, at random, "

@@ -50,6 +50,7 @@ def add_dataset_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--data-root", required=True, metavar="FOLDER", help="the data set's folder")
     group.add_argument(
         "--train-split",
+        action="extend",
         nargs="+",
         metavar="NAME",
         help="default: train2017 (coco), trainval (voc), train. voc takes several, also of other "
@@ -57,6 +58,7 @@ def add_dataset_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--val-split",
+        action="extend",
         nargs="+",
         metavar="NAME",
         help="default: val2017 (coco), test (voc), val; voc takes several",
@@ -80,6 +82,7 @@ def add_dataset_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--classes",
+        action="extend",
         nargs="+",
         metavar="NAME",
         help="names and order of the classes; needed for record and lst, otherwise the files' own",

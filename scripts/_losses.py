@@ -44,6 +44,7 @@ def add_loss_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--class-weights",
+        action="extend",
         nargs="+",
         default=[],
         metavar="CLASS=WEIGHT",

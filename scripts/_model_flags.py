@@ -68,6 +68,7 @@ def add_model_arguments(
     add_architecture_arguments(group)
     group.add_argument(
         "--set",
+        action="extend",
         nargs="+",
         default=[],
         metavar="NAME=VALUE",

@@ -57,10 +57,16 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """
     parser = ScriptParser(__doc__)
     parser.add_argument(
-        "--group", nargs="+", default=[], metavar="NAME", help="only these groups; see --list"
+        "--group",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="only these groups; see --list",
     )
     parser.add_argument(
         "--rows",
+        action="extend",
         nargs="+",
         default=[],
         metavar="PATTERN",
@@ -93,6 +99,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--profile",
+        action="extend",
         nargs="+",
         default=[],
         metavar="ROW",

@@ -64,6 +64,7 @@ def parse_args() -> argparse.Namespace:
     add_architecture_arguments(model)
     model.add_argument(
         "--classes",
+        action="extend",
         nargs="+",
         metavar="NAME",
         help="class names, if they are not the network's own",

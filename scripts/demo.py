@@ -54,6 +54,7 @@ def parse_args() -> argparse.Namespace:
     add_model_arguments(parser, exported=True)
     parser.add_argument(
         "--classes",
+        action="extend",
         nargs="+",
         metavar="NAME",
         help="class names, for weights of a *_custom network",

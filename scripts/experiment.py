@@ -55,6 +55,9 @@ from experiments.run_row import run_row
 from experiments.summary import RowSummary, make_page
 from tqdm import tqdm
 
+ALL_ROWS = ("*",)
+DEFAULT_SEEDS = (1, 2, 3)
+
 
 class Run(NamedTuple):
     """One row with one seed."""
@@ -83,17 +86,19 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument("--list", action="store_true", help="print experiments and rows, and end")
     parser.add_argument(
         "--rows",
+        action="extend",
         nargs="+",
-        default=["*"],
+        default=[],
         metavar="PATTERN",
         help="only these rows, such as 'nuclei-gn-*' (default: all)",
     )
     parser.add_argument(
         "--seeds",
         "--seed",
+        action="extend",
         nargs="+",
         type=int,
-        default=[1, 2, 3],
+        default=[],
         metavar="N",
         help="the seeds of each row (default: 1 2 3)",
     )
@@ -150,7 +155,8 @@ def main(args: argparse.Namespace) -> None:
         raise InputError(f"--jobs is {args.jobs}; want at least 1")
     results = Path(args.results)
     if not args.page:
-        runs = missing_runs(experiment, choose_rows(experiment, args.rows), args.seeds, results)
+        rows = choose_rows(experiment, args.rows or ALL_ROWS)
+        runs = missing_runs(experiment, rows, args.seeds or DEFAULT_SEEDS, results)
         chosen = [run.row for run in runs]
         places = make_places(find_places(args, chosen), chosen, Path(args.runs))
         folder = Path(args.runs) / experiment.name

@@ -62,6 +62,7 @@ def parse_args() -> argparse.Namespace:
     add_model_arguments(parser, exported=False)
     parser.add_argument(
         "--classes",
+        action="extend",
         nargs="+",
         metavar="NAME",
         help="class names, for weights of a *_custom network",
@@ -94,6 +95,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument(
         "--calibration",
+        action="extend",
         nargs="+",
         metavar="PATH",
         help="for int8: photos like those the detector will get, files or folders",

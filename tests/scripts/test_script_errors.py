@@ -1,5 +1,6 @@
 """How a script ends: errors of the user are one line and status 2, a bug keeps its traceback."""
 
+import argparse
 import importlib
 import io
 import os
@@ -15,6 +16,7 @@ import pytest
 from in_process import SCRIPTS, run_script
 
 NETWORK = "faster_rcnn_resnet18_v1b_custom"
+ALL_SCRIPTS = sorted(path.name for path in SCRIPTS.glob("[a-z]*.py"))
 
 
 @pytest.fixture()
@@ -373,7 +375,28 @@ def test_a_wrong_flag_is_one_line(flags, message):
     assert done.stderr.count("\n") == 1 and "--help shows the flags" in done.stderr
 
 
-@pytest.mark.parametrize("script", sorted(path.name for path in SCRIPTS.glob("[a-z]*.py")))
+@pytest.mark.parametrize("script", ALL_SCRIPTS)
+def test_a_list_that_is_given_in_two_parts_is_complete(script, monkeypatch):
+    """argparse alone would take the last part, so ``--set a=1 --set b=2`` would lose ``a=1``."""
+    parsers = []
+
+    def remember(parser, args=None, namespace=None):
+        parsers.append(parser)
+        parser.exit()
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_known_args", remember)
+    run_script(script)
+    for action in parsers[0]._actions:
+        if action.nargs in ("+", "*") and action.option_strings:
+            flag = action.option_strings[0]
+            single = argparse.ArgumentParser(prog=flag)
+            single._add_action(action)
+            monkeypatch.undo()
+            parsed = vars(single.parse_args([flag, "1", "2", flag, "3"]))[action.dest]
+            assert list(map(str, parsed)) == ["1", "2", "3"], flag
+
+
+@pytest.mark.parametrize("script", ALL_SCRIPTS)
 def test_every_script_explains_itself_and_has_a_seed(script):
     done = run_script(script, "--help")
     assert done.stdout.isascii(), "a terminal may be unable to print other characters"
