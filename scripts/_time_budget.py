@@ -69,6 +69,31 @@ class Times(NamedTuple):
     epoch: float = SAVE_SECONDS
 
 
+class Share(NamedTuple):
+    """How a time is shared between updates and evaluations; times are in seconds.
+
+    Attributes
+    ----------
+    training : float
+        The part for updates, and for what follows each epoch.
+    after_epoch : float
+        What follows each epoch, with its part of the evaluations whose interval is given.
+    evaluations : int
+        Evaluations that take their time off the complete run, and not off each epoch.
+    is_scored : bool
+        Whether there is an evaluation.
+    """
+
+    training: float
+    after_epoch: float
+    evaluations: int
+    is_scored: bool
+
+    def updates(self, update: float) -> int:
+        """Count the updates that fit into a single epoch; each takes ``update`` seconds."""
+        return max(int((self.training - self.after_epoch) / update), 0)
+
+
 class Length(NamedTuple):
     """A length of training that fits into a time.
 
@@ -287,6 +312,28 @@ def fit_length(
     >>> fit_length(1000, steps_of_data=100, times=times, val_interval=1)
     Length(epochs=7, epoch_steps=100, val_interval=1, seconds=847.0)
     """
+    share = _share_time(seconds, times, val_interval)
+    if share.updates(times.update) < FEWEST_UPDATES:
+        raise _too_short(seconds, times, val_interval)
+    fewest = 1 if val_interval else FEW_EPOCHS
+    epochs, epoch_steps = _fit_epochs(
+        share.training, steps_of_data, times.update, share.after_epoch, fewest
+    )
+    if val_interval is None:
+        val_interval = math.ceil(epochs / share.evaluations) if share.is_scored else 0
+    scored_epochs = math.ceil(epochs / val_interval) if share.is_scored else 0
+    return Length(
+        epochs=epochs,
+        epoch_steps=epoch_steps,
+        val_interval=val_interval,
+        seconds=epochs * (epoch_steps * times.update + times.epoch)
+        + scored_epochs * times.evaluation
+        + (times.report if share.is_scored else 0.0),
+    )
+
+
+def _share_time(seconds: float, times: Times, val_interval: Optional[int]) -> Share:
+    """Share a time between updates and evaluations; None chooses the interval of the latter."""
     usable = seconds * (1 - RESERVE)
     is_scored = times.evaluation > 0 and val_interval != 0
     if val_interval is None:
@@ -294,7 +341,7 @@ def fit_length(
     if is_scored:
         usable -= times.report
     after_epoch = times.epoch
-    evaluations = 0  # those that take their time off the whole run
+    evaluations = 0
     if is_scored and val_interval:
         # Each epoch has its part of an evaluation. The last evaluation comes after the last epoch,
         # also where no interval ends.
@@ -303,20 +350,7 @@ def fit_length(
     elif is_scored:
         evaluations = 1 + min(int(EVALUATION_PART * usable / times.evaluation), MOST_EARLIER)
     training = usable - evaluations * times.evaluation
-    _require_updates(training - after_epoch, seconds, times)
-    fewest = 1 if val_interval else FEW_EPOCHS
-    epochs, epoch_steps = _fit_epochs(training, steps_of_data, times.update, after_epoch, fewest)
-    if val_interval is None:
-        val_interval = math.ceil(epochs / evaluations) if is_scored else 0
-    scored_epochs = math.ceil(epochs / val_interval) if is_scored else 0
-    return Length(
-        epochs=epochs,
-        epoch_steps=epoch_steps,
-        val_interval=val_interval,
-        seconds=epochs * (epoch_steps * times.update + times.epoch)
-        + scored_epochs * times.evaluation
-        + (times.report if is_scored else 0.0),
-    )
+    return Share(training, after_epoch, evaluations, is_scored)
 
 
 def _fit_epochs(
@@ -357,13 +391,18 @@ def _fitted_choices(length: Length, steps_of_data: int, times: Times, minutes: f
     return choices
 
 
-def _require_updates(training: float, seconds: float, times: Times) -> None:
-    """Refuse a time in which nothing can be learned; ``training`` seconds of it are for updates."""
-    updates = max(int(training / times.update), 0)
-    if updates < FEWEST_UPDATES:
-        missing = (FEWEST_UPDATES - updates) * times.update / (1 - RESERVE)
-        raise InputError(
-            f"--minutes leaves {seconds:.0f} seconds, and an update takes {times.update:.1f}: "
-            f"{updates} updates fit, want at least {FEWEST_UPDATES}; give {missing / 60:.1f} "
-            "minutes more, or smaller photos (--set short=...)"
-        )
+def _too_short(seconds: float, times: Times, val_interval: Optional[int]) -> InputError:
+    """Make the error for a time in which nothing can be learned, which may be over already."""
+    updates = _share_time(seconds, times, val_interval).updates(times.update)
+    more_tenths = 1  # of a minute
+    while True:
+        longer = _share_time(seconds + 6 * more_tenths, times, val_interval)
+        if longer.updates(times.update) >= FEWEST_UPDATES:
+            break
+        more_tenths += 1
+    left = f"leaves {seconds:.0f} seconds" if seconds > 0 else "is over after measuring"
+    return InputError(
+        f"--minutes {left}, and an update takes {times.update:.1f}: {updates} updates fit, want at "
+        f"least {FEWEST_UPDATES}; give {more_tenths / 10:.1f} minutes more, or smaller photos "
+        "(--set short=...)"
+    )

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -137,6 +138,22 @@ def test_what_follows_an_epoch_is_measured(budget, shapes, tmp_path, monkeypatch
 def test_a_time_too_short_for_anything_is_refused(budget):
     with pytest.raises(ValueError, match="10 updates fit, want at least 20; give 0.2 minutes more"):
         budget.fit_length(12.0, 100, budget.Times(update=1.0, evaluation=0.0))
+
+
+@pytest.mark.parametrize("seconds", [-172.0, 0.0, 5.0, 12.0])
+@pytest.mark.parametrize("update, evaluation", [(0.9, 0.0), (1.0, 20.0), (9.0, 60.0)])
+@pytest.mark.parametrize("interval", [None, 0, 1, 3])
+def test_the_minutes_that_are_asked_for_are_enough(budget, seconds, update, evaluation, interval):
+    """Also where opening the data and measuring have taken more than all of the minutes."""
+    times = budget.Times(update, evaluation, report=evaluation / 2, epoch=3.0)
+    with pytest.raises(ValueError, match="updates fit, want at least 20") as error:
+        budget.fit_length(seconds, 100, times, interval)
+    assert f"leaves {seconds:.0f} seconds" in str(error.value) or seconds <= 0
+    more = float(re.search(r"give (\S+) minutes more", str(error.value)).group(1))
+    enough = budget.fit_length(seconds + 60 * more, 100, times, interval)
+    assert enough.epochs * enough.epoch_steps >= 20
+    with pytest.raises(ValueError, match="want at least 20"):
+        budget.fit_length(seconds + 60 * more - 6.1, 100, times, interval)
 
 
 @pytest.mark.parametrize("devices", [1, 2, 4])
@@ -311,7 +328,7 @@ def test_a_published_recipe_fits_into_minutes_as_well(budget, shapes, tmp_path, 
         (["--recipe", "auto", "--minutes", "5", "--epochs", "2"], "--epochs 2 both set the length"),
         # Each of these would make the run shorter or longer than the minutes.
         (["--recipe", "auto", "--minutes", "5", "--epoch-steps", "1"], "--epoch-steps 1 both set"),
-        (["--recipe", "auto", "--minutes", "0.0001"], "--minutes leaves"),
+        (["--recipe", "auto", "--minutes", "0.0001"], "--minutes is over after measuring"),
         (["--epoch-steps", "0"], "--epoch-steps is 0; want at least 1"),
     ],
 )
