@@ -136,6 +136,26 @@ def _finished_run(run: PreparedRun) -> FinishedRun:
     return FinishedRun(flags, run.net, run.ctx[0], run.loader.dataset, run.val_set, unknown)
 
 
+def require_live_norms(net: FasterRCNN) -> None:
+    """Refuse ``--recalibrate`` for a network that has nothing to be averaged.
+
+    Parameters
+    ----------
+    net : FasterRCNN
+        The network to train.
+
+    Raises
+    ------
+    InputError
+        It has no running statistics that move.
+    """
+    if not has_live_norms(net):
+        raise InputError(
+            "--recalibrate: this network has no bn, sync_bn or sn layer with running "
+            f"statistics that move (norm {net.spec.norm}); leave --recalibrate out"
+        )
+
+
 class Recalibration(training.Callback):
     """Replace running statistics by exact averages at the end of each epoch.
 
@@ -172,11 +192,7 @@ class Recalibration(training.Callback):
         num_batches: int,
         parts: int = 1,
     ) -> None:
-        if not has_live_norms(net):
-            raise InputError(
-                "--recalibrate: this network has no bn, sync_bn or sn layer with running "
-                f"statistics that move (norm {net.spec.norm}); leave --recalibrate out"
-            )
+        require_live_norms(net)
         self.net = net
         self.batches = batches
         self.ctx = ctx

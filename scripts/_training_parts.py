@@ -255,6 +255,25 @@ def _decay_factor(flag: str, decay: float, wd: float) -> float:
     return decay / wd
 
 
+def check_network_flags(args: argparse.Namespace, net: FasterRCNN) -> None:
+    """Refuse losses and weight decays that do not fit the network, before any step is made.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        Parsed flags of ``add_loss_arguments``, and of ``add_schedule_arguments`` with a value each.
+    net : FasterRCNN
+        The network to train.
+
+    Raises
+    ------
+    InputError
+        As for ``make_trainer`` and ``make_step``.
+    """
+    make_chosen_loss(args, net)
+    set_multipliers(net, args.wd, args.norm_wd, args.bias_wd, args.bias_lr_factor)
+
+
 def make_step(
     args: argparse.Namespace,
     net: FasterRCNN,

@@ -44,7 +44,7 @@ import mxnet as mx
 from _arguments_file import read_choices, restored_choices, stored_choices, write_arguments
 from _augment import add_augment_arguments, check_augment_arguments, training_preprocess
 from _auto_recipe import examine
-from _callbacks import make_callbacks
+from _callbacks import make_callbacks, require_live_norms
 from _cli import add_plugin_argument, seed_everything
 from _data import (
     open_dataset,
@@ -100,6 +100,7 @@ from _training_flags import (
 )
 from _training_parts import (
     build_network,
+    check_network_flags,
     epoch_batches,
     make_loader,
     make_step,
@@ -222,6 +223,10 @@ def prepare(
     completed = with_choices(args, choices)
     net = build_network(completed, train_set.classes, ctx)
     check_recipe_network(completed, net)
+    # --print-recipe makes no step, and --minutes makes many before it needs all of these.
+    check_network_flags(completed, net)
+    if completed.recalibrate:
+        require_live_norms(net)
     # Masks are read only for a network that gives masks. The network needs the classes of the data
     # set, so the data set is opened first, without masks.
     if net.has_masks:

@@ -1,5 +1,6 @@
 """Losses, accumulated gradients, early stops and empty images, by flags of the training script."""
 
+import importlib
 import json
 import shutil
 from pathlib import Path
@@ -10,7 +11,7 @@ from gluonnorm.data import draw_shapes
 import mxnet as mx
 import numpy as np
 import pytest
-from in_process import run_script
+from in_process import SCRIPTS, run_script
 
 # Everything is sampled, so that no draw remains.
 SETTINGS = (
@@ -131,6 +132,29 @@ def test_a_wrong_flag_is_one_line(shapes, tmp_path, flags, message):
     assert done.returncode == 2 and error.startswith("error: ") and message in error
     assert all(note.startswith("note: ") for note in notes)
     assert not list(tmp_path.glob("run-0*"))
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (["--class-loss", "focl"], "--class-loss is 'focl'; did you mean focal? give one of"),
+        (["--class-weights", "circl=2"], "no class 'circl' to be weighted; did you mean circle"),
+        (["--box-loss", "none:loss"], "--box-loss none: no such module"),
+        (["--recalibrate", "2"], "--recalibrate: this network has no bn, sync_bn or sn layer"),
+        (["--wd", "0", "--bias-wd", "0.1"], "--bias-wd is 0.1 and --wd is 0; give a --wd above 0"),
+    ],
+)
+@pytest.mark.parametrize("before", [["--print-recipe"], ["--recipe", "auto", "--minutes", 9]])
+def test_what_the_network_does_not_have_is_refused_before_a_step(
+    shapes, tmp_path, monkeypatch, before, flags, message
+):
+    """--print-recipe makes no step, and --minutes measures some before the run begins."""
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    budget = importlib.import_module("_time_budget")
+    monkeypatch.setattr(budget, "make_step", lambda *_: pytest.fail("a step is measured"))
+    done = train(shapes, tmp_path / "run", *before, *flags)
+    assert done.returncode == 2 and message in done.stderr.splitlines()[-1], done
+    assert done.stdout == ""
 
 
 @pytest.fixture()
