@@ -14,6 +14,7 @@ from model_zoo.recipes.choice import Choices
 
 import mxnet as mx
 from _output import write_text
+from _schedule import check_stored_schedule
 
 LAST_EPOCH = "last_epoch"  # of a run that ended before its last epoch; absent from others
 
@@ -136,7 +137,9 @@ def read_choices(prefix: str) -> Choices:
     if not os.path.exists(path):
         return {}
     try:
-        return restored_choices(read_description(path).get("choices", {}))
+        choices = restored_choices(read_description(path).get("choices", {}))
+        check_stored_schedule({name: choice.value for name, choice in choices.items()})
+        return choices
     except (ValueError, TypeError, AttributeError) as error:
         raise InputError(
             f"{path} should hold the decisions of the run that is continued, and is damaged "

@@ -9,10 +9,11 @@ objects.
 import argparse
 import math
 from functools import partial
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict, List, Mapping, Tuple
 
 from gluonnorm import training
 from gluonnorm.errors import InputError
+from gluonnorm.types import is_number
 
 from _cli import flag_of
 
@@ -40,6 +41,12 @@ DEFAULTS: Dict[str, Any] = {
     "head_norm": None,
 }
 SCHEDULE_FLAGS = ("lr", *DEFAULTS)
+# What a file must hold for a flag, by the type that argparse gives its value.
+_STORED_TYPES: Dict[Any, Tuple[Callable[[Any], bool], str]] = {
+    int: (lambda value: is_number(value) and isinstance(value, int), "an integer"),
+    float: (is_number, "a number"),
+    None: (lambda value: isinstance(value, str), "a text"),
+}
 NOT_NEGATIVE = (
     "lr",
     "lr_decay",
@@ -219,6 +226,33 @@ def check_schedule_arguments(args: argparse.Namespace) -> None:
         raise InputError(f"--lr-warmup-factor is {factor:g}; want 0 to 1")
     if args.lr_decay_epoch is not None:
         decay_steps(args.lr_decay_epoch, steps_per_epoch=1)
+
+
+def check_stored_schedule(values: Mapping[str, Any]) -> None:
+    """Check the values of a schedule that come from a file, which may have been edited.
+
+    Parameters
+    ----------
+    values : Mapping of str to object
+        Values by the destinations of the flags of ``add_schedule_arguments``; others are ignored.
+
+    Raises
+    ------
+    InputError
+        A value is of a wrong type, or out of range.
+    """
+    parser = argparse.ArgumentParser()
+    add_schedule_arguments(parser)
+    args = parser.parse_args([])
+    for action in parser._actions:
+        value = values.get(action.dest)
+        if value is None:
+            continue
+        is_met, wanted = _STORED_TYPES[action.type]
+        if not is_met(value):
+            raise InputError(f"{flag_of(action.dest)} is {value!r}; want {wanted}")
+        setattr(args, action.dest, value)
+    check_schedule_arguments(args)
 
 
 def check_epoch_steps(args: argparse.Namespace, steps_of_data: int) -> None:

@@ -169,6 +169,27 @@ def test_a_resumed_run_keeps_the_decisions_of_the_same_recipe_and_batch(scripts)
     assert "short" not in other and other["lr_warmup"].origin == "recipe"
 
 
+@pytest.mark.parametrize(
+    "name, value, message",
+    [
+        ("lr", "fast", "--lr is 'fast'; want a number"),
+        ("epochs", 2.5, "--epochs is 2.5; want an integer"),
+        ("epochs", True, "--epochs is True; want an integer"),
+        ("batch_size", 0, "--batch-size is 0; want at least 1"),
+        ("momentum", -0.5, "--momentum is -0.5; want a finite number, 0 or more"),
+        ("lr_decay_epoch", [2, 3], "--lr-decay-epoch is (2, 3); want a text"),
+    ],
+)
+def test_edited_decisions_of_the_earlier_run_are_refused(scripts, tmp_path, name, value, message):
+    choices = scripts.arguments_file.stored_choices(choose(scripts, "--recipe", "detectron_1x"))
+    choices[name]["value"] = value
+    path = tmp_path / "run-arguments.json"
+    path.write_text(json.dumps({"arguments": {}, "choices": choices}))
+    with pytest.raises(InputError) as error:
+        scripts.arguments_file.read_choices(str(tmp_path / "run"))
+    assert message in str(error.value) and "delete it, and give --recipe again" in str(error.value)
+
+
 def test_a_run_that_goes_on_with_other_machines_has_their_rate(scripts):
     """Two machines make updates of two images, with twice the rate of one."""
     of_two = choose(scripts, "--recipe", "detectron_1x", "--epochs", "6", machines=2)
