@@ -47,6 +47,8 @@ _STORED_TYPES: Dict[Any, Tuple[Callable[[Any], bool], str]] = {
     float: (is_number, "a number"),
     None: (lambda value: isinstance(value, str), "a text"),
 }
+# What the rate of --lr-mode step alone reads.
+STEP_FLAGS = ("lr_decay", "lr_decay_epoch")
 NOT_NEGATIVE = (
     "lr",
     "lr_decay",
@@ -221,9 +223,15 @@ def check_schedule_arguments(args: argparse.Namespace) -> None:
         value = getattr(args, name)
         if value is not None and not 0 <= value < math.inf:
             raise InputError(f"{flag_of(name)} is {value:g}; want a finite number, 0 or more")
-    factor = args.lr_warmup_factor
-    if factor is not None and not 0 <= factor <= 1:
-        raise InputError(f"--lr-warmup-factor is {factor:g}; want 0 to 1")
+    for name in ("lr_warmup_factor", "lr_decay"):
+        factor = getattr(args, name)
+        if factor is not None and not 0 <= factor <= 1:
+            raise InputError(f"{flag_of(name)} is {factor:g}; want 0 to 1")
+    if args.momentum is not None and args.momentum >= 1:
+        raise InputError(
+            f"--momentum is {args.momentum:g}; want less than 1, because the updates would grow "
+            "for ever"
+        )
     if args.lr_decay_epoch is not None:
         decay_steps(args.lr_decay_epoch, steps_per_epoch=1)
 
@@ -253,6 +261,34 @@ def check_stored_schedule(values: Mapping[str, Any]) -> None:
             raise InputError(f"{flag_of(action.dest)} is {value!r}; want {wanted}")
         setattr(args, action.dest, value)
     check_schedule_arguments(args)
+
+
+def check_decay(given: argparse.Namespace, completed: argparse.Namespace) -> None:
+    """Refuse flags of a rate that falls in steps where it falls along a cosine.
+
+    Parameters
+    ----------
+    given : argparse.Namespace
+        Parsed flags of ``add_schedule_arguments``; those that were not given are None.
+    completed : argparse.Namespace
+        The same with a value each, such as those of a recipe.
+
+    Raises
+    ------
+    InputError
+        A flag would have no effect.
+    """
+    if completed.lr_mode == "step":
+        return
+    for name in STEP_FLAGS:
+        value = getattr(given, name)
+        if value is not None:
+            origin = "" if given.lr_mode else ", which --recipe or the earlier run has chosen"
+            mode = f"--lr-mode {completed.lr_mode}{origin}"
+            raise InputError(
+                f"{flag_of(name)} {value} has no effect with {mode}; give --lr-mode step as well, "
+                f"or leave {flag_of(name)} out"
+            )
 
 
 def check_epoch_steps(args: argparse.Namespace, steps_of_data: int) -> None:

@@ -83,6 +83,7 @@ from _resume import (
 )
 from _schedule import (
     add_schedule_arguments,
+    check_decay,
     check_epoch_steps,
     check_schedule_arguments,
     make_schedule,
@@ -221,6 +222,7 @@ def prepare(
     if args.minutes is not None and args.resume:
         check_kept_length(args, choices)
     completed = with_choices(args, choices)
+    check_decay(args, completed)
     net = build_network(completed, train_set.classes, ctx)
     check_recipe_network(completed, net)
     # --print-recipe makes no step, and --minutes makes many before it needs all of these.

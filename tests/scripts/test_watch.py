@@ -49,7 +49,8 @@ def folder(complete, tmp_path):
 
 
 def evaluate(shapes, *flags):
-    data = ("--dataset", "coco", "--data-root", shapes, "--val-split", "val")
+    split = () if "--val-split" in flags else ("--val-split", "val")
+    data = ("--dataset", "coco", "--data-root", shapes, *split)
     return run_script("eval_faster_rcnn.py", *data, *flags)
 
 
