@@ -339,6 +339,27 @@ def flag_of(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
+def require_positive(args: argparse.Namespace, *names: str) -> None:
+    """Refuse counts below 1, before any work begins.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        The parsed command line.
+    *names : str
+        The names of the counts in it. One that is None is not given.
+
+    Raises
+    ------
+    InputError
+        A count is below 1.
+    """
+    for name in names:
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            raise InputError(f"{flag_of(name)} is {value}; want at least 1")
+
+
 def parse_settings(pairs: Sequence[str]) -> Dict[str, Any]:
     """Turn the values of ``--set`` into keyword arguments.
 

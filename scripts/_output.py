@@ -37,6 +37,30 @@ def add_font_argument(parser: argparse._ActionsContainer) -> None:
     )
 
 
+def make_folder(flag: str, folder: Union[str, Path]) -> None:
+    """Make a folder that will be written into.
+
+    Parameters
+    ----------
+    flag : str
+        The flag that names it, with its value, for messages.
+    folder : str or pathlib.Path
+        The folder; it may exist.
+
+    Raises
+    ------
+    InputError
+        It cannot be made, or one of its names is a file.
+    """
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{flag}: the folder {folder} cannot be made ({error.strerror or error}); name another "
+            "one"
+        ) from error
+
+
 def make_parent_folder(flag: str, path: Optional[str]) -> None:
     """Make the folder of a file that will be written, so that a wrong name does not cost the work.
 
@@ -57,7 +81,7 @@ def make_parent_folder(flag: str, path: Optional[str]) -> None:
     if os.path.isdir(path):
         raise InputError(f"{flag} {path} is a folder; name a file")
     folder = Path(path).parent
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(f"{flag} {path}", folder)
     if not os.access(path if os.path.exists(path) else folder, os.W_OK):
         raise InputError(f"{flag} {path} cannot be written; name a file in a folder of yours")
 

@@ -15,7 +15,7 @@ from gluonnorm import training
 from gluonnorm.errors import InputError
 from gluonnorm.types import is_number
 
-from _cli import flag_of
+from _cli import flag_of, require_positive
 
 RATE_PER_IMAGE = 0.00125
 # The values of a run without a recipe. The learning rate follows from RATE_PER_IMAGE.
@@ -215,10 +215,7 @@ def check_schedule_arguments(args: argparse.Namespace) -> None:
     InputError
         A number is out of range.
     """
-    for name in ("epochs", "batch_size", "accumulate", "epoch_steps"):
-        value = getattr(args, name)
-        if value is not None and value < 1:
-            raise InputError(f"{flag_of(name)} is {value}; want at least 1")
+    require_positive(args, "epochs", "batch_size", "accumulate", "epoch_steps")
     for name in NOT_NEGATIVE:
         value = getattr(args, name)
         if value is not None and not 0 <= value < math.inf:

@@ -12,9 +12,9 @@ from gluonnorm.errors import InputError
 from gluonnorm.rcnn import TRAINING_DTYPES, check_training_dtype, slow_dtype
 
 import mxnet as mx
-from _cli import add_seed_argument
+from _cli import add_seed_argument, require_positive
 from _model_flags import add_architecture_arguments
-from _output import add_font_argument
+from _output import add_font_argument, make_folder
 from _tensorboard import NUM_PHOTOS, load_tensorboard
 
 
@@ -199,13 +199,30 @@ def check_run_arguments(args: argparse.Namespace) -> None:
     ):
         if number is not None and number < 0:
             raise InputError(f"{flag} is {number}; want a number of 1 or more, 0 for never")
-    if args.log_interval < 1:
-        raise InputError(f"--log-interval is {args.log_interval}; want at least 1 update")
+    require_positive(args, "log_interval", "num_workers")
     if args.patience and args.val_interval == 0:
         raise InputError(
             f"--patience {args.patience} counts evaluations, and --val-interval 0 makes none; "
             "leave one of them out"
         )
+
+
+def make_run_folders(args: argparse.Namespace) -> None:
+    """Make the folders that a run writes into, so that a wrong name does not cost work.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        Parsed flags of ``add_run_arguments``.
+
+    Raises
+    ------
+    InputError
+        A folder cannot be made.
+    """
+    make_folder(f"--save-prefix {args.save_prefix}", os.path.dirname(args.save_prefix) or ".")
+    if isinstance(args.tensorboard, str):
+        make_folder(f"--tensorboard {args.tensorboard}", args.tensorboard)
 
 
 def check_dtype(dtype: Optional[str], ctx: Sequence[mx.Context]) -> None:

@@ -20,7 +20,14 @@ from gluonnorm.errors import InputError
 from gluonnorm.evaluation import explain_errors
 from gluonnorm.evaluation.error_breakdown import BACKGROUND_IOU
 
-from _cli import add_plugin_argument, add_seed_argument, flag_of, run, seed_everything
+from _cli import (
+    add_plugin_argument,
+    add_seed_argument,
+    flag_of,
+    require_positive,
+    run,
+    seed_everything,
+)
 from _data import open_dataset, open_masks
 from _data_flags import add_dataset_arguments
 from _detected_dataset import DetectedDataset, add_detection_arguments, detect_dataset
@@ -90,6 +97,7 @@ def main(args: argparse.Namespace) -> None:
             f"--iou-thresh is {args.iou_thresh:g}; want an IoU above {BACKGROUND_IOU:g}, up to "
             "which a detection is on the background, and at most 1"
         )
+    require_positive(args, "batch_size", "num_workers")
     seed_everything(args.seed)
     prepare_files(args, [("--json", args.json), ("--plot", args.plot)])
     if args.detections:

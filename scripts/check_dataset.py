@@ -24,7 +24,6 @@ Examples:
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any, Dict, Optional, Sequence
@@ -43,6 +42,7 @@ from _cli import (
     add_seed_argument,
     flag_of,
     parse_settings,
+    require_positive,
     run,
     seed_everything,
 )
@@ -52,7 +52,13 @@ from _inspection_plot import plot_inspection
 from _inspection_report import as_json, report
 from _model_flags import add_architecture_arguments, architecture_options
 from _models import open_network
-from _output import add_font_argument, make_parent_folder, write_jpeg, write_text
+from _output import (
+    add_font_argument,
+    make_folder,
+    make_parent_folder,
+    write_jpeg,
+    write_text,
+)
 from _proposals import judge_proposals
 from _script_parser import ScriptParser
 
@@ -157,9 +163,12 @@ def main(args: argparse.Namespace) -> int:
             f"--show is {args.show}, --num-drawn is {args.num_drawn} and --num-judged is "
             f"{args.num_judged}; want at least 0, 1 and 1"
         )
+    require_positive(args, "num_workers")
     refuse_flags_without_network(args)
     make_parent_folder("--json", args.json)
     make_parent_folder("--plot", args.plot and f"{args.plot}-{SPLITS[0]}.png")
+    if args.draw:
+        make_folder(f"--draw {args.draw}", args.draw)
     seed_everything(args.seed)
     # All faults are wanted, so the data set is opened without what is faulty.
     args.skip_bad = True
@@ -267,13 +276,12 @@ def draw_images(dataset: Dataset, folder: str, split: str, count: int) -> None:
     dataset : Dataset
         The images.
     folder : str
-        Where the pictures are written; it is made if it does not exist.
+        Where the pictures are written.
     split : str
         The split; the names of the pictures begin with it.
     count : int
         How many images are drawn, at most.
     """
-    os.makedirs(folder, exist_ok=True)
     chosen = np.random.permutation(len(dataset))[:count]
     for index in sorted(chosen.tolist()):
         path = Path(folder) / f"{split}-{index:06d}.jpg"

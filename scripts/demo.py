@@ -32,7 +32,7 @@ from _detector import open_detector
 from _drawing import draw_as_asked, picture_paths
 from _gpus import refuse_several_gpus
 from _model_flags import add_model_arguments
-from _output import LONGEST_JPEG, add_font_argument, write_jpeg
+from _output import LONGEST_JPEG, add_font_argument, make_folder, write_jpeg
 from _photos import are_videos, list_photos
 from _script_parser import ScriptParser
 
@@ -132,7 +132,7 @@ def main(args: argparse.Namespace) -> int:
     check_file_arguments(args, files, is_video)
     pictures = picture_paths(args.output, files, f"-detections.{'mp4' if is_video else 'jpg'}")
     open_font(args.font)
-    Path(args.output).mkdir(parents=True, exist_ok=True)
+    make_folder(f"--output {args.output}", args.output)
     if is_video:
         demo_video = import_late(
             "_demo_video",

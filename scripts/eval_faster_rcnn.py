@@ -22,7 +22,13 @@ from gluonnorm.errors import InputError
 from gluonnorm.evaluation import evaluate_voc
 
 from _arguments_file import arguments_path, read_arguments
-from _cli import add_plugin_argument, add_seed_argument, run, seed_everything
+from _cli import (
+    add_plugin_argument,
+    add_seed_argument,
+    require_positive,
+    run,
+    seed_everything,
+)
 from _data import check_scored_dataset, split_names
 from _data_flags import add_dataset_arguments, dataset_flag_names
 from _detected_dataset import add_detection_arguments, detect_dataset
@@ -71,6 +77,7 @@ def main(args: argparse.Namespace) -> None:
     args : argparse.Namespace
         What ``parse_args`` returns.
     """
+    require_positive(args, "batch_size", "num_workers")
     seed_everything(args.seed)
     if args.watch:
         if args.save_json:
@@ -109,9 +116,6 @@ def check_before_waiting(args: argparse.Namespace) -> None:
     InputError
         A flag is wrong, or the data set cannot be read.
     """
-    for flag, value in (("--batch-size", args.batch_size), ("--num-workers", args.num_workers)):
-        if value < 1:
-            raise InputError(f"{flag} is {value}; want at least 1")
     contexts(args.gpus)
     check_backend(args, args.backend)
     check_network_flags(args)

@@ -96,6 +96,7 @@ from _training_flags import (
     add_run_arguments,
     check_dtype,
     check_run_arguments,
+    make_run_folders,
     note_long_interval,
     note_slow_dtype,
 )
@@ -161,6 +162,7 @@ def main(args: argparse.Namespace) -> None:
     if workers.rank > 0:
         train(prepare(args, ctx, workers))
         return
+    make_run_folders(args)
     with training.PrefixLock(args.save_prefix) as lock:
         if lock.note:
             print(f"note: {lock.note}", file=sys.stderr)

@@ -272,7 +272,48 @@ EXPORT = [
         (
             "train_faster_rcnn.py",
             ["--network", NETWORK, "--data-root", ".", "--log-interval", "0"],
-            ["--log-interval is 0; want at least 1 update"],
+            ["--log-interval is 0; want at least 1"],
+        ),
+        *(
+            (script, [*flags, "--data-root", ".", "-j", "0"], ["--num-workers is 0; want at least"])
+            for script, flags in (
+                ("train_faster_rcnn.py", ["--network", NETWORK]),
+                ("check_dataset.py", []),
+                ("eval_faster_rcnn.py", ["--exported", "cut"]),
+                ("analyze.py", ["--exported", "cut"]),
+            )
+        ),
+        *(
+            (script, ["--exported", "cut", "--data-root", ".", "--batch-size", "-1"], [message])
+            for script, message in (
+                ("eval_faster_rcnn.py", "--batch-size is -1; want at least 1"),
+                ("analyze.py", "--batch-size is -1; want at least 1"),
+            )
+        ),
+        *(
+            (script, flags, [f"{flag}: the folder net.params", " cannot be made (", "name another"])
+            for script, flags, flag in (
+                (
+                    "train_faster_rcnn.py",
+                    ["--network", NETWORK, "--data-root", ".", "--save-prefix", "net.params/run"],
+                    "--save-prefix net.params/run",
+                ),
+                (
+                    "check_dataset.py",
+                    ["--data-root", ".", "--draw", "net.params"],
+                    "--draw net.params",
+                ),
+                (
+                    "eval_faster_rcnn.py",
+                    ["--exported", "cut", "--data-root", ".", "--save-json", "net.params/a.json"],
+                    "--save-json net.params/a.json",
+                ),
+                (
+                    "export.py",
+                    [*EXPORT, "--output", "net.params/a/net"],
+                    "--output net.params/a/net.json",
+                ),
+            )
         ),
         ("export.py", [*EXPORT, "--image", "absent.jpg"], ["absent.jpg: no such image file"]),
         (
