@@ -33,6 +33,8 @@ NEUTRAL_FLAGS = (
     "momentum",
     "wd",
 )
+# Flags that change what is scored alone.
+SCORED_FLAGS = ("val_split",)
 # Settings that come back with the optimizer's state, and their flags.
 KEPT_SETTINGS = {"momentum": "--momentum", "wd": "--wd"}
 
@@ -177,6 +179,23 @@ def note_changes(saved: Dict[str, Any], current: Dict[str, Any]) -> None:
         )
 
 
+def tell_if_over(step: int, epochs: int, steps_per_epoch: int) -> None:
+    """Say that a run that is continued has made all of its updates.
+
+    Parameters
+    ----------
+    step : int
+        Updates that it has made.
+    epochs, steps_per_epoch : int
+        How many epochs it shall have, and the updates of each.
+    """
+    if step >= epochs * steps_per_epoch:
+        print(
+            f"nothing is left to train: the run has made {step} updates, and --epochs {epochs} are "
+            f"{epochs * steps_per_epoch}; more --epochs continue it"
+        )
+
+
 def earlier_prefix(prefix: str, chosen: Optional[str]) -> str:
     """Find the prefix of the run that is continued.
 
@@ -216,6 +235,15 @@ def note_changed_flags(prefix: str, flags: Dict[str, Any]) -> None:
             earlier["lr"] = flags["lr"] if earlier["lr"] is None else earlier["lr"]
     except (OSError, ValueError, KeyError, TypeError):
         return
+    scored = []
+    for name in SCORED_FLAGS:
+        if name in names and earlier[name] != flags[name]:
+            scored.append(f"{flag_of(name)} was {earlier[name]} and is {flags[name]}")
+    if scored and flags["val_interval"]:
+        _note(
+            f"--resume: {', '.join(scored)}; the scores before and after are of other images, and "
+            "the best weights are chosen among both"
+        )
     neutral = NEUTRAL_FLAGS if flags["lr_mode"] == "cosine" else (*NEUTRAL_FLAGS, "epochs")
     changes = []
     for name in names:

@@ -80,6 +80,7 @@ from _resume import (
     load_checkpoint,
     note_changed_flags,
     note_changes,
+    tell_if_over,
 )
 from _schedule import (
     add_schedule_arguments,
@@ -373,6 +374,8 @@ def train(run: PreparedRun) -> None:
     step.restore(state)
     if is_first:
         note_changes(state, loop.state_at(state["step"]))
+        if args.resume:
+            tell_if_over(state["step"], args.epochs, steps_per_epoch)
         write_arguments(args.save_prefix, vars(args), run.choices, spec)
     loop.fit(args.epochs, state["step"])
 

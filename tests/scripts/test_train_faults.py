@@ -233,6 +233,31 @@ def test_flags_that_change_what_is_learned_are_noted(shapes, earlier):
     assert train(shapes, earlier, *flags).stderr == ""
 
 
+def test_a_run_that_is_over_says_so(shapes, earlier):
+    flags = ["--resume", "--val-interval", 0]
+    words = "nothing is left to train: the run has made 6 updates, and --epochs "
+    done = train(shapes, earlier, *flags, "--epochs", 2)
+    assert done.returncode == 0 and f"{words}2 are 6; more --epochs continue it" in done.stdout
+    # Larger batches make shorter epochs, so these three are over as well.
+    done = train(shapes, earlier, *flags, "--epochs", 3, "--batch-size", 3)
+    assert done.returncode == 0 and f"{words}3 are 6; " in done.stdout
+    assert words not in train(shapes, earlier, *flags, "--epochs", 3).stdout
+
+
+def test_another_validation_set_of_a_resumed_run_is_noted(shapes, earlier):
+    flags = ["--epochs", 2, "--resume"]
+    position = FLAGS.index("--val-split") + 1
+    given = [*FLAGS[:position], "train", *FLAGS[position + 1 :], "--data-root", shapes]
+    done = run_script("train_faster_rcnn.py", *given, "--save-prefix", earlier, *flags)
+    assert done.returncode == 0 and done.stderr.splitlines() == [
+        "note: --resume: --val-split was ['val'] and is ['train']; the scores before and after are "
+        "of other images, and the best weights are chosen among both"
+    ]
+    # It has taken the new one over, and a run that scores nothing compares nothing.
+    done = train(shapes, earlier, *flags, "--val-interval", 0)
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+
+
 def test_a_picture_that_cannot_be_drawn_does_not_end_a_run(shapes, earlier):
     picture = Path(f"{earlier}-curve.png")
     picture.unlink()
