@@ -65,7 +65,8 @@ def run_flags(args: argparse.Namespace, images: int) -> RunFlags:
         lr=args.lr,
         usual_lr=training.scale_for_batch(RATE_PER_IMAGE, images, 1),
         epochs=args.epochs,
-        minutes=args.minutes,
+        # A run that is continued keeps its epochs, whatever --minutes says.
+        minutes=None if args.resume else args.minutes,
         patience=args.patience,
         augments=bool(args.augment),
         repeat_threshold=args.repeat_threshold,

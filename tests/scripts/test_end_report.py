@@ -34,6 +34,14 @@ def reach(anchors=1.0, candidates=1.0, proposals=1.0, positive=0.9, length=40.0,
     return ClassReach(objects, length, 0.6, positive, anchors, candidates, proposals)
 
 
+def test_a_resumed_run_is_not_asked_for_minutes(parts):
+    """It keeps its epochs, so more --minutes would change nothing."""
+    values = {"lr": 0.01, "epochs": 2, "patience": 0, "augment": [], "repeat_threshold": None}
+    for resume, minutes in ((False, 9.0), (True, None), ("run-0000001.json", None)):
+        args = SimpleNamespace(**values, class_weights=[], minutes=9.0, resume=resume)
+        assert parts.measures.run_flags(args, 1).minutes == minutes
+
+
 def one_class(parts, name="cell", **changes):
     """A class without any fault, but for ``changes``."""
     values = {"train_objects": 300, "train_images": 90, "objects": 50, "reach": reach()}
