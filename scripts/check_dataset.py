@@ -26,10 +26,11 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any, Dict, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 import model_zoo
 from gluonnorm.data import Dataset, Inspection, LabeledImage, inspect
+from gluonnorm.data.shared_images import shared_images_note
 from gluonnorm.errors import InputError
 from gluonnorm.rcnn import FasterRCNN
 from gluonnorm.types import Detections
@@ -174,8 +175,10 @@ def main(args: argparse.Namespace) -> int:
     args.skip_bad = True
     is_sound = True
     content: Dict[str, Any] = {}
+    opened: List[Dataset] = []
     for split in [args.only] if args.only else SPLITS:
         dataset = open_dataset(args, split, notes=False)
+        opened.append(dataset)
         net = build_network(args, dataset.classes)
         if args.masks or (net is not None and net.has_masks):
             dataset = open_masks(dataset, notes=False)
@@ -184,6 +187,10 @@ def main(args: argparse.Namespace) -> int:
             images = np.random.permutation(np.unique(inspection.learnable_objects.images))
             chosen = images[: args.num_judged].tolist()
             inspection = judge_proposals(net, dataset, inspection, chosen)
+        if len(opened) > 1:
+            note = shared_images_note(*opened)
+            if note:
+                inspection = inspection._replace(warnings=(*inspection.warnings, note))
         print("\n".join(report(split, inspection, args.show)), flush=True)
         is_sound = is_sound and not inspection.faults and not inspection.problems
         content[split] = as_json(inspection)

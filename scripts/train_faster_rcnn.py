@@ -36,6 +36,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from gluonnorm import training
 from gluonnorm.data import Dataset
+from gluonnorm.data.shared_images import shared_images_note
 from gluonnorm.visualize import open_font
 from model_zoo.recipes.automatic import AUTO
 from model_zoo.recipes.choice import Choices
@@ -240,6 +241,9 @@ def prepare(
     require_boxes(train_set, training_preprocess(completed, net.preprocess), net.config)
     if val_set is not None and completed.val_interval:
         require_scored_boxes(val_set)
+        note = shared_images_note(train_set, val_set)
+        if note:
+            print(f"note: {note}", file=sys.stderr)
     loader = make_loader(completed, train_set, net.preprocess, workers.rank, workers.count)
     if args.minutes is not None and not args.resume:
         # Only args tells whether --val-interval was given: completed has its default.

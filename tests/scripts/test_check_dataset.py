@@ -175,6 +175,16 @@ def test_classes_that_are_probably_one(cells, tmp_path):
     assert done.returncode == 0 and f"note: {warning}" in done.stderr
 
 
+def test_training_images_in_the_validation_set_are_a_warning(cells):
+    flags = (*VOC_SPLITS[:-1], "train", "--data-root", cells)
+    done = run_script("check_dataset.py", *flags)
+    assert done.returncode == 0 and done.stdout.count("  warning: ") == 1
+    words = "1 of 1 validation images are training images too (the same name, size and boxes): "
+    assert f"  warning: {words}" in done.stdout.partition("val: ")[2]
+    done = run_script("check_dataset.py", *VOC_SPLITS, "--data-root", cells)
+    assert done.returncode == 0 and "training images too" not in done.stdout
+
+
 def test_without_a_validation_split(cells, tmp_path):
     flags = (*VOC_SPLITS[:4], "--data-root", cells)
     words = "error: --val-split is test by default; give the name of a split of the files, or "
