@@ -394,6 +394,7 @@ def parse_settings(pairs: Sequence[str]) -> Dict[str, Any]:
             values[name] = ast.literal_eval(text)
         except (ValueError, SyntaxError):
             raise InputError(
-                f"--set {pair}: give NAME=VALUE with a number, a tuple, True, False or None"
+                f"--set {pair}: give NAME=VALUE with a number, a tuple, True, False, None or a "
+                "text in quotes, such as \"order='BGR'\""
             ) from None
     return values

@@ -9,7 +9,7 @@ from typing import Any, Callable, NamedTuple
 from gluonnorm.errors import InputError
 from gluonnorm.types import is_number
 
-ANCHOR_SIZES_HINT = "give one tuple of sizes for each feature map, all equally long"
+ANCHOR_SIZES_HINT = "give one tuple of positive sizes for each feature map, all equally long"
 
 
 class Requirement(NamedTuple):

@@ -126,7 +126,7 @@ def test_an_anchor_is_never_both_positive_and_negative():
 )
 def test_anchor_sizes_are_equally_many_on_each_map(sizes):
     with pytest.raises(
-        InputError, match="anchor_sizes is .*; give one tuple of sizes for each feature map, all"
+        InputError, match="anchor_sizes is .*; give one tuple of positive sizes for"
     ):
         DetectorConfig(anchor_sizes=sizes)
 

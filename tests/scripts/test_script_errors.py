@@ -226,7 +226,7 @@ EXPORT = [
         (
             "export.py",
             [*EXPORT, "--set", "nms_thresh=high"],
-            ["--set nms_thresh=high: give NAME=VALUE"],
+            ["--set nms_thresh=high: give NAME=VALUE", "None or a text in quotes, such as"],
         ),
         ("export.py", [*EXPORT, "--network", "faster_rcnn_resnet19_v1b_custom"], [NETWORK]),
         ("export.py", [*EXPORT, "--norm", "groupnorm"], ["groupnorm", "gn"]),
