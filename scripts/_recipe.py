@@ -6,6 +6,7 @@ reads flags as if each had been given.
 """
 
 import argparse
+import sys
 from collections import ChainMap
 from dataclasses import fields
 from typing import Any, Dict, Mapping, Optional
@@ -17,7 +18,7 @@ from model_zoo.recipes import RECIPES, Choice, Recipe, TrainingCase, get_recipe
 from model_zoo.recipes.automatic import AUTO, WARMUP_PART, choose_schedule, choose_settings
 from model_zoo.recipes.choice import DEFAULT, EARLIER_RUN, FLAG, RECIPE, Choices
 
-from _cli import parse_settings
+from _cli import flag_of, parse_settings
 from _schedule import DEFAULTS, RATE_PER_IMAGE, SCHEDULE_FLAGS
 
 # Settings of the network that a recipe may have, and --set may change.
@@ -170,7 +171,7 @@ def _recipe_name(args: argparse.Namespace, earlier: Choices) -> Choice:
     if name != AUTO and name not in RECIPES:
         names = (AUTO, *RECIPES)
         raise InputError(
-            f"no recipe {name!r}{did_you_mean(name, names)}. There are {', '.join(names)}"
+            f"no recipe {name!r}; there are {', '.join(names)}{did_you_mean(name, names)}"
         )
     source = "docs/training.md" if name == AUTO else get_recipe(name).source
     return Choice(name, origin, source)
@@ -180,19 +181,55 @@ def _kept_decisions(
     name: Choice, args: argparse.Namespace, earlier: Choices, machines: int
 ) -> Choices:
     """Collect what the earlier run decided, if its recipe and its updates were the same."""
-    if name.value is None or _value_of("recipe", earlier) != name.value:
+    if name.value is None or _changed_update(name, args, earlier, machines):
         return {}
-    # Runs of earlier versions did not write the machines down.
-    if _value_of(MACHINES, earlier) not in (None, machines):
-        return {}
-    for size in UPDATE_SIZES:
-        if getattr(args, size) not in (None, _value_of(size, earlier)):
-            return {}
     kept = {}
     for destination, choice in earlier.items():
         if choice.origin != DEFAULT:
             kept[destination] = Choice(choice.value, EARLIER_RUN, choice.reason)
     return kept
+
+
+def _changed_update(name: Choice, args: argparse.Namespace, earlier: Choices, machines: int) -> str:
+    """Say why the decisions of the earlier run are not those of this one; "" if they are."""
+    earlier_name = _value_of("recipe", earlier)
+    if earlier_name != name.value:
+        return f"--recipe was {earlier_name} and is {name.value}"
+    # Runs of earlier versions did not write the machines down.
+    earlier_machines = _value_of(MACHINES, earlier)
+    if earlier_machines not in (None, machines):
+        return f"{earlier_machines} machines shared an update, and {machines} do now"
+    for size in UPDATE_SIZES:
+        value, earlier_value = getattr(args, size), _value_of(size, earlier)
+        if value not in (None, earlier_value):
+            return f"{flag_of(size)} was {earlier_value} and is {value}"
+    return ""
+
+
+def note_new_decisions(args: argparse.Namespace, earlier: Choices, machines: int) -> None:
+    """Say that a run that is continued keeps nothing of what its recipe decided, and why.
+
+    The network may then be another one, which no checkpoint fits.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        The parsed command line.
+    earlier : dict of str to Choice
+        What ``read_choices`` returns of the run that is continued; {} for a fresh run.
+    machines : int
+        Machines that share an update.
+    """
+    name = _recipe_name(args, earlier)
+    if name.value is None or _value_of("recipe", earlier) is None:
+        return
+    reason = _changed_update(name, args, earlier, machines)
+    if reason:
+        print(
+            f"note: --resume: {reason}, so the recipe decides anew, and keeps no --set of the "
+            "earlier run; give those again",
+            file=sys.stderr,
+        )
 
 
 def _values_of(choices: Mapping[str, Choice]) -> Dict[str, Any]:

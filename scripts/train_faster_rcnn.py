@@ -66,7 +66,7 @@ from _distributed import (
 )
 from _losses import add_loss_arguments
 from _prepared_run import PreparedRun
-from _recipe import choose, follows_rules, with_choices
+from _recipe import choose, follows_rules, note_new_decisions, with_choices
 from _recipe_flags import (
     add_recipe_arguments,
     check_kept_length,
@@ -216,6 +216,8 @@ def prepare(
         Whatever the user can mend: flags, data, an earlier run under the prefix.
     """
     checkpoint, earlier = read_earlier_run(args, workers)
+    if workers.rank == 0:
+        note_new_decisions(args, earlier, workers.count)
     train_set, val_set = open_sets(args, workers)
     has_rules = follows_rules(args, earlier, workers.count)
     case = examine(args, train_set, ctx) if has_rules else None

@@ -247,7 +247,7 @@ def test_print_recipe_shows_every_value_and_writes_nothing(shapes, tmp_path):
     "flags, messages",
     [
         (["--recipe", "detectron"], ["no recipe 'detectron'", "detectron_1x"]),
-        (["--recipe", "autto"], ["no recipe 'autto'; did you mean auto?"]),
+        (["--recipe", "autto"], ["no recipe 'autto'; there are auto, ", "; did you mean auto?"]),
         (["--recipe", "detectron_gn_2x", "--norm", "frozen_bn"], ["norm gn", "give --norm gn"]),
         (["--recipe", "switchnorm_2x"], ["sn or sn_nobn", "this one has gn"]),
         (
@@ -339,6 +339,15 @@ def test_resume_says_that_recipe_or_batch_are_others(shapes, trained):
     other = train(shapes, trained, *resumed, *others)
     assert "--recipe was detectron_1x and is torchvision_1x" in other.stderr
     assert "--batch-size was 2 and is 3" in other.stderr
+    # The reason comes before an error about a checkpoint of another network.
+    flags = ["--resume", "--batch-size", 1]
+    other = train(shapes, trained, *flags, *SMALL[:1], "short=64", "max_size=96")
+    note, error = other.stderr.splitlines()[0], other.stderr.splitlines()[-1]
+    assert note == (
+        "note: --resume: --batch-size was 3 and is 1, so the recipe decides anew, and keeps no "
+        "--set of the earlier run; give those again"
+    )
+    assert error.startswith("error: ") and "is a checkpoint of another network" in error
     Path(f"{trained}-arguments.json").write_text("{")
     damaged = train(shapes, trained, *resumed)
     assert damaged.returncode == 2 and "run-arguments.json" in damaged.stderr
