@@ -8,6 +8,7 @@ objects.
 
 import argparse
 import math
+import sys
 from functools import partial
 from typing import Any, Callable, Dict, List, Mapping, Tuple
 
@@ -155,7 +156,7 @@ def add_schedule_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         metavar="N",
         help="updates that count as an epoch, for data sets of which an epoch takes too long; each "
-        "epoch has other images (default: all images once)",
+        "epoch has images that are drawn anew (default: all images once)",
     )
 
 
@@ -307,6 +308,28 @@ def check_epoch_steps(args: argparse.Namespace, steps_of_data: int) -> None:
         raise InputError(
             f"--epoch-steps is {args.epoch_steps}, and the data set has images for {steps_of_data} "
             "updates; leave it out, and give more --epochs"
+        )
+
+
+def note_large_update(args: argparse.Namespace, images: int, machines: int) -> None:
+    """Say so if an update is to have more images than the data set.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        Flags of ``add_schedule_arguments``, all with a value.
+    images : int
+        Images of an epoch.
+    machines : int
+        Machines that share an update.
+    """
+    wanted = update_size(args) * machines
+    if wanted > images:
+        print(
+            f"note: an update of {wanted} images (--batch-size {args.batch_size}, --accumulate "
+            f"{args.accumulate}) is more than an epoch has; each has {images}, and learns as at "
+            f"{images / wanted:.2g} of --lr; lower the two",
+            file=sys.stderr,
         )
 
 

@@ -386,7 +386,7 @@ def _fitted_choices(length: Length, steps_of_data: int, times: Times, minutes: f
         "val_interval": Choice(length.val_interval, RECIPE, scored),
     }
     if length.epoch_steps < steps_of_data:
-        part = f"of the {steps_of_data} of the data set; each epoch has other photos"
+        part = f"of the {steps_of_data} of the data set; each epoch draws its photos anew"
         choices["epoch_steps"] = Choice(length.epoch_steps, RECIPE, part)
     return choices
 

@@ -24,7 +24,7 @@ from _cli import parse_settings
 from _losses import make_chosen_loss
 from _model_flags import architecture_options
 from _recipe_flags import check_recipe_before_build
-from _schedule import update_size
+from _schedule import note_large_update, update_size
 
 
 def build_network(
@@ -95,6 +95,9 @@ def make_loader(
         A flag names no augment, or a value is out of range.
     """
     repeats = image_repeats(args, dataset, preprocess)
+    if part == 0:
+        images = len(dataset) if repeats is None else images_of_epoch(repeats)
+        note_large_update(args, images, num_parts)
     if repeats is not None and part == 0:
         print(
             f"note: --repeat-threshold {args.repeat_threshold:g} makes "

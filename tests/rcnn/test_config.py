@@ -125,9 +125,7 @@ def test_an_anchor_is_never_both_positive_and_negative():
     [(), (32, 64), ((8, 16), (32,)), ((), ()), ((0,),), ((-8,), (16,)), (("8",),), 32, "32", None],
 )
 def test_anchor_sizes_are_equally_many_on_each_map(sizes):
-    with pytest.raises(
-        InputError, match="anchor_sizes is .*; give one tuple of positive sizes for"
-    ):
+    with pytest.raises(InputError, match="anchor_sizes is .*; give one tuple of positive sizes"):
         DetectorConfig(anchor_sizes=sizes)
 
 

@@ -134,6 +134,17 @@ def test_a_wrong_flag_is_one_line(shapes, tmp_path, flags, message):
     assert not list(tmp_path.glob("run-0*"))
 
 
+def test_an_update_of_more_images_than_there_are_is_noted(shapes, tmp_path):
+    """The gradient is divided by the images that were asked for: 4 of 16 learn at a quarter."""
+    plan = ["--print-recipe", "--batch-size", 4, "--val-interval", 0]
+    assert "note: an update" not in succeed(shapes, tmp_path / "run", *plan).stderr
+    done = succeed(shapes, tmp_path / "run", *plan, "--accumulate", 4)
+    assert done.stderr.endswith(
+        "note: an update of 16 images (--batch-size 4, --accumulate 4) is more than an epoch has; "
+        "each has 4, and learns as at 0.25 of --lr; lower the two\n"
+    )
+
+
 @pytest.mark.parametrize(
     "flags, message",
     [
