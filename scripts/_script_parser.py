@@ -46,7 +46,20 @@ class ScriptParser(argparse.ArgumentParser):
             flags = [option.partition("=")[0] for option in unknown if option.startswith("-")]
             hint = did_you_mean(flags[0], self._option_string_actions) if flags else ""
             self.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+        self._refuse_empty_values(parsed)
         return parsed
+
+    def _refuse_empty_values(self, parsed: argparse.Namespace) -> None:
+        """Refuse a flag with an empty text, which is what a shell makes of an unset variable.
+
+        As no value at all, ``--pretrained "$WEIGHTS"`` would train from scratch, without a word.
+        """
+        for action in self._actions:
+            value = getattr(parsed, action.dest, None)
+            values = value if isinstance(value, list) else [value]
+            if "" in values and action.default != "":
+                name = "/".join(action.option_strings) or action.metavar or action.dest
+                self.error(f"argument {name}: a value is empty; give one, or leave it out")
 
     def error(self, message: str) -> NoReturn:
         """End the script.

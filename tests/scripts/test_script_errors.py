@@ -416,6 +416,35 @@ def test_a_wrong_flag_is_one_line(flags, message):
     assert done.stderr.count("\n") == 1 and "--help shows the flags" in done.stderr
 
 
+@pytest.mark.parametrize(
+    "script, flags",
+    [
+        ("train_faster_rcnn.py", ["--resume", ""]),
+        ("train_faster_rcnn.py", ["--pretrained", ""]),
+        ("train_faster_rcnn.py", ["--pretrained-base="]),
+        ("train_faster_rcnn.py", ["--annotations", ""]),
+        ("train_faster_rcnn.py", ["--box-loss", ""]),
+        ("train_faster_rcnn.py", ["--augment", "vertical_flip", ""]),
+        ("eval_faster_rcnn.py", ["--save-json", "", "--exported", "cut"]),
+        ("check_dataset.py", ["--params", ""]),
+    ],
+)
+def test_an_empty_value_is_not_taken_for_none(script, flags):
+    """As of an unset variable of the shell: --pretrained "" trained from scratch."""
+    more = ["--network", NETWORK] if script == "train_faster_rcnn.py" else []
+    done = run_script(script, "--data-root", ".", *more, *flags)
+    name = flags[0].rstrip("=")
+    assert done.returncode == 2 and done.stderr == (
+        f"{script}: error: argument {name}: a value is empty; give one, or leave it out; --help "
+        "shows the flags\n"
+    )
+
+
+def test_an_empty_list_of_gpus_is_the_cpu():
+    done = run_script("eval_faster_rcnn.py", "--exported", "cut", "--data-root", ".", "--gpus", "")
+    assert "cut" in done.stderr and "empty" not in done.stderr
+
+
 @pytest.mark.parametrize("script", ALL_SCRIPTS)
 def test_a_list_that_is_given_in_two_parts_is_complete(script, monkeypatch):
     """argparse alone would take the last part, so ``--set a=1 --set b=2`` would lose ``a=1``."""
