@@ -10,11 +10,13 @@ from gluonnorm.data import Dataset, inspect
 from gluonnorm.data.neighbors import neighbor_ious
 from gluonnorm.processor import FAST_INSTRUCTIONS, processor_instructions
 from gluonnorm.rcnn import FasterRCNN
+from gluonnorm.types import is_positive_integer
 from model_zoo.recipes import TrainingCase
 from model_zoo.recipes.training_case import BACKBONE_WEIGHTS, DETECTOR_WEIGHTS, NO_WEIGHTS
 
 import mxnet as mx
 import numpy as np
+from _cli import parse_settings
 from _recipe_flags import starts_from_detector
 from _training_parts import build_network
 
@@ -71,6 +73,11 @@ def _network_as_asked(
     args: argparse.Namespace, dataset: Dataset, ctx: List[mx.Context]
 ) -> FasterRCNN:
     """Build the network without the recipe, and without what is said about its weights."""
+    settings = parse_settings(args.set)
+    longest = settings.get("max_size")
+    # The rule of `short` follows a given `max_size`, which the network's own may be beyond.
+    if is_positive_integer(longest) and "short" not in settings:
+        args = argparse.Namespace(**{**vars(args), "set": [*args.set, f"short={longest}"]})
     logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings():

@@ -308,6 +308,18 @@ def test_the_rules_follow_the_lengths_of_multi_scale(shapes, tmp_path):
     assert "--set short               160 " in given.stdout
 
 
+def test_the_rules_follow_a_longer_side_below_the_shorter_one_of_the_network(shapes, tmp_path):
+    """The network's own `short` is 800, so it could not be built with a `max_size` of 100."""
+    flags = ["--recipe", "auto", "--print-recipe", "--set", "max_size=100"]
+    done = train(shapes, tmp_path / "run", *flags)
+    assert done.returncode == 0, done.stderr
+    rows = {line.split("  ")[0]: line for line in done.stdout.splitlines()}
+    assert rows["--set max_size"].split()[2:] == ["100", "flag"]
+    assert int(rows["--set short"].split()[2]) <= 100
+    wrong = train(shapes, tmp_path / "run", *flags[:-1], "max_size='x'")
+    assert wrong.returncode == 2 and "max_size is 'x'; want whole pixels" in wrong.stderr
+
+
 def test_a_published_recipe_fits_into_minutes_as_well(budget, shapes, tmp_path, monkeypatch):
     length = budget.Length(epochs=3, epoch_steps=6, val_interval=1, seconds=60.0)
     monkeypatch.setattr(budget, "fit_length", lambda *_: length)
