@@ -95,14 +95,16 @@ def make_loader(
         A flag names no augment, or a value is out of range.
     """
     repeats = image_repeats(args, dataset, preprocess)
+    images = len(dataset) if repeats is None else images_of_epoch(repeats)
     if part == 0:
-        images = len(dataset) if repeats is None else images_of_epoch(repeats)
         note_large_update(args, images, num_parts)
-    if repeats is not None and part == 0:
+    if part == 0 and repeats is not None:
+        effect = "so one pass over the data set takes more updates"
+        if images == len(dataset):
+            effect = "so it repeats none; a larger threshold does"
         print(
-            f"note: --repeat-threshold {args.repeat_threshold:g} makes "
-            f"{images_of_epoch(repeats)} images of the {len(dataset)}, so one pass over the data "
-            "set takes more updates",
+            f"note: --repeat-threshold {args.repeat_threshold:g} makes {images} images of the "
+            f"{len(dataset)}, {effect}",
             file=sys.stderr,
         )
     sampler = AspectGroupSampler(

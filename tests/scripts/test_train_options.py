@@ -134,6 +134,12 @@ def test_a_wrong_flag_is_one_line(shapes, tmp_path, flags, message):
     assert not list(tmp_path.glob("run-0*"))
 
 
+def test_a_threshold_that_repeats_no_image_is_noted(shapes, tmp_path):
+    plan = ["--print-recipe", "--val-interval", 0, "--repeat-threshold", 0.01]
+    done = succeed(shapes, tmp_path / "run", *plan)
+    assert "makes 4 images of the 4, so it repeats none; a larger threshold does" in done.stderr
+
+
 def test_an_update_of_more_images_than_there_are_is_noted(shapes, tmp_path):
     """The gradient is divided by the images that were asked for: 4 of 16 learn at a quarter."""
     plan = ["--print-recipe", "--batch-size", 4, "--val-interval", 0]
