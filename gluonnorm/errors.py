@@ -66,7 +66,7 @@ def first_few(names: Sequence[str], limit: int = 4) -> str:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Suggest the valid names that are closest to a wrong one.
+    """Suggest the valid names that are closest to a wrong one, in upper or lower case.
 
     Parameters
     ----------
@@ -84,10 +84,14 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     --------
     >>> did_you_mean("frozenbn", ["frozen_bn", "gn"])
     '; did you mean frozen_bn?'
+    >>> did_you_mean("FROZEN_BN", ["frozen_bn", "gn"])
+    '; did you mean frozen_bn?'
     >>> did_you_mean("xyz", ["frozen_bn", "gn"])
     ''
     """
-    closest = get_close_matches(str(name), list(known), n=3, cutoff=0.5)
+    in_lower_case = {valid.lower(): valid for valid in known}
+    matches = get_close_matches(str(name).lower(), in_lower_case, n=3, cutoff=0.5)
+    closest = [in_lower_case[match] for match in matches]
     if not closest:
         return ""
     *others, last = closest
