@@ -175,7 +175,7 @@ def _describe(
     options: GluonCVOptions,
 ) -> ModelSpec:
     """Describe the detector that a call asks for."""
-    return ModelSpec(
+    spec = ModelSpec(
         model=model.name,
         norm=_name_or_none(options.norm) or model.norm,
         head_norm=_name_or_none(head_norm, "head_norm"),
@@ -184,6 +184,8 @@ def _describe(
         config=DetectorConfig(**model.settings).override(**options.settings),
         backbone=options.base_network,
     )
+    spec.require_one_normalization()
+    return spec
 
 
 def _name_or_none(norm: Union[str, Norm, None], option: str = "norm") -> Optional[str]:

@@ -408,6 +408,27 @@ class ModelSpec:
                 f" std={config.std}; leave it out, or order, mean and std as they are"
             )
 
+    def require_one_normalization(self) -> None:
+        """Refuse a rescale layer that repeats what the loader does, or undoes what it does not do.
+
+        This is asked where a user chooses, not of files: a network may have been trained so.
+
+        Raises
+        ------
+        InputError
+            ``normalize`` and ``rescale`` do not go together.
+        """
+        if self.rescale == "normalize" and self.config.normalize:
+            raise InputError(
+                "normalize=True beside rescale='normalize' normalizes pixels twice; leave out one"
+                " of the two"
+            )
+        if self.rescale == "denormalize" and self.config.normalize is False:
+            raise InputError(
+                "rescale='denormalize' undoes the normalization of the loader, and normalize=False"
+                " leaves that out; leave out both, because the backbone sees raw pixels then"
+            )
+
     @classmethod
     def from_dict(cls, values: Dict[str, Any]) -> "ModelSpec":
         """Rebuild the record from the dictionary that a file stores.

@@ -133,7 +133,10 @@ class Detector(mx.gluon.HybridBlock):
                     "widths, RoI size and number of anchors are those of the weights; build another"
                     " network to change them"
                 )
-        self.spec = replace(self.spec, config=config)
+        spec = replace(self.spec, config=config)
+        if "normalize" in changes:
+            spec.require_one_normalization()
+        self.spec = spec
         # MXNet keeps the traced graph, in which the old settings are constants.
         self._clear_cached_op()
 

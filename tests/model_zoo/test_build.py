@@ -128,6 +128,16 @@ def copy_weights(source, target):
         ),
         (
             C4,
+            {"rescale": "normalize", "normalize": True},
+            ["normalize=True beside rescale='normalize'", "twice", "leave out one"],
+        ),
+        (
+            C4,
+            {"rescale": "denormalize", "normalize": False},
+            ["rescale='denormalize' undoes", "normalize=False", "leave out both"],
+        ),
+        (
+            C4,
             {"pretrained": True},
             [
                 "pretrained=True",

@@ -3,7 +3,7 @@
 GluonCV's own ``reset_class`` is the judge of ours."""
 
 import warnings
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from gluonnorm import deploy, training
 from gluonnorm.errors import InputError
@@ -224,6 +224,17 @@ def test_a_rescale_layer_keeps_the_constants_of_the_input(changes):
         net.configure(**changes)
     assert from_spec(net.spec).preprocess == net.preprocess
     tiny_detector("c4").configure(**changes)
+
+
+@pytest.mark.parametrize("rescale, normalize", [("normalize", True), ("denormalize", False)])
+def test_a_rescale_layer_and_the_loader_normalize_once_together(rescale, normalize):
+    net = tiny_detector("c4", rescale=rescale)
+    with pytest.raises(InputError, match=f"normalize={normalize}.*leave"):
+        net.configure(normalize=normalize)
+    net.configure(normalize=not normalize)
+    # An earlier version wrote such a file without a word, and it still opens.
+    stored = replace(net.spec, config=replace(net.config, normalize=normalize))
+    from_spec(asdict(stored)).configure(nms_thresh=0.4)
 
 
 def candidates(net, x):
