@@ -26,7 +26,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, Optional, Sequence
 
 import model_zoo
 from gluonnorm.data import Dataset, Inspection, LabeledImage, inspect
@@ -159,12 +159,9 @@ def main(args: argparse.Namespace) -> int:
     int
         The exit status.
     """
-    if args.show < 0 or args.num_drawn < 1 or args.num_judged < 1:
-        raise InputError(
-            f"--show is {args.show}, --num-drawn is {args.num_drawn} and --num-judged is "
-            f"{args.num_judged}; want at least 0, 1 and 1"
-        )
-    require_positive(args, "num_workers")
+    require_positive(args, "num_workers", "num_drawn", "num_judged")
+    if args.show < 0:
+        raise InputError(f"--show is {args.show}; want at least 0")
     refuse_flags_without_network(args)
     make_parent_folder("--json", args.json)
     make_parent_folder("--plot", args.plot and f"{args.plot}-{SPLITS[0]}.png")
@@ -173,24 +170,19 @@ def main(args: argparse.Namespace) -> int:
     seed_everything(args.seed)
     # All faults are wanted, so the data set is opened without what is faulty.
     args.skip_bad = True
+    splits = [args.only] if args.only else SPLITS
+    # All are opened before the first is inspected: a wrong --val-split ends the script at once.
+    datasets = {split: open_dataset(args, split, notes=False) for split in splits}
+    shared_note = shared_images_note(*datasets.values()) if len(datasets) == 2 else ""
     is_sound = True
     content: Dict[str, Any] = {}
-    opened: List[Dataset] = []
-    for split in [args.only] if args.only else SPLITS:
-        dataset = open_dataset(args, split, notes=False)
-        opened.append(dataset)
+    for split, dataset in datasets.items():
         net = build_network(args, dataset.classes)
         if args.masks or (net is not None and net.has_masks):
             dataset = open_masks(dataset, notes=False)
-        inspection = inspect_for(net, dataset, validation=split == "val")
-        if net is not None and args.params and inspection.reach is not None:
-            images = np.random.permutation(np.unique(inspection.learnable_objects.images))
-            chosen = images[: args.num_judged].tolist()
-            inspection = judge_proposals(net, dataset, inspection, chosen)
-        if len(opened) > 1:
-            note = shared_images_note(*opened)
-            if note:
-                inspection = inspection._replace(warnings=(*inspection.warnings, note))
+        inspection = inspect_split(args, net, dataset, validation=split == "val")
+        if split == "val" and shared_note:
+            inspection = inspection._replace(warnings=(*inspection.warnings, shared_note))
         print("\n".join(report(split, inspection, args.show)), flush=True)
         is_sound = is_sound and not inspection.faults and not inspection.problems
         content[split] = as_json(inspection)
@@ -226,13 +218,17 @@ def refuse_flags_without_network(args: argparse.Namespace) -> None:
             )
 
 
-def inspect_for(net: Optional[FasterRCNN], dataset: Dataset, validation: bool) -> Inspection:
-    """Inspect a split, for a network if there is one.
+def inspect_split(
+    args: argparse.Namespace, net: Optional[FasterRCNN], dataset: Dataset, validation: bool
+) -> Inspection:
+    """Inspect a split, for a network and with its proposals if there are any.
 
     Parameters
     ----------
+    args : argparse.Namespace
+        What ``parse_args`` returns.
     net : FasterRCNN or None
-        The network.
+        The network; with ``--params`` it is a trained one.
     dataset : Dataset
         The split.
     validation : bool
@@ -241,11 +237,16 @@ def inspect_for(net: Optional[FasterRCNN], dataset: Dataset, validation: bool) -
     Returns
     -------
     Inspection
-        What ``inspect`` returns.
+        What ``inspect`` returns, with the reach of the proposals beside that of the anchors.
     """
     if net is None:
         return inspect(dataset, validation=validation)
-    return inspect(dataset, net.preprocess, net.config, net.backbone.strides, validation)
+    inspection = inspect(dataset, net.preprocess, net.config, net.backbone.strides, validation)
+    if not args.params or inspection.reach is None:
+        return inspection
+    images = np.random.permutation(np.unique(inspection.learnable_objects.images))
+    chosen = images[: args.num_judged].tolist()
+    return judge_proposals(net, dataset, inspection, chosen)
 
 
 def build_network(args: argparse.Namespace, classes: Sequence[str]) -> Optional[FasterRCNN]:

@@ -191,6 +191,7 @@ def test_without_a_validation_split(cells, tmp_path):
     done = run_script("check_dataset.py", *flags)
     assert done.returncode == 2
     assert done.stderr.startswith(f"{words}--only train to check the training set alone: ")
+    assert done.stdout == ""  # not after the training split was read and judged
     run = (*SMALL_NETWORK, "--save-prefix", tmp_path / "run")
     done = run_script("train_faster_rcnn.py", *flags, *run)
     assert done.returncode == 2
@@ -315,7 +316,9 @@ def test_pictures_of_images_chosen_by_the_seed(shapes, tmp_path):
 @pytest.mark.parametrize(
     "flags, message",
     [
-        (("--num-drawn", 0), "--num-drawn is 0"),
+        (("--num-drawn", 0), "--num-drawn is 0; want at least 1"),
+        (("--num-judged", -2), "--num-judged is -2; want at least 1"),
+        (("--show", -1), "--show is -1; want at least 0"),
         (("--annotations", "absent.json"), "absent.json: cannot be read"),
         (("--network", "no_such_network"), "no_such_network"),
     ],
