@@ -20,6 +20,11 @@ PROFILE_TITLE = "## Where the time goes"
 PROFILE_HEAD = "| operator | calls | ms | share |\n|---|---|---|---|"
 PROFILE_LINES = 12
 MAX_ERROR_LENGTH = 200
+INTRODUCTION = """\
+This page compares detection and training steps with those of GluonCV and torchvision, on the same
+weights, images and threads, and shows where the time goes. Each group below is a table: its title
+says what is measured, and "against the reference" how fast a row is beside the row of the peer.
+"""
 NOTES = f"""\
 - Each row is a process of its own. The processes of a table take turns, one computes at a time, and
   all use the same number of threads. Ratios are medians over the rounds. Seconds are from the
@@ -77,6 +82,7 @@ def make_page(
     facts = [f"| {name} | {value} |" for name, value in machine.facts.items()]
     parts = [
         "# Benchmarks",
+        INTRODUCTION.rstrip(),
         f"Images of {size} pixels, {rounds} rounds, seed {machine.seed}.",
         f"```\n{command}\n```",
         "\n".join(["| | |\n|---|---|", *facts]),
