@@ -51,6 +51,12 @@ def test_the_script_takes_the_flags(script: str, monkeypatch, capsys) -> None:
             assert end.code == 0, f"{command.document}: {shlex.join(command.flags)}\n{reason}"
 
 
+def test_the_page_about_scripts_names_each_of_them() -> None:
+    text = (REPOSITORY / "docs" / "scripts.md").read_text(encoding="utf-8")
+    named = re.findall(r"^\| `(\w+\.py)` \|", text, flags=re.MULTILINE)
+    assert sorted(named) == sorted(path.name for path in SCRIPTS.glob("[!_]*.py"))
+
+
 def test_the_page_about_deploying_detects_in_each_python(tmp_path, monkeypatch) -> None:
     require("onnx", "onnxruntime")
     text = (REPOSITORY / "docs" / "deploy.md").read_text(encoding="utf-8")
