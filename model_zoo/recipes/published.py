@@ -22,7 +22,7 @@ DETECTRON = "Detectron 04155a0"
 DETECTRON2 = "Detectron2 02b5c4e"
 SWITCHNORM = "SwitchNorm_Detection ab68486"
 
-# GluonCV and torchvision decay all parameters alike.
+# GluonCV's Faster R-CNN and torchvision decay all parameters alike.
 GLUONCV_COCO: Dict[str, Any] = {
     "images": COCO_IMAGES,
     "unit": "epochs",
@@ -34,6 +34,8 @@ GLUONCV_COCO: Dict[str, Any] = {
     "norm_wd": 1e-4,
     "bias_wd": 1e-4,
 }
+# GluonCV's Mask R-CNN sets the wd_mult of all biases to 0.
+GLUONCV_MASK_COCO: Dict[str, Any] = {**GLUONCV_COCO, "bias_wd": 0.0}
 GLUONCV_VOC: Dict[str, Any] = {
     "images": VOC_IMAGES,
     "lr": 0.001,
@@ -102,7 +104,7 @@ def _gluoncv_recipes() -> List[Recipe]:
     return [
         Recipe("gluoncv_faster_voc", script, batch_size=1, length=20, **GLUONCV_VOC),
         Recipe("gluoncv_faster_coco", script, batch_size=1, lr=0.00125, **GLUONCV_COCO),
-        Recipe("gluoncv_mask_coco", mask_script, batch_size=8, lr=0.01, **GLUONCV_COCO),
+        Recipe("gluoncv_mask_coco", mask_script, batch_size=8, lr=0.01, **GLUONCV_MASK_COCO),
         Recipe(
             "gluoncv_faster_resnet50_v1b_voc",
             f"{runs}/faster_rcnn_resnet50_v1b_voc_train.log",

@@ -157,10 +157,11 @@ def test_recipes_of_gluoncv(name, codebase, facts):
         "lr_warmup": max(0, int(facts.get("lr_warmup", -1))),
         "lr_warmup_factor": facts.get("lr_warmup_factor", pytest.approx(1 / 3)),
         "momentum": facts["momentum"],
-        # One trainer with one weight decay holds all parameters that learn.
+        # One trainer with one weight decay holds all parameters that learn. The Mask R-CNN script
+        # then sets wd_mult of what collect_params('.*bias') finds, which is no norm's beta.
         "wd": facts["wd"],
         "norm_wd": facts["wd"],
-        "bias_wd": facts["wd"],
+        "bias_wd": facts["wd"] * facts.get("bias_wd_mult", 1),
         "norms": ("sync_bn", "bn") if is_synced else (),
         "freeze_at": 0 if is_synced else None,
     }
