@@ -14,10 +14,12 @@ import model_zoo
 from gluonnorm import conversion, training
 from gluonnorm.data import COCODataset, draw_shapes
 
+import numpy as np
 import pytest
 from document_commands import commands_of
 from in_process import SCRIPTS, run_script
 from PIL import Image
+from test_examples import blocks_of
 
 pytestmark = pytest.mark.slow
 TUTORIALS = SCRIPTS.parent / "docs" / "tutorials"
@@ -192,6 +194,30 @@ def test_masks_for_microscopy(tmp_path: Path, monkeypatch) -> None:
         "demo",
     ]
     assert len(list(Path("drawn").glob("*-detections.*"))) == 6
+
+
+def test_micrographs_of_12_bits_and_label_images_become_a_data_set(
+    tmp_path: Path, monkeypatch
+) -> None:
+    """The Python of the page, on one micrograph with two nuclei."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("raw", "labels/train", "nuclei/images"):
+        Path(folder).mkdir(parents=True)
+    gray = np.arange(0, 4096, 2, dtype=np.uint16).reshape(32, 64)
+    Image.fromarray(gray).save("raw/0001.tif")
+    labels = np.zeros(gray.shape, np.uint16)
+    labels[5:20, 5:20] = 1
+    labels[22:30, 10:60] = 300
+    Image.fromarray(labels).save("labels/train/0001.png")
+    namespace: Dict[str, Any] = {}
+    for block in blocks_of((TUTORIALS / "microscopy.md").read_text(encoding="utf-8")):
+        exec(block.code, namespace)
+    Path("nuclei/images/0001.tif").rename("nuclei/images/0001.png")
+    dataset = COCODataset("nuclei/annotations/instances_train.json", "nuclei/images", masks=True)
+    (image,) = dataset
+    assert np.abs(image.image[:, :, 0] - gray / 4096 * 255).max() < 1
+    assert image.boxes.tolist() == [[5, 5, 20, 20], [10, 22, 60, 30]]
+    assert np.array_equal(image.masks, [labels == 1, labels == 300])
 
 
 def test_move_a_torchvision_model(tmp_path: Path, monkeypatch) -> None:
