@@ -5,7 +5,7 @@ from typing import Any, Dict, List, Sequence, Tuple
 
 from run_report.html import Html, element, note, score, section, table
 from run_report.run_files import RunFiles
-from run_report.svg import Line, line_chart
+from run_report.svg import LARGEST, Line, line_chart
 
 MOST_POINTS = 200  # of a curve; more cannot be told apart on the page
 SCORE_CURVES = ("AP50", "AP", "segm/AP50", "segm/AP", "mAP07")
@@ -171,17 +171,36 @@ def curves(runs: Sequence[RunFiles]) -> List[Html]:
         if lines:
             title = "sum of all losses" if name == "sum" else name
             losses.append(line_chart(lines, "update", title))
-    nothing = [note("None was written.")]
+    nothing = [note("There is nothing to draw.")]
     total, *single = losses or nothing
     return [
         section("Scores while training", _side_by_side(scores or nothing)),
         section(
             "Losses",
+            *[note(text) for text in _broken_losses(runs)],
             total,
             element("details", element("summary", "Single losses"), _side_by_side(single)),
             note(f"Means over at most {MOST_POINTS} parts of the run."),
         ),
     ]
+
+
+def _broken_losses(runs: Sequence[RunFiles]) -> List[str]:
+    """Say which runs have losses that no curve can show."""
+    sentences = []
+    for run in runs:
+        broken = [row["step"] for row in run.steps if not _all_drawable(row["losses"])]
+        if broken:
+            sentences.append(
+                f"{run.name}: the losses of {len(broken)} of {len(run.steps)} updates are not "
+                f"finite, from update {broken[0]} on. The curves leave these updates out."
+            )
+    return sentences
+
+
+def _all_drawable(losses: Dict[str, float]) -> bool:
+    """Tell whether a curve can show each of some losses; no comparison with NaN is true."""
+    return all(abs(loss) <= LARGEST for loss in losses.values())
 
 
 def thinned(points: Sequence[Tuple[float, float]]) -> List[Tuple[float, float]]:
@@ -220,9 +239,14 @@ def _loss_names(runs: Sequence[RunFiles]) -> List[str]:
 
 
 def _loss_points(run: RunFiles, name: str) -> List[Tuple[float, float]]:
-    """Collect the values of a loss, or of the sum of all."""
+    """Collect the values of a loss, or of the sum of all.
+
+    A single loss that is not finite would take its neighbors out of the curve, as their mean.
+    """
     points = []
     for row in run.steps:
+        if not _all_drawable(row["losses"]):
+            continue
         if name == "sum":
             points.append((row["step"], sum(row["losses"].values())))
         elif name in row["losses"]:

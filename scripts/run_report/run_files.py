@@ -1,6 +1,7 @@
 """What a training run has left on disk, and what it lacks."""
 
 import glob
+import math
 import os
 from collections import Counter
 from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
@@ -72,11 +73,13 @@ class RunFiles(NamedTuple):
     @property
     def best_evaluation(self) -> Dict[str, Any]:
         """The first row with the best score; empty in a run without scores."""
-        name = self.decisive
         best: Dict[str, Any] = {}
+        highest = -math.inf
         for row in self.evaluations:
-            if name in row["eval"] and (not best or row["eval"][name] > best["eval"][name]):
-                best = row
+            value = row["eval"].get(self.decisive, -math.inf)
+            # NaN is not higher than anything.
+            if value > highest:
+                best, highest = row, value
         return best
 
 

@@ -318,6 +318,31 @@ def test_a_damaged_row_of_metrics_is_a_note(folder, row, message):
     assert "The losses and scores of training are missing" in text and message in text
 
 
+def test_losses_that_are_not_finite_are_named_and_hide_no_neighbor(part, folder):
+    losses = [{"box": 2.0, "class": 1.0}, {"box": float("nan"), "class": 1.0}]
+    losses += [{"box": 4.0, "class": 10**400}, {"box": 4.0, "class": 2.0}] * 200
+    rows = [{"step": step, "epoch": 0, "losses": row} for step, row in enumerate(losses, 1)]
+    lines = [json.dumps(row) + "\n" for row in rows]
+    (folder / "a&b-metrics.jsonl").write_text("".join(lines))
+    text = plain(lacking(folder, "--no-detections"))
+    assert "a&amp;b: the losses of 201 of 402 updates are not finite, from update 2 on." in text
+    run = part("run_files").read_run(str(folder / "a&b"), "a&b")
+    sections = part("progress_sections").curves([run])
+    # Parts of two updates of the 201 that are left: the first one is 1 and 4, sums of 3 and 6.
+    bottom, top = 250, 12
+    first = re.search('<polyline points="[0-9.]*,([0-9.]*) ', sections[1])[1]
+    assert float(first) == pytest.approx(bottom - (3 + 6) / 2 / 6 * (bottom - top), abs=0.1)
+
+
+def test_a_score_that_is_no_number_is_not_the_best(part, folder):
+    rows = []
+    for epoch, score in enumerate((float("nan"), 0.2, 0.3, float("nan")), 1):
+        rows.append({"step": epoch, "epoch": epoch, "eval": {"AP50": score}})
+    (folder / "a&b-metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    run = part("run_files").read_run(str(folder / "a&b"), "a&b")
+    assert run.best_evaluation == rows[2]
+
+
 def test_no_pictures_are_asked_for(folder):
     text = lacking(folder, "--num-cases", 0)
     assert "Worst" not in text and "Sizes found and missed" in text
