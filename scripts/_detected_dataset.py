@@ -25,11 +25,14 @@ class JudgedDataset(NamedTuple):
         The category ids of the classes that detector and files share.
     has_masks : bool
         Whether masks are judged.
+    note : str
+        Which classes are judged, if those of detector and files differ; "" if they do not.
     """
 
     dataset: Dataset
     shared_ids: Sequence[int]
     has_masks: bool
+    note: str
 
 
 class DetectedDataset(NamedTuple):
@@ -145,7 +148,7 @@ def open_judged_dataset(
     has_masks = with_masks and detector.has_masks
     matched = open_scored_dataset(args, detector.classes)
     dataset = open_masks(matched) if has_masks else matched
-    return JudgedDataset(dataset, matched.shared_ids, has_masks)
+    return JudgedDataset(dataset, matched.shared_ids, has_masks, matched.note)
 
 
 def detect_images(

@@ -96,6 +96,9 @@ def main(args: argparse.Namespace) -> None:
     # All runs are read first, so that a wrong name does not cost the detections of the others.
     all_files = read_runs(args.runs)
     check_factories(args.dataset, all_files)
+    roots = sorted({str(files.arguments.get("data_root")) for files in all_files})
+    if args.data_root is not None and len(roots) > 1:
+        print(f"note: all runs are judged on {args.data_root}, in place of {first_few(roots)}")
     reported = []
     for files in all_files:
         detected, reason = None, "--no-detections was given"

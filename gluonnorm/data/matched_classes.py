@@ -54,7 +54,7 @@ class MatchedClasses:
     >>> matched.category_ids, matched[0].labels.tolist()
     ((2, 3), [0])
     >>> matched.note
-    'scored by name: dog; not in the data set: cow (-1); not in the network: cat (left out)'
+    'scored by name: dog; not in the data set: cow (no score); not in the network: cat (left out)'
     """
 
     def __init__(self, dataset: Dataset, classes: Sequence[str]) -> None:
@@ -173,7 +173,7 @@ class MatchedClasses:
         if missing or self.left_out:
             parts.append(f"scored by name: {_listed(shared)}")
         if missing:
-            parts.append(f"not in the data set: {_listed(missing)} (-1)")
+            parts.append(f"not in the data set: {_listed(missing)} (no score)")
         if self.left_out:
             parts.append(f"not in the network: {_listed(self.left_out)} (left out)")
         return "; ".join(parts)

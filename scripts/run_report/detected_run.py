@@ -9,8 +9,9 @@ from typing import Any, Collection, Dict, List, NamedTuple, NoReturn, Optional, 
 import model_zoo
 from gluonnorm import training
 from gluonnorm.data import Dataset, Inspection, inspect
+from gluonnorm.data.faults import skipped_faults
 from gluonnorm.deploy import Predictor
-from gluonnorm.errors import GluonnormError, InputError, one_line
+from gluonnorm.errors import GluonnormError, InputError, first_few, one_line
 from gluonnorm.evaluation.matches import Matches, match_detections
 from gluonnorm.graph.trace import hybridize_for_inference
 from gluonnorm.rcnn import FasterRCNN
@@ -52,8 +53,12 @@ class DetectedRun(NamedTuple):
         The reach of anchors and proposals; None for a network without anchors.
     seconds : float
         The time from the files of the data set to the results, when they were found.
+    data_root : str
+        The folder of the data set.
+    step : int or None
+        Updates after which the weights were saved; None if their file does not tell.
     notes : tuple of str
-        What is wrong with the weights that should have been judged.
+        What the scores leave out, and what is wrong with the weights that should have been judged.
     """
 
     weights: str
@@ -65,7 +70,9 @@ class DetectedRun(NamedTuple):
     matches: Dict[str, Matches]
     inspection: Optional[Inspection]
     seconds: float
-    notes: Tuple[str, ...] = ()
+    data_root: str
+    step: Optional[int]
+    notes: Tuple[str, ...]
 
 
 def detect_run(
@@ -104,9 +111,17 @@ def detect_run(
         net, weights, faults = _open_network(run, ctx)
         detected = _detect(net, weights, flags, ctx, run.prefix)
         notes = tuple(f"{fault}, so {weights} is judged instead." for fault in faults)
-        return detected._replace(notes=notes), ""
+        return detected._replace(notes=(*notes, *detected.notes)), ""
     except (GluonnormError, OSError) as error:
-        return None, one_line(error)
+        return None, f"{one_line(error)}{_way_out(run, data_root)}"
+
+
+def _way_out(run: RunFiles, data_root: Optional[str]) -> str:
+    """Say what to do if the data set of a run has moved; "" if it has not."""
+    trained_on = run.arguments.get("data_root")
+    if data_root is not None or not isinstance(trained_on, str) or os.path.exists(trained_on):
+        return ""
+    return f"; --data-root was {trained_on} in training: if it has moved, give its new place"
 
 
 class _StoredFlagsParser(argparse.ArgumentParser):
@@ -200,6 +215,15 @@ def _detect(
     if not judged.has_masks:
         ground_truth = _boxes_alone(ground_truth)
     inspection = _inspect(net, judged.dataset)
+    notes = []
+    if judged.note:
+        notes.append(f"The classes of network and files differ: {judged.note}.")
+    skipped = skipped_faults(judged.dataset)
+    if skipped:
+        notes.append(
+            f"--skip-bad left out {len(skipped)} faulty images or annotations: "
+            f"{first_few(skipped)}."
+        )
     key = fingerprint(net, judged.dataset, ground_truth, flags.gpus)
     found = read_found(prefix, key)
     if found is None:
@@ -228,7 +252,17 @@ def _detect(
         matches=matches,
         inspection=inspection,
         seconds=found.seconds,
+        data_root=flags.data_root,
+        step=_step_of(weights),
+        notes=tuple(notes),
     )
+
+
+def _step_of(weights: str) -> Optional[int]:
+    """Return the updates after which a checkpoint was saved; None for weights without a header."""
+    if not weights.endswith(".json"):
+        return None
+    return int(training.read(weights)["state"]["step"])
 
 
 def _boxes_alone(ground_truth: Dict[str, Any]) -> Dict[str, Any]:

@@ -22,6 +22,8 @@ from run_report.score_sections import (
 from run_report.setup_sections import commands, configuration, environment
 
 STYLE_FILE = Path(__file__).with_name("page.css")
+# In training the arithmetic may have been that of another device or of half precision.
+SAME_SCORE = 0.01
 # Without a script the table of the score that was asked for is shown.
 SCRIPT = """
 function showTable(slider) {
@@ -115,7 +117,7 @@ def _run_part(run: ReportedRun, shown: Shown) -> Html:
     else:
         weights = run.detected.weights
         parts += [note(text) for text in run.detected.notes]
-        parts.append(note(_judged(run.detected)))
+        parts += [note(text) for text in _judged(run.files, run.detected)]
         parts += _detection_sections(run.detected, shown)
     parts.append(_speed(run))
     parts += [configuration(run.files), environment(run.files)]
@@ -123,14 +125,25 @@ def _run_part(run: ReportedRun, shown: Shown) -> Html:
     return element("div", element("h2", run.files.name, id=run.files.name), *parts)
 
 
-def _judged(detected: DetectedRun) -> str:
-    """Say which weights were judged, on how many images, and with what score."""
+def _judged(files: RunFiles, detected: DetectedRun) -> List[str]:
+    """Say which weights were judged, on which images, and with what scores, now and in training."""
     scores = detected.scores
-    text = f"{detected.weights} on {len(detected.dataset)} images: AP {score(scores['AP'])}"
+    images = f"{len(detected.dataset)} images of {detected.data_root}"
+    text = f"{detected.weights} on {images}: AP {score(scores['AP'])}"
     text += f", AP50 {score(scores['AP50'])}"
     if detected.has_masks:
         text += f", masks AP {score(scores['segm/AP'])}, AP50 {score(scores['segm/AP50'])}"
-    return f"{text}."
+    sentences = [f"{text}."]
+    trained = [row["eval"] for row in files.evaluations if row["step"] == detected.step]
+    name = files.decisive
+    if trained and name in trained[0] and name in scores:
+        earlier, now = trained[0][name], scores[name]
+        if abs(earlier - now) > SAME_SCORE:
+            sentences.append(
+                f"In training the same weights had {name} {score(earlier)}, and here they have "
+                f"{score(now)}: they are judged on other images, objects or classes than then."
+            )
+    return sentences
 
 
 def _detection_sections(detected: DetectedRun, shown: Shown) -> List[Html]:

@@ -32,7 +32,7 @@ def test_another_order_is_no_difference_to_tell(dataset):
 def test_fewer_and_other_classes(dataset):
     matched = MatchedClasses(dataset, ["horse", "dog", "bird", "cat"])
     assert matched.note == (
-        "scored by name: dog, cat; not in the data set: horse, bird (-1); "
+        "scored by name: dog, cat; not in the data set: horse, bird (no score); "
         "not in the network: cow (left out)"
     )
     assert matched.shared_ids == (2, 1)

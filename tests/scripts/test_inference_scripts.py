@@ -431,7 +431,7 @@ def test_a_file_with_fewer_and_other_categories_is_scored_by_name(folder):
     done = evaluate_script(folder, annotations, "--save-json", saved, "--metric", "voc07")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[0] == (
-        "scored by name: circle, triangle; not in the data set: square (-1); "
+        "scored by name: circle, triangle; not in the data set: square (no score); "
         "not in the network: hexagon (left out)"
     )
     rows = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines() if line}

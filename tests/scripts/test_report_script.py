@@ -227,10 +227,47 @@ def test_a_run_with_damaged_weights(folder):
     assert "all else that needs detections are missing" in text and "a&amp;b-best" in text
 
 
-def test_a_run_whose_data_set_is_gone(folder):
+def test_a_run_whose_data_set_is_gone(folder, change_arguments):
     shutil.rmtree(folder / "shapes")
     text = lacking(folder, "--data-root", folder / "shapes")
-    assert "instances_val.json" in text and "are missing:" in text
+    assert "instances_val.json" in text and "are missing:" in text and "has moved" not in text
+    change_arguments(data_root=str(folder / "gone"))
+    text = lacking(folder)
+    assert f"--data-root was {folder}/gone in training: if it has moved, give its new place" in text
+
+
+def test_other_classes_and_scores_than_in_training_are_told(folder, change_arguments):
+    path = folder / "shapes/annotations/instances_val.json"
+    content = json.loads(path.read_text())
+    names = [category["name"] for category in content["categories"]]
+    change_arguments(data_root=str(folder / "shapes"))
+    # The metrics of the run are made up: its random weights find next to nothing.
+    text = plain(lacking(folder))
+    assert f"a&amp;b-best.json on 2 images of {folder}/shapes: AP 0.0" in text
+    assert "In training the same weights had segm/AP 0.250, and here they have 0.0" in text
+    assert "The classes of network and files differ" not in text
+    metrics = folder / "a&b-metrics.jsonl"
+    metrics.write_text(metrics.read_text().replace('"segm/AP": 0.25', '"segm/AP": 0.0'))
+    assert "In training the same weights" not in lacking(folder)
+    content["categories"][1]["name"] = "other"
+    path.write_text(json.dumps(content))
+    text = html.unescape(plain(lacking(folder)))
+    assert (
+        f"The classes of network and files differ: scored by name: {names[0]}, {names[2]}; not in "
+        f"the data set: {names[1]} (no score); not in the network: other (left out)."
+    ) in text
+
+
+def test_runs_of_several_data_sets_share_one_place_only_with_a_word(folder, change_arguments):
+    for ending in ("arguments.json", "metrics.jsonl"):
+        shutil.copy(folder / f"a&b-{ending}", folder / f"c-{ending}")
+    runs = [folder / "a&b", folder / "c"]
+    flags = ["--data-root", folder / "shapes", "--no-detections"]
+    assert "all runs are judged on" not in run_script("report.py", *runs, *flags).stdout
+    change_arguments(data_root="elsewhere")
+    done = run_script("report.py", *runs, *flags)
+    assert f"all runs are judged on {folder}/shapes, in place of /" in done.stdout
+    assert ", elsewhere\n" in done.stdout
 
 
 FACTORY = """

@@ -795,7 +795,7 @@ def test_a_validation_file_with_other_categories_is_scored_by_name(tmp_path):
     done = train(*flags)
     assert done.returncode == 0, done.stderr
     assert (
-        "scored by name: circle, triangle; not in the data set: square (-1); "
+        "scored by name: circle, triangle; not in the data set: square (no score); "
         "not in the network: hexagon (left out)" in done.stdout
     )
     rows = [json.loads(row) for row in open(f"{prefix}-metrics.jsonl", encoding="utf-8")]
