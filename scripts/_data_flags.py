@@ -24,6 +24,8 @@ FORMATS_OF_FLAGS = {
     "sixth_number": ("record", "lst"),
 }
 
+UNSCORED_FLAGS = ("train_split", "num_workers")  # the scores of a network are the same
+
 
 def add_dataset_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags that say where the images and the ground truth are.
@@ -125,6 +127,17 @@ def dataset_flag_names() -> List[str]:
     parser = argparse.ArgumentParser()
     add_dataset_arguments(parser)
     return list(vars(parser.parse_args(["--data-root", ""])))
+
+
+def scored_flag_names() -> List[str]:
+    """List the flags of ``add_dataset_arguments`` that the scores of a network depend on.
+
+    Returns
+    -------
+    list of str
+        Their names in the parsed command line.
+    """
+    return [name for name in dataset_flag_names() if name not in UNSCORED_FLAGS]
 
 
 def refuse_flags_of_other_formats(args: argparse.Namespace) -> None:

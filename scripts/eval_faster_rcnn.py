@@ -30,7 +30,7 @@ from _cli import (
     seed_everything,
 )
 from _data import check_scored_dataset, split_names
-from _data_flags import add_dataset_arguments, dataset_flag_names
+from _data_flags import add_dataset_arguments, scored_flag_names
 from _detected_dataset import add_detection_arguments, detect_dataset
 from _detector import check_backend
 from _devices import contexts
@@ -40,8 +40,6 @@ from _output import prepare_files, write_text
 from _scores import MASK_PREFIX, coco_scores
 from _script_parser import ScriptParser
 from _watch import watch
-
-UNSCORED_FLAGS = ("train_split", "num_workers")  # of a data set: the scores are the same
 
 
 def parse_args() -> argparse.Namespace:
@@ -156,8 +154,7 @@ def deciding_flags(args: argparse.Namespace) -> Dict[str, Any]:
     dict of str to any
         Values that JSON can hold, by the names of the flags in the parsed command line.
     """
-    names = [name for name in dataset_flag_names() if name not in UNSCORED_FLAGS]
-    flags = {name: getattr(args, name) for name in names}
+    flags = {name: getattr(args, name) for name in scored_flag_names()}
     flags["data_root"] = os.path.realpath(args.data_root)
     flags["val_split"] = list(split_names(args, "val"))
     return {"metric": metric_of(args), **flags, "set": args.set}

@@ -19,7 +19,7 @@ from run_report.score_sections import (
     score_calibration,
     size_scores,
 )
-from run_report.setup_sections import commands, configuration, environment
+from run_report.setup_sections import commands, configuration, differences, environment
 
 STYLE_FILE = Path(__file__).with_name("page.css")
 # In training the arithmetic may have been that of another device or of half precision.
@@ -100,6 +100,7 @@ def make_page(runs: Sequence[ReportedRun], shown: Shown) -> str:
         "body",
         element("h1", f"Training report: {title}"),
         headline(files),
+        *differences(files),
         *curves(files),
         *[_run_part(run, shown) for run in runs],
         element("footer", note(f"Made by scripts/report.py on {date} UTC.")),

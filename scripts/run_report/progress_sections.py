@@ -5,10 +5,16 @@ from typing import Any, Dict, List, Sequence, Tuple
 
 from run_report.html import Html, element, note, score, section, table
 from run_report.run_files import RunFiles
+from run_report.setup_sections import shown
 from run_report.svg import LARGEST, Line, line_chart
 
 MOST_POINTS = 200  # of a curve; more cannot be told apart on the page
 SCORE_CURVES = ("AP50", "AP", "segm/AP50", "segm/AP", "mAP07")
+SCORE_MEANINGS = (
+    "On the validation set. AP50 is the mean over the classes at an IoU of 0.5, AP that at 0.5, "
+    "0.55, ... 0.95, and mAP07 that of VOC 2007 at 0.5. segm/ stands for masks; the others are of "
+    "boxes. The best weights of a run are those with the highest segm/AP, or AP50 without masks."
+)
 MINUTE = 60.0
 SHORTEST_PAUSE = 2 * MINUTE
 PAUSE_FACTOR = 10  # of the usual time between two rows
@@ -36,10 +42,10 @@ def headline(runs: Sequence[RunFiles]) -> Html:
         rows.append(
             [
                 element("a", run.name, href=f"#{run.name}"),
-                str(run.arguments["network"]),
+                shown(run.arguments["network"]),
                 norm_of(run),
-                str(run.arguments.get("data_root", "–")),
-                f"{complete_epochs(run)} of {run.arguments.get('epochs', '–')}",
+                shown(run.arguments.get("data_root")),
+                epochs_of(run),
                 text,
                 duration(run),
                 images_per_second(run.steps),
@@ -67,6 +73,23 @@ def norm_of(run: RunFiles) -> str:
         if value and value not in norms:
             norms.append(str(value))
     return ", ".join(norms) or "–"
+
+
+def epochs_of(run: RunFiles) -> str:
+    """Write how many epochs are complete, of how many, and whether the others are still to come.
+
+    Parameters
+    ----------
+    run : RunFiles
+        The run.
+
+    Returns
+    -------
+    str
+        Such as "3 of 8".
+    """
+    text = f"{complete_epochs(run)} of {shown(run.arguments.get('epochs'))}"
+    return f"{text}, ended early" if run.ended_early else text
 
 
 def complete_epochs(run: RunFiles) -> int:
@@ -100,7 +123,7 @@ def duration(run: RunFiles) -> str:
     Returns
     -------
     str
-        Minutes, or hours and minutes.
+        Seconds, minutes, or hours and minutes.
     """
     timed = [row for row in run.rows if "time" in row]
     gaps_by_kind: Dict[bool, List[float]] = {}
@@ -114,6 +137,8 @@ def duration(run: RunFiles) -> str:
         longest = max(SHORTEST_PAUSE, PAUSE_FACTOR * usual)
         # A clock that was set back makes a gap below 0.
         seconds += sum(gap if 0 <= gap <= longest else usual for gap in gaps)
+    if seconds < MINUTE:
+        return f"{seconds:.0f} s"
     minutes = round(seconds / MINUTE)
     return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
 
@@ -171,16 +196,18 @@ def curves(runs: Sequence[RunFiles]) -> List[Html]:
         if lines:
             title = "sum of all losses" if name == "sum" else name
             losses.append(line_chart(lines, "update", title))
+    longest = max((len(run.steps) for run in runs), default=0)
+    thinning = f"Of a run of more than {MOST_POINTS} updates, a point is the mean of neighbors."
     nothing = [note("There is nothing to draw.")]
     total, *single = losses or nothing
     return [
-        section("Scores while training", _side_by_side(scores or nothing)),
+        section("Scores while training", _side_by_side(scores or nothing), note(SCORE_MEANINGS)),
         section(
             "Losses",
             *[note(text) for text in _broken_losses(runs)],
             total,
             element("details", element("summary", "Single losses"), _side_by_side(single)),
-            note(f"Means over at most {MOST_POINTS} parts of the run."),
+            *([note(thinning)] if longest > MOST_POINTS else []),
         ),
     ]
 

@@ -9,7 +9,7 @@ from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 from gluonnorm import training
 from gluonnorm.errors import InputError, did_you_mean, one_line
 
-from _arguments_file import arguments_path, read_arguments
+from _arguments_file import LAST_EPOCH, arguments_path, read_arguments
 from _metrics_file import read_rows
 from _scores import decisive_name
 
@@ -42,6 +42,8 @@ class RunFiles(NamedTuple):
         What is missing or cannot be read.
     saved_epochs : int
         Complete epochs at the newest checkpoint; 0 without one.
+    ended_early : bool
+        Whether the run has ended, by --patience, before its last epoch.
     """
 
     prefix: str
@@ -53,6 +55,7 @@ class RunFiles(NamedTuple):
     rows: List[Dict[str, Any]]
     notes: Tuple[str, ...]
     saved_epochs: int = 0
+    ended_early: bool = False
 
     @property
     def steps(self) -> List[Dict[str, Any]]:
@@ -158,6 +161,7 @@ def read_run(prefix: str, name: str) -> RunFiles:
         rows=rows,
         notes=tuple(notes),
         saved_epochs=_saved_epochs(prefix),
+        ended_early=LAST_EPOCH in content,
     )
 
 

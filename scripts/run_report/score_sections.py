@@ -15,6 +15,7 @@ from _scores import MASK_PREFIX
 MOST_MATRIX_CLASSES = 20  # a larger table cannot be read
 MOST_PAIRS = 20
 CONFUSION_SCORES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+PERFECT_COLOR = 2 * NUM_COLORS - 1  # gray and dashed
 SIZES = (("small", "s"), ("medium", "m"), ("large", "l"))
 RECALLS = np.linspace(0, 1, 101)
 
@@ -245,7 +246,7 @@ def score_calibration(detected: DetectedRun) -> Html:
         errors.append(f"{score(calibration.error)} ({shape})")
         summary = element("summary", f"Numbers of {shape}")
         numbers.append(element("details", summary, _calibration_table(calibration)))
-    lines.append(Line("perfect calibration", [(0, 0), (1, 1)], 7, dashed=True))
+    lines.append(Line("perfect calibration", [(0, 0), (1, 1)], PERFECT_COLOR))
     return section(
         "Calibration of the scores",
         line_chart(lines, "score", "share right", (0, 1), (0, 1)),

@@ -11,13 +11,52 @@ from run_report.run_files import RunFiles
 
 import mxnet as mx
 from _cli import flag_of
-from _data_flags import dataset_flag_names
+from _data_flags import dataset_flag_names, scored_flag_names
 
 # What a command that repeats the run leaves out: the values are in the other flags.
 NOT_REPEATED = ("recipe", "minutes", "print_recipe", "resume")
+OF_ONE_RUN = ("save_prefix", "resume", "print_recipe")  # different in every run, or without effect
+DIFFERENCES = "What differs between the runs"
 NETWORK_FLAGS = ("network", "base_network", "norm", "head_norm", "rescale", "set")
 AGAIN_ENDING = "-again"  # of the prefix of a run that is repeated
 REPEATED_FLAGS = ("plugin",)  # each value has its own flag
+
+
+def differences(runs: Sequence[RunFiles]) -> List[Html]:
+    """Write the flags and versions that are not the same in all runs.
+
+    Parameters
+    ----------
+    runs : sequence of RunFiles
+        The runs.
+
+    Returns
+    -------
+    list of Html
+        A section; none for a single run.
+    """
+    if len(runs) == 1:
+        return []
+    columns = [{**run.arguments, **run.versions} for run in runs]
+    names = dict.fromkeys(name for column in columns for name in column)
+    rows = []
+    for name in names:
+        values = [shown(column.get(name)) for column in columns]
+        if len(set(values)) > 1 and name not in OF_ONE_RUN:
+            rows.append([name, *values])
+    if not rows:
+        return [section(DIFFERENCES, note("All flags and versions are the same."))]
+    titles = ["setting", *[run.name for run in runs]]
+    parts = [table(titles, rows, text_columns=range(len(titles)))]
+    scored = [row[0] for row in rows if row[0] in scored_flag_names()]
+    if scored:
+        parts.append(
+            note(
+                f"The validation sets may differ ({', '.join(scored)}). Scores on different images "
+                "or classes cannot be compared."
+            )
+        )
+    return [section(DIFFERENCES, *parts)]
 
 
 def configuration(run: RunFiles) -> Html:

@@ -12,6 +12,8 @@ RIGHT = 12
 TOP = 12
 BOTTOM = 50
 NUM_COLORS = 8  # of the variables --s0, --s1 ... of page.css
+# Lengths of lines and gaps in pixels, for the first NUM_COLORS lines, the next ones and so on.
+DASHES = ("", "9 4", "2 4")
 MOST_TICKS = 6
 # Of a number in a chart: lengths of axes beyond these are infinite or 0 for a computer.
 LARGEST = 1e300
@@ -28,9 +30,8 @@ class Line(NamedTuple):
     points : sequence of (float, float)
         x and y; the points of the curve in the order in which they are joined.
     color : int
-        The number of its color.
-    dashed : bool
-        Whether the line is dashed.
+        The number of its color. Each ``NUM_COLORS`` further, a line has the same color and other
+        dashes.
     markers : bool
         Whether the points are marked.
     """
@@ -38,7 +39,6 @@ class Line(NamedTuple):
     name: str
     points: Sequence[Tuple[float, float]]
     color: int
-    dashed: bool = False
     markers: bool = False
 
 
@@ -104,7 +104,8 @@ def line_chart(
     parts = [_grid(x_scale, y_scale, x_title)]
     for line in finite:
         parts.append(_curve(line, x_scale, y_scale))
-    return _figure(parts, [(line.name, line.color) for line in lines], x_title, y_title)
+    swatches = [(line.name, _swatch(line.color)) for line in lines]
+    return _figure(parts, swatches, x_title, y_title)
 
 
 def bar_chart(parts: Sequence[Bars], labels: Sequence[str], x_title: str, y_title: str) -> Html:
@@ -147,7 +148,7 @@ def bar_chart(parts: Sequence[Bars], labels: Sequence[str], x_title: str, y_titl
             bases[column] = top
     for column, label in enumerate(labels):
         drawn.append(_text(label, x_scale.place(column + 0.5), HEIGHT - BOTTOM + 20, "middle"))
-    return _figure(drawn, [(part.name, part.color) for part in parts], x_title, y_title)
+    return _figure(drawn, [(part.name, _swatch(part.color)) for part in parts], x_title, y_title)
 
 
 def _finite(points: Sequence[Tuple[float, float]]) -> List[Tuple[float, float]]:
@@ -229,8 +230,8 @@ def _curve(line: Line, x_scale: _Scale, y_scale: _Scale) -> Html:
     color = f"var(--s{line.color % NUM_COLORS})"
     places = [(x_scale.place(x), y_scale.place(y)) for x, y in line.points]
     path = " ".join(f"{x:g},{y:g}" for x, y in places)
-    dashes = "5 4" if line.dashed else None
     title = element("title", line.name)
+    dashes = _dashes(line.color) or None
     parts = [
         element("polyline", title, points=path, style=f"stroke:{color}", stroke_dasharray=dashes)
     ]
@@ -240,15 +241,28 @@ def _curve(line: Line, x_scale: _Scale, y_scale: _Scale) -> Html:
     return join(parts)
 
 
+def _dashes(color: int) -> str:
+    """Return the lengths of line and gap of a color's number; "" for a line without gaps."""
+    return DASHES[color // NUM_COLORS % len(DASHES)]
+
+
+def _swatch(color: int) -> Html:
+    """Draw a color and its dashes for a legend."""
+    paint = f"var(--s{color % NUM_COLORS})"
+    dashes = _dashes(color)
+    if dashes:
+        line, gap = map(int, dashes.split())
+        stripes = f"{paint} 0 {line}px, transparent {line}px {line + gap}px"
+        paint = f"repeating-linear-gradient(90deg, {stripes})"
+    return element("i", style=f"background:{paint}")
+
+
 def _figure(
-    parts: Sequence[Html], names: Sequence[Tuple[str, int]], x_title: str, y_title: str
+    parts: Sequence[Html], legend: Sequence[Tuple[str, Html]], x_title: str, y_title: str
 ) -> Html:
     """Put the title of the y axis, the chart and its legend below each other."""
     title = element("div", y_title, class_="axis")
     label = f"{y_title}: {x_title}"
     drawing = element("svg", *parts, viewBox=f"0 0 {WIDTH} {HEIGHT}", role="img", aria_label=label)
-    entries = []
-    for name, color in names:
-        box = element("i", style=f"background:var(--s{color % NUM_COLORS})")
-        entries.append(element("span", box, name))
+    entries = [element("span", swatch, name) for name, swatch in legend]
     return element("figure", title, drawing, element("figcaption", *entries))

@@ -665,6 +665,45 @@ def test_the_time_of_a_run_has_no_pauses(part, pause, evaluation, expected):
     assert part("progress_sections").duration(run) == expected
 
 
+def test_a_short_run_has_seconds(part):
+    rows = [{"step": step, "losses": {}, "time": 1e9 + 5 * step} for step in range(7)]
+    assert part("progress_sections").duration(SimpleNamespace(rows=rows)) == "30 s"
+
+
+def test_a_run_that_ended_early_is_told_from_one_that_was_stopped(folder, change_arguments):
+    change_arguments(epochs=8)
+    assert "|2 of 8|" in plain(lacking(folder, "--no-detections"))
+    path = folder / "a&b-arguments.json"
+    # What --patience writes.
+    path.write_text(json.dumps({**json.loads(path.read_text()), "last_epoch": 2}))
+    assert "|2 of 8, ended early|" in plain(lacking(folder, "--no-detections"))
+
+
+def test_what_differs_between_runs(folder, change_arguments):
+    for ending in ("arguments.json", "metrics.jsonl"):
+        shutil.copy(folder / f"a&b-{ending}", folder / f"c-{ending}")
+    text = plain(lacking(folder, folder / "c", "--no-detections"))
+    assert "|What differs between the runs|All flags and versions are the same.|" in text
+    change_arguments(lr=0.5, batch_size=8, save_prefix="elsewhere", num_workers=3)
+    text = plain(lacking(folder, folder / "c", "--no-detections"))
+    rows = "lr|0.5|0.02|batch_size|8|–|num_workers|3|–"
+    assert f"|setting|a&amp;b|c|{rows}|Scores while training|" in text
+    change_arguments(val_split=["test"])
+    text = plain(lacking(folder, folder / "c", "--no-detections"))
+    assert '|val_split|["test"]|["val"]|' in text
+    assert "The validation sets may differ (val_split)." in text
+    assert "What differs" not in lacking(folder, "--no-detections")
+
+
+def test_lines_of_the_same_color_have_other_dashes(part):
+    svg = part("svg")
+    lines = [svg.Line(f"run {number}", [(0, 0), (1, 1)], number) for number in range(24)]
+    text = svg.line_chart(lines, "x", "y")
+    drawn = re.findall("<polyline [^>]* style=[^>]*>", text)
+    assert len({re.sub("points=[^ ]* ", "", line) for line in drawn}) == 24
+    assert len(set(re.findall("<i style=[^>]*>", text))) == 24
+
+
 def test_crops_stay_in_the_photo(part):
     crop = part("pictures").crop_around([250, 10, 40, 20], (200, 300))
     assert (crop.left, crop.top, crop.side) == (200, 0, 100)
