@@ -33,7 +33,8 @@ def headline(runs: Sequence[RunFiles]) -> Html:
     Html
         A table with a row a run.
     """
-    titles = ["run", "network", "norm", "data", "epochs", "best score", "time", "images/s"]
+    # What is decided by comes first: a phone shows the first columns only.
+    titles = ["run", "best score", "epochs", "network", "norm", "data", "time", "images/s"]
     rows = []
     for run in runs:
         best = run.best_evaluation
@@ -42,16 +43,16 @@ def headline(runs: Sequence[RunFiles]) -> Html:
         rows.append(
             [
                 element("a", run.name, href=f"#{run.name}"),
+                text,
+                epochs_of(run),
                 shown(run.arguments["network"]),
                 norm_of(run),
                 shown(run.arguments.get("data_root")),
-                epochs_of(run),
-                text,
                 duration(run),
                 images_per_second(run.steps),
             ]
         )
-    return table(titles, rows, text_columns=range(4))
+    return table(titles, rows, text_columns=range(6))
 
 
 def norm_of(run: RunFiles) -> str:

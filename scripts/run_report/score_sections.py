@@ -1,19 +1,21 @@
 """What the detections of a run are worth: scores, precision and recall, confusion, calibration."""
 
+from operator import itemgetter
 from typing import List, Sequence, Tuple
 
 from gluonnorm.evaluation.calibration import Calibration, calibrate
 from gluonnorm.evaluation.confusion import Confusion, confuse_classes, unfound_objects
 from run_report.detected_run import DetectedRun
-from run_report.html import Html, element, join, note, score, section, table
+from run_report.html import Html, element, note, score, section, table
 from run_report.svg import NUM_COLORS, Bars, Line, bar_chart, line_chart
 
 import numpy as np
 from _error_report import SHAPES
 from _scores import MASK_PREFIX
 
-MOST_MATRIX_CLASSES = 20  # a larger table cannot be read
+MOST_CLASSES = 20  # of a table; a larger one is folded, or has the worst classes only
 MOST_PAIRS = 20
+NO_OBJECT = "no object"
 CONFUSION_SCORES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 PERFECT_COLOR = 2 * NUM_COLORS - 1  # gray and dashed
 SIZES = (("small", "s"), ("medium", "m"), ("large", "l"))
@@ -50,7 +52,24 @@ def class_scores(detected: DetectedRun) -> Html:
     total = ["all", str(int(counts.sum()))]
     for _, prefix in prefixes:
         total += [score(detected.scores[f"{prefix}AP"]), score(detected.scores[f"{prefix}AP50"])]
-    return section("Average precision by class", table(titles, [*rows, total]))
+    title = "Average precision by class"
+    if len(rows) <= MOST_CLASSES:
+        return section(title, table(titles, [*rows, total]))
+    last_prefix = prefixes[-1][1]
+    scored = [row for row in rows if detected.scores[f"{last_prefix}AP50/{row[0]}"] >= 0]
+    # Their texts have the same number of decimals, so they sort as the numbers do.
+    lowest = sorted(scored, key=itemgetter(-1))[:MOST_CLASSES]
+    return section(
+        title,
+        note(f"The {len(lowest)} of {len(rows)} classes with the lowest AP50 in the last column."),
+        table(titles, [total, *lowest]),
+        _folded(f"All {len(rows)} classes", table(titles, rows)),
+    )
+
+
+def _folded(summary: str, *parts: Html) -> Html:
+    """Hide parts until the reader asks for them."""
+    return element("details", element("summary", summary), *parts)
 
 
 def size_scores(detected: DetectedRun) -> Html:
@@ -134,9 +153,12 @@ def confusion_tables(detected: DetectedRun, score_thresh: float) -> Html:
     Html
         A section with tables of boxes, and perhaps of masks.
     """
+    form = "Row: the object. Column: the detection on it."
+    if len(detected.dataset.classes) > MOST_CLASSES:
+        form = f"The {MOST_PAIRS} most frequent mistakes."
     explanation = note(
-        "Row: the object. Column: the detection on it. A detection on no object counts in the last "
-        "row, and so does a second one on the same object."
+        f"{form} A detection on no object counts as one on {NO_OBJECT!r}, and so does a second one "
+        "on the same object."
     )
     parts = [explanation]
     for iou_type in detected.matches:
@@ -191,10 +213,10 @@ def confusion_table(confusion: Confusion) -> Html:
     Html
         A table.
     """
-    rows = [*confusion.classes, "no object"]
+    rows = [*confusion.classes, NO_OBJECT]
     columns = [*confusion.classes, "not detected"]
     counts = confusion.counts
-    if len(confusion.classes) > MOST_MATRIX_CLASSES:
+    if len(confusion.classes) > MOST_CLASSES:
         return _frequent_pairs(counts, rows, columns)
     totals = np.maximum(counts.sum(axis=1), 1)
     cells = []
@@ -219,6 +241,8 @@ def _frequent_pairs(counts: np.ndarray, rows: Sequence[str], columns: Sequence[s
     for row, column in zip(*np.unravel_index(order, wrong.shape)):
         if wrong[row, column]:
             cells.append([rows[row], columns[column], str(wrong[row, column])])
+    if not cells:
+        return note("There is none.")
     return table(["object", "detected as", "times"], cells, text_columns=(0, 1))
 
 
@@ -366,16 +390,23 @@ def reachable_recall(detected: DetectedRun) -> Html:
         for value in (share.positive, share.reached, share.candidates, share.proposals):
             cells.append("–" if value is None else f"{100 * value:.1f} %")
         rows.append(cells)
+    shares = table(titles, rows)
+    if len(rows) > MOST_CLASSES:
+        shares = _folded(f"All {len(rows)} classes with objects", shares)
     warnings = [element("li", warning) for warning in inspection.warnings]
+    hidden = warnings[MOST_CLASSES:]
+    lists = [element("ul", *warnings[:MOST_CLASSES])] if warnings else []
+    if hidden:
+        lists.append(_folded(f"{len(hidden)} more", element("ul", *hidden)))
     return section(
         title,
-        table(titles, rows),
+        shares,
         note(
             "Shares of objects that an anchor, a box before the NMS of the proposals or a proposal "
             f"overlaps with an IoU of {reach.reached:g}. No detection can find an object that no "
             "proposal reaches. check_dataset.py prints the same."
         ),
-        join([element("ul", *warnings)] if warnings else []),
+        *lists,
     )
 
 

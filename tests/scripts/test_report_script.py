@@ -603,6 +603,37 @@ def test_many_classes_are_listed_by_pairs(part):
     ]
 
 
+def test_tables_of_many_classes_are_folded(part):
+    names = [f"class {number:03}" for number in range(300)]
+    scores = {"AP": 0.5, "AP50": 0.5}
+    for number, name in enumerate(names):
+        # Every third class has no object, and the later ones have the lower scores.
+        scores[f"AP/{name}"] = scores[f"AP50/{name}"] = -1 if number % 3 else 1 - number / 300
+    share = SimpleNamespace(objects=1, length=9.0, mean_iou=0.5, positive=0.5, reached=0.5)
+    share.candidates = share.proposals = None
+    inspection = SimpleNamespace(
+        reach=SimpleNamespace(positive=0.7, reached=0.5),
+        reach_of_class={name: share for name in names},
+        warnings=[f"warning {number}" for number in range(50)],
+    )
+    detected = SimpleNamespace(
+        dataset=SimpleNamespace(classes=names, category_ids=range(300)),
+        ground_truth={"annotations": []},
+        matches={"bbox": SimpleNamespace(counts=np.zeros(0, bool))},
+        has_masks=False,
+        scores=scores,
+        inspection=inspection,
+    )
+    sections = part("score_sections")
+    shown, folded = sections.class_scores(detected).split("<details>")
+    lowest = [f"class {number:03}" for number in range(297, 239, -3)]
+    assert re.findall(r"class \d+", plain(shown)) == lowest
+    assert re.findall(r"class \d+", plain(folded)) == names
+    shown, classes, warnings = sections.reachable_recall(detected).split("<details>")
+    assert "class 0" not in shown and plain(classes).count("|class ") == 300
+    assert plain(classes).count("warning") == 20 and plain(warnings).count("warning") == 30
+
+
 def test_long_curves_are_thinned_to_means(part):
     points = [(float(step), float(step % 2)) for step in range(1000)]
     thinned = part("progress_sections").thinned(points)
