@@ -115,8 +115,9 @@ def explain_errors(
     negatives by asking for the detected objects only.
 
     The AP has 101 recall levels, like COCO's AP50. It differs from that one where an image has more
-    than 100 detections over all classes (COCO: of each class), and where a class has detections and
-    no objects: its AP is 0 here, and COCO leaves the class out.
+    than 100 detections over all classes (COCO: of each class); where a class has detections and no
+    objects: its AP is 0 here, and COCO leaves the class out; and where a recall is 0.7 or another
+    of ten levels that pycocotools rounds up by the last digit, so that it asks for a little more.
 
     Parameters
     ----------

@@ -42,7 +42,8 @@ def error_section(detected: DetectedRun) -> Html:
     parts.append(
         note(
             "The causes are those of TIDE. Each loss is the AP at an IoU of 0.5 that mending these "
-            "errors alone would gain, so the losses do not add up. analyze.py prints the same."
+            "errors alone would gain, so the losses do not add up. The AP50 can differ from COCO's "
+            "by rounding of the 101 recalls that it is a mean over. analyze.py prints the same."
         )
     )
     return section(TITLE, *parts)

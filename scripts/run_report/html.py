@@ -1,8 +1,11 @@
 """HTML from Python: elements, in which every plain text is escaped, and tables."""
 
 import html
+import unicodedata
 from typing import Any, Sequence
 
+# What Unicode calls letters and numbers that are written from right to left.
+RIGHT_TO_LEFT = ("R", "AL", "AN")
 VOID_ELEMENTS = ("img", "input", "meta")  # they hold nothing and have no end
 
 
@@ -131,6 +134,24 @@ def note(text: str) -> Html:
         A paragraph.
     """
     return element("p", text, class_="note")
+
+
+def isolated(name: str) -> str:
+    """Keep a name that is written from right to left from reordering the text around it.
+
+    Parameters
+    ----------
+    name : str
+        A name that becomes a part of a text.
+
+    Returns
+    -------
+    str
+        The same name, between Unicode's marks of an isolate if it needs them.
+    """
+    directions = map(unicodedata.bidirectional, name)
+    is_reversed = any(direction in RIGHT_TO_LEFT for direction in directions)
+    return f"\u2068{name}\u2069" if is_reversed else name
 
 
 def score(value: float) -> str:

@@ -8,7 +8,7 @@ from gluonnorm.class_colors import class_colors
 from gluonnorm.data import Dataset, LabeledImage
 from gluonnorm.types import Detections
 from gluonnorm.visualize import draw
-from run_report.html import Html, element, join
+from run_report.html import Html, element, isolated, join
 
 import numpy as np
 from PIL import Image
@@ -137,7 +137,9 @@ class Photo:
 
     def _name(self, entry: Mapping[str, Any]) -> str:
         """The class of an annotation, or class and score of a result."""
-        name = self.classes[self._label(entry)]
+        name = isolated(self.classes[self._label(entry)])
+        if entry.get("iscrowd"):
+            return f"{name} (crowd or difficult)"
         return f"{name} {entry['score']:.2f}" if "score" in entry else name
 
     def _draw_masks(
@@ -251,8 +253,8 @@ class PhotoShelf:
         return self._names[image_id]
 
     def class_name(self, category_id: int) -> str:
-        """Return the name of a class."""
-        return self._dataset.classes[self._labels[category_id]]
+        """Return the name of a class, as a part of a text."""
+        return isolated(self._dataset.classes[self._labels[category_id]])
 
     def photo(self, image_id: int) -> Photo:
         """Read a photo.

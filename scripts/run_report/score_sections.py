@@ -6,7 +6,7 @@ from typing import List, Sequence, Tuple
 from gluonnorm.evaluation.calibration import Calibration, calibrate
 from gluonnorm.evaluation.confusion import Confusion, confuse_classes, unfound_objects
 from run_report.detected_run import DetectedRun
-from run_report.html import Html, element, note, score, section, table
+from run_report.html import Html, element, isolated, note, score, section, table
 from run_report.svg import NUM_COLORS, Bars, Line, bar_chart, line_chart
 
 import numpy as np
@@ -120,6 +120,9 @@ def precision_recall(detected: DetectedRun) -> Html:
         A section with a chart for boxes and perhaps one for masks. Of many classes those with the
         lowest AP are drawn.
     """
+    title = "Precision and recall"
+    if not detected.matches["bbox"].precisions:
+        return section(title, note("There is no object that counts."))
     parts: List[Html] = []
     for iou_type, matches in detected.matches.items():
         precisions = matches.precisions
@@ -127,15 +130,16 @@ def precision_recall(detected: DetectedRun) -> Html:
         lines = []
         for color, name in enumerate(names):
             points = list(zip(RECALLS.tolist(), precisions[name].tolist()))
-            lines.append(Line(f"{name} {precisions[name].mean():.3f}", points, color))
-        title = f"precision of {SHAPES[iou_type]}"
-        parts.append(line_chart(lines, "recall", title, (0, 1), (0, 1)))
+            text = f"{isolated(name)} {precisions[name].mean():.3f}"
+            lines.append(Line(text, points, color))
+        y_title = f"precision of {SHAPES[iou_type]}"
+        parts.append(line_chart(lines, "recall", y_title, (0, 1), (0, 1)))
         if len(names) < len(precisions):
             parts.append(
                 note(f"The {len(names)} of {len(precisions)} classes with the lowest AP50.")
             )
     parts.append(note("At an IoU of 0.5, as pycocotools computes it; the numbers are the AP50."))
-    return section("Precision and recall", *parts)
+    return section(title, *parts)
 
 
 def confusion_tables(detected: DetectedRun, score_thresh: float) -> Html:
@@ -320,7 +324,10 @@ def found_sizes(detected: DetectedRun, score_thresh: float) -> Html:
     return section(
         "Sizes found and missed",
         bar_chart(bars, labels, "size of the object (root of the box's area) in pixels", "objects"),
-        note(f"Found: by a box with an IoU of 0.5 and a score of {score_thresh:g} or more."),
+        note(
+            f"Found: by a box with an IoU of 0.5 and a score of {score_thresh:g} or more. The "
+            "number below a bar is the smallest size in it; the next bar has 1.4 times that."
+        ),
     )
 
 

@@ -104,6 +104,16 @@ def test_the_ap_is_cocos_ap50(iou_type):
         assert shares.ap == pytest.approx(scores[f"AP50/{name}"], abs=1e-12)
 
 
+def test_the_recall_07_counts_here_and_not_in_pycocotools():
+    boxes = [[20 * number, 0, 10, 10] for number in range(10)]
+    ground_truth = truth_of(*((1, 7, box) for box in boxes))
+    ground_truth["categories"] = ground_truth["categories"][:1]
+    results = [result(1, 7, box, 0.5) for box in boxes[:7]]
+    # The levels 0, 0.01, ... 0.7 are reached; 0.7 by pycocotools is 0.7000000000000001.
+    assert explain_errors(ground_truth, results).overall.ap == pytest.approx(71 / 101)
+    assert evaluate_coco(ground_truth, results)["AP50"] == pytest.approx(70 / 101)
+
+
 def truth_of(*objects, crowd=()):
     """Two images and two classes; each object is an image, a category and a box."""
     annotations = []

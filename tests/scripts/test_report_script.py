@@ -525,6 +525,32 @@ def test_false_positives(part, detected):
     assert len(part("case_sections").false_positives(detected, shelf, 2)) == 2
 
 
+def test_crowd_and_names_from_right_to_left_in_pictures(part):
+    hebrew = "\u05ea\u05d0"
+    rows = np.array([[10, 10, 50, 50, 0, 1], [100, 10, 140, 50, 1, 0]], float)
+    dataset = GluonCVDataset([(IMAGE, rows)], classes=(hebrew, "dog"), difficult=True)
+    truth = dataset.coco_truth()
+    (image,) = truth["images"]
+    entry = {"image_id": image["id"], "category_id": dataset.category_ids[0], "score": 0.75}
+    entry["bbox"] = [105, 10, 40, 40]
+    detected = SimpleNamespace(dataset=dataset, ground_truth=truth, results=[entry])
+    detected.matches = {"bbox": match_detections(truth, [entry])}
+    shelf = part("pictures").PhotoShelf(dataset, truth)
+    (case,) = part("case_sections").false_positives(detected, shelf, 5)
+    # Unicode's first strong isolate and its end keep the number behind the name.
+    isolate = f"\u2068{hebrew}\u2069"
+    assert case.caption == f"{isolate} 0.75: IoU {35 / 45:.2f} with dog"
+    photo, crop = shelf.photo(image["id"]), part("pictures").Crop(0, 0, 200)
+    text = photo.show(crop, truth["annotations"], entry, "objects")
+    assert re.findall("<text[^>]*>([^<]+)", text) == [f"{isolate} (crowd or difficult)", "dog"]
+    assert f"<span>{isolate}" not in part("score_sections").precision_recall(detected)  # no object
+    detected.matches["bbox"].precisions[hebrew] = np.full(101, 0.5)
+    assert f"</i>{isolate} 0.500</span>" in part("score_sections").precision_recall(detected)
+    detected.matches["bbox"].precisions.clear()
+    text = plain(part("score_sections").precision_recall(detected))
+    assert text == "|Precision and recall|There is no object that counts.|"
+
+
 def test_misses(part, detected):
     shelf = part("pictures").PhotoShelf(detected.dataset, detected.ground_truth)
     cases = part("case_sections").misses(detected, shelf, 0.5, 5)
