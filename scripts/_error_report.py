@@ -4,6 +4,7 @@ from typing import Dict, List, NamedTuple, Tuple
 
 from gluonnorm.errors import first_few
 from gluonnorm.evaluation import ErrorBreakdown, ErrorShares
+from gluonnorm.evaluation.error_breakdown import MAX_DETECTIONS
 
 SHAPES = {"bbox": "boxes", "segm": "masks"}
 
@@ -160,7 +161,7 @@ def classes_by_ap(breakdown: ErrorBreakdown) -> Dict[str, ErrorShares]:
 
 
 def error_notes(breakdown: ErrorBreakdown) -> List[str]:
-    """Say which classes make the AP differ from COCO's.
+    """Say what makes the AP differ from COCO's.
 
     Parameters
     ----------
@@ -170,18 +171,26 @@ def error_notes(breakdown: ErrorBreakdown) -> List[str]:
     Returns
     -------
     list of str
-        At most one sentence, without its period.
+        Sentences without their periods: on images with too many detections, and on classes without
+        objects.
     """
+    notes = []
+    if breakdown.truncated_images:
+        notes.append(
+            f"Images with more than {MAX_DETECTIONS} detections: {breakdown.truncated_images}. "
+            "Only the best ones count, as in tidecv; COCO's AP50 has this limit for each class, "
+            "and not for all together"
+        )
     idle = []
     for name, shares in breakdown.classes.items():
         if not shares.objects and shares.detections:
             idle.append(name)
-    if not idle:
-        return []
-    return [
-        f"Classes without objects that have detections: {first_few(idle)}. As in tidecv they have "
-        "an AP of 0 in the mean; COCO's AP50 leaves them out"
-    ]
+    if idle:
+        notes.append(
+            f"Classes without objects that have detections: {first_few(idle)}. As in tidecv they "
+            "have an AP of 0 in the mean; COCO's AP50 leaves them out"
+        )
+    return notes
 
 
 def _ap_of_item(item: Tuple[str, ErrorShares]) -> float:

@@ -1,6 +1,6 @@
 """Lost average precision, split into the six causes of TIDE (Bolya et al., ECCV 2020)."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import Any, Dict, List, Mapping, NamedTuple, Sequence
 
 from gluonnorm.errors import InputError
@@ -69,6 +69,8 @@ class ErrorBreakdown(NamedTuple):
         Over all classes.
     classes : dict of str to ErrorShares
         By the name of each class, in the order of the categories' ids.
+    truncated_images : int
+        Images with more than ``MAX_DETECTIONS`` detections, of which only the best count.
     """
 
     iou_type: str
@@ -76,6 +78,7 @@ class ErrorBreakdown(NamedTuple):
     background_thresh: float
     overall: ErrorShares
     classes: Dict[str, ErrorShares]
+    truncated_images: int
 
     def as_json(self) -> Dict[str, Any]:
         """Return the same in types that JSON has.
@@ -181,7 +184,9 @@ def explain_errors(
     for label, name in enumerate(names):
         classes[name] = _shares(columns, slice(label, label + 1))
     overall = _shares(columns, slice(None))
-    return ErrorBreakdown(iou_type, iou_thresh, background_thresh, overall, classes)
+    counts = Counter(result["image_id"] for result in results)
+    truncated = sum(count > MAX_DETECTIONS for count in counts.values())
+    return ErrorBreakdown(iou_type, iou_thresh, background_thresh, overall, classes, truncated)
 
 
 def _judge(

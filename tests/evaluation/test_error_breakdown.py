@@ -266,7 +266,8 @@ def test_ids_of_annotations_mean_nothing():
 def test_the_breakdown_is_json():
     breakdown = explain_errors(truth_of(CAT, DOG), [RIGHT_CAT])
     content = json.loads(json.dumps(breakdown.as_json()))
-    assert list(content) == ["iou_type", "iou_thresh", "background_thresh", "overall", "classes"]
+    thresholds = ["iou_thresh", "background_thresh"]
+    assert list(content) == ["iou_type", *thresholds, "overall", "classes", "truncated_images"]
     assert list(content["classes"]) == ["cat", "dog"]
     assert list(content["overall"]["lost"]) == [*CAUSES, "false_positives", "false_negatives"]
     dog = content["classes"]["dog"]

@@ -129,6 +129,21 @@ def test_a_network_is_judged_as_its_saved_detections_are(folder):
     assert list(content) == ["images", "bbox", "segm"]
 
 
+def test_images_with_more_detections_than_count_are_named(folder):
+    results = json.loads((folder / "results.json").read_text())
+    first = [entry for entry in results if entry["image_id"] == results[0]["image_id"]]
+    for entry in results:
+        del entry["segmentation"]
+    note = "Images with more than 100 detections: 1. Only the best ones count"
+    for count, is_named in ((100, False), (101, True)):
+        others = [{**first[0], "score": 0.0} for _ in range(count - len(first))]
+        many = folder / "many.json"
+        many.write_text(json.dumps([*results, *others]))
+        done = analyze(folder, "--detections", many, "--iou-type", "bbox")
+        assert done.returncode == 0, done.stderr
+        assert (note in done.stdout) == is_named
+
+
 def test_no_detections_at_all(folder):
     (folder / "none.json").write_text("[]")
     done = analyze(folder, "--detections", folder / "none.json", "--plot", folder / "none.png")
