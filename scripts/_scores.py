@@ -141,10 +141,32 @@ def drawn_scores(scores: Dict[str, float]) -> Dict[str, float]:
     -------
     dict of str to float
         The headlines, and each class's AP50 if there are at most ``MAX_CLASS_CURVES`` classes.
+        Those that are -1 have no curve.
     """
     prefix = class_score_prefix(scores)
     class_names = [name for name in scores if name.startswith(prefix)]
     names = headlines(scores)
     if len(class_names) <= MAX_CLASS_CURVES:
         names += class_names
-    return {name: scores[name] for name in names}
+    return defined({name: scores[name] for name in names})
+
+
+def defined(scores: Dict[str, float]) -> Dict[str, float]:
+    """Leave out the scores of classes and sizes without objects.
+
+    Parameters
+    ----------
+    scores : dict of str to float
+        What ``evaluate`` returns; -1 stands for no score.
+
+    Returns
+    -------
+    dict of str to float
+        The scores that are in 0..1.
+
+    Examples
+    --------
+    >>> defined({"AP50": 0.5, "AP50/cat": -1.0, "APs": 0.0})
+    {'AP50': 0.5, 'APs': 0.0}
+    """
+    return {name: score for name, score in scores.items() if score >= 0}

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import sys
 import time
 import warnings
 from typing import Any, Callable, Dict, Iterator
@@ -18,6 +19,7 @@ from gluonnorm.visualize import draw
 import mxnet as mx
 import numpy as np
 from _evaluator import earlier_evaluations
+from _scores import defined
 
 NUM_PHOTOS = 4
 
@@ -58,6 +60,11 @@ class EventFile:
     ------
     InputError
         tensorboardX is not installed.
+
+    Attributes
+    ----------
+    num_earlier : int
+        Files that were in the folder before.
     """
 
     def __init__(self, folder: str) -> None:
@@ -66,9 +73,9 @@ class EventFile:
         self._protocol = library.proto.event_pb2
         os.makedirs(folder, exist_ok=True)
         # The name has the time in seconds, and a run may be continued within the second.
-        number = len(os.listdir(folder))
+        self.num_earlier = len(os.listdir(folder))
         events = os.path.join(folder, "events")
-        self._writer = library.event_file_writer.EventsWriter(events, f".{number}")
+        self._writer = library.event_file_writer.EventsWriter(events, f".{self.num_earlier}")
 
     def hide_from(self, step: int) -> None:
         """Let TensorBoard forget what earlier files have of some steps.
@@ -97,7 +104,9 @@ class EventFile:
             The file cannot be written.
         """
         for tag, value in values.items():
-            self._write(step, summary=self._summary.scalar(tag, value))
+            # tensorboardX's own function replaces characters, so that the classes C# and C+ would
+            # have one curve.
+            self._write(step, summary={"value": [{"tag": tag, "simple_value": value}]})
         self._writer.flush()
 
     def write_picture(self, step: int, tag: str, picture: np.ndarray) -> None:
@@ -188,7 +197,7 @@ class TensorBoardLog(training.Callback):
         for row in earlier_evaluations(self.metrics.path, loop.step):
             if row["step"] > self._scored_step:
                 self._scored_step = row["step"]
-                scores = {f"scores/{name}": score for name, score in row["eval"].items()}
+                scores = {f"scores/{name}": score for name, score in defined(row["eval"]).items()}
                 self._try(self.file.write_scalars, row["step"], scores)
         self._try(self.file.write_scalars, loop.step, self._mixing_weights())
         for number, picture in enumerate(self._pictures()):
@@ -249,4 +258,13 @@ def make_tensorboard_log(
     """
     named = args.tensorboard is not True
     folder = args.tensorboard if named else f"{args.save_prefix}-tensorboard"
-    return TensorBoardLog(EventFile(folder), net, step, metrics, dataset)
+    file = EventFile(folder)
+    if file.num_earlier and not args.resume:
+        # TensorBoard would join the curves of both runs to one.
+        print(
+            f"note: {folder} has files of an earlier run, whose curves TensorBoard no longer "
+            "shows; a folder for each run keeps them apart",
+            file=sys.stderr,
+        )
+        file.hide_from(0)
+    return TensorBoardLog(file, net, step, metrics, dataset)

@@ -1,10 +1,12 @@
 """``--tensorboard``: what is written is what the metrics hold, and the run does not need it."""
 
+import importlib
 import io
 import json
 import struct
 import sys
 from collections import defaultdict
+from types import SimpleNamespace
 
 from gluonnorm import training
 from gluonnorm.data import draw_shapes
@@ -87,7 +89,11 @@ def test_the_numbers_are_those_of_the_metrics(run):
             expected["run/images_per_second"] = row["images_per_second"]
             assert values["run/gradient_norm"][row["step"]] > 0
         else:
-            expected = {f"scores/{name}": score for name, score in row["eval"].items()}
+            # No object of these photos is large, so -1 stands for no score.
+            assert row["eval"]["APl"] == -1 and "scores/APl" not in values
+            expected = {
+                f"scores/{name}": score for name, score in row["eval"].items() if score != -1
+            }
             assert "scores/AP50" in expected
         for tag, value in expected.items():
             assert values[tag][row["step"]] == pytest.approx(value, rel=1e-6)
@@ -146,6 +152,34 @@ def test_a_continued_run_hides_the_steps_that_come_again(run, shapes, tmp_path):
     starts = [event.step for event in events if event.HasField("session_log")]
     assert starts == [3]  # the two updates of the first epoch are kept
     assert set(values_of(events)["losses/rcnn_box"]) == {1, 2, 3, 4}
+
+
+@pytest.fixture
+def module(monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    return importlib.import_module("_tensorboard")
+
+
+def test_each_class_has_a_curve_of_its_own(module, tmp_path):
+    written = {"scores/AP50/C#": 0.25, "scores/AP50/C+": 0.5, "scores/AP50/red cell": 0.75}
+    module.EventFile(str(tmp_path)).write_scalars(3, written)
+    values = values_of(read_events(tmp_path))
+    assert values == {tag: {3: value} for tag, value in written.items()}
+
+
+def test_a_new_run_in_the_folder_of_another_one_hides_it(module, tmp_path, capsys):
+    args = SimpleNamespace(tensorboard=True, save_prefix=str(tmp_path / "a"), resume=False)
+    folder = tmp_path / "a-tensorboard"
+    for count, resume in ((0, False), (1, True), (1, False)):
+        args.resume = resume
+        log = module.make_tensorboard_log(args, None, None, None, None)
+        log.file.write_scalars(1, {"losses/box": 1.0})
+        assert capsys.readouterr().err.count(f"note: {folder} has files of an earlier run") == (
+            count and not resume
+        )
+    # TensorBoard forgets what it has read of the steps from that of a start on.
+    starts = [event for event in read_events(folder) if event.HasField("session_log")]
+    assert [(event.step, event.session_log.status) for event in starts] == [(0, 1)]
 
 
 def test_a_full_disk_ends_tensorboard_and_not_the_run(monkeypatch):
