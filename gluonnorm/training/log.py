@@ -217,7 +217,8 @@ def read_metrics(path: str) -> List[Dict[str, Any]]:
         The file cannot be read.
     """
     rows: List[Dict[str, Any]] = []
-    with open(path, encoding="utf-8") as file:
+    # Editors on Windows put a mark of the encoding in front, which is no JSON.
+    with open(path, encoding="utf-8-sig") as file:
         for number, line in enumerate(file, 1):
             if not line.endswith("\n"):
                 break

@@ -36,7 +36,8 @@ def read_description(path: str) -> Dict[str, Any]:
     size = os.path.getsize(path)
     if size > LARGEST_FILE:
         raise ValueError(f"it has {size} bytes; at most {LARGEST_FILE} are read")
-    with open(path, encoding="utf-8") as file:
+    # Editors on Windows put a mark of the encoding in front, which is no JSON.
+    with open(path, encoding="utf-8-sig") as file:
         return parse_description(file.read(LARGEST_FILE))
 
 

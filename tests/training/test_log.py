@@ -69,6 +69,13 @@ def test_metrics_of_a_run(tmp_path) -> None:
     assert rows[0]["time"] <= rows[-1]["time"]
 
 
+def test_lines_as_an_editor_on_windows_saves_them(tmp_path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(b'\xef\xbb\xbf{"step": 1}\r\n{"step": 2}\r\n')
+    MetricsLog(str(path)).write({"step": 3})
+    assert [row["step"] for row in read_metrics(str(path))] == [1, 2, 3]
+
+
 def test_cut_last_line_is_ignored_and_then_removed(tmp_path) -> None:
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"step": 1}\n{"step": 2}\n{"step": 3, "los')
