@@ -1,13 +1,14 @@
 """``PREFIX-arguments.json``: what a training run was started with, and whether it ended early."""
 
+import glob
 import json
 import os
 import platform
 from dataclasses import asdict, replace
-from typing import Any, Dict, Optional
+from typing import Any, Dict, List, Optional
 
 import gluonnorm
-from gluonnorm.errors import InputError, one_line
+from gluonnorm.errors import InputError, did_you_mean, first_few, one_line
 from gluonnorm.weight_files import read_description
 from model_zoo.recipes import Choice
 from model_zoo.recipes.choice import Choices
@@ -33,6 +34,48 @@ def arguments_path(prefix: str) -> str:
         The path of a ``.json``, which need not exist.
     """
     return f"{prefix}-arguments.json"
+
+
+def run_prefixes(folder: str) -> List[str]:
+    """List the runs whose files are in a folder.
+
+    Parameters
+    ----------
+    folder : str
+        The folder.
+
+    Returns
+    -------
+    list of str
+        The value of ``--save-prefix`` of each run, sorted.
+    """
+    ending = arguments_path("")
+    paths = glob.glob(os.path.join(glob.escape(folder), f"*{ending}"))
+    return sorted(path[: -len(ending)] for path in paths)
+
+
+def other_runs(prefix: str) -> str:
+    """Name the runs that may be meant by the prefix of one that is not there.
+
+    Parameters
+    ----------
+    prefix : str
+        The prefix; it may be a folder or a file of a run, too.
+
+    Returns
+    -------
+    str
+        The end of a message; "" if there are no runs where the prefix leads.
+    """
+    folder, name = os.path.split(prefix)
+    prefixes = run_prefixes(folder or ".")
+    # Without their folder, which would make all names alike.
+    suggestion = did_you_mean(name, map(os.path.basename, prefixes))
+    if suggestion:
+        return suggestion
+    if name and os.path.isdir(prefix):
+        prefixes += run_prefixes(prefix)
+    return f"; there is {first_few(prefixes)}" if prefixes else ""
 
 
 def write_arguments(

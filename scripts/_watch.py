@@ -14,7 +14,7 @@ from gluonnorm import training
 from gluonnorm.errors import InputError, one_line
 from gluonnorm.training.checkpoint_folder import ASIDE_ENDING
 
-from _arguments_file import read_last_epoch
+from _arguments_file import arguments_path, other_runs, read_last_epoch
 from _cli import flag_of
 from _metrics_file import read_rows
 from _output import write_text
@@ -45,12 +45,11 @@ def watch(prefix: str, flags: Dict[str, Any], score: Callable[[str], Dict[str, f
     Raises
     ------
     InputError
-        There is no such folder, another watcher is at work on this run, an earlier one scored it
-        by other flags, or a file of the run is damaged.
+        There is no such folder, the prefix is a folder or a file, another watcher is at work on
+        this run, an earlier one scored it by other flags, no object of the data set counts, or a
+        file of the run is damaged.
     """
-    folder = os.path.dirname(prefix) or "."
-    if not os.path.isdir(folder):
-        raise InputError(f"--watch {prefix}: there is no folder {folder}; start the run first")
+    _check_prefix(prefix)
     own_prefix = f"{prefix}-watch"
     with training.PrefixLock(own_prefix):
         metrics = training.MetricsLog(f"{own_prefix}.jsonl")
@@ -62,7 +61,10 @@ def watch(prefix: str, flags: Dict[str, Any], score: Callable[[str], Dict[str, f
             path = _next_checkpoint(prefix, rows, unreadable)
             if path is None:
                 if not is_waiting:
-                    write_line(f"waiting for the next checkpoint of {prefix}; Ctrl-C ends the wait")
+                    write_line(
+                        f"waiting for the next checkpoint of {prefix}; Ctrl-C ends the wait; "
+                        f"{_what_is_known(prefix)}"
+                    )
                 is_waiting = True
                 time.sleep(POLL_SECONDS)
                 # The run may have gone back meanwhile.
@@ -80,6 +82,33 @@ def watch(prefix: str, flags: Dict[str, Any], score: Callable[[str], Dict[str, f
             rows = _rows_of_run(prefix, own_prefix, rows)
     best = max(rows, key=_decisive_score)
     write_line(f"the best is step {best['step']}, kept as {own_prefix}-best.json")
+
+
+def _check_prefix(prefix: str) -> None:
+    """Refuse what no run can have as its ``--save-prefix``, and no watcher need wait for."""
+    folder, name = os.path.split(prefix)
+    folder = folder or "."
+    if not os.path.isdir(folder):
+        raise InputError(f"--watch {prefix}: there is no folder {folder}; start the run first")
+    if not name:
+        raise InputError(
+            f"--watch {prefix} is a folder; add the first part of the file names of a run"
+            f"{other_runs(prefix)}"
+        )
+    if os.path.isfile(prefix):
+        raise InputError(
+            f"--watch {prefix} is a file; give the --save-prefix of a run{other_runs(prefix)}"
+        )
+
+
+def _what_is_known(prefix: str) -> str:
+    """Say when a run that is waited for ends, or which other run may be meant."""
+    last_epoch = read_last_epoch(prefix)
+    if last_epoch is not None:
+        return f"the run ends after epoch {last_epoch}"
+    if training.newest_first(prefix):
+        return f"there is no {arguments_path(prefix)}, so the last epoch of the run is not known"
+    return f"this run has not begun{other_runs(prefix)}"
 
 
 def _earlier_rows(path: str) -> List[Row]:
@@ -240,11 +269,19 @@ def _score_checkpoint(
             "weights": header["files"]["params"]["sha256"],
             "eval": scores,
         }
+        if _decisive_score(row) < 0:
+            raise InputError(
+                "no object of the validation set counts: there is none of the network's classes, "
+                "or all are crowd or difficult; no weights would be the best, so choose another "
+                "--val-split"
+            )
         is_best = all(_decisive_score(row) > _decisive_score(other) for other in rows)
         if is_best:
             training.mark_best(kept)
     except training.DamagedCheckpoint as error:
-        write_line(f"left out: {one_line(error)}")
+        # The second name is gone when this is read.
+        own_stem, stem = os.path.splitext(kept)[0], os.path.splitext(path)[0]
+        write_line(f"left out: {one_line(error).replace(own_stem, stem)}")
         return None
     finally:
         training.remove_checkpoint(kept)

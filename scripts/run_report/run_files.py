@@ -7,9 +7,9 @@ from collections import Counter
 from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 
 from gluonnorm import training
-from gluonnorm.errors import InputError, did_you_mean, one_line
+from gluonnorm.errors import InputError, one_line
 
-from _arguments_file import LAST_EPOCH, arguments_path, read_arguments
+from _arguments_file import LAST_EPOCH, arguments_path, other_runs, read_arguments
 from _metrics_file import read_rows
 from _scores import decisive_name
 
@@ -203,8 +203,4 @@ def _way_out(prefix: str) -> str:
     folder = os.path.dirname(prefix) or "."
     if not os.path.isdir(folder):
         return f"there is no folder {folder} either"
-    found = glob.glob(os.path.join(glob.escape(folder), f"*{ARGUMENTS_ENDING}"))
-    names = sorted(path[: -len(ARGUMENTS_ENDING)] for path in found)
-    if not names:
-        return "give the --save-prefix of a run; this folder has none"
-    return f"give a --save-prefix{did_you_mean(prefix, names) or f' such as {names[0]}'}"
+    return f"give the --save-prefix of a run{other_runs(prefix) or '; this folder has none'}"

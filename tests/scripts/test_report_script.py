@@ -477,7 +477,9 @@ def test_a_run_given_twice(folder):
 
 def test_a_mistyped_run_is_told_from_those_there(folder):
     done = run_script("report.py", folder / "a&c")
-    assert done.returncode == 2 and f"{folder}/a&b" in done.stderr
+    assert done.returncode == 2 and "did you mean a&b?" in done.stderr
+    done = run_script("report.py", folder / "else")
+    assert done.returncode == 2 and f"; there is {folder}/a&b" in done.stderr
 
 
 CLASSES = ("cat", "dog")

@@ -379,7 +379,8 @@ def test_a_damaged_checkpoint_is_left_out(shapes, folder, monkeypatch):
     weights.write_bytes(weights.read_bytes()[:-100])
     done = evaluate(shapes, "--watch", folder / "shapes")
     assert done.returncode == 0, done.stderr
-    assert "left out: " in done.stdout and "shapes-watch-0000002.params" in done.stdout
+    # The watcher reads a second name of the file, which is gone when it is done.
+    assert f"left out: {weights} is damaged" in done.stdout
     assert [row["step"] for row in scored(folder)] == [4]
 
 
@@ -395,6 +396,63 @@ def test_a_folder_that_is_not_there_is_not_waited_for(shapes, tmp_path):
     assert done.returncode == 2
     assert f"there is no folder {tmp_path / 'nowhere'}; start the run first" in done.stderr
     assert not (tmp_path / "nowhere").exists()
+
+
+def interrupt_waiting(monkeypatch):
+    def stop(seconds):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(time, "sleep", stop)
+
+
+@pytest.mark.parametrize(
+    "name, message",
+    [
+        ("shape", "this run has not begun; did you mean shapes?"),
+        ("other", "this run has not begun; there is {folder}/shapes"),
+        ("../run", "this run has not begun; there is {folder}/../run/shapes"),
+    ],
+)
+def test_a_run_that_is_not_there_is_waited_for_with_the_names_of_others(
+    shapes, folder, monkeypatch, name, message
+):
+    interrupt_waiting(monkeypatch)
+    done = evaluate(shapes, "--watch", folder / name)
+    assert done.returncode == 130 and message.format(folder=folder) in done.stdout
+
+
+def test_what_a_watcher_waits_for(shapes, folder, monkeypatch):
+    interrupt_waiting(monkeypatch)
+    path = folder / "shapes-arguments.json"
+    content = json.loads(path.read_text())
+    content["arguments"]["epochs"] = 9
+    # As an editor on Windows saves it.
+    text = json.dumps(content, indent=1).replace("\n", "\r\n")
+    path.write_bytes(b"\xef\xbb\xbf" + text.encode())
+    done = evaluate(shapes, "--watch", folder / "shapes")
+    assert done.returncode == 130 and "the run ends after epoch 9" in done.stdout
+    path.unlink()
+    done = evaluate(shapes, "--watch", folder / "shapes")
+    assert done.returncode == 130
+    assert f"there is no {path}, so the last epoch of the run is not known" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["", "shapes-arguments.json", "shapes-0000002.params"])
+def test_a_folder_or_a_file_is_no_run(shapes, folder, name):
+    done = evaluate(shapes, "--watch", f"{folder}/{name}")
+    assert done.returncode == 2 and f"--watch {folder}/{name} is a f" in done.stderr
+    assert done.stderr.rstrip().endswith(("did you mean shapes?", f"there is {folder}/shapes"))
+
+
+def test_a_set_without_objects_has_no_best_weights(shapes, folder, tmp_path, monkeypatch):
+    forbid_waiting(monkeypatch)
+    path = shutil.copytree(shapes, tmp_path / "empty") / "annotations" / "instances_val.json"
+    content = json.loads(path.read_text())
+    content["annotations"] = []
+    path.write_text(json.dumps(content))
+    done = evaluate(tmp_path / "empty", "--watch", folder / "shapes")
+    assert done.returncode == 2 and "no object of the validation set counts" in done.stderr
+    assert not list(folder.glob("shapes-watch-*"))
 
 
 def test_no_detections_are_saved_of_many_networks(shapes, tmp_path):
