@@ -6,6 +6,8 @@ from gluonnorm.errors import first_few
 from gluonnorm.evaluation import ErrorBreakdown, ErrorShares
 from gluonnorm.evaluation.error_breakdown import MAX_DETECTIONS
 
+from _terminal import class_cell, width_of
+
 SHAPES = {"bbox": "boxes", "segm": "masks"}
 
 
@@ -97,7 +99,12 @@ def error_report(breakdown: ErrorBreakdown, num_images: int) -> List[str]:
     lines.append("  Each loss is what mending these errors alone would gain, so they do not add up")
     lines += [f"  {note}" for note in error_notes(breakdown)]
     costly = [name for name in causes if overall.lost[name] > 0]
-    lines.append("  what to try:" if costly else "  no cause loses AP")
+    if costly:
+        lines.append("  what to try:")
+    elif overall.errors["false_positives"] or overall.errors["false_negatives"]:
+        lines.append("  no cause loses AP alone, as where many detections have the same score")
+    else:
+        lines.append("  no cause loses AP")
     for name in costly:
         lines.append(f"    {name}: {explain_cause(breakdown.iou_type, name).advice}")
     return [*lines, "", *_class_table(breakdown, causes)]
@@ -207,10 +214,10 @@ def _row(name: str, shares: ErrorShares, meaning: str) -> str:
 def _class_table(breakdown: ErrorBreakdown, causes: List[str]) -> List[str]:
     """Write the AP of each class, and what it loses by each cause."""
     classes = classes_by_ap(breakdown)
-    width = max(len(name) for name in ["AP lost by class", *classes])
+    width = width_of(["AP lost by class", *classes])
     titles = "".join(f"  {name:>10}" for name in causes)
     lines = [f"  {'AP lost by class':{width}}  {'objects':>7}  {'AP':>8}{titles}"]
     for name, shares in classes.items():
         cells = "".join(f"  {shares.lost[cause]:10.4f}" for cause in causes)
-        lines.append(f"  {name:{width}}  {shares.objects:7}  {shares.ap:8.4f}{cells}")
+        lines.append(f"  {class_cell(name, width)}  {shares.objects:7}  {shares.ap:8.4f}{cells}")
     return lines

@@ -5,6 +5,7 @@ from typing import Any, Dict, List, Optional, Tuple
 from gluonnorm.data import Inspection
 
 import numpy as np
+from _terminal import class_cell, width_of
 
 # COCO's limits between small, medium and large boxes: square roots of areas, in pixels.
 SMALL = 32
@@ -66,10 +67,12 @@ def class_table(inspection: Inspection) -> List[str]:
     list of str
         The lines of the table, the classes in the order of their labels.
     """
-    width = max(len(name) for name in ["class", *inspection.boxes_of_class])
+    width = width_of(["class", *inspection.boxes_of_class])
     lines = [f"  {'class':{width}}  {'boxes':>9}  {'images':>9}"]
     for name, boxes in inspection.boxes_of_class.items():
-        lines.append(f"  {name:{width}}  {boxes:9}  {inspection.images_of_class[name]:9}")
+        lines.append(
+            f"  {class_cell(name, width)}  {boxes:9}  {inspection.images_of_class[name]:9}"
+        )
     return lines
 
 
@@ -125,7 +128,7 @@ def reach_table(inspection: Inspection) -> List[str]:
     reach = inspection.reach
     if reach is None:
         return []
-    width = max(len(name) for name in ["in the input", *inspection.reach_of_class])
+    width = width_of(["in the input", *inspection.reach_of_class])
     shares = [f"IoU {reach.positive:g}", f"IoU {reach.reached:g}", "pre-NMS", "proposals"]
     titles = ["size", "high/wide", "best IoU", *shares]
     lines = [f"  {'in the input':{width}}" + "".join(f"  {title:>9}" for title in titles)]
@@ -136,7 +139,7 @@ def reach_table(inspection: Inspection) -> List[str]:
         cells = [f"{share.length:9.1f}", f"{ratio:9.2f}", f"{share.mean_iou:9.2f}"]
         for value in (share.positive, share.reached, share.candidates, share.proposals):
             cells.append(_percent(value))
-        lines.append(f"  {name:{width}}  " + "  ".join(cells))
+        lines.append(f"  {class_cell(name, width)}  " + "  ".join(cells))
     lines.append(
         "  size and ratio are medians; shares of objects have an anchor, a box before the NMS or a "
         "proposal with this IoU"

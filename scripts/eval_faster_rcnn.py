@@ -39,6 +39,7 @@ from _models import check_network_flags, check_stated_network
 from _output import prepare_files, write_text
 from _scores import MASK_PREFIX, coco_scores
 from _script_parser import ScriptParser
+from _terminal import class_cell, width_of
 from _watch import watch
 
 
@@ -245,14 +246,14 @@ def table(scores: Dict[str, float]) -> str:
             overall[name] = value
     # Every metric has the AP of each class.
     class_names = list(columns["AP"])
-    width = max(len(name) for name in [*overall, *class_names])
+    width = width_of([*overall, *class_names])
     lines = [f"{name:{width}}  {value:7.4f}" for name, value in overall.items()]
     lines.append("")
     titles = "".join(f"  {metric:>9}" for metric in columns)
     lines.append(f"{'class':{width}}{titles}")
     for class_name in class_names:
         cells = "".join(f"  {column[class_name]:9.4f}" for column in columns.values())
-        lines.append(f"{class_name:{width}}{cells}")
+        lines.append(f"{class_cell(class_name, width)}{cells}")
     return "\n".join(lines)
 
 

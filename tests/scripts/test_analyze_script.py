@@ -1,14 +1,16 @@
 """analyze.py from end to end, on drawn shapes: made detections, and a small untrained network."""
 
 import copy
+import importlib
 import json
+import shutil
 
 from gluonnorm.data import draw_shapes
 from gluonnorm.deploy import export
 from gluonnorm.evaluation import explain_errors
 
 import pytest
-from in_process import run_script
+from in_process import SCRIPTS, run_script
 from PIL import Image
 from tiny_detector import tiny_detector
 
@@ -142,6 +144,40 @@ def test_images_with_more_detections_than_count_are_named(folder):
         done = analyze(folder, "--detections", many, "--iou-type", "bbox")
         assert done.returncode == 0, done.stderr
         assert (note in done.stdout) == is_named
+
+
+def test_a_name_with_a_line_break_and_equal_scores(folder, tmp_path):
+    results = json.loads((folder / "results.json").read_text())
+    for entry in results:
+        entry["score"] = 0.5
+    (tmp_path / "equal.json").write_text(json.dumps(results))
+    shutil.copytree(folder / "shapes", tmp_path / "shapes")
+    path = tmp_path / "shapes" / "annotations" / "instances_val.json"
+    content = json.loads(path.read_text())
+    content["categories"][0]["name"] = "red\ncell"
+    path.write_text(json.dumps(content))
+    equal = "--detections", tmp_path / "equal.json", "--iou-type", "bbox"
+    done = analyze(tmp_path, *equal)
+    assert done.returncode == 0, done.stderr
+    (row,) = [line for line in done.stdout.splitlines() if "red" in line]
+    assert row.startswith("  red cell          ") and len(row.split()) == 2 + 2 + 6
+    assert "no cause loses AP" not in done.stdout
+
+
+def test_errors_that_no_cause_alone_mends(monkeypatch):
+    """The right detection is one of four with the same score; tidecv then ranks it last."""
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    error_report = importlib.import_module("_error_report").error_report
+    box = [0, 0, 10, 10]
+    truth = {"images": [{"id": 1}], "categories": [{"id": 1, "name": "cat"}]}
+    truth["annotations"] = [{"image_id": 1, "category_id": 1, "bbox": box}]
+    right = {"image_id": 1, "category_id": 1, "bbox": box, "score": 0.5}
+    elsewhere = {**right, "bbox": [50, 50, 10, 10]}
+    again = {**right, "bbox": [0, 0, 10, 9]}
+    text = "\n".join(error_report(explain_errors(truth, [right, elsewhere, again]), 1))
+    assert "AP 1.0000" in text and "no cause loses AP alone" in text
+    text = "\n".join(error_report(explain_errors(truth, [right]), 1))
+    assert "AP 1.0000" in text and text.count("no cause loses AP\n") == 1
 
 
 def test_no_detections_at_all(folder):
