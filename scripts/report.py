@@ -22,7 +22,7 @@ from _output import prepare_files, write_text
 from _script_parser import ScriptParser
 from run_report.detected_run import detect_run
 from run_report.page import ReportedRun, Shown, make_page
-from run_report.run_files import RunFiles, owned_files, read_runs
+from run_report.run_files import PAGE_ENDING, RunFiles, owned_files, read_runs
 
 
 def parse_args() -> argparse.Namespace:
@@ -93,6 +93,9 @@ def main(args: argparse.Namespace) -> None:
     output = args.output or f"{args.runs[0]}-report.html"
     owned = [(f"the run {run}", path) for run in args.runs for path in owned_files(run)]
     prepare_files(args, [("--output", output)], others=owned)
+    # Another ending may be that of a file of another run, which would be replaced.
+    if not output.endswith(PAGE_ENDING):
+        raise InputError(f"--output is {output}; want a name that ends in {PAGE_ENDING}")
     # All runs are read first, so that a wrong name does not cost the detections of the others.
     all_files = read_runs(args.runs)
     check_factories(args.dataset, all_files)

@@ -263,6 +263,9 @@ def score_calibration(detected: DetectedRun) -> Html:
     Html
         A section with a curve of boxes, and perhaps one of masks.
     """
+    title = "Calibration of the scores"
+    if not detected.results:
+        return section(title, note("There is no detection."))
     lines = []
     errors = []
     numbers = []
@@ -276,7 +279,7 @@ def score_calibration(detected: DetectedRun) -> Html:
         numbers.append(element("details", summary, _calibration_table(calibration)))
     lines.append(Line("perfect calibration", [(0, 0), (1, 1)], PERFECT_COLOR))
     return section(
-        "Calibration of the scores",
+        title,
         line_chart(lines, "score", "share right", (0, 1), (0, 1)),
         note(
             f"Expected calibration error {', '.join(errors)}. Above the dashed line the scores are "

@@ -41,7 +41,9 @@ def differences(runs: Sequence[RunFiles]) -> List[Html]:
     names = dict.fromkeys(name for column in columns for name in column)
     rows = []
     for name in names:
-        values = [shown(column.get(name)) for column in columns]
+        given = [column.get(name) for column in columns]
+        # A version that did not have a flag did what the flag does where it is not given.
+        values = [shown(None if _is_not_given(value) else value) for value in given]
         if len(set(values)) > 1 and name not in OF_ONE_RUN:
             rows.append([name, *values])
     if not rows:
@@ -206,8 +208,8 @@ def flags_of(arguments: Dict[str, Any], names: Sequence[str]) -> List[str]:
     """
     words: List[str] = []
     for name in names:
-        value = arguments.get(name)
-        if value is None or value is False or value == [] or value == "":
+        value: Any = arguments.get(name)
+        if _is_not_given(value):
             continue
         if name in REPEATED_FLAGS:
             for entry in value:
@@ -219,6 +221,11 @@ def flags_of(arguments: Dict[str, Any], names: Sequence[str]) -> List[str]:
         elif value is not True:
             words.append(str(value))
     return words
+
+
+def _is_not_given(value: Any) -> bool:
+    """Tell whether a parsed value is that of a flag that is not in the command line."""
+    return value is None or value is False or value == [] or value == ""
 
 
 def _command(script: str, words: Sequence[str]) -> str:

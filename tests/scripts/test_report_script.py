@@ -401,6 +401,14 @@ def test_the_page_replaces_no_file_of_a_run(folder, name):
     assert (path.read_bytes() if path.exists() else None) == before
 
 
+def test_the_page_replaces_no_file_of_another_run(folder):
+    other = folder / "other-best.json"
+    other.write_text("weights")
+    done = run_script("report.py", folder / "a&b", "--output", other)
+    assert done.returncode == 2 and f"--output is {other}; want a name that" in done.stderr
+    assert other.read_text() == "weights"
+
+
 def test_a_page_is_written_again(folder):
     for _ in range(2):
         done = run_script("report.py", folder / "a&b", "--output", folder / "a&b-page.html")
@@ -607,6 +615,12 @@ def test_a_picture_names_few_boxes_and_the_one_that_matters(part, detected):
     assert re.findall("<text[^>]*>([^<]+)", text) == ["cat"] and "focus" not in text
 
 
+def test_scores_without_a_detection_have_no_calibration(part, detected):
+    detected.results = []
+    text = plain(part("score_sections").score_calibration(detected))
+    assert text == "|Calibration of the scores|There is no detection.|"
+
+
 def test_sizes_found_and_missed(part):
     # 16 and 17 share a class, 23 is in the next one, and 32 in the one after that.
     lengths = np.array([16.0, 17.0, 23.0, 32.0, 500.0])
@@ -747,10 +761,12 @@ def test_what_differs_between_runs(folder, change_arguments):
     text = plain(lacking(folder, folder / "c", "--no-detections"))
     rows = "lr|0.5|0.02|batch_size|8|–|num_workers|3|–"
     assert f"|setting|a&amp;b|c|{rows}|Scores while training|" in text
-    change_arguments(val_split=["test"])
+    # No difference: flags that are not given, and one that the other version did not have.
+    change_arguments(val_split=["test"], skip_bad=False, plugin=[], font=None)
     text = plain(lacking(folder, folder / "c", "--no-detections"))
     assert '|val_split|["test"]|["val"]|' in text
     assert "The validation sets may differ (val_split)." in text
+    assert not re.search("[|](skip_bad|plugin|font)[|][^|]*[|]–[|]", text.split("Scores while")[0])
     assert "What differs" not in lacking(folder, "--no-detections")
 
 
