@@ -15,7 +15,7 @@ import numpy as np
 from _losses import parse_weights
 from _proposals import judge_proposals, spaced_images
 from _schedule import RATE_PER_IMAGE
-from _scores import MASK_PREFIX, decisive_name
+from _scores import MASK_PREFIX, decisive_name, defined
 from tqdm import tqdm
 
 
@@ -104,7 +104,7 @@ def measure_run(
     decisive = decisive_name(scores)
     history = []
     for row in evaluations:
-        if decisive in _known(row["eval"]):
+        if decisive in defined(row["eval"]):
             history.append((row["epoch"], row["eval"][decisive]))
     result = RunResult(
         flags=run.flags,
@@ -116,7 +116,7 @@ def measure_run(
         epochs=epochs,
         decisive=decisive,
         evaluations=tuple(history),
-        scores=_known(scores),
+        scores=defined(scores),
         train_images=len(run.train_set),
         split="training" if run.val_set is None else "validation",
         unknown_classes=tuple(run.unknown_classes),
@@ -125,11 +125,6 @@ def measure_run(
     if not isinstance(run.net, FasterRCNN):
         return result
     return _with_reach(result, run)
-
-
-def _known(scores: Dict[str, float]) -> Dict[str, float]:
-    """Leave out the scores of classes without objects, which are -1."""
-    return {name: score for name, score in scores.items() if score >= 0}
 
 
 def _loss_columns(steps: Sequence[Dict[str, Any]]) -> Dict[str, np.ndarray]:
