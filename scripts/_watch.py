@@ -5,6 +5,7 @@ take the prefix of a deleted one. So each row of ``PREFIX-watch.jsonl`` names th
 about, and rows about other weights than those of the run are set aside.
 """
 
+import glob
 import json
 import os
 import time
@@ -52,6 +53,7 @@ def watch(prefix: str, flags: Dict[str, Any], score: Callable[[str], Dict[str, f
     _check_prefix(prefix)
     own_prefix = f"{prefix}-watch"
     with training.PrefixLock(own_prefix):
+        _remove_second_names(own_prefix)
         metrics = training.MetricsLog(f"{own_prefix}.jsonl")
         rows = _rows_of_run(prefix, own_prefix, _earlier_rows(metrics.path))
         _check_flags(metrics.path, rows, flags)
@@ -82,6 +84,17 @@ def watch(prefix: str, flags: Dict[str, Any], score: Callable[[str], Dict[str, f
             rows = _rows_of_run(prefix, own_prefix, rows)
     best = max(rows, key=_decisive_score)
     write_line(f"the best is step {best['step']}, kept as {own_prefix}-best.json")
+
+
+def _remove_second_names(own_prefix: str) -> None:
+    """Delete the second names of checkpoints that a killed watcher has left."""
+    if os.path.exists(arguments_path(own_prefix)):
+        raise InputError(
+            f"{own_prefix} is the --save-prefix of a training run, whose files a watcher would "
+            "replace; move them, or train under another prefix"
+        )
+    for weights in glob.glob(f"{glob.escape(own_prefix)}-[0-9]*.params"):
+        training.remove_checkpoint(f"{os.path.splitext(weights)[0]}.json")
 
 
 def _check_prefix(prefix: str) -> None:

@@ -384,6 +384,26 @@ def test_a_damaged_checkpoint_is_left_out(shapes, folder, monkeypatch):
     assert [row["step"] for row in scored(folder)] == [4]
 
 
+def test_what_a_killed_watcher_has_left_is_deleted(shapes, folder, monkeypatch):
+    forbid_waiting(monkeypatch)
+    training.keep_weights(str(folder / "shapes-0000002.json"), str(folder / "shapes-watch"))
+    # The run has deleted this checkpoint, and the watcher was killed between its two files.
+    (folder / "shapes-watch-0000001.params").write_bytes(b"weights")
+    assert steps_scored(evaluate(shapes, "--watch", folder / "shapes")) == [2, 4]
+    assert not list(folder.glob("shapes-watch-0*"))
+
+
+def test_a_run_under_the_name_of_a_watcher_loses_nothing(shapes, folder):
+    for path in folder.glob("shapes-[0-9a]*"):
+        shutil.copy(path, folder / path.name.replace("shapes-", "shapes-watch-"))
+    before = sorted(folder.iterdir())
+    done = evaluate(shapes, "--watch", folder / "shapes")
+    assert done.returncode == 2 and "is the --save-prefix of a training run" in done.stderr
+    assert sorted(path for path in folder.iterdir() if path.suffix != ".lock") == [
+        path for path in before if path.suffix != ".lock"
+    ]
+
+
 def test_a_second_watcher_is_refused(shapes, folder):
     with training.PrefixLock(str(folder / "shapes-watch")):
         done = evaluate(shapes, "--watch", folder / "shapes")
