@@ -47,8 +47,8 @@ def watch(prefix: str, flags: Dict[str, Any], score: Callable[[str], Dict[str, f
     ------
     InputError
         There is no such folder, the prefix is a folder or a file, another watcher is at work on
-        this run, an earlier one scored it by other flags, no object of the data set counts, or a
-        file of the run is damaged.
+        this run, an earlier one scored it by other flags, no object of the data set counts, a
+        file of the run is damaged, or another run has the names of the watcher's files.
     """
     _check_prefix(prefix)
     own_prefix = f"{prefix}-watch"
