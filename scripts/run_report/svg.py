@@ -251,8 +251,9 @@ def _swatch(color: int) -> Html:
     paint = f"var(--s{color % NUM_COLORS})"
     dashes = _dashes(color)
     if dashes:
-        line, gap = map(int, dashes.split())
-        stripes = f"{paint} 0 {line}px, transparent {line}px {line + gap}px"
+        # Half of their lengths: a swatch is short, and shall have two of them.
+        line, gap = [int(length) / 2 for length in dashes.split()]
+        stripes = f"{paint} 0 {line:g}px, transparent {line:g}px {line + gap:g}px"
         paint = f"repeating-linear-gradient(90deg, {stripes})"
     return element("i", style=f"background:{paint}")
 
