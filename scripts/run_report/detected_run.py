@@ -23,7 +23,7 @@ from run_report.setup_sections import flags_of
 import mxnet as mx
 import numpy as np
 from _data_flags import add_dataset_arguments, dataset_flag_names
-from _detected_dataset import detect_images, open_judged_dataset
+from _detected_dataset import JudgedDataset, detect_images, open_judged_dataset
 from _devices import contexts
 from _proposals import judge_proposals, spaced_images
 from _scores import coco_scores
@@ -215,15 +215,6 @@ def _detect(
     if not judged.has_masks:
         ground_truth = _boxes_alone(ground_truth)
     inspection = _inspect(net, judged.dataset)
-    notes = []
-    if judged.note:
-        notes.append(f"The classes of network and files differ: {judged.note}.")
-    skipped = skipped_faults(judged.dataset)
-    if skipped:
-        notes.append(
-            f"--skip-bad left out {len(skipped)} faulty images or annotations: "
-            f"{first_few(skipped)}."
-        )
     key = fingerprint(net, judged.dataset, ground_truth, flags.gpus)
     found = read_found(prefix, key)
     if found is None:
@@ -254,8 +245,22 @@ def _detect(
         seconds=found.seconds,
         data_root=flags.data_root,
         step=_step_of(weights),
-        notes=tuple(notes),
+        notes=_left_out(judged),
     )
+
+
+def _left_out(judged: JudgedDataset) -> Tuple[str, ...]:
+    """Say which classes and which parts of the files the scores leave out."""
+    notes = []
+    if judged.note:
+        notes.append(f"The classes of network and files differ: {judged.note}.")
+    skipped = skipped_faults(judged.dataset)
+    if skipped:
+        notes.append(
+            f"--skip-bad left out {len(skipped)} faulty images or annotations: "
+            f"{first_few(skipped)}."
+        )
+    return tuple(notes)
 
 
 def _step_of(weights: str) -> Optional[int]:
