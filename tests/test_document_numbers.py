@@ -116,6 +116,19 @@ def test_the_norms_in_fine_tuning_have_the_means_of_the_runs() -> None:
     assert runs.keys() <= quoted
 
 
+def test_the_rescale_layer_has_the_scores_of_both_ways_to_make_the_pixels() -> None:
+    text = (DOCS / "results.md").read_text(encoding="utf-8")
+    table = tables(section(text, "Does the rescale layer matter?"))[-1]
+    runs = scores_of_runs("rescale")
+    quoted = set()
+    for expected, seen, _, *cells in table:
+        for maker in ("loader", "layer"):
+            row = f"{expected}-weights-{seen}-pixels-{maker}"
+            assert cells == [written([run[s] for run in runs[row]]) for s in ("AP", "AP50")], row
+            quoted.add(row)
+    assert quoted == runs.keys()
+
+
 @pytest.mark.parametrize("document", ["README.md", "docs/benchmarks.md"])
 def test_quoted_speeds_are_those_of_the_linked_table(document: str) -> None:
     """A sentence may round: 3.9x is 3.91x in the table."""
