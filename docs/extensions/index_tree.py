@@ -29,12 +29,12 @@ def navigation_of(index: str) -> str:
 
     Examples
     --------
-    >>> print(navigation_of("# Title\\n\\n## Start\\n\\n[This](../a.md), and [it](../a.md).\\n"))
+    >>> print(navigation_of("# Title\\n\\n## Start\\n\\n[This\\npage](../a.md), [it](../a.md).\\n"))
     ```{toctree}
     :hidden:
     :caption: Start
     <BLANKLINE>
-    This <../a>
+    This page <../a>
     ```
     """
     trees = []
@@ -43,7 +43,8 @@ def navigation_of(index: str) -> str:
         caption, _, text = section.partition("\n")
         titles: Dict[str, str] = {}
         for link in PAGE_LINK.finditer(text):
-            titles.setdefault(link["page"], link["title"])
+            # The text of a link may go on in the next line.
+            titles.setdefault(link["page"], " ".join(link["title"].split()))
         entries = [f"{title} <{page}>" for page, title in titles.items()]
         if entries:
             options = [":hidden:", *([f":caption: {caption}"] if caption else [])]
