@@ -43,7 +43,7 @@ def class_cell(name: str, width: int = 0) -> str:
     >>> class_cell("red\\ncell", 10)
     'red cell  '
     """
-    return f"{' '.join(name.split()):{width}}"
+    return " ".join(name.split()).ljust(width)
 
 
 def width_of(names: Iterable[str]) -> int:
