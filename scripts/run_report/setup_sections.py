@@ -3,7 +3,7 @@
 import json
 import platform
 import shlex
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 import gluonnorm
 from run_report.html import Html, element, note, section, table
@@ -37,7 +37,7 @@ def differences(runs: Sequence[RunFiles]) -> List[Html]:
     """
     if len(runs) == 1:
         return []
-    columns = [{**run.arguments, **run.versions} for run in runs]
+    columns = [{**_single_settings(run.arguments), **run.versions} for run in runs]
     names = dict.fromkeys(name for column in columns for name in column)
     rows = []
     for name in names:
@@ -59,6 +59,15 @@ def differences(runs: Sequence[RunFiles]) -> List[Html]:
             )
         )
     return [section(DIFFERENCES, *parts)]
+
+
+def _single_settings(arguments: Mapping[str, Any]) -> Dict[str, Any]:
+    """Give each setting of ``--set`` a name of its own, as the training script prints it."""
+    values = {name: value for name, value in arguments.items() if name != "set"}
+    for pair in arguments.get("set") or []:
+        name, _, value = pair.partition("=")
+        values[f"set {name}"] = value
+    return values
 
 
 def configuration(run: RunFiles) -> Html:

@@ -766,6 +766,10 @@ def test_what_differs_between_runs(folder, change_arguments):
     text = plain(lacking(folder, folder / "c", "--no-detections"))
     rows = "lr|0.5|0.02|batch_size|8|–|num_workers|3|–"
     assert f"|setting|a&amp;b|c|{rows}|Scores while training|" in text
+    change_arguments(set=["short=64", "anchor_ratios=(1.0,)"])
+    text = plain(lacking(folder, folder / "c", "--no-detections"))
+    assert "|set short|64|–|set anchor_ratios|(1.0,)|–|" in text
+    change_arguments(set=[])
     # No difference: flags that are not given, and one that the other version did not have.
     change_arguments(val_split=["test"], skip_bad=False, plugin=[], font=None)
     text = plain(lacking(folder, folder / "c", "--no-detections"))
