@@ -17,6 +17,7 @@ import mxnet as mx
 from _output import write_text
 from _schedule import check_stored_schedule
 
+LISTS_OF_TEXTS = ("set", "plugin")  # flags that may be repeated
 LAST_EPOCH = "last_epoch"  # of a run that ended before its last epoch; absent from others
 
 
@@ -138,6 +139,10 @@ def read_arguments(prefix: str) -> Dict[str, Any]:
             f"{path} has no arguments of a training run, but {', '.join(content) or 'nothing'}; "
             "give the --save-prefix of train_faster_rcnn.py"
         )
+    for name in LISTS_OF_TEXTS:
+        texts = arguments.get(name) or []
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            raise _damaged(path, f"arguments.{name}", texts, "a list of texts")
     for name in ("choices", "spec"):
         if not isinstance(content.get(name, {}), dict):
             raise _damaged(path, name, content[name], "an object")

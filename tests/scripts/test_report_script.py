@@ -466,6 +466,14 @@ def change_json(path, **changes):
         (lambda path: change_json(path, choices={"lr": 0.1}), "choices.lr is 0.1; want value, "),
         (lambda path: change_json(path, choices=[]), "choices is []; want an object"),
         (lambda path: change_json(path, spec={"config": 1}), "spec.config is 1; want an object"),
+        (
+            lambda path: change_json(path, arguments={"network": "a", "set": "short=64"}),
+            "arguments.set is 'short=64'; want a list of texts",
+        ),
+        (
+            lambda path: change_json(path, arguments={"network": "a", "plugin": [1]}),
+            "arguments.plugin is [1]; want a list of texts",
+        ),
     ],
 )
 def test_no_run(folder, change, message):
