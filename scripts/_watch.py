@@ -5,7 +5,6 @@ take the prefix of a deleted one. So each row of ``PREFIX-watch.jsonl`` names th
 about, and rows about other weights than those of the run are set aside.
 """
 
-import glob
 import json
 import os
 import time
@@ -50,10 +49,11 @@ def watch(prefix: str, flags: Dict[str, Any], score: Callable[[str], Dict[str, f
         this run, an earlier one scored it by other flags, no object of the data set counts, a
         file of the run is damaged, or another run has the names of the watcher's files.
     """
-    _check_prefix(prefix)
     own_prefix = f"{prefix}-watch"
+    _check_prefix(prefix, own_prefix)
     with training.PrefixLock(own_prefix):
-        _remove_second_names(own_prefix)
+        # Second names of checkpoints that a killed watcher has left.
+        training.remove_checkpoints(own_prefix)
         metrics = training.MetricsLog(f"{own_prefix}.jsonl")
         rows = _rows_of_run(prefix, own_prefix, _earlier_rows(metrics.path))
         _check_flags(metrics.path, rows, flags)
@@ -86,19 +86,8 @@ def watch(prefix: str, flags: Dict[str, Any], score: Callable[[str], Dict[str, f
     write_line(f"the best is step {best['step']}, kept as {own_prefix}-best.json")
 
 
-def _remove_second_names(own_prefix: str) -> None:
-    """Delete the second names of checkpoints that a killed watcher has left."""
-    if os.path.exists(arguments_path(own_prefix)):
-        raise InputError(
-            f"{own_prefix} is the --save-prefix of a training run, whose files a watcher would "
-            "replace; move them, or train under another prefix"
-        )
-    for weights in glob.glob(f"{glob.escape(own_prefix)}-[0-9]*.params"):
-        training.remove_checkpoint(f"{os.path.splitext(weights)[0]}.json")
-
-
-def _check_prefix(prefix: str) -> None:
-    """Refuse what no run can have as its ``--save-prefix``, and no watcher need wait for."""
+def _check_prefix(prefix: str, own_prefix: str) -> None:
+    """Refuse what no run can have as its ``--save-prefix``, and names that another run has."""
     folder, name = os.path.split(prefix)
     folder = folder or "."
     if not os.path.isdir(folder):
@@ -111,6 +100,11 @@ def _check_prefix(prefix: str) -> None:
     if os.path.isfile(prefix):
         raise InputError(
             f"--watch {prefix} is a file; give the --save-prefix of a run{other_runs(prefix)}"
+        )
+    if os.path.exists(arguments_path(own_prefix)):
+        raise InputError(
+            f"{own_prefix} is the --save-prefix of a training run, whose files a watcher would "
+            "replace; move them, or train under another prefix"
         )
 
 

@@ -18,6 +18,7 @@ from gluonnorm.training.checkpoint_folder import (
     newest_first,
     prune,
     remove_checkpoint,
+    remove_checkpoints,
     set_aside,
 )
 from gluonnorm.training.log import (
@@ -74,6 +75,7 @@ __all__ = [
     "read",
     "read_metrics",
     "remove_checkpoint",
+    "remove_checkpoints",
     "save",
     "scale_for_batch",
     "set_aside",

@@ -183,12 +183,36 @@ def prune(prefix: str, keep: int) -> None:
     check_keep(keep)
     files = _list_files(prefix)
     kept_steps = _complete_steps(files)[-keep:]
+    removed = []
+    for file in files:
+        is_temporary = file.ending.endswith(".tmp")
+        if file.step not in kept_steps or is_temporary:
+            removed.append(file)
+    _remove_files(prefix, removed)
+
+
+def remove_checkpoints(prefix: str) -> None:
+    """Delete all checkpoints under a prefix, and the unfinished files of killed processes.
+
+    Parameters
+    ----------
+    prefix : str
+        The prefix under which the checkpoints were saved. Those of other prefixes that begin alike
+        stay.
+
+    Raises
+    ------
+    OSError
+        A file cannot be deleted.
+    """
+    _remove_files(prefix, _list_files(prefix))
+
+
+def _remove_files(prefix: str, files: Sequence[_CheckpointFile]) -> None:
+    """Delete files of checkpoints."""
     headers = []
     others = []
     for file in files:
-        is_temporary = file.ending.endswith(".tmp")
-        if file.step in kept_steps and not is_temporary:
-            continue
         path = f"{prefix}-{file.step:07d}.{file.ending}"
         if file.ending == HEADER_ENDING:
             headers.append(path)

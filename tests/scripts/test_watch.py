@@ -389,8 +389,11 @@ def test_what_a_killed_watcher_has_left_is_deleted(shapes, folder, monkeypatch):
     training.keep_weights(str(folder / "shapes-0000002.json"), str(folder / "shapes-watch"))
     # The run has deleted this checkpoint, and the watcher was killed between its two files.
     (folder / "shapes-watch-0000001.params").write_bytes(b"weights")
+    of_another_run = folder / "shapes-watch-2-0000001.params"
+    of_another_run.write_bytes(b"weights")
     assert steps_scored(evaluate(shapes, "--watch", folder / "shapes")) == [2, 4]
     assert not list(folder.glob("shapes-watch-0*"))
+    assert of_another_run.read_bytes() == b"weights"
 
 
 def test_a_run_under_the_name_of_a_watcher_loses_nothing(shapes, folder):
