@@ -5,7 +5,7 @@ from typing import List
 from gluonnorm.errors import InputError, one_line
 from gluonnorm.evaluation import ErrorBreakdown, explain_errors
 from run_report.detected_run import DetectedRun
-from run_report.html import Html, element, note, score, section, table
+from run_report.html import Html, element, folded, note, score, section, table
 
 from _error_report import (
     SHAPES,
@@ -70,8 +70,7 @@ def _breakdown_parts(breakdown: ErrorBreakdown) -> List[Html]:
             text = explain_cause(breakdown.iou_type, name).advice
             advice.append(element("li", element("b", name), f": {text}."))
     if advice:
-        summary = element("summary", f"What to try against the errors of {shape}")
-        parts.append(element("details", summary, element("ul", *advice)))
+        parts.append(folded(f"What to try against the errors of {shape}", element("ul", *advice)))
     return [*parts, _class_table(breakdown, causes)]
 
 
@@ -81,5 +80,7 @@ def _class_table(breakdown: ErrorBreakdown, causes: List[str]) -> Html:
     for name, shares in classes_by_ap(breakdown).items():
         losses = [score(shares.lost[cause]) for cause in causes]
         rows.append([name, str(shares.objects), score(shares.ap), *losses])
-    summary = element("summary", f"AP lost by each class, {SHAPES[breakdown.iou_type]}")
-    return element("details", summary, table(["class", "objects", "AP50", *causes], rows))
+    return folded(
+        f"AP lost by each class, {SHAPES[breakdown.iou_type]}",
+        table(["class", "objects", "AP50", *causes], rows),
+    )

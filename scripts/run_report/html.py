@@ -136,6 +136,24 @@ def note(text: str) -> Html:
     return element("p", text, class_="note")
 
 
+def folded(summary: str, *parts: Html) -> Html:
+    """Hide parts until the reader asks for them.
+
+    Parameters
+    ----------
+    summary : str
+        What is seen of them.
+    *parts : Html
+        What is hidden.
+
+    Returns
+    -------
+    Html
+        A ``<details>``.
+    """
+    return element("details", element("summary", summary), *parts)
+
+
 def isolated(name: str) -> str:
     """Keep a name that is written from right to left from reordering the text around it.
 

@@ -3,10 +3,10 @@
 from statistics import mean, median
 from typing import Any, Dict, List, Sequence, Tuple
 
-from run_report.html import Html, element, note, score, section, table
+from run_report.html import Html, element, folded, note, score, section, table
 from run_report.run_files import RunFiles
 from run_report.setup_sections import shown
-from run_report.svg import LARGEST, Line, line_chart
+from run_report.svg import Line, is_drawable, line_chart
 
 MOST_POINTS = 200  # of a curve; more cannot be told apart on the page
 SCORE_CURVES = ("AP50", "AP", "segm/AP50", "segm/AP", "mAP07")
@@ -207,7 +207,7 @@ def curves(runs: Sequence[RunFiles]) -> List[Html]:
             "Losses",
             *[note(text) for text in _broken_losses(runs)],
             total,
-            element("details", element("summary", "Single losses"), _side_by_side(single)),
+            folded("Single losses", _side_by_side(single)),
             *([note(thinning)] if longest > MOST_POINTS else []),
         ),
     ]
@@ -227,8 +227,8 @@ def _broken_losses(runs: Sequence[RunFiles]) -> List[str]:
 
 
 def _all_drawable(losses: Dict[str, float]) -> bool:
-    """Tell whether a curve can show each of some losses; no comparison with NaN is true."""
-    return all(abs(loss) <= LARGEST for loss in losses.values())
+    """Tell whether a curve can show each of some losses."""
+    return all(map(is_drawable, losses.values()))
 
 
 def thinned(points: Sequence[Tuple[float, float]]) -> List[Tuple[float, float]]:

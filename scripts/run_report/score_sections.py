@@ -1,12 +1,11 @@
 """What the detections of a run are worth: scores, precision and recall, confusion, calibration."""
 
-from operator import itemgetter
 from typing import List, Sequence, Tuple
 
 from gluonnorm.evaluation.calibration import Calibration, calibrate
 from gluonnorm.evaluation.confusion import Confusion, confuse_classes, unfound_objects
 from run_report.detected_run import DetectedRun
-from run_report.html import Html, element, isolated, note, score, section, table
+from run_report.html import Html, element, folded, isolated, note, score, section, table
 from run_report.svg import NUM_COLORS, Bars, Line, bar_chart, line_chart
 
 import numpy as np
@@ -56,20 +55,15 @@ def class_scores(detected: DetectedRun) -> Html:
     if len(rows) <= MOST_CLASSES:
         return section(title, table(titles, [*rows, total]))
     last_prefix = prefixes[-1][1]
-    scored = [row for row in rows if detected.scores[f"{last_prefix}AP50/{row[0]}"] >= 0]
-    # Their texts have the same number of decimals, so they sort as the numbers do.
-    lowest = sorted(scored, key=itemgetter(-1))[:MOST_CLASSES]
+    last_column = np.array([detected.scores[f"{last_prefix}AP50/{row[0]}"] for row in rows])
+    order = np.argsort(last_column, kind="stable")
+    lowest = [rows[index] for index in order if last_column[index] >= 0][:MOST_CLASSES]
     return section(
         title,
         note(f"The {len(lowest)} of {len(rows)} classes with the lowest AP50 in the last column."),
         table(titles, [total, *lowest]),
-        _folded(f"All {len(rows)} classes", table(titles, rows)),
+        folded(f"All {len(rows)} classes", table(titles, rows)),
     )
-
-
-def _folded(summary: str, *parts: Html) -> Html:
-    """Hide parts until the reader asks for them."""
-    return element("details", element("summary", summary), *parts)
 
 
 def size_scores(detected: DetectedRun) -> Html:
@@ -275,8 +269,7 @@ def score_calibration(detected: DetectedRun) -> Html:
         points = list(zip(calibration.scores.tolist(), calibration.right.tolist()))
         lines.append(Line(f"share of right {shape}", points, color, markers=True))
         errors.append(f"{score(calibration.error)} ({shape})")
-        summary = element("summary", f"Numbers of {shape}")
-        numbers.append(element("details", summary, _calibration_table(calibration)))
+        numbers.append(folded(f"Numbers of {shape}", _calibration_table(calibration)))
     lines.append(Line("perfect calibration", [(0, 0), (1, 1)], PERFECT_COLOR))
     return section(
         title,
@@ -402,12 +395,12 @@ def reachable_recall(detected: DetectedRun) -> Html:
         rows.append(cells)
     shares = table(titles, rows)
     if len(rows) > MOST_CLASSES:
-        shares = _folded(f"All {len(rows)} classes with objects", shares)
+        shares = folded(f"All {len(rows)} classes with objects", shares)
     warnings = [element("li", warning) for warning in inspection.warnings]
     hidden = warnings[MOST_CLASSES:]
     lists = [element("ul", *warnings[:MOST_CLASSES])] if warnings else []
     if hidden:
-        lists.append(_folded(f"{len(hidden)} more", element("ul", *hidden)))
+        lists.append(folded(f"{len(hidden)} more", element("ul", *hidden)))
     return section(
         title,
         shares,

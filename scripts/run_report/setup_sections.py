@@ -6,7 +6,7 @@ import shlex
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 import gluonnorm
-from run_report.html import Html, element, note, section, table
+from run_report.html import Html, element, folded, note, section, table
 from run_report.run_files import RunFiles
 
 import mxnet as mx
@@ -101,10 +101,7 @@ def configuration(run: RunFiles) -> Html:
     ):
         pairs = [[name, shown(value)] for name, value in values.items()]
         if pairs:
-            summary = element("summary", title)
-            parts.append(
-                element("details", summary, table(["name", "value"], pairs, text_columns=range(2)))
-            )
+            parts.append(folded(title, table(["name", "value"], pairs, text_columns=range(2))))
     return section("Configuration", *parts)
 
 

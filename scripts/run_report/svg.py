@@ -151,10 +151,25 @@ def bar_chart(parts: Sequence[Bars], labels: Sequence[str], x_title: str, y_titl
     return _figure(drawn, [(part.name, _swatch(part.color)) for part in parts], x_title, y_title)
 
 
+def is_drawable(value: float) -> bool:
+    """Tell whether a number has a place on an axis.
+
+    Parameters
+    ----------
+    value : float
+        The number.
+
+    Returns
+    -------
+    bool
+        False for NaN, which is in no range, and beyond ``LARGEST``.
+    """
+    return abs(value) <= LARGEST
+
+
 def _finite(points: Sequence[Tuple[float, float]]) -> List[Tuple[float, float]]:
     """Leave out points that cannot be drawn."""
-    # NaN is in no range.
-    return [(x, y) for x, y in points if abs(x) <= LARGEST and abs(y) <= LARGEST]
+    return [(x, y) for x, y in points if is_drawable(x) and is_drawable(y)]
 
 
 def _scale(
