@@ -10,7 +10,7 @@ from gluonnorm.rcnn.class_losses import (
     focal_class_loss,
     softmax_class_loss,
 )
-from gluonnorm.rcnn.config import DetectorConfig, ModelSpec
+from gluonnorm.rcnn.config import DetectorConfig
 from gluonnorm.rcnn.double_head import DoubleHead
 from gluonnorm.rcnn.faster_rcnn import FasterRCNN
 from gluonnorm.rcnn.faster_rcnn_loss import FasterRCNNLoss
@@ -19,6 +19,7 @@ from gluonnorm.rcnn.losses import BoxLoss, BoxLossSetting, smooth_l1_box_loss
 from gluonnorm.rcnn.mask_head import MaskHead
 from gluonnorm.rcnn.mask_rcnn import MaskRCNN
 from gluonnorm.rcnn.mask_rcnn_loss import MaskRCNNLoss, make_loss
+from gluonnorm.rcnn.model_spec import ModelSpec
 from gluonnorm.rcnn.rpn import RPNHead
 from gluonnorm.rcnn.training_dtype import (
     TRAINING_DTYPES,

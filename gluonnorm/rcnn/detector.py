@@ -9,7 +9,8 @@ from typing import Any, Dict, Optional, Sequence, Tuple
 from gluonnorm.class_names import check_class_names
 from gluonnorm.errors import InputError
 from gluonnorm.nn import is_frozen
-from gluonnorm.rcnn.config import DetectorConfig, ModelSpec
+from gluonnorm.rcnn.config import DetectorConfig
+from gluonnorm.rcnn.model_spec import ModelSpec
 from gluonnorm.rcnn.new_classes import ReuseWeights, reused_classes
 from gluonnorm.rcnn.saved_parameters import check_saved_parameters
 from gluonnorm.types import PathLike, Preprocess, is_number

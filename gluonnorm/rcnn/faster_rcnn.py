@@ -9,10 +9,10 @@ from gluonnorm.errors import InputError
 from gluonnorm.ops.boxes import image_extent
 from gluonnorm.ops.pad import pad_to_multiple
 from gluonnorm.rcnn.box_predictor import BoxPredictor
-from gluonnorm.rcnn.config import ModelSpec
 from gluonnorm.rcnn.detect import detect
 from gluonnorm.rcnn.detector import Detector
 from gluonnorm.rcnn.gluoncv_training import check_ground_truth, training_outputs
+from gluonnorm.rcnn.model_spec import ModelSpec
 from gluonnorm.rcnn.new_classes import DELTA_ROWS, SCORE_ROWS, copy_class_rows
 from gluonnorm.rcnn.roi_align import roi_align, roi_strides
 from gluonnorm.rcnn.rpn import RPNHead, RPNOutputs, level_anchors, propose

@@ -4,7 +4,6 @@ from typing import Any, Dict, Tuple
 
 from gluonnorm.ops.boxes import image_extent
 from gluonnorm.ops.masks import pick_class
-from gluonnorm.rcnn.config import ModelSpec
 from gluonnorm.rcnn.faster_rcnn import FasterRCNN
 from gluonnorm.rcnn.gluoncv_training import (
     GluonCVMaskTargets,
@@ -12,6 +11,7 @@ from gluonnorm.rcnn.gluoncv_training import (
     mask_training_outputs,
 )
 from gluonnorm.rcnn.mask_head import MaskHead
+from gluonnorm.rcnn.model_spec import ModelSpec
 from gluonnorm.rcnn.new_classes import MASK_ROWS, copy_class_rows
 from gluonnorm.rcnn.rpn import RPNHead
 from gluonnorm.types import Tensor

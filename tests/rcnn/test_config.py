@@ -3,7 +3,7 @@ from dataclasses import asdict, fields
 
 from gluonnorm.convention import CONVENTIONS
 from gluonnorm.errors import InputError
-from gluonnorm.rcnn.config import DetectorConfig, ModelSpec
+from gluonnorm.rcnn import DetectorConfig, ModelSpec
 
 import numpy as np
 import pytest
